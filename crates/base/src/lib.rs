@@ -1,0 +1,14 @@
+//! The words that every other crate shares: ids, limits, error kinds, time and randomness.
+//!
+//! No I/O, no async, no protocol. A change here rebuilds everything above, so it stays small.
+
+mod clock;
+mod error;
+mod ids;
+pub mod limits;
+mod random;
+
+pub use clock::{Clock, ManualClock, Millis, SystemClock};
+pub use error::ErrorKind;
+pub use ids::{BrokerId, LogId, Offset, TopicId};
+pub use random::{Random, SystemRandom};

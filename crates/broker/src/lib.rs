@@ -1,0 +1,3 @@
+//! The core's facade: one handle, one file per verb.
+
+pub mod metadata;

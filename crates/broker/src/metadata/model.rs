@@ -1,0 +1,85 @@
+//! What the cluster agrees on, as plain immutable data.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use base::{BrokerId, LogId, Millis, TopicId};
+
+/// Everything the cluster agrees on, at one revision. Never changed in place: each change makes a
+/// new value, so a reader holds one consistent picture for as long as it likes.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    /// Revision of the metadata store that this picture shows; grows with every change.
+    pub revision: u64,
+    /// The cluster's identity: 22 characters of URL-safe base64.
+    pub cluster_id: String,
+    /// The broker that answers for the cluster's administration.
+    pub controller: BrokerId,
+    /// Brokers alive now.
+    pub brokers: BTreeMap<BrokerId, BrokerInfo>,
+    /// Topics by name.
+    pub topics: BTreeMap<String, Arc<Topic>>,
+    /// Names by identity.
+    pub topic_names: HashMap<TopicId, String>,
+}
+
+/// One broker, as clients need to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerInfo {
+    /// Its number.
+    pub id: BrokerId,
+    /// Where clients reach it, one for each advertised listener.
+    pub endpoints: Vec<Endpoint>,
+    /// Where it stands (`broker.rack`), if configured.
+    pub rack: Option<String>,
+    /// When it registered.
+    pub registered_at: Millis,
+}
+
+/// One advertised address of a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The listener's name, such as `PLAINTEXT`.
+    pub listener: String,
+    /// The security protocol that it speaks: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security: String,
+    /// Host name or address, as advertised.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// A named, durable, partitioned log with configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its identity; a topic deleted and created again has another.
+    pub id: TopicId,
+    /// Its partitions, by number.
+    pub partitions: Vec<Partition>,
+    /// Only what was set on this topic; everything else has the broker's default.
+    pub config: BTreeMap<String, String>,
+    /// When it was created.
+    pub created_at: Millis,
+    /// Made by the broker for its own use; clients may read it but not write to it.
+    pub internal: bool,
+}
+
+/// One partition of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition {
+    /// The log that holds its records.
+    pub log: LogId,
+    /// The broker that owns it.
+    pub leader: BrokerId,
+    /// Grows each time that ownership moves; stamped into every batch.
+    pub leader_epoch: i32,
+}
+
+impl Metadata {
+    /// The topic with this identity, if it exists.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.topic_names.get(&id).and_then(|name| self.topics.get(name))
+    }
+}

@@ -1,0 +1,48 @@
+//! What every door shares: the [`Door`] trait, and the listener that runs it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// A future that owns all it needs, as a trait object can return it.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// One protocol's front end.
+pub trait Door: Send + Sync + 'static {
+    /// The protocol's name in log lines and counters, such as `kafka`.
+    fn name(&self) -> &'static str;
+
+    /// Speaks the protocol on one connection until either side closes it.
+    fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>>;
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket, with TCP_NODELAY set.
+    pub stream: TcpStream,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The name of the listener that accepted it, such as `PLAINTEXT`.
+    pub listener: Arc<str>,
+    /// Turns true when the broker is stopping: finish what was begun, then close.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Why a door ended a connection that it would rather have kept.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseReason {
+    /// The socket failed; nothing to blame on the client.
+    #[error("connection lost: {0}")]
+    Io(#[from] std::io::Error),
+    /// The client broke the protocol.
+    #[error("protocol error: {0}")]
+    Protocol(String),
+    /// The client exceeded a limit.
+    #[error("limit exceeded: {0}")]
+    Limit(String),
+}

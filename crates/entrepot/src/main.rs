@@ -1,0 +1,2 @@
+//! The `entrepot` program.
+fn main() {}
