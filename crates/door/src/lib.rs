@@ -1,12 +1,27 @@
-//! What every door shares: the [`Door`] trait, and the listener that runs it.
+//! What every door shares: the [`Door`] trait, the [`Listener`] that runs it, the [`FrameReader`]
+//! for length-prefixed protocols, and the `conformance` suite (a cargo feature) that every door must
+//! pass.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod frame;
+mod limit;
+mod listener;
+mod stats;
+
+pub use frame::FrameReader;
+pub use limit::ConnectionLimit;
+pub use listener::{Listener, ListenerHandle, ListenerOptions, Stopped};
+pub use stats::{Stats, StatsSnapshot};
 
 /// A future that owns all it needs, as a trait object can return it.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -16,7 +31,9 @@ pub trait Door: Send + Sync + 'static {
     /// The protocol's name in log lines and counters, such as `kafka`.
     fn name(&self) -> &'static str;
 
-    /// Speaks the protocol on one connection until either side closes it.
+    /// Speaks the protocol on one connection until either side closes it. The future is dropped
+    /// where it stands when the broker stops and the connection outlives the deadline, so anything
+    /// that must be undone belongs into a destructor.
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>>;
 }
 
@@ -45,4 +62,7 @@ pub enum CloseReason {
     /// The client exceeded a limit.
     #[error("limit exceeded: {0}")]
     Limit(String),
+    /// The client sent nothing for longer than it may.
+    #[error("idle for {0:?}")]
+    Idle(Duration),
 }

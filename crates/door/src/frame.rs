@@ -1,0 +1,173 @@
+//! Frames with a four-byte length in front, as several protocols have them.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::CloseReason;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes of the length in front of each frame.
+const HEADER_BYTES: usize = 4;
+
+/// What a connection that waits for a frame holds. Small, because most connections wait most of the
+/// time; large enough that a small request arrives in one read.
+const IDLE_BYTES: usize = 1024;
+
+/// With less room than this behind the buffered bytes, waiting for a header starts a new buffer
+/// rather than reading in crumbs.
+const IDLE_ROOM_BYTES: usize = 256;
+
+/// The least room made once a larger frame has begun to arrive.
+const STEP_BYTES: usize = 8 * 1024;
+
+/// The most room made at once on the word of a peer that has sent a frame as large before.
+const TRUST_BYTES_MAX: usize = 1024 * 1024;
+
+/// An empty buffer larger than this is given back.
+const KEEP_BYTES: usize = 16 * 1024;
+
+/// Reads frames that begin with their length: four bytes, big-endian, signed, not counting itself.
+///
+/// Memory follows what arrived, not what was announced: the room for a frame doubles as its bytes
+/// come in. A frame is split off the buffer without a copy.
+#[derive(Debug)]
+pub struct FrameReader<R> {
+    reader: R,
+    buffer: BytesMut,
+    frame_bytes_max: usize,
+    idle: Option<Duration>,
+    /// The largest size that `buffer`'s memory may have; its own capacity does not tell once
+    /// frames were split off.
+    held: usize,
+    /// Size of the last whole frame: the next one may have this much room at once.
+    trusted: usize,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// Reads frames of up to `frame_bytes_max` bytes, the length not counted, from `reader`.
+    pub fn new(reader: R, frame_bytes_max: usize) -> Self {
+        Self { reader, buffer: BytesMut::new(), frame_bytes_max, idle: None, held: 0, trusted: 0 }
+    }
+
+    /// Ends with [`CloseReason::Idle`] when not one byte arrives for so long within one call.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, idle: Option<Duration>) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// Changes the idle time-out, such as when a login succeeded.
+    pub fn set_idle_timeout(&mut self, idle: Option<Duration>) {
+        self.idle = idle;
+    }
+
+    /// The next frame without its length; none when the peer closed between two frames.
+    ///
+    /// May be dropped before it is ready (in a `select!`) without losing a byte.
+    ///
+    /// # Errors
+    /// `Protocol` for a negative length, `Limit` for one that is too large, both before any memory
+    /// is taken for it; `Io` when the socket fails or closes within a frame; `Idle`.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, CloseReason> {
+        let Some(header) = self.peek_header().await? else { return Ok(None) };
+        let length = self.check(i32::from_be_bytes(header))?;
+        let whole = HEADER_BYTES + length;
+        while self.buffer.len() < whole {
+            let step = self.buffer.len().max(STEP_BYTES).max(self.trusted);
+            self.make_room((whole - self.buffer.len()).min(step));
+            if self.fill().await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+        let mut frame = self.buffer.split_to(whole);
+        frame.advance(HEADER_BYTES);
+        self.trusted = length.min(TRUST_BYTES_MAX);
+        self.give_back();
+        Ok(Some(frame.freeze()))
+    }
+
+    /// The next frame if all of it is buffered already: lets a caller take what a client pipelined
+    /// before it flushes its replies.
+    ///
+    /// # Errors
+    /// As [`Self::next`], `Io` and `Idle` excepted.
+    pub fn next_buffered(&mut self) -> Result<Option<Bytes>, CloseReason> {
+        let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let length = self.check(i32::from_be_bytes(*header))?;
+        if self.buffer.len() < HEADER_BYTES + length {
+            return Ok(None);
+        }
+        let mut frame = self.buffer.split_to(HEADER_BYTES + length);
+        frame.advance(HEADER_BYTES);
+        self.give_back();
+        Ok(Some(frame.freeze()))
+    }
+
+    /// The next four bytes, left where they are; none when the peer closed before the first of
+    /// them. For protocols in which a connection may begin with something else than a frame.
+    ///
+    /// # Errors
+    /// `Io` when the socket fails or closes within the four bytes; `Idle`.
+    pub async fn peek_header(&mut self) -> Result<Option<[u8; HEADER_BYTES]>, CloseReason> {
+        loop {
+            if let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() {
+                return Ok(Some(*header));
+            }
+            if self.buffer.capacity() - self.buffer.len() < IDLE_ROOM_BYTES {
+                self.make_room(IDLE_BYTES);
+            }
+            if self.fill().await? == 0 {
+                if self.buffer.is_empty() {
+                    return Ok(None);
+                }
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+    }
+
+    /// The reader, and the bytes read from it but not yet taken as frames.
+    pub fn into_parts(self) -> (R, BytesMut) {
+        (self.reader, self.buffer)
+    }
+
+    fn check(&self, length: i32) -> Result<usize, CloseReason> {
+        let Ok(bytes) = usize::try_from(length) else {
+            return Err(CloseReason::Protocol(format!("frame of {length} bytes")));
+        };
+        if bytes > self.frame_bytes_max {
+            let max = self.frame_bytes_max;
+            return Err(CloseReason::Limit(format!("frame of {bytes} bytes, at most {max}")));
+        }
+        Ok(bytes)
+    }
+
+    fn make_room(&mut self, additional: usize) {
+        self.buffer.reserve(additional);
+        self.held = self.held.max(self.buffer.capacity());
+    }
+
+    async fn fill(&mut self) -> Result<usize, CloseReason> {
+        let read = self.reader.read_buf(&mut self.buffer);
+        match self.idle {
+            None => Ok(read.await?),
+            Some(idle) => match tokio::time::timeout(idle, read).await {
+                Ok(read) => Ok(read?),
+                Err(_elapsed) => Err(CloseReason::Idle(idle)),
+            },
+        }
+    }
+
+    /// Lets go of a large buffer when nothing is left in it: even an empty view would keep all of
+    /// the memory of the frames that were split off it.
+    fn give_back(&mut self) {
+        if self.buffer.is_empty() && self.held > KEEP_BYTES {
+            self.buffer = BytesMut::new();
+            self.held = 0;
+        }
+    }
+}

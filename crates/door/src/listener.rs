@@ -1,0 +1,323 @@
+//! A listening socket and the tasks of its connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use crate::stats::bump;
+use crate::{CloseReason, Connection, ConnectionLimit, Door, Stats};
+
+#[cfg(test)]
+mod tests;
+
+/// How long the listener rests when the system has no file descriptor or memory for a connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// At most one log line in this time for refused connections, and one for failures to accept.
+const LOG_PERIOD: Duration = Duration::from_secs(10);
+
+/// A connection that carries nothing for this long is probed, so that a peer that vanished without
+/// a word is noticed some minutes later.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(120);
+
+/// Time between two probes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What a listener binds to, and how.
+#[derive(Debug, Clone)]
+pub struct ListenerOptions {
+    /// Its name, such as `PLAINTEXT`.
+    pub name: Arc<str>,
+    /// Where it listens; port 0 takes any free one.
+    pub address: SocketAddr,
+    /// Connections that may wait to be accepted (`socket.listen.backlog.size`).
+    pub backlog: u32,
+    /// Bytes of each socket's send buffer (`socket.send.buffer.bytes`); none leaves it to the
+    /// system, which then sizes it by the connection's speed.
+    pub send_buffer: Option<u32>,
+    /// Bytes of each socket's receive buffer (`socket.receive.buffer.bytes`); none as above.
+    pub receive_buffer: Option<u32>,
+}
+
+impl ListenerOptions {
+    /// A listener called `name` at `address`, all else by default.
+    pub fn new(name: &str, address: SocketAddr) -> Self {
+        Self { name: name.into(), address, backlog: 1024, send_buffer: None, receive_buffer: None }
+    }
+}
+
+/// A bound socket that accepts nothing yet: clients that connect now wait in its backlog.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    name: Arc<str>,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds the address and starts to listen. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Whatever the system says, such as that the address is in use.
+    pub fn bind(options: &ListenerOptions) -> io::Result<Self> {
+        let address = options.address;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A broker that restarts must not wait for the old connections' TIME_WAIT to pass.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            socket.set_only_v6(false)?;
+        }
+        // On the listening socket, so that the accepted ones have them from their first segment.
+        if let Some(bytes) = options.send_buffer {
+            socket.set_send_buffer_size(to_usize(bytes))?;
+        }
+        if let Some(bytes) = options.receive_buffer {
+            socket.set_recv_buffer_size(to_usize(bytes))?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+        let socket = TcpListener::from_std(socket.into())?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, name: Arc::clone(&options.name), address })
+    }
+
+    /// Where it listens, with the real port.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts to accept connections and to hand them to `door`, as many as `limit` allows.
+    pub fn run(self, door: Arc<dyn Door>, limit: ConnectionLimit) -> ListenerHandle {
+        let stats = Arc::new(Stats::default());
+        let (stop, stopping) = watch::channel(false);
+        let (name, address) = (Arc::clone(&self.name), self.address);
+        info!(listener = %name, %address, door = door.name(), "listening");
+        let accepting = Accepting {
+            socket: self.socket,
+            name: Arc::clone(&name),
+            door,
+            limit,
+            stats: Arc::clone(&stats),
+            stopping,
+            refusal_logged: None,
+            failure_logged: None,
+        };
+        let task = tokio::spawn(accepting.run());
+        ListenerHandle { name, address, stats, stop, task }
+    }
+}
+
+/// A running listener. Dropping it ends the listener and its connections at once; see
+/// [`Self::stop`] for the polite way.
+#[derive(Debug)]
+pub struct ListenerHandle {
+    name: Arc<str>,
+    address: SocketAddr,
+    stats: Arc<Stats>,
+    stop: watch::Sender<bool>,
+    /// Returns the tasks of the connections that were open when it stopped accepting.
+    task: JoinHandle<JoinSet<()>>,
+}
+
+/// How a listener's connections ended when it was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Ended by themselves before the deadline.
+    pub finished: usize,
+    /// Still open at the deadline, and dropped.
+    pub aborted: usize,
+}
+
+impl ListenerHandle {
+    /// The listener's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Where it listens, with the real port.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its counters; the value outlives the listener.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// Stops accepting, tells the connections, waits until they ended or `patience` is over, then
+    /// drops those that are left.
+    pub async fn stop(mut self, patience: Duration) -> Stopped {
+        self.stop.send_replace(true);
+        let Ok(mut connections) = (&mut self.task).await else {
+            error!(listener = %self.name, "the listener's task had failed");
+            return Stopped { finished: 0, aborted: 0 };
+        };
+        let open = connections.len();
+        let all = async { while connections.join_next().await.is_some() {} };
+        let _in_time = tokio::time::timeout(patience, all).await;
+        let aborted = connections.len();
+        connections.shutdown().await;
+        info!(listener = %self.name, finished = open - aborted, aborted, "listener stopped");
+        Stopped { finished: open - aborted, aborted }
+    }
+}
+
+impl Drop for ListenerHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The accept loop's state.
+struct Accepting {
+    socket: TcpListener,
+    name: Arc<str>,
+    door: Arc<dyn Door>,
+    limit: ConnectionLimit,
+    stats: Arc<Stats>,
+    stopping: watch::Receiver<bool>,
+    refusal_logged: Option<Instant>,
+    failure_logged: Option<Instant>,
+}
+
+impl Accepting {
+    async fn run(mut self) -> JoinSet<()> {
+        let mut connections = JoinSet::new();
+        let mut stopping = self.stopping.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => return connections,
+                Some(_ended) = connections.join_next() => continue,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.admit(stream, peer, &mut connections),
+                Err(error) if is_the_peers_fault(&error) => {}
+                Err(error) => {
+                    self.note_failure(&error);
+                    // The sooner of the two; the loop looks at `stopping` again.
+                    let stopped = stopping.wait_for(|stop| *stop);
+                    let _elapsed = tokio::time::timeout(EXHAUSTED_PAUSE, stopped).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
+        let Some(permit) = self.limit.try_acquire() else {
+            bump(&self.stats.refused);
+            if is_time_to_log(&mut self.refusal_logged) {
+                let (name, max) = (&self.name, self.limit.max());
+                warn!(listener = %name, %peer, max, "connection refused: too many are open");
+            }
+            return;
+        };
+        // A socket that refuses its options is closing already; the door will see that.
+        if let Err(error) = set_socket_options(&stream) {
+            debug!(listener = %self.name, %peer, %error, "socket options");
+        }
+        bump(&self.stats.accepted);
+        let open = OpenConnection::new(Arc::clone(&self.stats), permit);
+        let connection = Connection {
+            stream,
+            peer,
+            listener: Arc::clone(&self.name),
+            stopping: self.stopping.clone(),
+        };
+        connections.spawn(serve(Arc::clone(&self.door), connection, open));
+    }
+
+    fn note_failure(&mut self, error: &io::Error) {
+        bump(&self.stats.accept_failures);
+        if is_time_to_log(&mut self.failure_logged) {
+            warn!(listener = %self.name, %error, "cannot accept connections, will try again");
+        }
+    }
+}
+
+/// Serves one connection and counts how it ended. A panic ends this connection only.
+async fn serve(door: Arc<dyn Door>, connection: Connection, open: OpenConnection) {
+    let (peer, listener) = (connection.peer, Arc::clone(&connection.listener));
+    let name = door.name();
+    let mut serving = Box::pin(async move { door.serve(connection).await });
+    let outcome = std::future::poll_fn(|context| {
+        // The future is not polled again after a panic, so nobody sees its broken state.
+        match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(Some(result)),
+            Err(_panic) => Poll::Ready(None),
+        }
+    })
+    .await;
+    match outcome {
+        Some(Ok(())) => {}
+        Some(Err(reason)) => {
+            open.stats.count_close(&reason);
+            if matches!(reason, CloseReason::Io(_) | CloseReason::Idle(_)) {
+                debug!(%listener, %peer, door = name, %reason, "connection closed");
+            } else {
+                info!(%listener, %peer, door = name, %reason, "connection closed");
+            }
+        }
+        None => {
+            bump(&open.stats.panicked);
+            error!(%listener, %peer, door = name, "connection task panicked: this is a bug");
+        }
+    }
+}
+
+/// Counts a connection as open for as long as it lives, however it ends.
+struct OpenConnection {
+    stats: Arc<Stats>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl OpenConnection {
+    fn new(stats: Arc<Stats>, permit: OwnedSemaphorePermit) -> Self {
+        bump(&stats.open);
+        Self { stats, _permit: permit }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.stats.open.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+fn set_socket_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// Errors of a connection that ended before it was accepted; the next one may be fine.
+fn is_the_peers_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// True once in each [`LOG_PERIOD`].
+fn is_time_to_log(last: &mut Option<Instant>) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= LOG_PERIOD);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
+}
+
+fn to_usize(bytes: u32) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
