@@ -1,2 +1,51 @@
-//! The task runner.
-fn main() {}
+//! The task runner: `cargo xtask <command>`. Everything that CI does, a developer can do with it.
+
+mod ci;
+mod graph;
+mod process;
+mod setup;
+mod source;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+/// A command failed. The text says what, where, and what to do about it.
+pub(crate) type Failure = String;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  tidy             check what the compiler cannot: layers, words, sizes, leftovers, links
+  graph [--check]  write the crate graph into ARCHITECTURE.md, or fail when it is stale
+  deny             check licences, banned crates and sources (installs cargo-deny once)
+  setup            install the real clients that the tests use, into target/deps
+  test [NAME...]   setup, build the release binary, run every test (or those named)
+  ci               fmt, clippy, tidy, graph, deny, doc, test, figures: what .ci/run does
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[&str]) -> Result<(), Failure> {
+    let root = workspace::root()?;
+    match args {
+        ["tidy"] => tidy::run(&root),
+        ["graph"] => graph::write(&root),
+        ["graph", "--check"] => graph::check(&root),
+        ["deny"] => ci::deny(&root),
+        ["setup"] => setup::run(&root),
+        ["test", names @ ..] => ci::test(&root, names),
+        ["ci"] => ci::run(&root),
+        _ => Err(format!("no such command: {args:?}\n{USAGE}")),
+    }
+}

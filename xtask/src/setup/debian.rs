@@ -1,0 +1,121 @@
+//! kcat from Debian's packages, unpacked rather than installed, so that root is not needed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Tool;
+use crate::{Failure, process};
+
+/// Never unpacked: the C library must be the one that the system's loader belongs to.
+const SYSTEM: [&str; 3] = ["libc6", "libgcc-s1", "gcc-"];
+
+/// kcat and the libraries it needs.
+pub(super) fn kcat() -> Tool {
+    // Debian's release decides the version (12: 1.7.1).
+    Tool { name: "kcat", stamp: "kcat, unpacked, 1".to_owned(), install: Box::new(install) }
+}
+
+fn install(folder: &Path) -> Result<(), Failure> {
+    if !process::exists("apt-get") || !process::exists("dpkg") {
+        return Err("apt-get and dpkg are needed: kcat comes from Debian's packages".to_owned());
+    }
+    let downloads = folder.join("downloads");
+    std::fs::create_dir_all(&downloads).map_err(|e| e.to_string())?;
+    // The system's package lists may be absent (a fresh container) or out of date. Then lists of
+    // our own do, which needs no root either.
+    if fetch(&downloads, &[]).is_err() {
+        let (own, updated) = own_lists(folder)?;
+        // Hooks of the system that need root may fail the update although the lists are there.
+        let why = updated.err().unwrap_or_default();
+        fetch(&downloads, &own).map_err(|e| format!("{why}\n{e}"))?;
+    }
+    for package in archives(&downloads)? {
+        process::output(Command::new("dpkg").arg("-x").arg(package).arg(folder))?;
+    }
+    for leftover in [downloads, folder.join("apt")] {
+        std::fs::remove_dir_all(leftover).ok();
+    }
+    wrap(folder)?;
+    process::output(Command::new(folder.join("bin/kcat")).arg("-V")).map(drop)
+}
+
+/// Downloads kcat and its libraries.
+fn fetch(downloads: &Path, options: &[String]) -> Result<(), Failure> {
+    let mut depends = Command::new("apt-cache");
+    depends.args(options).args(["depends", "--recurse", "--no-recommends", "--no-suggests"]);
+    depends.args(["--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", "kcat"]);
+    let packages = needed(&process::output(&mut depends)?);
+    if !packages.iter().any(|name| name == "kcat") {
+        return Err("apt knows no package kcat".to_owned());
+    }
+    let mut download = Command::new("apt-get");
+    download.current_dir(downloads).args(options).args(["-o", "APT::Sandbox::User=root"]);
+    process::output(download.arg("download").args(packages)).map(drop)
+}
+
+/// The packages to unpack, from what `apt-cache depends` printed.
+fn needed(depends: &str) -> Vec<String> {
+    // A package stands at the start of a line; its dependencies are indented; `<…>` is virtual.
+    let named = depends.lines().filter(|line| line.starts_with(char::is_alphanumeric));
+    named
+        .filter(|name| !SYSTEM.iter().any(|system| name.starts_with(system)))
+        .map(|name| name.split(':').next().unwrap_or(name).to_owned())
+        .collect()
+}
+
+/// Fetches package lists into the tool's own folder; returns the options that use them, and how
+/// the update went.
+fn own_lists(folder: &Path) -> Result<(Vec<String>, Result<String, Failure>), Failure> {
+    let apt = folder.join("apt");
+    for part in ["lists/partial", "cache/archives/partial"] {
+        std::fs::create_dir_all(apt.join(part)).map_err(|e| e.to_string())?;
+    }
+    let option = |key: &str, part: &str| format!("{key}={}", apt.join(part).display());
+    let mut options = Vec::new();
+    for value in [
+        option("Dir::State::lists", "lists"),
+        option("Dir::Cache", "cache"),
+        "APT::Sandbox::User=root".to_owned(),
+    ] {
+        options.extend(["-o".to_owned(), value]);
+    }
+    let updated = process::output(Command::new("apt-get").args(&options).arg("update"));
+    Ok((options, updated))
+}
+
+fn archives(downloads: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = std::fs::read_dir(downloads).map_err(|e| e.to_string())?;
+    let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    found.retain(|path| path.extension().is_some_and(|e| e == "deb"));
+    Ok(found)
+}
+
+/// A script that starts kcat with its own libraries, wherever the folder is.
+fn wrap(folder: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt as _;
+    const SCRIPT: &str = "#!/bin/sh\n\
+        here=$(dirname \"$(readlink -f \"$0\")\")/..\n\
+        for lib in \"$here\"/usr/lib/*-linux-gnu* \"$here\"/lib/*-linux-gnu*; do\n\
+        \x20 LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\n\
+        done\n\
+        export LD_LIBRARY_PATH\n\
+        exec \"$here/usr/bin/kcat\" \"$@\"\n";
+    let bin = folder.join("bin");
+    let script = bin.join("kcat");
+    std::fs::create_dir_all(&bin).map_err(|e| e.to_string())?;
+    std::fs::write(&script, SCRIPT).map_err(|e| e.to_string())?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))
+        .map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_unpacked_but_never_the_c_library() {
+        let text = "kcat\n  Depends: libc6\n  Depends: librdkafka1\nlibc6\nlibgcc-s1\n\
+                    gcc-12-base\n<virtual>\nlibrdkafka1\nlibssl3:amd64\n";
+        assert_eq!(needed(text), ["kcat", "librdkafka1", "libssl3"]);
+    }
+}

