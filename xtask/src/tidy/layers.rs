@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_crate_whose_tests_use_a_feature_of_itself_is_fine() {
         let mut crates = [ours("store", Some(2), &["store"])];
-        assert!(found(&crates).contains("store depends on store"));
+        assert!(found(&crates).contains("store (layer 2) depends on store"));
         crates[0].deps[0].dev = true;
         assert_eq!(found(&crates), "");
     }
