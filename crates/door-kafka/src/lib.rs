@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The Kafka door.
+
+pub mod wire;

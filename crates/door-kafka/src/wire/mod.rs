@@ -1,0 +1,36 @@
+//! The Kafka wire format: bytes to messages and back. No I/O, no async runtime.
+//!
+//! Most messages are generated from `schema/` ([`messages`]); Produce and Fetch, which carry the
+//! records, are written by hand ([`produce`], [`fetch`]) so that records are never copied.
+//! Every length is compared with the bytes that are there before anything is allocated for it, and
+//! all arrays of a request share one budget of elements (see [`Reader`]).
+
+mod api;
+mod error;
+mod error_code;
+pub mod fetch;
+mod frame;
+mod header;
+mod message;
+pub mod messages;
+pub mod produce;
+mod reader;
+mod string;
+mod writer;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+pub use api::ApiKey;
+pub use error::WireError;
+pub use error_code::ErrorCode;
+pub use frame::{
+    decode_response, decode_versioned, encode_request, encode_response, encode_versioned,
+};
+pub use header::RequestHeader;
+pub use message::{Message, RequestMessage};
+pub use reader::Reader;
+pub use string::Str;
+pub use writer::{TaggedFields, Writer};

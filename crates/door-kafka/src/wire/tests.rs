@@ -1,0 +1,3 @@
+//! Tests over all messages.
+
+mod round_trip;
