@@ -8,6 +8,7 @@
 
 mod backend;
 
+use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use redb::{
     StorageBackend, TableDefinition, TableError, WriteTransaction,
 };
 
-use self::backend::Watched;
+use self::backend::{RealFiles, Watched};
 use super::overlay::Overlay;
 use crate::{KeyValue, LeaseId, MetaError, Revision};
 
@@ -36,7 +37,10 @@ const FORMAT: u64 = 1;
 const FIRST_REVISION: Revision = 1;
 
 /// Opens the file that redb writes to; tests put faults in between.
-pub(super) type OpenFile = fn(&Path) -> io::Result<Box<dyn StorageBackend>>;
+pub(super) trait Files: Send + Debug {
+    /// Opens the file for reading and writing, or creates it.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn StorageBackend>>;
+}
 
 /// What a store holds when it is opened.
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Default for Loaded {
 pub(super) struct Disk {
     path: PathBuf,
     cache_bytes: usize,
-    open_file: OpenFile,
+    files: Box<dyn Files>,
     /// `None` after a failed commit until the file could be opened anew.
     database: Option<Database>,
     /// Raised by one for each commit: tells a failed commit that is on disk from one that is not.
@@ -76,13 +80,13 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn open(folder: &Path, cache_bytes: usize) -> Result<(Self, Loaded), MetaError> {
-        Self::open_with(folder, cache_bytes, backend::open_file)
+        Self::open_with(folder, cache_bytes, Box::new(RealFiles))
     }
 
     pub(super) fn open_with(
         folder: &Path,
         cache_bytes: usize,
-        open_file: OpenFile,
+        files: Box<dyn Files>,
     ) -> Result<(Self, Loaded), MetaError> {
         fs::create_dir_all(folder).map_err(|error| io("creating its folder", &error))?;
         let lock = lock(folder)?;
@@ -90,7 +94,7 @@ impl Disk {
         let mut disk = Self {
             path,
             cache_bytes,
-            open_file,
+            files,
             database: None,
             commits: 0,
             sync_failed: Arc::new(AtomicBool::new(false)),
@@ -131,7 +135,7 @@ impl Disk {
     }
 
     fn open_database(&self, path: &Path) -> Result<Database, MetaError> {
-        let file = (self.open_file)(path).map_err(|error| io("opening its file", &error))?;
+        let file = self.files.open(path).map_err(|error| io("opening its file", &error))?;
         let backend = Watched::new(file, Arc::clone(&self.sync_failed));
         Builder::new()
             .set_cache_size(self.cache_bytes)
@@ -360,7 +364,13 @@ fn table(error: TableError) -> MetaError {
 
 fn redb(doing: &'static str, error: impl Into<redb::Error>) -> MetaError {
     match error.into() {
-        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+        // Not its format, or shorter than its own header says.
+        redb::Error::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
             corrupt(error.to_string())
         }
         redb::Error::Io(error) => io(doing, &error),

@@ -215,3 +215,6 @@ impl MetaStore for Embedded {
         Box::pin(async move { self.ask(0, |reply| Request::Revoke(id, reply)).await })
     }
 }
+
+#[cfg(test)]
+mod tests;

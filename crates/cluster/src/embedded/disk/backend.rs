@@ -10,12 +10,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-/// Opens or creates the real file.
-pub(super) fn open_file(path: &Path) -> io::Result<Box<dyn StorageBackend>> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-    let backend = FileBackend::new(file).map_err(io::Error::other)?;
-    Ok(Box::new(backend))
+use super::Files;
+
+/// The files of the operating system.
+#[derive(Debug)]
+pub(super) struct RealFiles;
+
+impl Files for RealFiles {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn StorageBackend>> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let backend = FileBackend::new(file).map_err(io::Error::other)?;
+        Ok(Box::new(backend))
+    }
 }
 
 #[derive(Debug)]
