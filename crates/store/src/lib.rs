@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The partitioned log: batches, frames, the write-ahead log, segments, recovery, retention.
+//!
+//! The way of a batch: [`Store::append`] hands it to the lane's single writer (`writer.rs`), which
+//! assigns its offset, copies it into a frame (`frame.rs`), makes the frame durable (`wal/`) and
+//! publishes it in its [`Log`]. The flusher (`flusher.rs`) later moves it to a segment
+//! (`segment.rs`) and records that in the checkpoint (`checkpoint.rs`). A start reads the
+//! checkpoint, then the frames after it (`recovery.rs`).
+
+pub mod batch;
+mod checkpoint;
+mod error;
+mod flusher;
+mod frame;
+mod health;
+mod log;
+mod options;
+mod producers;
+mod recovery;
+mod segment;
+mod shared;
+mod signal;
+mod sink;
+mod store;
+mod wal;
+mod writer;
+
+pub use error::{AppendError, OpenError, ReadError};
+pub use log::{Log, LogStatus, ReadBatches};
+pub use options::{Durability, LogOptions, StoreOptions};
+pub use recovery::Recovered;
+pub use signal::{Signal, Watching};
+pub use sink::CommitSink;
+pub use store::{Append, Pending, Store};
+pub use writer::Appended;
+
+pub(crate) use batch::sequence_after_last as batch_sequence_after;

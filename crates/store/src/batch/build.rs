@@ -1,0 +1,137 @@
+//! Writing batches, for everything that does not arrive as one.
+
+use base::Millis;
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::header::{HEADER_BYTES, LOG_OVERHEAD, checksum};
+use super::{Batch, BatchError, Compression, NO_PRODUCER};
+
+/// A record to be written. All parts are borrowed; building copies them once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NewRecord<'a> {
+    /// Milliseconds since the epoch.
+    pub timestamp: Millis,
+    /// Absent is not the same as empty.
+    pub key: Option<&'a [u8]>,
+    /// Absent is a deletion mark.
+    pub value: Option<&'a [u8]>,
+    /// In order; duplicates are kept.
+    pub headers: &'a [(&'a [u8], Option<&'a [u8]>)],
+}
+
+/// Gathers records into one batch, its offsets counted from 0 until a log stamps them.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    compression: Compression,
+    records: BytesMut,
+    scratch: BytesMut,
+    count: i32,
+    base_timestamp: Millis,
+    max_timestamp: Millis,
+}
+
+impl BatchBuilder {
+    /// An empty batch.
+    pub fn new(compression: Compression) -> Self {
+        Self {
+            compression,
+            records: BytesMut::new(),
+            scratch: BytesMut::new(),
+            count: 0,
+            base_timestamp: 0,
+            max_timestamp: 0,
+        }
+    }
+
+    /// Bytes of the records so far, before compression.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// No record yet.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a record after the others.
+    pub fn push(&mut self, record: &NewRecord<'_>) {
+        if self.count == 0 {
+            self.base_timestamp = record.timestamp;
+            self.max_timestamp = record.timestamp;
+        }
+        self.max_timestamp = self.max_timestamp.max(record.timestamp);
+        let body = &mut self.scratch;
+        body.clear();
+        body.put_i8(0);
+        put_varint(body, record.timestamp.wrapping_sub(self.base_timestamp));
+        put_varint(body, i64::from(self.count));
+        put_nullable(body, record.key);
+        put_nullable(body, record.value);
+        put_varint(body, length(record.headers));
+        for (key, value) in record.headers {
+            put_varint(body, length(key));
+            body.put_slice(key);
+            put_nullable(body, *value);
+        }
+        put_varint(&mut self.records, length(&self.scratch));
+        self.records.put_slice(&self.scratch);
+        self.count += 1;
+    }
+
+    /// The finished batch. An empty one is an error.
+    pub fn build(self) -> Result<Batch, BatchError> {
+        if self.count == 0 {
+            return Err(BatchError::Malformed("a batch holds at least one record"));
+        }
+        let packed = match self.compression {
+            Compression::None => self.records.freeze(),
+            codec => Bytes::from(codec.compress(&self.records)?),
+        };
+        let size = HEADER_BYTES + packed.len();
+        let batch_length = i32::try_from(size - LOG_OVERHEAD)
+            .map_err(|_| BatchError::Malformed("the batch is larger than 2 GiB"))?;
+        let mut batch = BytesMut::with_capacity(size);
+        batch.put_i64(0); // base offset: stamped by the log
+        batch.put_i32(batch_length);
+        batch.put_i32(0); // leader epoch: stamped by the log
+        batch.put_i8(2);
+        batch.put_u32(0); // checksum: below
+        batch.put_i16(self.compression.bits());
+        batch.put_i32(self.count - 1);
+        batch.put_i64(self.base_timestamp);
+        batch.put_i64(self.max_timestamp);
+        batch.put_i64(NO_PRODUCER);
+        batch.put_i16(-1);
+        batch.put_i32(-1);
+        batch.put_i32(self.count);
+        batch.put_slice(&packed);
+        let crc = checksum(&batch);
+        if let Some(mut field) = batch.get_mut(17..21) {
+            field.put_u32(crc);
+        }
+        Batch::parse(batch.freeze())
+    }
+}
+
+fn length<T>(of: &[T]) -> i64 {
+    i64::try_from(of.len()).unwrap_or(i64::MAX)
+}
+
+fn put_nullable(to: &mut BytesMut, bytes: Option<&[u8]>) {
+    match bytes {
+        None => put_varint(to, -1),
+        Some(bytes) => {
+            put_varint(to, length(bytes));
+            to.put_slice(bytes);
+        }
+    }
+}
+
+fn put_varint(to: &mut BytesMut, value: i64) {
+    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    while rest >= 0x80 {
+        to.put_u8((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    to.put_u8((rest & 0x7f) as u8);
+}

@@ -1,0 +1,152 @@
+//! The records inside a batch: `length, attributes, timestampDelta, offsetDelta, key, value,
+//! headers`, every number a zigzag varint.
+
+use base::{Millis, Offset};
+use bytes::{Buf, Bytes};
+
+use super::header::HEADER_BYTES;
+use super::{Batch, BatchError};
+
+/// One record. Key, value and headers are slices of the batch, not copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its position in the partition.
+    pub offset: Offset,
+    /// Milliseconds since the epoch; the broker's time where the batch says so.
+    pub timestamp: Millis,
+    /// Absent is not the same as empty.
+    pub key: Option<Bytes>,
+    /// Absent is a deletion mark (tombstone) in a compacted topic.
+    pub value: Option<Bytes>,
+    /// In order, duplicates included.
+    pub headers: Vec<RecordHeader>,
+}
+
+/// One header of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Its name, UTF-8 by specification but kept as the bytes that were sent.
+    pub key: Bytes,
+    /// Absent is not the same as empty.
+    pub value: Option<Bytes>,
+}
+
+const MALFORMED: BatchError = BatchError::Malformed("a record's lengths do not add up");
+
+/// Iterates over a batch's records; ends after the first error.
+#[derive(Debug)]
+pub struct Records {
+    rest: Bytes,
+    left: i32,
+    base_offset: Offset,
+    base_timestamp: Millis,
+    /// The broker's time for all records, where the batch says so.
+    append_time: Option<Millis>,
+}
+
+impl Records {
+    pub(super) fn of(batch: &Batch) -> Result<Self, BatchError> {
+        let header = batch.header();
+        let packed = batch.bytes().slice(HEADER_BYTES..);
+        Ok(Self {
+            rest: header.compression()?.decompress(&packed)?,
+            left: header.count,
+            base_offset: header.base_offset,
+            base_timestamp: header.base_timestamp,
+            append_time: header.is_log_append_time().then_some(header.max_timestamp),
+        })
+    }
+
+    fn read(&mut self) -> Result<Record, BatchError> {
+        let length = take_length(&mut self.rest)?;
+        let mut body = take_bytes(&mut self.rest, length)?;
+        take_bytes(&mut body, 1)?; // attributes: unused
+        let timestamp_delta = take_varint(&mut body)?;
+        let offset_delta = take_varint(&mut body)?;
+        let key = take_nullable(&mut body)?;
+        let value = take_nullable(&mut body)?;
+        let count = take_length(&mut body)?;
+        // A header takes at least two bytes, so a large count cannot allocate more than was sent.
+        let mut headers = Vec::with_capacity(count.min(body.len() / 2));
+        for _ in 0..count {
+            let length = take_length(&mut body)?;
+            let key = take_bytes(&mut body, length)?;
+            headers.push(RecordHeader { key, value: take_nullable(&mut body)? });
+        }
+        if !body.is_empty() {
+            return Err(MALFORMED);
+        }
+        let timestamp = self.base_timestamp.wrapping_add(timestamp_delta);
+        Ok(Record {
+            offset: self.base_offset.wrapping_add(offset_delta),
+            timestamp: self.append_time.unwrap_or(timestamp),
+            key,
+            value,
+            headers,
+        })
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Record, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left <= 0 {
+            return None;
+        }
+        self.left -= 1;
+        let record = self.read();
+        if record.is_err() {
+            self.left = 0;
+        }
+        Some(record)
+    }
+}
+
+/// Checks that uncompressed records are as many as the header says and fill the batch exactly,
+/// without looking inside them.
+pub(super) fn check_lengths(records: &Bytes, count: i32) -> Result<(), BatchError> {
+    let mut rest = records.as_ref();
+    for _ in 0..count {
+        let length = take_length(&mut rest)?;
+        rest = rest.get(length..).ok_or(MALFORMED)?;
+    }
+    if rest.is_empty() { Ok(()) } else { Err(MALFORMED) }
+}
+
+fn take_bytes(from: &mut Bytes, length: usize) -> Result<Bytes, BatchError> {
+    if length > from.len() {
+        return Err(MALFORMED);
+    }
+    Ok(from.split_to(length))
+}
+
+fn take_nullable(from: &mut Bytes) -> Result<Option<Bytes>, BatchError> {
+    match take_varint(from)? {
+        -1 => Ok(None),
+        length => {
+            let length = usize::try_from(length).map_err(|_| MALFORMED)?;
+            take_bytes(from, length).map(Some)
+        }
+    }
+}
+
+fn take_length(from: &mut impl Buf) -> Result<usize, BatchError> {
+    usize::try_from(take_varint(from)?).map_err(|_| MALFORMED)
+}
+
+/// A zigzag varint of up to ten bytes.
+fn take_varint(from: &mut impl Buf) -> Result<i64, BatchError> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        if !from.has_remaining() {
+            return Err(MALFORMED);
+        }
+        let byte = from.get_u8();
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()));
+        }
+    }
+    Err(MALFORMED)
+}

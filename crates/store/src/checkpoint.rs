@@ -1,0 +1,224 @@
+//! The checkpoint: which frames are in segments, and what every log looked like then. One file,
+//! replaced as a whole, so that a start reads one file however many logs there are. Byte for byte
+//! in `docs/formats/checkpoint.md`.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use base::{LogId, Offset};
+use bytes::{Buf, BufMut, Bytes};
+
+use crate::error::OpenError;
+use crate::frame::crc;
+use crate::log::Log;
+use crate::producers::{Producer, Sent};
+use crate::segment::{Segment, sync_dir};
+
+const MAGIC: &[u8; 4] = b"ENCP";
+const VERSION: u16 = 1;
+const NAME: &str = "checkpoint";
+
+/// What a checkpoint says.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Checkpoint {
+    /// Frames below this sequence number are in segments.
+    pub(crate) sequence: u64,
+    pub(crate) logs: Vec<LogCheckpoint>,
+}
+
+/// One log in a checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LogCheckpoint {
+    pub(crate) id: LogId,
+    pub(crate) start: Offset,
+    /// Offset after the last record that is in a segment.
+    pub(crate) end: Offset,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) damaged: Vec<Range<Offset>>,
+    pub(crate) producers: Vec<(i64, Producer)>,
+}
+
+impl Checkpoint {
+    pub(crate) fn of(sequence: u64, logs: &[Arc<Log>]) -> Self {
+        let logs = logs.iter().filter(|log| !log.is_deleted()).map(|log| LogCheckpoint::of(log));
+        Self { sequence, logs: logs.collect() }
+    }
+
+    /// Replaces the checkpoint in `dir`.
+    pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
+        let temporary = dir.join("checkpoint.tmp");
+        let mut file = File::create(&temporary)?;
+        file.write_all(&self.encode())?;
+        file.sync_all()?;
+        fs::rename(&temporary, dir.join(NAME))?;
+        sync_dir(dir)
+    }
+
+    /// The checkpoint in `dir`; an empty one where there is none.
+    pub(crate) fn read(dir: &Path) -> Result<Self, OpenError> {
+        let path = dir.join(NAME);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            other => Bytes::from(other.map_err(OpenError::io("reading", &path))?),
+        };
+        let damaged = |detail: &str| OpenError::Damaged {
+            path: path.clone(),
+            position: 0,
+            detail: detail.to_owned(),
+        };
+        let mut from = bytes.clone();
+        if from.len() < 24 || !from.starts_with(MAGIC) {
+            return Err(damaged("it is not a checkpoint"));
+        }
+        from.advance(4);
+        if from.get_u32() != crc(bytes.get(8..).unwrap_or_default()) {
+            return Err(damaged("its checksum is wrong"));
+        }
+        match from.get_u16() {
+            VERSION => {}
+            found => return Err(OpenError::Version { path, found }),
+        }
+        from.advance(2);
+        Self::decode(from).ok_or_else(|| damaged("it contradicts itself"))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut to = Vec::with_capacity(64 + self.logs.len() * 96);
+        to.put_slice(MAGIC);
+        to.put_u32(0);
+        to.put_u16(VERSION);
+        to.put_u16(0);
+        to.put_u64(self.sequence);
+        put_count(&mut to, self.logs.len());
+        for log in &self.logs {
+            log.encode(&mut to);
+        }
+        let checksum = crc(to.get(8..).unwrap_or_default());
+        if let Some(mut field) = to.get_mut(4..8) {
+            field.put_u32(checksum);
+        }
+        to
+    }
+
+    fn decode(mut from: Bytes) -> Option<Self> {
+        let sequence = from.try_get_u64().ok()?;
+        let logs = take_all(&mut from, LogCheckpoint::decode)?;
+        from.is_empty().then_some(Self { sequence, logs })
+    }
+}
+
+impl LogCheckpoint {
+    fn of(log: &Log) -> Self {
+        let mut checkpoint = log.with_state(|state| Self {
+            id: log.id(),
+            start: state.start,
+            end: state.tail.front().map_or(state.end, |batch| batch.header.base_offset),
+            segments: state.segments.clone(),
+            damaged: state.damaged.clone(),
+            producers: Vec::new(),
+        });
+        // Only what is in segments: a batch that is remembered but then lost in a crash would be
+        // taken for a duplicate when its producer sends it again. The rest comes from replay.
+        let end = checkpoint.end;
+        let stored = |(id, producer): (&i64, &Producer)| {
+            let mut producer = producer.clone();
+            producer.sent.retain(|sent| sent.base_offset < end);
+            (!producer.sent.is_empty()).then_some((*id, producer))
+        };
+        checkpoint.producers = log.producers.lock().known.iter().filter_map(stored).collect();
+        checkpoint
+    }
+
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.put_u64(self.id.0);
+        to.put_i64(self.start);
+        to.put_i64(self.end);
+        put_count(to, self.segments.len());
+        for segment in &self.segments {
+            to.put_i64(segment.base);
+            to.put_i64(segment.next);
+            to.put_u64(segment.bytes);
+            to.put_u64(segment.index_bytes);
+            to.put_u64(segment.since_index);
+            to.put_i64(segment.max_timestamp);
+            to.put_i64(segment.created_at);
+        }
+        put_count(to, self.damaged.len());
+        for range in &self.damaged {
+            to.put_i64(range.start);
+            to.put_i64(range.end);
+        }
+        put_count(to, self.producers.len());
+        for (id, producer) in &self.producers {
+            to.put_i64(*id);
+            to.put_i16(producer.epoch);
+            to.put_i64(producer.last_seen);
+            put_count(to, producer.sent.len());
+            for sent in &producer.sent {
+                to.put_i32(sent.first_sequence);
+                to.put_i32(sent.last_sequence);
+                to.put_i64(sent.base_offset);
+            }
+        }
+    }
+
+    fn decode(from: &mut Bytes) -> Option<Self> {
+        Some(Self {
+            id: LogId(from.try_get_u64().ok()?),
+            start: from.try_get_i64().ok()?,
+            end: from.try_get_i64().ok()?,
+            segments: take_all(from, take_segment)?,
+            damaged: take_all(from, |from| {
+                Some(from.try_get_i64().ok()?..from.try_get_i64().ok()?)
+            })?,
+            producers: take_all(from, take_producer)?,
+        })
+    }
+}
+
+fn take_segment(from: &mut Bytes) -> Option<Segment> {
+    Some(Segment {
+        base: from.try_get_i64().ok()?,
+        next: from.try_get_i64().ok()?,
+        bytes: from.try_get_u64().ok()?,
+        index_bytes: from.try_get_u64().ok()?,
+        since_index: from.try_get_u64().ok()?,
+        max_timestamp: from.try_get_i64().ok()?,
+        created_at: from.try_get_i64().ok()?,
+    })
+}
+
+fn take_producer(from: &mut Bytes) -> Option<(i64, Producer)> {
+    let id = from.try_get_i64().ok()?;
+    let epoch = from.try_get_i16().ok()?;
+    let last_seen = from.try_get_i64().ok()?;
+    let sent = take_all(from, |from| {
+        Some(Sent {
+            first_sequence: from.try_get_i32().ok()?,
+            last_sequence: from.try_get_i32().ok()?,
+            base_offset: from.try_get_i64().ok()?,
+        })
+    })?;
+    Some((id, Producer { epoch, last_seen, sent: VecDeque::from(sent) }))
+}
+
+fn put_count(to: &mut Vec<u8>, count: usize) {
+    to.put_u32(u32::try_from(count).unwrap_or(u32::MAX));
+}
+
+/// A counted list. The count is not believed: an element takes at least one byte.
+fn take_all<T>(from: &mut Bytes, mut one: impl FnMut(&mut Bytes) -> Option<T>) -> Option<Vec<T>> {
+    let count = from.try_get_u32().ok()? as usize;
+    let mut all = Vec::with_capacity(count.min(from.len()));
+    for _ in 0..count {
+        all.push(one(from)?);
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+mod tests;

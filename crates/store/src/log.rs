@@ -1,0 +1,424 @@
+//! One partition's log: older records in segments, the newest in memory until they are moved there.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base::{LogId, Millis, Offset};
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use crate::batch::{Batch, BatchError, BatchHeader};
+use crate::error::ReadError;
+use crate::options::LogOptions;
+use crate::producers::Producers;
+use crate::segment::{Segment, SegmentFiles};
+use crate::signal::{Signal, Signals, Watching};
+
+/// One log. Shared: one writer thread appends, one flusher moves the tail to segments, anybody
+/// reads.
+#[derive(Debug)]
+pub struct Log {
+    id: LogId,
+    files: Arc<SegmentFiles>,
+    state: RwLock<State>,
+    options: RwLock<LogOptions>,
+    pub(crate) producers: Mutex<Producers>,
+    signals: Signals,
+    deleted: AtomicBool,
+}
+
+/// A batch that is not in a segment yet.
+#[derive(Debug, Clone)]
+pub(crate) struct TailBatch {
+    pub(crate) header: BatchHeader,
+    /// A slice of the frame that it was written with.
+    pub(crate) bytes: Bytes,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// First offset that may be read.
+    pub(crate) start: Offset,
+    /// Offset that the next record gets; everything below is readable.
+    pub(crate) end: Offset,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) tail: VecDeque<TailBatch>,
+    /// Offsets whose records were damaged on disk, in order.
+    pub(crate) damaged: Vec<Range<Offset>>,
+}
+
+/// What a read returned.
+#[derive(Debug, Clone, Default)]
+pub struct ReadBatches {
+    /// Whole batches, one after the other; the first may begin before the offset asked for.
+    pub slices: Vec<Bytes>,
+    /// First offset of the log.
+    pub start: Offset,
+    /// Offset that the next record will get (the high watermark).
+    pub end: Offset,
+}
+
+impl ReadBatches {
+    /// Bytes of all slices.
+    pub fn len(&self) -> usize {
+        self.slices.iter().map(Bytes::len).sum()
+    }
+
+    /// Nothing was there (yet).
+    pub fn is_empty(&self) -> bool {
+        self.slices.iter().all(Bytes::is_empty)
+    }
+
+    /// The batches, decoded.
+    pub fn batches(&self) -> impl Iterator<Item = Result<Batch, BatchError>> {
+        self.slices.iter().cloned().flat_map(|mut slice| {
+            std::iter::from_fn(move || (!slice.is_empty()).then(|| Batch::take(&mut slice)))
+        })
+    }
+}
+
+/// Where a log stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogStatus {
+    /// First offset that may be read.
+    pub start: Offset,
+    /// Offset that the next record gets.
+    pub end: Offset,
+    /// Bytes stored, in segments and waiting for them.
+    pub bytes: u64,
+    /// Number of segments.
+    pub segments: usize,
+}
+
+impl Log {
+    pub(crate) fn new(
+        id: LogId,
+        files: Arc<SegmentFiles>,
+        options: LogOptions,
+        state: State,
+    ) -> Self {
+        Self {
+            id,
+            files,
+            state: RwLock::new(state),
+            options: RwLock::new(options),
+            producers: Mutex::default(),
+            signals: Signals::default(),
+            deleted: AtomicBool::new(false),
+        }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> LogId {
+        self.id
+    }
+
+    /// How it keeps its records.
+    pub fn options(&self) -> LogOptions {
+        *self.options.read()
+    }
+
+    /// Changes how it keeps its records, from the next append on.
+    pub fn set_options(&self, options: LogOptions) {
+        *self.options.write() = options;
+    }
+
+    /// First offset that may be read, and the offset that the next record gets.
+    pub fn range(&self) -> Range<Offset> {
+        let state = self.state.read();
+        state.start..state.end
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> LogStatus {
+        let state = self.state.read();
+        let stored: u64 = state.segments.iter().map(|segment| segment.bytes).sum();
+        let waiting: usize = state.tail.iter().map(|batch| batch.bytes.len()).sum();
+        LogStatus {
+            start: state.start,
+            end: state.end,
+            bytes: stored + waiting as u64,
+            segments: state.segments.len(),
+        }
+    }
+
+    /// Calls `signal` whenever records are added, until the returned guard is dropped. Ask for the
+    /// range after this, not before: what is added in between would be missed.
+    pub fn watch(self: &Arc<Self>, signal: &Signal) -> Watching {
+        self.signals.add(Arc::clone(self), signal)
+    }
+
+    pub(crate) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn delete(&self) {
+        self.deleted.store(true, Ordering::Release);
+        self.signals.wake();
+    }
+
+    /// Reads whole batches from `offset` on: at most `max_bytes`, but at least one batch if there
+    /// is one. Stops before offset `until`. Returns `None` where the answer would need the disk;
+    /// then call [`Log::read`] from a thread that may block.
+    pub fn read_memory(
+        &self,
+        offset: Offset,
+        max_bytes: usize,
+        until: Offset,
+    ) -> Result<Option<ReadBatches>, ReadError> {
+        let state = self.state.read();
+        state.check(offset)?;
+        if offset < state.tail_start() {
+            return Ok(None);
+        }
+        let until = state.until(offset, until);
+        let mut read = ReadBatches { slices: Vec::new(), start: state.start, end: state.end };
+        let first = state.tail.partition_point(|batch| batch.header.next_offset() <= offset);
+        let mut total = 0;
+        for batch in state.tail.range(first..) {
+            let fits = total == 0 || total + batch.bytes.len() <= max_bytes;
+            if !fits || batch.header.base_offset >= until {
+                break;
+            }
+            total += batch.bytes.len();
+            read.slices.push(batch.bytes.clone());
+        }
+        Ok(Some(read))
+    }
+
+    /// As [`Log::read_memory`], from disk where needed. Blocks.
+    pub fn read(
+        &self,
+        offset: Offset,
+        max_bytes: usize,
+        until: Offset,
+    ) -> Result<ReadBatches, ReadError> {
+        loop {
+            if let Some(read) = self.read_memory(offset, max_bytes, until)? {
+                return Ok(read);
+            }
+            let (segments, range, until) = {
+                let state = self.state.read();
+                (state.segments_from(offset), state.start..state.end, state.until(offset, until))
+            };
+            let mut vanished = false;
+            for segment in segments {
+                match self.read_segment(&segment, offset, max_bytes, until) {
+                    Ok(Some(bytes)) => {
+                        let slices = if bytes.is_empty() { Vec::new() } else { vec![bytes] };
+                        return Ok(ReadBatches { slices, start: range.start, end: range.end });
+                    }
+                    Ok(None) => {}
+                    // Deleted since we looked: look again.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => vanished = true,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if !vanished {
+                // The offset lies in a gap before the tail: what is left is the tail itself.
+                let tail = self.state.read().tail_start();
+                if tail > offset {
+                    return self.read_gap(tail, max_bytes, until);
+                }
+            }
+        }
+    }
+
+    fn read_gap(
+        &self,
+        tail: Offset,
+        max_bytes: usize,
+        until: Offset,
+    ) -> Result<ReadBatches, ReadError> {
+        let range = self.range();
+        let nothing = ReadBatches { slices: Vec::new(), start: range.start, end: range.end };
+        Ok(self.read_memory(tail, max_bytes, until)?.unwrap_or(nothing))
+    }
+
+    /// `None` if the segment has nothing at or after `offset`.
+    fn read_segment(
+        &self,
+        segment: &Segment,
+        offset: Offset,
+        max_bytes: usize,
+        until: Offset,
+    ) -> std::io::Result<Option<Bytes>> {
+        match self.files.find_offset(self.id, segment, offset)? {
+            None => Ok(None),
+            Some(found) => self.files.read(self.id, segment, found, max_bytes, until).map(Some),
+        }
+    }
+
+    /// The first record with a timestamp of `time` or later: its offset and timestamp. Blocks.
+    pub fn find_time(&self, time: Millis) -> Result<Option<(Offset, Millis)>, ReadError> {
+        let (start, segments) = {
+            let state = self.state.read();
+            (state.start, state.segments.clone())
+        };
+        for segment in segments.iter().filter(|s| s.max_timestamp >= time && s.next > start) {
+            let Some(found) = self.files.find_time(self.id, segment, time)? else { continue };
+            let bytes = self.files.read(self.id, segment, found, 0, Offset::MAX)?;
+            if let Some(hit) = first_at(bytes, start, |timestamp| timestamp >= time)? {
+                return Ok(Some(hit));
+            }
+        }
+        let tail: Vec<_> = {
+            let state = self.state.read();
+            let late = state.tail.iter().filter(|batch| batch.header.max_timestamp >= time);
+            late.map(|batch| batch.bytes.clone()).collect()
+        };
+        for bytes in tail {
+            if let Some(hit) = first_at(bytes, start, |timestamp| timestamp >= time)? {
+                return Ok(Some(hit));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record with the largest timestamp: its offset and timestamp. Blocks.
+    pub fn find_latest_time(&self) -> Result<Option<(Offset, Millis)>, ReadError> {
+        let largest = {
+            let state = self.state.read();
+            let stored = state.segments.iter().map(|segment| segment.max_timestamp);
+            stored.chain(state.tail.iter().map(|batch| batch.header.max_timestamp)).max()
+        };
+        largest.map_or(Ok(None), |time| self.find_time(time))
+    }
+
+    // What follows is for the writer and the flusher.
+
+    pub(crate) fn end(&self) -> Offset {
+        self.state.read().end
+    }
+
+    /// Makes batches readable, and wakes who waits for them.
+    pub(crate) fn publish(&self, batches: impl IntoIterator<Item = TailBatch>) {
+        {
+            let mut state = self.state.write();
+            for batch in batches {
+                state.end = batch.header.next_offset();
+                state.tail.push_back(batch);
+            }
+        }
+        self.signals.wake();
+    }
+
+    /// Deletes the records before `before`. Whole segments go at the next retention run.
+    pub(crate) fn trim(&self, before: Offset) {
+        let mut state = self.state.write();
+        state.start = before.clamp(state.start, state.end);
+    }
+
+    /// Batches that are not in segments yet and end at or before `next`.
+    pub(crate) fn tail_before(&self, next: Offset) -> Vec<TailBatch> {
+        let state = self.state.read();
+        let ready = state.tail.iter().take_while(|batch| batch.header.next_offset() <= next);
+        ready.cloned().collect()
+    }
+
+    pub(crate) fn last_segment(&self) -> Option<Segment> {
+        self.state.read().segments.last().copied()
+    }
+
+    /// The batches before `next` are in segments now.
+    pub(crate) fn flushed(&self, written: &[Segment], next: Offset) {
+        let mut state = self.state.write();
+        for segment in written {
+            match state.segments.last_mut() {
+                Some(last) if last.base == segment.base => *last = *segment,
+                _ => state.segments.push(*segment),
+            }
+        }
+        while state.tail.front().is_some_and(|batch| batch.header.next_offset() <= next) {
+            state.tail.pop_front();
+        }
+        if state.tail.is_empty() {
+            state.tail = VecDeque::new();
+        }
+    }
+
+    /// Forgets segments that retention, or a trim, no longer keeps; returns them.
+    pub(crate) fn expire(&self, now: Millis) -> Vec<Segment> {
+        let options = self.options();
+        let mut state = self.state.write();
+        let mut excess = options.retention_bytes.map_or(0, |limit| {
+            state.segments.iter().map(|s| s.bytes).sum::<u64>().saturating_sub(limit)
+        });
+        let mut expired = Vec::new();
+        while let Some(first) = state.segments.first().copied() {
+            let too_old = options
+                .retention_ms
+                .is_some_and(|keep| first.max_timestamp < now.saturating_sub(keep));
+            let too_much = excess >= first.bytes && state.segments.len() > 1;
+            if !(too_old || too_much || first.next <= state.start) {
+                break;
+            }
+            excess = excess.saturating_sub(first.bytes);
+            state.segments.remove(0);
+            state.start = state.start.max(first.next);
+            expired.push(first);
+        }
+        let start = state.start;
+        state.damaged.retain(|range| range.end > start);
+        expired
+    }
+
+    pub(crate) fn with_state<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.state.read())
+    }
+
+    pub(crate) fn with_state_mut<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.write())
+    }
+}
+
+impl State {
+    /// First offset that is in memory.
+    fn tail_start(&self) -> Offset {
+        self.tail.front().map_or(self.end, |batch| batch.header.base_offset)
+    }
+
+    fn check(&self, offset: Offset) -> Result<(), ReadError> {
+        if offset < self.start || offset > self.end {
+            return Err(ReadError::OutOfRange { offset, start: self.start, end: self.end });
+        }
+        match self.damaged.iter().find(|range| range.contains(&offset)) {
+            Some(range) => Err(ReadError::Damaged { from: range.start, to: range.end }),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads from `offset` stop before the next damage, so that nobody reads past it unawares.
+    fn until(&self, offset: Offset, until: Offset) -> Offset {
+        let damage = self.damaged.iter().map(|range| range.start).find(|start| *start > offset);
+        damage.map_or(until, |start| start.min(until))
+    }
+
+    fn segments_from(&self, offset: Offset) -> Vec<Segment> {
+        let first = self.segments.partition_point(|segment| segment.next <= offset);
+        self.segments.get(first..).unwrap_or_default().to_vec()
+    }
+}
+
+/// The first record at `start` or later whose timestamp satisfies `wanted`.
+fn first_at(
+    mut bytes: Bytes,
+    start: Offset,
+    wanted: impl Fn(Millis) -> bool,
+) -> Result<Option<(Offset, Millis)>, ReadError> {
+    let damaged = |error: BatchError| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+    let batch = Batch::take(&mut bytes).map_err(damaged)?;
+    for record in batch.records().map_err(damaged)? {
+        let record = record.map_err(damaged)?;
+        if record.offset >= start && wanted(record.timestamp) {
+            return Ok(Some((record.offset, record.timestamp)));
+        }
+    }
+    Ok(None)
+}

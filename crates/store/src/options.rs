@@ -1,0 +1,78 @@
+//! How a log, and the store as a whole, behave. Values come from the topic's configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When an append to a log is acknowledged, and its records become visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// As soon as it is in the broker's memory; written with the next frame. Lost if the process
+    /// dies at once.
+    Memory,
+    /// When the operating system has it. Survives the death of the process, not of the machine.
+    Os,
+    /// When it is on stable storage. The default.
+    Fsync,
+}
+
+/// How one log keeps its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOptions {
+    /// When appends are acknowledged.
+    pub durability: Durability,
+    /// Records older than this may be deleted, in milliseconds; `None` keeps them for ever.
+    pub retention_ms: Option<i64>,
+    /// Oldest records may be deleted when the log is larger than this; `None` is no limit.
+    pub retention_bytes: Option<u64>,
+    /// A segment is closed when it is larger than this. Deletion works by whole segments.
+    pub segment_bytes: u64,
+    /// A segment is closed when it is older than this, in milliseconds.
+    pub segment_ms: i64,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        const DAY: i64 = 24 * 60 * 60 * 1000;
+        Self {
+            durability: Durability::Fsync,
+            retention_ms: Some(7 * DAY),
+            retention_bytes: None,
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * DAY,
+        }
+    }
+}
+
+/// How the store works. The defaults suit one machine of any size.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The data folder; made if missing.
+    pub dir: PathBuf,
+    /// Size of one write-ahead log file. A frame larger than this gets a file of its own size.
+    pub wal_file_bytes: u64,
+    /// Records are moved from the write-ahead log to segments when this many bytes wait …
+    pub flush_bytes: usize,
+    /// … or when the oldest waits this long.
+    pub flush_after: Duration,
+    /// Records that wait for segments live in memory, too. At this many bytes appends wait.
+    pub tail_bytes_max: usize,
+    /// How often retention is enforced.
+    pub retention_interval: Duration,
+    /// Idempotent producers unheard of for this long are forgotten, in milliseconds.
+    pub producer_expiry_ms: i64,
+}
+
+impl StoreOptions {
+    /// The defaults, in this folder.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            wal_file_bytes: 32 << 20,
+            flush_bytes: 16 << 20,
+            flush_after: Duration::from_secs(5),
+            tail_bytes_max: 64 << 20,
+            retention_interval: Duration::from_secs(300),
+            producer_expiry_ms: 24 * 60 * 60 * 1000,
+        }
+    }
+}

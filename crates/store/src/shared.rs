@@ -1,0 +1,129 @@
+//! What the store's handle, its writer and its flusher share.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use base::{LogId, Offset};
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::error::AppendError;
+use crate::health::Health;
+use crate::log::Log;
+use crate::options::StoreOptions;
+
+/// A frame whose batches wait in the logs' tails to be moved to segments.
+#[derive(Debug)]
+pub(crate) struct CommittedFrame {
+    pub(crate) sequence: u64,
+    /// Each log that it touched, and that log's end after it.
+    pub(crate) logs: Vec<(Arc<Log>, Offset)>,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: StoreOptions,
+    pub(crate) health: Health,
+    pub(crate) logs: RwLock<HashMap<LogId, Arc<Log>>>,
+    /// Frames below this are in segments.
+    pub(crate) flushed: AtomicU64,
+    pub(crate) stopping: AtomicBool,
+    /// Logs whose folders the flusher is to remove.
+    pub(crate) deleted: Mutex<Vec<LogId>>,
+    backlog: Mutex<Backlog>,
+    /// Tells the flusher that there is work, and the writer that there is room.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    frames: VecDeque<CommittedFrame>,
+    bytes: usize,
+    /// Taken by the flusher, not yet in segments.
+    in_work: usize,
+    flush_now: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(options: StoreOptions, next_sequence: u64) -> Self {
+        Self {
+            options,
+            health: Health::default(),
+            logs: RwLock::default(),
+            flushed: AtomicU64::new(next_sequence),
+            stopping: AtomicBool::new(false),
+            deleted: Mutex::default(),
+            backlog: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Adds a frame to what waits for segments.
+    pub(crate) fn committed(&self, frame: CommittedFrame) {
+        let mut backlog = self.backlog.lock();
+        backlog.bytes += frame.bytes;
+        backlog.frames.push_back(frame);
+        // The first frame starts the flusher's timer, the last one fills the measure.
+        if backlog.frames.len() == 1 || backlog.bytes >= self.options.flush_bytes {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits while too much waits for segments. Fails when that will not change by itself.
+    pub(crate) fn wait_for_tail_room(&self) -> Result<(), AppendError> {
+        let mut backlog = self.backlog.lock();
+        while backlog.bytes + backlog.in_work >= self.options.tail_bytes_max {
+            self.health.check()?;
+            if self.health.is_full() {
+                return Err(AppendError::DiskFull);
+            }
+            backlog.flush_now = true;
+            self.changed.notify_all();
+            self.changed.wait_for(&mut backlog, Duration::from_secs(1));
+        }
+        Ok(())
+    }
+
+    /// Waits until it is time to flush, then takes all frames. Empty when the deadline `idle`
+    /// passed without any, or when the store stops.
+    pub(crate) fn take_frames(&self, idle: Duration) -> Vec<CommittedFrame> {
+        let mut backlog = self.backlog.lock();
+        let stopping = || self.stopping.load(Ordering::Acquire);
+        if backlog.frames.is_empty() && !stopping() {
+            self.changed.wait_for(&mut backlog, idle);
+        }
+        if backlog.frames.is_empty() {
+            return Vec::new();
+        }
+        let due = |backlog: &mut Backlog| {
+            backlog.bytes < self.options.flush_bytes && !backlog.flush_now && !stopping()
+        };
+        self.changed.wait_while_for(&mut backlog, due, self.options.flush_after);
+        backlog.flush_now = false;
+        backlog.in_work = std::mem::take(&mut backlog.bytes);
+        std::mem::take(&mut backlog.frames).into()
+    }
+
+    /// The frames taken last are in segments.
+    pub(crate) fn frames_done(&self) {
+        self.backlog.lock().in_work = 0;
+        self.changed.notify_all();
+    }
+
+    /// The frames taken last could not be moved; they are taken again next time.
+    pub(crate) fn frames_failed(&self, frames: Vec<CommittedFrame>) {
+        let mut backlog = self.backlog.lock();
+        backlog.bytes += std::mem::take(&mut backlog.in_work);
+        for frame in frames.into_iter().rev() {
+            backlog.frames.push_front(frame);
+        }
+    }
+
+    /// Makes the flusher look up from its wait.
+    pub(crate) fn wake(&self) {
+        let _held = self.backlog.lock();
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,226 @@
+//! The store's handle.
+
+use std::fs::{self, File};
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+
+use base::limits::APPEND_QUEUE_MAX;
+use base::{Clock, LogId, Offset};
+use parking_lot::Mutex;
+use rustix::fs::{FlockOperation, flock};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::batch::Batch;
+use crate::error::{AppendError, OpenError};
+use crate::flusher::Flusher;
+use crate::log::{Log, State};
+use crate::options::{LogOptions, StoreOptions};
+use crate::recovery::{Recovered, recover};
+use crate::segment::SegmentFiles;
+use crate::shared::Shared;
+use crate::sink::CommitSink;
+use crate::wal::LocalWal;
+use crate::writer::{Appended, Change, Message, Outcome, Request, Writer};
+
+/// Batches for one log.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Where to.
+    pub log: Arc<Log>,
+    /// In order. Their offsets are assigned on the way.
+    pub batches: Vec<Batch>,
+    /// Epoch of the log's owner, stamped into the batches.
+    pub epoch: i32,
+}
+
+/// All logs of one data folder.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    files: Arc<SegmentFiles>,
+    queue: mpsc::Sender<Message>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    recovered: Recovered,
+    /// Holds the folder's lock while it lives.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens a data folder, making it if there is none. Reads back what was stored.
+    pub fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let dir = options.dir.clone();
+        for part in [dir.clone(), dir.join("wal"), dir.join("segments")] {
+            fs::create_dir_all(&part).map_err(OpenError::io("making", &part))?;
+        }
+        let lock = lock(&dir)?;
+        let files = Arc::new(SegmentFiles::new(dir.join("segments")));
+        let recovery = recover(&dir, &files)?;
+        if let Some((path, position)) = &recovery.report.torn {
+            tracing::info!(path = %path.display(), position, "the log ended in half a frame; cut off");
+        }
+        let replayed = recovery.replay.files;
+        let incarnation = recovery.replay.next_incarnation;
+        let sink = LocalWal::open(&dir.join("wal"), options.wal_file_bytes, incarnation, replayed)
+            .map_err(OpenError::io("opening", dir.join("wal")))?;
+        let shared = Arc::new(Shared::new(options, recovery.flushed));
+        *shared.logs.write() = recovery.logs;
+        for frame in recovery.frames {
+            shared.committed(frame);
+        }
+        let (queue, receiver) = mpsc::channel(APPEND_QUEUE_MAX);
+        let sequence = recovery.replay.next_sequence;
+        let writer = Writer {
+            queue: receiver,
+            sink: Box::new(sink) as Box<dyn CommitSink>,
+            shared: Arc::clone(&shared),
+            clock: Arc::clone(&clock),
+            sequence,
+            synced: sequence,
+            sink_full: false,
+        };
+        let flusher = Flusher {
+            shared: Arc::clone(&shared),
+            files: Arc::clone(&files),
+            clock,
+            flushed: recovery.flushed,
+        };
+        let threads = vec![
+            spawn("log-writer", || writer.run())
+                .map_err(OpenError::io("starting a thread", &dir))?,
+            spawn("log-flusher", || flusher.run())
+                .map_err(OpenError::io("starting a thread", &dir))?,
+        ];
+        let recovered = recovery.report;
+        Ok(Self { shared, files, queue, threads: Mutex::new(threads), recovered, _lock: lock })
+    }
+
+    /// What opening found.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// The log with this identity, made if there is none. Making one costs no disk access: it is
+    /// on disk from its first record on.
+    pub fn open_log(&self, id: LogId, options: LogOptions) -> Arc<Log> {
+        let mut logs = self.shared.logs.write();
+        let log = logs.entry(id).or_insert_with(|| {
+            Arc::new(Log::new(id, Arc::clone(&self.files), options, State::default()))
+        });
+        log.set_options(options);
+        Arc::clone(log)
+    }
+
+    /// The identities of all logs.
+    pub fn log_ids(&self) -> Vec<LogId> {
+        self.shared.logs.read().keys().copied().collect()
+    }
+
+    /// Deletes a log and everything in it.
+    pub fn delete_log(&self, id: LogId) {
+        if let Some(log) = self.shared.logs.write().remove(&id) {
+            log.delete();
+            self.shared.deleted.lock().push(id);
+            self.shared.wake();
+        }
+    }
+
+    /// Hands batches to the writer. They are stored in the order in which calls return; the
+    /// returned future then says where, once they are as durable as their logs ask for. Waits
+    /// while the writer's queue is full. The outcomes are those of the entries, in their order.
+    pub async fn append(&self, entries: Vec<Append>) -> Result<Pending, AppendError> {
+        let entries = entries.into_iter().map(|append| {
+            let Append { log, batches, epoch } = append;
+            (log, Change::Append { batches, epoch })
+        });
+        self.send(entries.collect()).await
+    }
+
+    /// Deletes the records of a log before an offset, durably. Answers with the new first offset.
+    pub async fn trim(&self, log: &Arc<Log>, before: Offset) -> Result<Offset, AppendError> {
+        let pending = self.send(vec![(Arc::clone(log), Change::Trim { before })]).await?;
+        let outcome = pending.await.pop().unwrap_or(Err(AppendError::Closed))?;
+        Ok(outcome.start)
+    }
+
+    async fn send(&self, entries: Vec<(Arc<Log>, Change)>) -> Result<Pending, AppendError> {
+        let (reply, outcomes) = oneshot::channel();
+        let count = entries.len();
+        let message = Message::Request(Request { entries, reply });
+        self.queue.send(message).await.map_err(|_| AppendError::Closed)?;
+        Ok(Pending { outcomes, count })
+    }
+
+    /// Whether appends are refused, and why.
+    pub fn health(&self) -> Result<(), AppendError> {
+        self.shared.health.check()?;
+        if self.shared.health.is_full() { Err(AppendError::DiskFull) } else { Ok(()) }
+    }
+
+    /// Stops: what was handed over is stored, the tail is moved to segments. Blocks.
+    pub fn close(&self) {
+        let mut threads = self.threads.lock().drain(..).collect::<Vec<_>>().into_iter();
+        // The writer first: the flusher's last round must see its last frame.
+        let mut stop = Message::Stop;
+        while let Err(mpsc::error::TrySendError::Full(message)) = self.queue.try_send(stop) {
+            stop = message;
+            std::thread::yield_now();
+        }
+        if let Some(writer) = threads.next() {
+            join(writer);
+        }
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.wake();
+        threads.for_each(join);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// An append on its way to the disk.
+#[derive(Debug)]
+pub struct Pending {
+    outcomes: oneshot::Receiver<Vec<Outcome>>,
+    count: usize,
+}
+
+impl Future for Pending {
+    type Output = Vec<Result<Appended, AppendError>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.outcomes).poll(context).map(|outcomes| {
+            // The writer answers everything that it took; it is gone only if it panicked.
+            outcomes.unwrap_or_else(|_| vec![Err(AppendError::Closed); self.count])
+        })
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a storage thread panicked");
+    }
+}
+
+/// One process a folder: two would write over each other.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("LOCK");
+    let file = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(OpenError::io("opening", &path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path }),
+        Err(errno) => Err(OpenError::io("locking", path)(errno.into())),
+    }
+}

@@ -1,0 +1,214 @@
+//! The local write-ahead log: preallocated files of frames in `wal/`.
+//!
+//! A file begins with a block of [`ALIGN`] bytes: magic "ENWL", checksum u32, version u16, flags
+//! u16, first sequence u64, incarnation u64. Frames follow, each at a multiple of [`ALIGN`]. A file
+//! whose frames are all in segments is used again under a new name: its old frames carry an older
+//! incarnation, so they are never taken for new ones.
+
+mod replay;
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bytes::{Buf, BufMut, Bytes};
+use rustix::fs::{FallocateFlags, fallocate};
+
+use crate::frame::{ALIGN, crc};
+use crate::sink::CommitSink;
+
+pub(crate) use replay::{Replay, replay};
+
+const MAGIC: &[u8; 4] = b"ENWL";
+const VERSION: u16 = 1;
+const SUFFIX: &str = "wal";
+/// Used-up files kept for reuse; more are deleted.
+const SPARES_MAX: usize = 2;
+
+/// What the first block of a file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileHeader {
+    pub(crate) first_sequence: u64,
+    pub(crate) incarnation: u64,
+}
+
+impl FileHeader {
+    fn encode(self) -> Vec<u8> {
+        let mut block = Vec::with_capacity(ALIGN);
+        block.put_slice(MAGIC);
+        block.put_u32(0);
+        block.put_u16(VERSION);
+        block.put_u16(0);
+        block.put_u64(self.first_sequence);
+        block.put_u64(self.incarnation);
+        block.resize(ALIGN, 0);
+        let checksum = crc(block.get(8..).unwrap_or_default());
+        if let Some(mut field) = block.get_mut(4..8) {
+            field.put_u32(checksum);
+        }
+        block
+    }
+
+    /// `None` if the block is not a whole header; the version if it is one we do not know.
+    fn decode(mut block: &[u8]) -> Option<Result<Self, u16>> {
+        let checked = crc(block.get(8..ALIGN)?);
+        if !block.starts_with(MAGIC) {
+            return None;
+        }
+        block.advance(4);
+        if block.get_u32() != checked {
+            return None;
+        }
+        let version = block.get_u16();
+        block.advance(2);
+        let header = Self { first_sequence: block.get_u64(), incarnation: block.get_u64() };
+        Some(if version == VERSION { Ok(header) } else { Err(version) })
+    }
+}
+
+/// The files, and the one that is written.
+#[derive(Debug)]
+pub(crate) struct LocalWal {
+    dir: PathBuf,
+    dir_handle: File,
+    file_bytes: u64,
+    incarnation: u64,
+    current: Option<Current>,
+    /// Full files, oldest first, each with the sequence number after its last frame.
+    full: VecDeque<(PathBuf, u64)>,
+    spares: Vec<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Current {
+    file: File,
+    path: PathBuf,
+    position: u64,
+    capacity: u64,
+    /// Sequence number after the last frame written.
+    next: u64,
+}
+
+impl LocalWal {
+    /// Continues in `dir` with a new file; `replayed` are the files there already, which are kept
+    /// until their frames are released.
+    pub(crate) fn open(
+        dir: &Path,
+        file_bytes: u64,
+        incarnation: u64,
+        replayed: Vec<(PathBuf, u64)>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            dir_handle: File::open(dir)?,
+            file_bytes,
+            incarnation,
+            current: None,
+            full: replayed.into(),
+            spares: Vec::new(),
+        })
+    }
+
+    /// Closes the current file and starts the next, which can hold a frame of `bytes`.
+    fn roll(&mut self, first_sequence: u64, bytes: u64) -> io::Result<()> {
+        let path = self.dir.join(format!("{first_sequence:020}.{SUFFIX}"));
+        let capacity = self.file_bytes.max(bytes + ALIGN as u64);
+        let file = match self.spares.pop() {
+            Some(spare) if capacity == self.file_bytes => {
+                fs::rename(&spare, &path)?;
+                File::options().read(true).write(true).open(&path)?
+            }
+            _ => File::options().read(true).write(true).create(true).truncate(true).open(&path)?,
+        };
+        let header = FileHeader { first_sequence, incarnation: self.incarnation };
+        let prepared = fallocate(&file, FallocateFlags::empty(), 0, capacity)
+            .map_err(io::Error::from)
+            .and_then(|()| file.write_all_at(&header.encode(), 0))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| self.dir_handle.sync_all());
+        if let Err(error) = prepared {
+            // Best effort: a half-made file has no valid header and is swept at the next start.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        // A file of this name that was found at start held no frame, or this one would not bear it.
+        self.full.retain(|(full, _)| *full != path);
+        let position = ALIGN as u64;
+        let new = Current { file, path, position, capacity, next: first_sequence };
+        if let Some(old) = self.current.replace(new) {
+            self.full.push_back((old.path, old.next));
+        }
+        Ok(())
+    }
+}
+
+impl CommitSink for LocalWal {
+    fn reserve(&mut self, sequence: u64, bytes: usize) -> io::Result<()> {
+        let bytes = bytes as u64;
+        match &self.current {
+            Some(current) if current.position + bytes <= current.capacity => Ok(()),
+            _ => self.roll(sequence, bytes),
+        }
+    }
+
+    fn write(&mut self, sequence: u64, frame: &Bytes) -> io::Result<()> {
+        let current = self.current.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        current.file.write_all_at(frame, current.position)?;
+        current.position += frame.len() as u64;
+        current.next = sequence + 1;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
+    }
+
+    fn release(&mut self, below: u64) {
+        while self.full.front().is_some_and(|(_, next)| *next <= below) {
+            let Some((path, _)) = self.full.pop_front() else { break };
+            let reusable = fs::metadata(&path).is_ok_and(|meta| meta.len() == self.file_bytes);
+            if reusable && self.spares.len() < SPARES_MAX {
+                self.spares.push(path);
+            } else if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "cannot remove a used-up log file");
+            }
+        }
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+}
+
+/// The log's files, oldest first. Files without a whole header never held an acknowledged frame,
+/// since the header is synced before the first frame is written; they are removed.
+fn list(dir: &Path) -> io::Result<Vec<(PathBuf, Result<FileHeader, u16>)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != SUFFIX) {
+            continue;
+        }
+        let mut block = vec![0; ALIGN];
+        let whole = File::open(&path)?.read_exact_at(&mut block, 0).is_ok();
+        match whole.then(|| FileHeader::decode(&block)).flatten() {
+            Some(header) => files.push((path, header)),
+            None if is_blank(&block) => fs::remove_file(&path)?,
+            None => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, path.display().to_string()));
+            }
+        }
+    }
+    files.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(files)
+}
+
+/// A file whose creation was cut short: all zeros, or shorter than a block.
+fn is_blank(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,346 @@
+//! The lane's single writer: assigns offsets, gathers what waits into one frame, makes it durable
+//! with one sync, then publishes and acknowledges.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use base::limits::FRAME_BYTES_MAX;
+use base::{Clock, LogId, Offset};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::batch::{Batch, BatchHeader, NO_PRODUCER};
+use crate::error::AppendError;
+use crate::frame::{FrameHeader, FrameWriter, RunKind, size_on_disk};
+use crate::log::{Log, TailBatch};
+use crate::options::Durability;
+use crate::producers::Verdict;
+use crate::shared::{CommittedFrame, Shared};
+use crate::sink::CommitSink;
+
+/// What to do to one log.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Append { batches: Vec<Batch>, epoch: i32 },
+    Trim { before: Offset },
+}
+
+/// Where an append landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the first record.
+    pub base: Offset,
+    /// First offset of the log.
+    pub start: Offset,
+}
+
+pub(crate) type Outcome = Result<Appended, AppendError>;
+
+/// Changes that are acknowledged together.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) entries: Vec<(Arc<Log>, Change)>,
+    pub(crate) reply: oneshot::Sender<Vec<Outcome>>,
+}
+
+impl Request {
+    /// Upper bounds: runs, and bytes of data.
+    fn size(&self) -> (usize, usize) {
+        let data = self.entries.iter().map(|(_, change)| match change {
+            Change::Append { batches, .. } => batches.iter().map(|b| b.bytes().len()).sum(),
+            Change::Trim { .. } => 0,
+        });
+        (self.entries.len(), data.sum())
+    }
+}
+
+/// One log's part of the frame that is being made.
+struct PlannedRun {
+    log: Arc<Log>,
+    kind: RunKind,
+    durability: Durability,
+    base: Offset,
+    next: Offset,
+    batches: Vec<(Batch, Offset, i32)>,
+}
+
+/// A request whose outcome is known but not yet durable.
+struct Waiting {
+    reply: oneshot::Sender<Vec<Outcome>>,
+    outcomes: Vec<Outcome>,
+    durability: Durability,
+}
+
+/// A run written into the frame: its place there becomes the log's tail.
+struct WrittenRun {
+    log: Arc<Log>,
+    kind: RunKind,
+    durability: Durability,
+    next: Offset,
+    batches: Vec<(BatchHeader, Range<usize>)>,
+}
+
+/// What the writer is sent.
+pub(crate) enum Message {
+    Request(Request),
+    /// Finish what came before, take no more.
+    Stop,
+}
+
+pub(crate) struct Writer {
+    pub(crate) queue: mpsc::Receiver<Message>,
+    pub(crate) sink: Box<dyn CommitSink>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sequence: u64,
+    /// Frames below this are on stable storage.
+    pub(crate) synced: u64,
+    /// The last attempt to make room in the sink found the disk full.
+    pub(crate) sink_full: bool,
+}
+
+impl Writer {
+    /// Runs until told to stop, or until every handle of the store is gone.
+    pub(crate) fn run(mut self) {
+        while let Some(Message::Request(first)) = self.queue.blocking_recv() {
+            let mut stop = false;
+            let (mut runs, mut data) = first.size();
+            let mut requests = vec![first];
+            while data < FRAME_BYTES_MAX
+                && let Ok(message) = self.queue.try_recv()
+            {
+                let Message::Request(request) = message else {
+                    stop = true;
+                    break;
+                };
+                let (more_runs, more_data) = request.size();
+                runs += more_runs;
+                data += more_data;
+                requests.push(request);
+            }
+            self.commit(requests, size_on_disk(runs, data));
+            if stop {
+                break;
+            }
+        }
+    }
+
+    fn commit(&mut self, requests: Vec<Request>, bytes: usize) {
+        if let Err(error) = self.make_room(bytes) {
+            for request in requests {
+                let outcomes = vec![Err(error.clone()); request.entries.len()];
+                // Nobody listens any more: the connection is gone. The same below.
+                let _ = request.reply.send(outcomes);
+            }
+            return;
+        }
+        let mut plan = Plan::default();
+        let now = self.clock.now();
+        let waiting: Vec<Waiting> =
+            requests.into_iter().map(|request| plan.add_request(request, now)).collect();
+        if plan.runs.is_empty() {
+            acknowledge(waiting, None);
+            return;
+        }
+        let strictest =
+            plan.runs.iter().map(|run| run.durability).max().unwrap_or(Durability::Fsync);
+        let header = FrameHeader {
+            sequence: self.sequence,
+            incarnation: self.sink.incarnation(),
+            synced: self.synced,
+            written_at: now,
+        };
+        let (frame, runs) = plan.encode(&header);
+        let logs = runs.iter().map(|run| (Arc::clone(&run.log), run.next)).collect();
+        let committed = CommittedFrame { sequence: self.sequence, logs, bytes: frame.len() };
+        self.sequence += 1;
+
+        let (waiting, runs) = publish_up_to(Durability::Memory, &frame, runs, waiting);
+        if let Err(error) = self.sink.write(header.sequence, &frame) {
+            return self.fail("writing the log", &error, waiting);
+        }
+        let (waiting, runs) = publish_up_to(Durability::Os, &frame, runs, waiting);
+        if strictest == Durability::Fsync {
+            if let Err(error) = self.sink.sync() {
+                return self.fail("syncing the log", &error, waiting);
+            }
+            self.synced = self.sequence;
+        }
+        publish_up_to(Durability::Fsync, &frame, runs, waiting);
+        self.shared.committed(committed);
+        self.sink.release(self.shared.flushed.load(Ordering::Acquire));
+    }
+
+    /// Waits until memory and the sink have room for a frame of this size.
+    fn make_room(&mut self, bytes: usize) -> Result<(), AppendError> {
+        self.shared.health.check()?;
+        self.shared.wait_for_tail_room()?;
+        let Err(error) = self.sink.reserve(self.sequence, bytes) else {
+            if std::mem::take(&mut self.sink_full) {
+                self.shared.health.set_full(false);
+            }
+            return Ok(());
+        };
+        if crate::health::is_full(&error) {
+            self.sink_full = true;
+            self.shared.health.set_full(true);
+            return Err(AppendError::DiskFull);
+        }
+        self.shared.health.poison("making a log file", &error);
+        Err(AppendError::Failed(error.to_string()))
+    }
+
+    fn fail(&self, what: &str, error: &std::io::Error, waiting: Vec<Waiting>) {
+        self.shared.health.poison(what, error);
+        acknowledge(waiting, self.shared.health.check().err().as_ref());
+    }
+}
+
+/// The frame that is being made.
+#[derive(Default)]
+struct Plan {
+    runs: Vec<PlannedRun>,
+    by_log: HashMap<LogId, usize>,
+    data: usize,
+}
+
+impl Plan {
+    fn add_request(&mut self, request: Request, now: base::Millis) -> Waiting {
+        let mut durability = Durability::Memory;
+        let mut outcomes = Vec::with_capacity(request.entries.len());
+        for (log, change) in request.entries {
+            durability = durability.max(log.options().durability);
+            outcomes.push(if log.is_deleted() {
+                Err(AppendError::NotFound)
+            } else {
+                match change {
+                    Change::Append { batches, epoch } => self.append(&log, batches, epoch, now),
+                    Change::Trim { before } => Ok(self.trim(log, before)),
+                }
+            });
+        }
+        Waiting { reply: request.reply, outcomes, durability }
+    }
+
+    /// The run that appends to this log, begun if there is none.
+    fn run(&mut self, log: &Arc<Log>) -> &mut PlannedRun {
+        let number = *self.by_log.entry(log.id()).or_insert_with(|| {
+            let end = log.end();
+            self.runs.push(PlannedRun {
+                log: Arc::clone(log),
+                kind: RunKind::Append,
+                durability: log.options().durability,
+                base: end,
+                next: end,
+                batches: Vec::new(),
+            });
+            self.runs.len() - 1
+        });
+        #[allow(clippy::indexing_slicing, reason = "the map holds numbers of runs only")]
+        &mut self.runs[number]
+    }
+
+    fn append(
+        &mut self,
+        log: &Arc<Log>,
+        batches: Vec<Batch>,
+        epoch: i32,
+        now: base::Millis,
+    ) -> Outcome {
+        let start = log.range().start;
+        let mut base = None;
+        for batch in batches {
+            let header = batch.header();
+            if header.producer_id != NO_PRODUCER
+                && let Verdict::Duplicate(stored) = log.producers.lock().check(header)?
+            {
+                base = base.or(Some(stored));
+                continue;
+            }
+            self.data += batch.bytes().len();
+            let run = self.run(log);
+            let offset = run.next;
+            run.next = offset + Offset::from(header.last_offset_delta) + 1;
+            if header.producer_id != NO_PRODUCER {
+                log.producers.lock().record(header, offset, now);
+            }
+            run.batches.push((batch, offset, epoch));
+            base = base.or(Some(offset));
+        }
+        Ok(Appended { base: base.unwrap_or(start), start })
+    }
+
+    fn trim(&mut self, log: Arc<Log>, before: Offset) -> Appended {
+        let range = log.range();
+        let before = before.clamp(range.start, range.end);
+        let durability = log.options().durability;
+        let kind = RunKind::Trim;
+        self.runs.push(PlannedRun {
+            log,
+            kind,
+            durability,
+            base: before,
+            next: before,
+            batches: vec![],
+        });
+        Appended { base: before, start: before }
+    }
+
+    /// Writes the frame. What was planned is now at known places in it.
+    fn encode(self, header: &FrameHeader) -> (Bytes, Vec<WrittenRun>) {
+        let mut frame = FrameWriter::new(self.runs.len(), self.data);
+        let mut written = Vec::with_capacity(self.runs.len());
+        for run in self.runs {
+            frame.begin_run(run.log.id(), run.kind, run.base, run.next);
+            let place = |(batch, offset, epoch): (Batch, Offset, i32)| {
+                let range = frame.batch(batch.bytes(), offset, epoch);
+                let header =
+                    BatchHeader { base_offset: offset, leader_epoch: epoch, ..*batch.header() };
+                (header, range)
+            };
+            let batches = run.batches.into_iter().map(place).collect();
+            let PlannedRun { log, kind, durability, next, .. } = run;
+            written.push(WrittenRun { log, kind, durability, next, batches });
+        }
+        (frame.finish(header), written)
+    }
+}
+
+/// Publishes the runs, and acknowledges the requests, that need no more than `reached`. Returns
+/// the others.
+fn publish_up_to(
+    reached: Durability,
+    frame: &Bytes,
+    runs: Vec<WrittenRun>,
+    waiting: Vec<Waiting>,
+) -> (Vec<Waiting>, Vec<WrittenRun>) {
+    let (ready, later): (Vec<_>, Vec<_>) =
+        runs.into_iter().partition(|run| run.durability <= reached);
+    for run in ready {
+        match run.kind {
+            RunKind::Trim => run.log.trim(run.next),
+            RunKind::Append => run.log.publish(
+                run.batches
+                    .into_iter()
+                    .map(|(header, range)| TailBatch { header, bytes: frame.slice(range) }),
+            ),
+        }
+    }
+    let (ready, waiting): (Vec<_>, Vec<_>) =
+        waiting.into_iter().partition(|waiting| waiting.durability <= reached);
+    acknowledge(ready, None);
+    (waiting, later)
+}
+
+/// Answers requests, with `error` in place of what would have been success.
+fn acknowledge(waiting: Vec<Waiting>, error: Option<&AppendError>) {
+    for Waiting { reply, outcomes, .. } in waiting {
+        let outcomes = match error {
+            None => outcomes,
+            Some(error) => outcomes.into_iter().map(|o| o.and(Err(error.clone()))).collect(),
+        };
+        let _ = reply.send(outcomes);
+    }
+}
