@@ -1,1 +1,32 @@
-//! Black-box tests.
+//! Black-box tests: real clients, each in a process of its own, against the real binary.
+//!
+//! `cargo xtask test` builds the binary, installs the clients and runs everything. The parts here:
+//! [`Serve`] and [`Broker`] start, stop, kill and restart a broker; [`Script`] runs a Python
+//! client and reads the events it prints; [`Process`] is what both are made of: output is read as
+//! it comes and waited for with a deadline, so no test needs to sleep.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support: to fail is to panic, with what was seen"
+)]
+
+mod broker;
+mod figures;
+mod process;
+mod script;
+mod tools;
+mod turns;
+
+pub use broker::{Broker, Serve, entrepot};
+pub use figures::{median, record_figure};
+pub use process::{Exit, Process};
+pub use script::{Python, Script};
+pub use tools::{binary, flights_table, kcat, root, scratch};
+pub use turns::{default_ports, free_port, quiet_machine};
+
+use std::time::Duration;
+
+/// How long anything may take that is not itself measured: long enough for a busy machine, short
+/// enough that a hang is a failure and not a time-out of the whole run.
+pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,271 @@
+//! A broker under test: the real binary in a folder and on ports of its own.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::RwLockReadGuard;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::process::{Exit, Process};
+use crate::{PATIENCE, tools, turns};
+
+/// How to start a broker.
+#[derive(Debug, Clone)]
+pub struct Serve {
+    home: Arc<TempDir>,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    kafka_port: u16,
+    zookeeper_port: u16,
+    alone: bool,
+}
+
+impl Serve {
+    /// On free ports, with its data in a new folder.
+    pub fn new() -> Self {
+        let (kafka_port, zookeeper_port) = (turns::free_port(), turns::free_port());
+        let plain = Self { kafka_port, zookeeper_port, ..Self::plain() };
+        let data = plain.data();
+        plain
+            .arg("--data-dir")
+            .arg(data)
+            .arg("--kafka-port")
+            .arg(kafka_port.to_string())
+            .arg("--zookeeper-port")
+            .arg(zookeeper_port.to_string())
+    }
+
+    /// With no argument at all: the default ports, and the default folder of a user whose home is
+    /// a new one. Hold [`crate::default_ports`] while it runs.
+    pub fn plain() -> Self {
+        Self {
+            home: Arc::new(tools::scratch()),
+            args: vec!["serve".into()],
+            env: Vec::new(),
+            kafka_port: 9092,
+            zookeeper_port: 2181,
+            alone: false,
+        }
+    }
+
+    /// With a configuration file of this name and text, and nothing else. The ports are what the
+    /// text says, so that [`Broker::kafka`] can tell them.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn configured(name: &str, text: &str, kafka_port: u16, zookeeper_port: u16) -> Self {
+        let plain = Self { kafka_port, zookeeper_port, ..Self::plain() };
+        let file = plain.home.path().join(name);
+        std::fs::write(&file, text).expect("the scratch folder is writable");
+        plain.arg("--config").arg(file)
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// One more environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// For a test that holds [`crate::quiet_machine`].
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// The user's home folder.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The data folder of [`Self::new`].
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn start(self) -> Broker {
+        let turn = (!self.alone).then(turns::shared_machine);
+        let process = self.launch();
+        let mut broker = Broker { serve: self, process, ready_after: Duration::ZERO, _turn: turn };
+        broker.wait_until_ready();
+        broker
+    }
+
+    /// Starts it and waits until it gives up.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn refused(&self) -> Exit {
+        self.launch().exit(PATIENCE)
+    }
+
+    fn launch(&self) -> Process {
+        let mut command = command(self.home.path());
+        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        Process::start("entrepot serve", &mut command)
+    }
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A running broker. Killed when dropped; its log is shown when the test is failing.
+#[derive(Debug)]
+pub struct Broker {
+    serve: Serve,
+    process: Process,
+    ready_after: Duration,
+    _turn: Option<RwLockReadGuard<'static, ()>>,
+}
+
+impl Broker {
+    /// Address for Kafka clients.
+    pub fn kafka(&self) -> String {
+        format!("127.0.0.1:{}", self.serve.kafka_port)
+    }
+
+    /// Address for ZooKeeper clients.
+    pub fn zookeeper(&self) -> String {
+        format!("127.0.0.1:{}", self.serve.zookeeper_port)
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The user's home folder.
+    pub fn home(&self) -> &Path {
+        self.serve.home()
+    }
+
+    /// Time from starting the process to the line that says it is ready.
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    /// Everything that it printed since its last start.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Asserts that the broker goes on running for this long.
+    ///
+    /// # Panics
+    /// When it ends by itself.
+    pub fn lives_for(&mut self, time: Duration) {
+        let ended = self.process.ends_within(time);
+        assert!(ended.is_none(), "the broker ended by itself: {ended:?}\n{}", self.log());
+    }
+
+    /// Stops it as an operator does, with SIGTERM, and checks that it ends well.
+    ///
+    /// # Panics
+    /// When it fails, or does not end in time.
+    pub fn stop(&mut self) {
+        self.process.signal(Signal::TERM);
+        let ended = self.process.ends_within(PATIENCE);
+        let good = ended.is_some_and(|status| status.success());
+        assert!(good, "SIGTERM, and it ended with {ended:?}\n{}", self.log());
+        self.check_log();
+    }
+
+    /// Kills it with SIGKILL: no chance to write anything.
+    pub fn kill(&mut self) {
+        self.process.kill();
+        self.check_log();
+    }
+
+    /// Starts it again, after [`Self::stop`] or [`Self::kill`], on the same folder and ports.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn restart(&mut self) {
+        self.launch_again();
+        self.wait_until_ready();
+    }
+
+    /// Starts it again but does not wait, for tests that kill it while it recovers.
+    ///
+    /// # Panics
+    /// When it still runs.
+    pub fn launch_again(&mut self) {
+        assert!(self.process.ended().is_some(), "the broker still runs");
+        self.process = self.serve.launch();
+    }
+
+    /// Runs one of the binary's other commands against this broker.
+    ///
+    /// # Panics
+    /// When it takes too long.
+    pub fn entrepot(&self, args: &[&str]) -> Exit {
+        let address = self.kafka();
+        let mut all = args.to_vec();
+        all.extend(["--broker", &address]);
+        entrepot(self.home(), &all)
+    }
+
+    fn wait_until_ready(&mut self) {
+        let ready = |line: &str| line.starts_with("ready ").then_some(());
+        let (.., after) = self.process.wait_for("the line `ready …`", 0, PATIENCE, ready);
+        self.ready_after = after;
+    }
+
+    fn check_log(&self) {
+        let log = self.log();
+        assert!(!log.contains("panicked at"), "the broker panicked\n{log}");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.process.kill();
+        if thread::panicking() {
+            eprintln!("--- the broker's log ---\n{}", self.log());
+        } else {
+            self.check_log();
+        }
+    }
+}
+
+/// Runs the binary to its end, as a user with this home folder.
+///
+/// # Panics
+/// When it takes too long.
+pub fn entrepot(home: &Path, args: &[&str]) -> Exit {
+    Process::start(&format!("entrepot {args:?}"), command(home).args(args)).exit(PATIENCE)
+}
+
+/// The binary in a clean environment: no configuration of whoever runs the tests.
+fn command(home: &Path) -> Command {
+    let mut command = Command::new(tools::binary());
+    command.current_dir(home).env("HOME", home);
+    let foreign = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        name.starts_with("ENTREPOT_") || name.starts_with("XDG_") || name == "RUST_LOG"
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| foreign(name)) {
+        command.env_remove(name);
+    }
+    command
+}
