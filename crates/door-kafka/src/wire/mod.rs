@@ -4,6 +4,7 @@
 //! records, are written by hand ([`produce`], [`fetch`]) so that records are never copied.
 //! Every length is compared with the bytes that are there before anything is allocated for it, and
 //! all arrays of a request share one budget of elements (see [`Reader`]).
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod api;
 mod error;

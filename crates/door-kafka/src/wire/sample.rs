@@ -107,12 +107,10 @@ pub(crate) struct Case {
     pub(crate) max: i16,
     pub(crate) flexible_from: Option<i16>,
     /// A random value, encoded.
-    #[allow(dead_code, reason = "used by tests to come")]
     pub(crate) sample: fn(&mut Sample, i16) -> Bytes,
     /// Whether a random value comes back as it was, with nothing left over.
     pub(crate) round_trip: fn(&mut Sample, i16) -> Result<(), String>,
     /// Reads a message and says what it holds, written again.
-    #[allow(dead_code, reason = "used by tests to come")]
     pub(crate) decode: fn(&mut Reader, i16) -> Result<Bytes, WireError>,
 }
 
