@@ -155,3 +155,20 @@ proptest! {
         prop_assert_eq!(r.bytes(flexible).unwrap(), bytes);
     }
 }
+
+#[test]
+fn null_is_for_versions_that_allow_it() {
+    use crate::wire::messages::MetadataRequest;
+    let null = unhex("ffffffff");
+    assert_eq!(
+        MetadataRequest::decode(&mut Reader::new(null.clone()), 0),
+        Err(WireError::UnexpectedNull)
+    );
+    let all = MetadataRequest { topics: None, ..Default::default() };
+    assert_eq!(MetadataRequest::decode(&mut Reader::new(null), 1).as_ref(), Ok(&all));
+    assert_eq!(all.encode(&mut Writer::default(), 0), Err(WireError::MissingField("Topics")));
+    assert_eq!(
+        all.encode(&mut Writer::default(), 99),
+        Err(WireError::UnknownVersion { name: "MetadataRequest", version: 99 })
+    );
+}
