@@ -1,0 +1,315 @@
+//! From the keys of `server.properties` to ours.
+
+use std::collections::BTreeMap;
+
+use super::kafka_keys::{self, Convert, KAFKA_KEYS, KafkaKey, Meaning, Part};
+use super::keys;
+use super::listeners::{Address, split_port};
+use super::origin::{ConfigError, Notice, Origin, nearest};
+use super::sources::{Collected, Given, Setting};
+
+/// Translates all keys of one source. Their order does not matter; where a key is given twice, the
+/// last one counts.
+pub(crate) fn translate(given: Vec<Given>, out: &mut Collected) {
+    let mut parts: BTreeMap<Part, Given> = BTreeMap::new();
+    let mut used: Vec<(&'static str, String)> = Vec::new();
+    let mut rows = rows_in_table_order(given, out);
+    rows.sort_by_key(|(position, _, _)| *position);
+    for (_, row, given) in rows {
+        match &row.meaning {
+            Meaning::Sets(ours, convert) => {
+                let first = used.iter().find(|(key, _)| key == ours).map(|(_, by)| by.clone());
+                if let Some(first) = first {
+                    out.notice(&given, format!("has no effect: {first} is set, which goes first"));
+                } else {
+                    used.push((ours, given.key.clone()));
+                    set(ours, convert, given, out);
+                }
+            }
+            Meaning::Takes(part, _) => {
+                parts.insert(*part, given);
+            }
+            Meaning::Nothing(check, why) => match check.check(&given.value) {
+                Ok(()) => out.notice(&given, format!("has no effect here: {why}")),
+                Err(allowed) => out.bad(given, allowed),
+            },
+            Meaning::Refused(unless, why) => refuse(unless, why, given, out),
+        }
+    }
+    broker_id(&mut parts, out);
+    data_dir(&mut parts, out);
+    listeners(&mut parts, out);
+    roles(&mut parts, out);
+    zookeeper(&mut parts, out);
+}
+
+type Row = (usize, &'static KafkaKey, Given);
+
+/// Finds each key's row and reports unknown and repeated keys.
+fn rows_in_table_order(given: Vec<Given>, out: &mut Collected) -> Vec<Row> {
+    let mut last: BTreeMap<String, Given> = BTreeMap::new();
+    for entry in given {
+        if let Some(earlier) = last.insert(entry.key.clone(), entry.clone()) {
+            out.notice(&earlier, format!("is set again at {}; the last one counts", entry.origin));
+        }
+    }
+    let mut rows = Vec::new();
+    for entry in last.into_values() {
+        match kafka_keys::find(&entry.key) {
+            Some(row) => {
+                let position = KAFKA_KEYS.iter().position(|other| other.name == row.name);
+                rows.push((position.unwrap_or_default(), row, entry));
+            }
+            None => {
+                let known = KAFKA_KEYS.iter().map(|row| row.name).filter(|n| !n.ends_with('.'));
+                out.errors.push(ConfigError::UnknownKey {
+                    nearest: nearest(&entry.key, known).map(str::to_owned),
+                    key: entry.key,
+                    origin: entry.origin,
+                });
+            }
+        }
+    }
+    rows
+}
+
+fn set(ours: &'static str, convert: &Convert, given: Given, out: &mut Collected) {
+    let value = match convert {
+        Convert::Same => given.value.clone(),
+        Convert::Times(factor) => match given.value.trim().parse::<i64>() {
+            Ok(n) if n < 0 => n.to_string(),
+            Ok(n) if n.checked_mul(*factor).is_some() => (n * factor).to_string(),
+            _ => return out.bad(given, format!("a whole number up to {}", i64::MAX / factor)),
+        },
+        Convert::AtMost(most) => match given.value.trim().parse::<i64>() {
+            Ok(n) if n > *most => {
+                out.notice(&given, format!("is taken as {most}, the most that is supported"));
+                most.to_string()
+            }
+            _ => given.value.clone(),
+        },
+    };
+    out.set(ours, value, given);
+}
+
+fn refuse(unless: &[&str], why: &str, given: Given, out: &mut Collected) {
+    let value = given.value.trim();
+    if unless.iter().any(|harmless| harmless.eq_ignore_ascii_case(value)) {
+        out.notice(&given, "has no effect here: it asks for nothing that is not so already".into());
+    } else {
+        out.errors.push(ConfigError::Unsupported {
+            key: given.key,
+            why: why.to_owned(),
+            origin: given.origin,
+        });
+    }
+}
+
+fn broker_id(parts: &mut BTreeMap<Part, Given>, out: &mut Collected) {
+    let is_set = |given: &Given| given.value.trim() != "-1";
+    let broker = parts.remove(&Part::BrokerId).filter(is_set);
+    let node = parts.remove(&Part::NodeId).filter(is_set);
+    if let (Some(broker), Some(node)) = (&broker, &node)
+        && broker.value.trim() != node.value.trim()
+    {
+        out.errors.push(ConfigError::Conflict {
+            key: node.key.clone(),
+            why: format!(
+                "is {}, but broker.id at {} is {}; keep one of them",
+                node.value.trim(),
+                broker.origin,
+                broker.value.trim()
+            ),
+            origin: node.origin.clone(),
+        });
+    }
+    if let Some(given) = broker.or(node) {
+        out.set("broker.id", given.value.clone(), given);
+    }
+}
+
+fn data_dir(parts: &mut BTreeMap<Part, Given>, out: &mut Collected) {
+    let dirs = parts.remove(&Part::LogDirs);
+    let dir = parts.remove(&Part::LogDir);
+    if let (Some(dirs), Some(dir)) = (&dirs, &dir) {
+        out.notice(dir, format!("has no effect: {} is set, which goes first", dirs.key));
+    }
+    let Some(given) = dirs.or(dir) else { return };
+    let folders = keys::list(&given.value);
+    let Some(first) = folders.first() else {
+        return out.bad(given, "a folder".to_owned());
+    };
+    if folders.len() > 1 {
+        out.notice(
+            &given,
+            format!(
+                "only one data folder is supported; {first} is used and {} is not",
+                folders[1..].join(", ")
+            ),
+        );
+    }
+    out.set("storage.dir", first.clone(), given);
+}
+
+/// Listeners, without those of the controller quorum that this broker does not have.
+fn listeners(parts: &mut BTreeMap<Part, Given>, out: &mut Collected) {
+    let names = parts.remove(&Part::ControllerNames);
+    let controllers: Vec<String> = names
+        .as_ref()
+        .map(|given| keys::list(&given.value.to_ascii_uppercase()))
+        .unwrap_or_default();
+    if let Some(given) = &names {
+        out.notice(given, "these listeners are not opened: one broker keeps its own metadata; there is no controller quorum to reach".into());
+    }
+    let is_ours = |text: &String| {
+        Address::parse(text).is_none_or(|address| !controllers.contains(&address.name))
+    };
+    let ours = |given: &Given| -> Vec<String> {
+        keys::list(&given.value).into_iter().filter(is_ours).collect()
+    };
+    let (host, port) = (parts.remove(&Part::HostName), parts.remove(&Part::Port));
+    match parts.remove(&Part::Listeners) {
+        Some(given) => {
+            for unused in [&host, &port].into_iter().flatten() {
+                out.notice(unused, "has no effect: listeners is set, which goes first".into());
+            }
+            let kept = ours(&given);
+            if kept.is_empty() {
+                out.bad(given, "at least one listener that is not the controller's".to_owned());
+            } else {
+                out.set("kafka.listeners", kept.join(","), given);
+            }
+        }
+        None => old_listener(host, port.as_ref(), out),
+    }
+    let (old_host, old_port) =
+        (parts.remove(&Part::AdvertisedHost), parts.remove(&Part::AdvertisedPort));
+    match parts.remove(&Part::Advertised) {
+        Some(given) => {
+            for unused in [&old_host, &old_port].into_iter().flatten() {
+                let text = "has no effect: advertised.listeners is set, which goes first";
+                out.notice(unused, text.into());
+            }
+            out.set("kafka.advertised_listeners", ours(&given).join(","), given);
+        }
+        None => old_advertised(old_host, old_port, port.as_ref(), out),
+    }
+    if let Some(given) = parts.remove(&Part::SecurityMap) {
+        out.set("kafka.listener_security", given.value.clone(), given);
+    }
+}
+
+/// `host.name` and `port`, which Kafka knew before 3.0.
+fn old_listener(host: Option<Given>, port: Option<&Given>, out: &mut Collected) {
+    match (host, port) {
+        (Some(host), port) => {
+            let number = port.map_or("9092", |port| port.value.trim());
+            let text = format!("PLAINTEXT://{}:{number}", host.value.trim());
+            out.set("kafka.listeners", text, host);
+        }
+        (None, Some(port)) => out.set("kafka.port", port.value.clone(), port.clone()),
+        (None, None) => {}
+    }
+}
+
+/// `advertised.host.name` and `advertised.port`, which Kafka knew before 3.0.
+fn old_advertised(
+    host: Option<Given>,
+    port: Option<Given>,
+    listening: Option<&Given>,
+    out: &mut Collected,
+) {
+    let number = port.as_ref().or(listening).map_or("9092", |port| port.value.trim());
+    let name = host.as_ref().map_or("localhost", |host| host.value.trim());
+    let text = format!("PLAINTEXT://{name}:{number}");
+    if let Some(given) = host.or(port) {
+        out.set("kafka.advertised_listeners", text, given);
+    }
+}
+
+fn roles(parts: &mut BTreeMap<Part, Given>, out: &mut Collected) {
+    let Some(given) = parts.remove(&Part::Roles) else { return };
+    let roles = keys::list(&given.value);
+    let known = roles.iter().all(|role| role == "broker" || role == "controller");
+    if roles.is_empty() && given.value.trim().is_empty()
+        || known && roles.contains(&"broker".into())
+    {
+        out.notice(
+            &given,
+            "has no effect here: this process is always broker and controller in one".into(),
+        );
+    } else {
+        out.bad(given, "broker or broker,controller; there are no separate controllers".to_owned());
+    }
+}
+
+/// A loopback address is taken as the place where clients of this machine expect ZooKeeper.
+fn zookeeper(parts: &mut BTreeMap<Part, Given>, out: &mut Collected) {
+    let Some(given) = parts.remove(&Part::ZookeeperConnect) else { return };
+    let text = given.value.trim().to_owned();
+    let (servers, path) = match text.split_once('/') {
+        Some((servers, path)) => (servers, Some(path).filter(|path| !path.is_empty())),
+        None => (text.as_str(), None),
+    };
+    let servers: Option<Vec<_>> =
+        keys::list(servers).iter().map(|server| split_port(server)).collect();
+    let servers = match servers {
+        Some(servers) if !servers.is_empty() => servers,
+        _ => return out.bad(given, "host:port, such as localhost:2181".to_owned()),
+    };
+    if let Some(path) = path {
+        let text = format!("the path /{path} is not supported; brokers are found under /brokers");
+        out.notice(&given, text);
+    }
+    match &servers[..] {
+        [(host, port)] if is_loopback(host) => {
+            out.set("zookeeper.port", port.unwrap_or(2181).to_string(), given);
+        }
+        _ => out.notice(
+            &given,
+            "registering in an outside ZooKeeper is not supported yet; this broker answers \
+             ZooKeeper clients itself, at zookeeper.port"
+                .into(),
+        ),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl Collected {
+    fn notice(&mut self, given: &Given, text: String) {
+        self.notices.push(Notice { key: given.key.clone(), origin: given.origin.clone(), text });
+    }
+
+    fn bad(&mut self, given: Given, allowed: String) {
+        let Given { key, value, origin } = given;
+        self.errors.push(ConfigError::BadValue { key, value, allowed, origin });
+    }
+
+    fn set(&mut self, ours: &'static str, value: String, given: Given) {
+        let Given { key: given_as, origin, .. } = given;
+        if let Some(key) = keys::find(ours) {
+            self.settings.push(Setting { key, value, given_as, origin });
+        }
+    }
+}
+
+/// Reads a file of this format.
+pub(crate) fn read(path: &std::path::Path, bytes: &[u8], out: &mut Collected) {
+    let (entries, malformed) = super::properties::parse(bytes);
+    let origin = |line| Origin::File { path: path.to_owned(), line };
+    for bad in malformed {
+        out.errors.push(ConfigError::Syntax { origin: origin(bad.line), what: bad.what.into() });
+    }
+    let given = entries
+        .into_iter()
+        .map(|entry| Given { key: entry.key, value: entry.value, origin: origin(entry.line) })
+        .collect();
+    translate(given, out);
+}
+
+#[cfg(test)]
+mod tests;

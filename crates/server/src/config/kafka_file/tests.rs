@@ -1,0 +1,416 @@
+use std::path::Path;
+
+use super::super::Door;
+use super::super::model::Config;
+use super::super::origin::ConfigErrors;
+use super::super::sources::{Environment, Flags};
+
+fn load(text: &str) -> Result<Config, ConfigErrors> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.properties");
+    std::fs::write(&file, text).unwrap();
+    let flags = Flags { config: Some(file), ..Flags::default() };
+    let environment = Environment { machine: "this-machine".into(), ..Environment::default() };
+    Config::load(&flags, &environment)
+}
+
+fn accepted(text: &str) -> Config {
+    load(text).unwrap_or_else(|errors| panic!("{text:?}: {errors}"))
+}
+
+/// The errors, each without the folder of the file.
+fn errors(text: &str) -> Vec<String> {
+    let errors = load(text).err().unwrap_or_else(|| panic!("{text:?} was accepted"));
+    errors.0.iter().map(|error| after_folder(&error.to_string())).collect()
+}
+
+fn notices(config: &Config) -> Vec<String> {
+    config.notices.iter().map(|notice| after_folder(&notice.to_string())).collect()
+}
+
+fn after_folder(text: &str) -> String {
+    match text.split_once("server.properties:") {
+        Some((_, rest)) => rest.to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+/// What the Kafka listeners bind and advertise.
+fn kafka(config: &Config) -> Vec<String> {
+    config
+        .listeners
+        .iter()
+        .filter(|listener| listener.door == Door::Kafka)
+        .map(|l| {
+            format!(
+                "{} {}:{} as {}:{}",
+                l.name, l.host, l.port, l.advertised_host, l.advertised_port
+            )
+        })
+        .collect()
+}
+
+/// The settings of the stock file of the ZooKeeper era (2.0 to 3.9), comments left out.
+const STOCK_ZOOKEEPER: &str = "\
+broker.id=0
+num.network.threads=3
+num.io.threads=8
+socket.send.buffer.bytes=102400
+socket.receive.buffer.bytes=102400
+socket.request.max.bytes=104857600
+log.dirs=/tmp/kafka-logs
+num.partitions=1
+num.recovery.threads.per.data.dir=1
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+#log.flush.interval.messages=10000
+#log.flush.interval.ms=1000
+log.retention.hours=168
+#log.retention.bytes=1073741824
+log.segment.bytes=1073741824
+log.retention.check.interval.ms=300000
+zookeeper.connect=localhost:2181
+zookeeper.connection.timeout.ms=18000
+group.initial.rebalance.delay.ms=0
+";
+
+/// The settings of the stock file of the KRaft era (3.3 to 4.x), comments left out.
+const STOCK_KRAFT: &str = "\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=localhost:9093
+controller.quorum.voters=1@localhost:9093
+listeners=PLAINTEXT://:9092,CONTROLLER://:9093
+inter.broker.listener.name=PLAINTEXT
+advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
+num.network.threads=3
+num.io.threads=8
+socket.send.buffer.bytes=102400
+socket.receive.buffer.bytes=102400
+socket.request.max.bytes=104857600
+log.dirs=/tmp/kraft-combined-logs
+num.partitions=1
+num.recovery.threads.per.data.dir=1
+offsets.topic.replication.factor=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+log.retention.hours=168
+log.segment.bytes=1073741824
+log.retention.check.interval.ms=300000
+";
+
+/// Keys of a file that neither show in the configuration's origins nor in its notices: they must
+/// not exist.
+fn silent(text: &str, config: &Config) -> Vec<String> {
+    let lines: Vec<usize> = (1..=text.lines().count())
+        .filter(|line| !text.lines().nth(line - 1).unwrap().starts_with('#'))
+        .collect();
+    let spoken: Vec<usize> = config
+        .shown()
+        .into_iter()
+        .map(|shown| shown.origin)
+        .chain(config.notices.iter().map(|notice| notice.origin.to_string()))
+        .filter_map(|origin| origin.rsplit_once(':')?.1.parse().ok())
+        .collect();
+    lines
+        .into_iter()
+        .filter(|line| !spoken.contains(line))
+        .map(|line| text.lines().nth(line - 1).unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_stock_file_of_the_zookeeper_era_is_accepted_and_no_key_is_silent() {
+    let config = accepted(STOCK_ZOOKEEPER);
+    assert_eq!(silent(STOCK_ZOOKEEPER, &config), [""; 0]);
+    assert_eq!(config.network.worker_threads, 3);
+    assert_eq!(config.network.send_buffer_bytes, Some(102_400));
+    assert_eq!(config.storage.dir, Path::new("/tmp/kafka-logs"));
+    assert_eq!(config.zookeeper.port, 2181);
+    assert_eq!(kafka(&config), ["PLAINTEXT 127.0.0.1:9092 as localhost:9092"]);
+}
+
+#[test]
+fn the_stock_file_of_the_kraft_era_is_accepted_and_no_key_is_silent() {
+    let config = accepted(STOCK_KRAFT);
+    assert_eq!(silent(STOCK_KRAFT, &config), [""; 0]);
+    assert_eq!(config.broker.id, 1);
+    assert_eq!(kafka(&config), ["PLAINTEXT 0.0.0.0:9092 as localhost:9092"]);
+    let open = "5: kafka.listeners: PLAINTEXT listens on 0.0.0.0:9092 without login or encryption; \
+                whoever reaches it may read and write everything";
+    assert!(notices(&config).contains(&open.to_owned()), "{:#?}", notices(&config));
+}
+
+#[test]
+fn every_key_that_a_kafka_user_is_told_to_set_is_honoured_or_named() {
+    let text = "\
+broker.id=3
+listeners=PLAINTEXT://127.0.0.1:19092
+log.dirs=/data/kafka
+num.partitions=8
+auto.create.topics.enable=false
+num.network.threads=2
+num.io.threads=8
+socket.send.buffer.bytes=65536
+socket.receive.buffer.bytes=65537
+socket.request.max.bytes=1000000
+num.replica.fetchers=1
+replica.fetch.max.bytes=1048576
+replica.fetch.wait.max.ms=500
+replica.high.watermark.checkpoint.interval.ms=5000
+zookeeper.connect=127.0.0.1:12181
+zookeeper.connection.timeout.ms=6000
+zookeeper.session.timeout.ms=6000
+";
+    let config = accepted(text);
+    assert_eq!(silent(text, &config), [""; 0]);
+    assert_eq!(config.broker.id, 3);
+    assert_eq!(kafka(&config), ["PLAINTEXT 127.0.0.1:19092 as localhost:19092"]);
+    assert_eq!(config.storage.dir, Path::new("/data/kafka"));
+    assert_eq!(config.topic.partitions, 8);
+    assert!(!config.topic.auto_create);
+    assert_eq!(config.network.worker_threads, 2);
+    assert_eq!(config.network.send_buffer_bytes, Some(65_536));
+    assert_eq!(config.network.receive_buffer_bytes, Some(65_537));
+    assert_eq!(config.network.request_max_bytes, 1_000_000);
+    assert_eq!(config.zookeeper.port, 12_181);
+    assert_eq!(config.zookeeper.session_timeout_max_ms, 6000);
+    let named: Vec<_> = config.notices.iter().map(|notice| notice.key.as_str()).collect();
+    assert_eq!(
+        named,
+        [
+            "num.io.threads",
+            "num.replica.fetchers",
+            "replica.fetch.max.bytes",
+            "replica.fetch.wait.max.ms",
+            "replica.high.watermark.checkpoint.interval.ms",
+            "zookeeper.connection.timeout.ms",
+        ]
+    );
+    let fetchers = "11: num.replica.fetchers: has no effect here: a message is stored once; there \
+                    are no follower replicas to fetch for, elect or balance";
+    assert!(notices(&config).contains(&fetchers.to_owned()), "{:#?}", notices(&config));
+}
+
+#[test]
+fn a_unit_is_converted_and_the_finest_goes_first_whatever_the_order() {
+    let hour = 60 * 60 * 1000;
+    assert_eq!(accepted("log.retention.hours=2").topic.retention_ms, Some(2 * hour));
+    assert_eq!(accepted("log.retention.minutes=2").topic.retention_ms, Some(2 * 60 * 1000));
+    assert_eq!(accepted("log.retention.hours=-1").topic.retention_ms, None);
+    assert_eq!(accepted("log.roll.hours=1").topic.segment_ms, hour);
+    for text in [
+        "log.retention.hours=1\nlog.retention.ms=5\nlog.retention.minutes=1",
+        "log.retention.ms=5\nlog.retention.minutes=1\nlog.retention.hours=1",
+    ] {
+        let config = accepted(text);
+        assert_eq!(config.topic.retention_ms, Some(5));
+        let beaten = "has no effect: log.retention.ms is set, which goes first";
+        assert_eq!(notices(&config).iter().filter(|text| text.ends_with(beaten)).count(), 2);
+    }
+    assert_eq!(
+        errors("log.retention.hours=9223372036854775807"),
+        ["1: log.retention.hours = \"9223372036854775807\" is not allowed: a whole number up to \
+          2562047788015"]
+    );
+    assert_eq!(errors("log.retention.hours=0").len(), 1, "as in Kafka");
+}
+
+#[test]
+fn a_bad_value_says_key_value_range_and_place() {
+    assert_eq!(
+        errors("\nnum.partitions=0\nlog.segment.bytes=1\nauto.create.topics.enable=yes"),
+        [
+            "2: num.partitions = \"0\" is not allowed: a whole number from 1 to 10000",
+            "3: log.segment.bytes = \"1\" is not allowed: a whole number from 65536 to 2147483647",
+            "4: auto.create.topics.enable = \"yes\" is not allowed: true or false",
+        ]
+    );
+    assert_eq!(
+        errors("num.io.threads=none"),
+        ["1: num.io.threads = \"none\" is not allowed: a whole number from 1 up"],
+        "a key without effect is checked too"
+    );
+}
+
+#[test]
+fn an_unknown_key_says_its_line_and_the_nearest_name() {
+    assert_eq!(
+        errors("broker.id=1\nnum.partition=3\nlog.retention.hour=1\nmy.own.key=x"),
+        [
+            "2: unknown key num.partition; did you mean num.partitions?",
+            "3: unknown key log.retention.hour; did you mean log.retention.hours?",
+            "4: unknown key my.own.key; remove it, or see docs/configuration.md for the keys",
+        ]
+    );
+}
+
+#[test]
+fn of_a_repeated_key_the_last_counts_and_the_earlier_is_named() {
+    let config = accepted("num.partitions=2\nnum.partitions=5\n");
+    assert_eq!(config.topic.partitions, 5);
+    assert!(notices(&config)[0].starts_with("1: num.partitions: is set again at "));
+}
+
+#[test]
+fn protection_that_cannot_be_given_is_refused() {
+    for (text, key) in [
+        ("ssl.keystore.location=/k.jks", "ssl.keystore.location"),
+        ("sasl.enabled.mechanisms=PLAIN", "sasl.enabled.mechanisms"),
+        ("authorizer.class.name=kafka.security.authorizer.AclAuthorizer", "authorizer.class.name"),
+        ("allow.everyone.if.no.acl.found=false", "allow.everyone.if.no.acl.found"),
+        ("super.users=User:admin", "super.users"),
+        ("security.inter.broker.protocol=SASL_SSL", "security.inter.broker.protocol"),
+        ("zookeeper.set.acl=true", "zookeeper.set.acl"),
+        ("zookeeper.ssl.keystore.location=/k", "zookeeper.ssl.keystore.location"),
+        (
+            "listener.name.internal.ssl.keystore.location=/k",
+            "listener.name.internal.ssl.keystore.location",
+        ),
+        ("create.topic.policy.class.name=com.example.Policy", "create.topic.policy.class.name"),
+        ("config.providers=file", "config.providers"),
+        ("log.cleanup.policy=compact", "log.cleanup.policy"),
+    ] {
+        let errors = errors(text);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        let start = format!("1: {key} is not supported yet: ");
+        assert!(errors[0].starts_with(&start), "{errors:?}");
+    }
+    for text in [
+        "authorizer.class.name=",
+        "security.inter.broker.protocol=PLAINTEXT",
+        "zookeeper.set.acl=false",
+        "ssl.client.auth=none",
+        "log.cleanup.policy=delete",
+    ] {
+        assert_eq!(notices(&accepted(text)).len(), 1, "{text} asks for nothing");
+    }
+}
+
+#[test]
+fn a_listener_with_protection_is_refused() {
+    for text in [
+        "listeners=SSL://127.0.0.1:9093",
+        "listeners=SASL_PLAINTEXT://127.0.0.1:9093",
+        "listeners=MINE://127.0.0.1:9093\nlistener.security.protocol.map=MINE:SSL",
+    ] {
+        let errors = errors(text);
+        assert!(errors[0].contains("only PLAINTEXT is spoken"), "{errors:?}");
+    }
+    let unnamed = errors("listeners=MINE://127.0.0.1:9093");
+    assert!(unnamed[0].contains("say MINE:PLAINTEXT in kafka.listener_security"), "{unnamed:?}");
+}
+
+#[test]
+fn listeners_have_kafkas_meaning() {
+    let config = accepted("listeners=PLAINTEXT://:9092");
+    assert_eq!(kafka(&config), ["PLAINTEXT 0.0.0.0:9092 as this-machine:9092"]);
+    let config = accepted(
+        "listeners=INTERNAL://10.0.0.1:9092, external://0.0.0.0:9094\n\
+         advertised.listeners=EXTERNAL://broker.example:443\n\
+         listener.security.protocol.map=internal:plaintext,EXTERNAL:PLAINTEXT",
+    );
+    assert_eq!(
+        kafka(&config),
+        ["INTERNAL 10.0.0.1:9092 as 10.0.0.1:9092", "EXTERNAL 0.0.0.0:9094 as broker.example:443"]
+    );
+    assert_eq!(
+        errors("listeners=PLAINTEXT://a:1\nadvertised.listeners=OTHER://b:1,PLAINTEXT://0.0.0.0:1"),
+        [
+            "2: kafka.advertised_listeners names OTHER, which is not among the listeners",
+            "2: kafka.advertised_listeners = \"PLAINTEXT://0.0.0.0:1\" is not allowed: a host that \
+             clients can connect to, not all addresses",
+        ]
+    );
+    assert_eq!(errors("listeners=9092").len(), 1);
+    assert_eq!(errors("listeners=").len(), 1);
+    assert_eq!(
+        errors("listeners=CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER").len(),
+        1
+    );
+    assert_eq!(errors("listeners=PLAINTEXT://a:1,PLAINTEXT://b:2").len(), 1, "a name twice");
+    assert_eq!(errors("listeners=PLAINTEXT://127.0.0.1:2181").len(), 1, "ZooKeeper's port");
+}
+
+#[test]
+fn the_address_keys_of_old_releases_work() {
+    assert_eq!(kafka(&accepted("port=9091")), ["PLAINTEXT 127.0.0.1:9091 as localhost:9091"]);
+    let config = accepted("host.name=10.0.0.1\nport=9091\nadvertised.host.name=a.example");
+    assert_eq!(kafka(&config), ["PLAINTEXT 10.0.0.1:9091 as a.example:9091"]);
+    let config = accepted("host.name=10.0.0.1\nlisteners=PLAINTEXT://127.0.0.1:9095");
+    assert_eq!(kafka(&config), ["PLAINTEXT 127.0.0.1:9095 as localhost:9095"]);
+}
+
+#[test]
+fn several_data_folders_are_named_as_not_supported() {
+    let config = accepted("log.dirs=/a, /b ,/c\nlog.dir=/d");
+    assert_eq!(config.storage.dir, Path::new("/a"));
+    assert_eq!(
+        notices(&config),
+        [
+            "1: log.dirs: only one data folder is supported; /a is used and /b, /c is not",
+            "2: log.dir: has no effect: log.dirs is set, which goes first",
+        ]
+    );
+    assert_eq!(errors("log.dirs= , ").len(), 1);
+}
+
+#[test]
+fn the_two_names_of_the_broker_id_must_agree() {
+    assert_eq!(accepted("node.id=4").broker.id, 4);
+    assert_eq!(accepted("node.id=4\nbroker.id=4").broker.id, 4);
+    assert_eq!(accepted("node.id=4\nbroker.id=-1").broker.id, 4);
+    assert_eq!(accepted("broker.id=-1").broker.id, 0);
+    assert!(errors("node.id=4\nbroker.id=5")[0].contains("node.id is 4, but broker.id at "));
+}
+
+#[test]
+fn a_controller_alone_cannot_be_run() {
+    assert!(errors("process.roles=controller")[0].contains("no separate controllers"));
+    assert_eq!(errors("process.roles=broker,observer").len(), 1);
+    accepted("process.roles=broker");
+}
+
+#[test]
+fn zookeeper_connect_sets_our_own_port_or_is_named() {
+    for (text, port) in [
+        ("localhost:12181", 12_181),
+        ("127.0.0.1:12181", 12_181),
+        ("[::1]:12181", 12_181),
+        ("LOCALHOST", 2181),
+    ] {
+        let config = accepted(&format!("zookeeper.connect={text}"));
+        assert_eq!((config.zookeeper.port, config.notices.len()), (port, 0), "{text}");
+    }
+    for text in ["zk1:2181", "localhost:2182,localhost:2183", "10.0.0.9:2182"] {
+        let config = accepted(&format!("zookeeper.connect={text}"));
+        assert_eq!(config.zookeeper.port, 2181, "{text}");
+        assert!(notices(&config)[0].contains("an outside ZooKeeper is not supported yet"));
+    }
+    let config = accepted("zookeeper.connect=localhost:12181/kafka");
+    assert_eq!(config.zookeeper.port, 12_181);
+    assert!(notices(&config)[0].contains("the path /kafka is not supported"));
+    for text in ["", ":", "localhost:x", "localhost:99999", "a b:1"] {
+        assert_eq!(errors(&format!("zookeeper.connect={text}")).len(), 1, "{text:?}");
+    }
+}
+
+#[test]
+fn a_session_timeout_below_the_default_minimum_lowers_the_minimum() {
+    let zookeeper = accepted("zookeeper.session.timeout.ms=2000").zookeeper;
+    assert_eq!((zookeeper.session_timeout_min_ms, zookeeper.session_timeout_max_ms), (2000, 2000));
+    let both = "group.min.session.timeout.ms=9\ngroup.max.session.timeout.ms=8";
+    assert!(errors(both)[0].contains("is 9, above group.max_session_timeout_ms, which is 8"));
+}
+
+#[test]
+fn a_number_that_only_says_no_limit_is_lowered_and_named() {
+    let config = accepted("group.max.size=2147483647\nmax.connections=2147483647");
+    assert_eq!(config.group.max_size, 10_000);
+    assert!(notices(&config)[0].contains("is taken as 10000"));
+}

@@ -1,0 +1,492 @@
+//! Every key of a Kafka `server.properties`, one a row: what it means here, or that it has no
+//! effect and why. The names are those of Kafka 2.0 to 4.4, of both the ZooKeeper and KRaft eras.
+
+use super::keys::{self, Key};
+
+/// One key of `server.properties`.
+pub(crate) struct KafkaKey {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it means here.
+    pub(crate) meaning: Meaning,
+}
+
+/// What a key means here.
+pub(crate) enum Meaning {
+    /// It sets one of our keys. Of several rows that set the same one, the first in the table that
+    /// the file uses wins, as in Kafka.
+    Sets(&'static str, Convert),
+    /// It is one of several that together decide something; the text says what.
+    Takes(Part, &'static str),
+    /// It is checked, and has no effect.
+    Nothing(Check, &'static str),
+    /// It asks for something that we cannot do and whose absence would do harm, protection above
+    /// all: an error, unless the value asks for nothing.
+    Refused(&'static [&'static str], &'static str),
+}
+
+/// How a value becomes ours.
+pub(crate) enum Convert {
+    /// As it stands.
+    Same,
+    /// Multiplied, unless it is -1.
+    Times(i64),
+    /// Larger values become this one, with a notice.
+    AtMost(i64),
+}
+
+/// Keys that are read together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Part {
+    BrokerId,
+    NodeId,
+    LogDirs,
+    LogDir,
+    Listeners,
+    Advertised,
+    SecurityMap,
+    ControllerNames,
+    Roles,
+    HostName,
+    Port,
+    AdvertisedHost,
+    AdvertisedPort,
+    ZookeeperConnect,
+}
+
+/// What values a key without effect must still have.
+#[derive(Clone, Copy)]
+pub(crate) enum Check {
+    /// true or false.
+    Bool,
+    /// A whole number, at least this.
+    Int(i64),
+    /// Any number.
+    Number,
+    /// Anything.
+    Text,
+}
+
+impl Check {
+    /// Whether `text` is allowed; if not, what is.
+    pub(crate) fn check(self, text: &str) -> Result<(), String> {
+        let text = text.trim();
+        let fine = match self {
+            Self::Bool => text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false"),
+            Self::Int(min) => text.parse::<i64>().is_ok_and(|n| n >= min),
+            Self::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
+            Self::Text => true,
+        };
+        if fine { Ok(()) } else { Err(self.allowed()) }
+    }
+
+    /// What is allowed, in words.
+    pub(crate) fn allowed(self) -> String {
+        match self {
+            Self::Bool => "true or false".to_owned(),
+            Self::Int(min) => format!("a whole number from {min} up"),
+            Self::Number => "a number".to_owned(),
+            Self::Text => "text".to_owned(),
+        }
+    }
+}
+
+impl KafkaKey {
+    /// Our key that it sets, if it sets exactly one.
+    pub(crate) fn target(&self) -> Option<&'static Key> {
+        match self.meaning {
+            Meaning::Sets(name, _) => keys::find(name),
+            _ => None,
+        }
+    }
+}
+
+/// The row of this name. Families of keys with a free part in their name have one row that ends
+/// in a dot.
+pub(crate) fn find(name: &str) -> Option<&'static KafkaKey> {
+    KAFKA_KEYS.iter().find(|row| row.name == name).or_else(|| {
+        KAFKA_KEYS.iter().find(|row| row.name.ends_with('.') && name.starts_with(row.name))
+    })
+}
+
+const fn sets(name: &'static str, ours: &'static str, convert: Convert) -> KafkaKey {
+    KafkaKey { name, meaning: Meaning::Sets(ours, convert) }
+}
+
+const fn takes(name: &'static str, part: Part, what: &'static str) -> KafkaKey {
+    KafkaKey { name, meaning: Meaning::Takes(part, what) }
+}
+
+const fn nothing(name: &'static str, check: Check, why: &'static str) -> KafkaKey {
+    KafkaKey { name, meaning: Meaning::Nothing(check, why) }
+}
+
+const fn refused(
+    name: &'static str,
+    unless: &'static [&'static str],
+    why: &'static str,
+) -> KafkaKey {
+    KafkaKey { name, meaning: Meaning::Refused(unless, why) }
+}
+
+use Check::{Bool, Int, Number, Text};
+use Convert::{AtMost, Same, Times};
+
+const MINUTE: Convert = Times(60 * 1000);
+const HOUR: Convert = Times(60 * 60 * 1000);
+
+const NO_REPLICAS: &str =
+    "a message is stored once; there are no follower replicas to fetch for, elect or balance";
+const NO_WATERMARK: &str =
+    "a message is stored once, so what is durable is visible; there is no high watermark to save";
+const NO_QUORUM: &str = "one broker keeps its own metadata; there is no controller quorum to reach";
+const NO_BROKERS: &str = "one broker runs alone; it makes no connections to other brokers";
+const FLUSHED: &str = "every write is flushed to stable storage before it is acknowledged; topic.durability relaxes that";
+const ONE_WRITER: &str = "requests run on the worker threads (num.network.threads) and one writer gathers all disk writes";
+const ONE_WAL: &str = "recovery replays one write-ahead log for all partitions";
+const PIPELINE: &str =
+    "each connection has a fixed number of requests in flight and is not read past it";
+const AS_SENT: &str = "batches are stored and delivered as the producer compressed them";
+const JOURNAL: &str =
+    "groups and offsets are kept in the broker's own journal, not in a replicated topic";
+const NO_TRANSACTIONS: &str = "transactions are not supported yet";
+const NO_PRODUCER_IDS: &str = "how long producer ids are remembered cannot be configured yet";
+const NO_SHARE: &str = "share groups are not supported yet";
+const NO_STREAMS: &str = "streams groups are not supported yet";
+const NO_NEW_GROUPS: &str =
+    "the consumer group protocol of KIP-848 is not supported yet; classic groups are";
+const NO_TIERS: &str = "tiered storage is not supported yet; all data stays in storage.dir";
+const NO_CLEANER: &str = "topics are not compacted yet";
+const NO_QUOTAS: &str = "quotas are not supported yet; nothing is throttled";
+const NO_PURGATORY: &str = "waiting requests are woken one by one; there is no purgatory to sweep";
+const NO_JMX: &str = "there is no JVM; metrics are not collected by Kafka's reporters";
+const INDEXES: &str = "the spacing and size of indexes are fixed";
+const STAMPS: &str = "a producer's timestamp is not compared with the clock";
+const OLD_FORMATS: &str =
+    "only record batches of version 2 are stored; older formats are not converted";
+const METADATA: &str = "metadata is kept in an embedded store, not in a log of records";
+const IDS: &str = "the broker's number is broker.id, 0 if it is not set";
+const NO_ZK_CLIENT: &str =
+    "the broker is not a client of ZooKeeper; it answers ZooKeeper clients itself";
+const GRACE: &str = "there is no other broker to hand partitions to before stopping";
+const NO_IP_LIMIT: &str = "only the number of all connections is limited (max.connections)";
+
+const NO_COMPACTION: &str = "without compaction records that should be kept for ever would be deleted by age. Remove the key to delete by age and size";
+const NO_APPEND_TIME: &str =
+    "a record keeps the time that its producer gave it. Remove the key to accept that";
+const NO_LOGIN: &str = "without login the listener would be open to everybody. Remove the key to run without protection, on a network that you trust";
+const NO_TLS: &str = "without TLS the listener would send everything in the clear. Remove the key to run without protection, on a network that you trust";
+const NO_ACCESS: &str = "without access rules everybody may do everything. Remove the key to run without protection, on a network that you trust";
+const NO_JAVA: &str = "a Java class cannot be loaded, and what it would forbid would be allowed. Remove the key to run without it";
+const NO_PROVIDERS: &str = "values are taken as they are written; a reference to a secret would become the secret. Write the values out";
+const NO_LISTENER_KEYS: &str = "settings of a single listener are not supported. Remove the key";
+
+/// Every key.
+#[rustfmt::skip]
+pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
+    // Who the broker is and where it listens.
+    takes("broker.id", Part::BrokerId, "sets `broker.id`; -1 means it is not set"),
+    takes("node.id", Part::NodeId, "sets `broker.id`; must agree with `broker.id` if both are set"),
+    sets("broker.rack", "broker.rack", Same),
+    takes("listeners", Part::Listeners, "sets `kafka.listeners`; an empty host listens on all addresses, as in Kafka; listeners named in `controller.listener.names` are left out"),
+    takes("advertised.listeners", Part::Advertised, "sets `kafka.advertised_listeners`"),
+    takes("listener.security.protocol.map", Part::SecurityMap, "sets `kafka.listener_security`; only `PLAINTEXT` listeners are supported yet"),
+    takes("controller.listener.names", Part::ControllerNames, "the listeners of these names are not opened: there is no controller quorum to reach"),
+    takes("process.roles", Part::Roles, "must contain `broker`; this process is always broker and controller in one"),
+    takes("host.name", Part::HostName, "the host to listen on, if `listeners` is not set (before Kafka 3.0)"),
+    takes("port", Part::Port, "the port to listen on, if `listeners` is not set (before Kafka 3.0)"),
+    takes("advertised.host.name", Part::AdvertisedHost, "the host told to clients, if `advertised.listeners` is not set (before Kafka 3.0)"),
+    takes("advertised.port", Part::AdvertisedPort, "the port told to clients, if `advertised.listeners` is not set (before Kafka 3.0)"),
+    takes("zookeeper.connect", Part::ZookeeperConnect, "a loopback address with a port sets `zookeeper.port`, where this broker answers ZooKeeper clients itself; any other server, a second one or a path is named at start as not supported yet"),
+    sets("zookeeper.session.timeout.ms", "zookeeper.session_timeout_max_ms", Same),
+    nothing("zookeeper.connection.timeout.ms", Int(1), NO_ZK_CLIENT),
+
+    // Sockets and threads.
+    sets("num.network.threads", "network.worker_threads", Same),
+    nothing("num.io.threads", Int(1), ONE_WRITER),
+    sets("socket.send.buffer.bytes", "network.send_buffer_bytes", Same),
+    sets("socket.receive.buffer.bytes", "network.receive_buffer_bytes", Same),
+    sets("socket.request.max.bytes", "network.request_max_bytes", Same),
+    sets("socket.listen.backlog.size", "network.listen_backlog", AtMost(65_535)),
+    sets("max.connections", "network.max_connections", Same),
+    sets("connections.max.idle.ms", "network.connections_max_idle_ms", Same),
+    sets("fetch.max.bytes", "kafka.fetch_max_bytes", Same),
+    nothing("max.connections.per.ip", Int(0), NO_IP_LIMIT),
+    nothing("max.connections.per.ip.overrides", Text, NO_IP_LIMIT),
+    nothing("max.connection.creation.rate", Int(0), NO_IP_LIMIT),
+    nothing("connection.failed.authentication.delay.ms", Int(0), "there is no login that could fail yet"),
+    nothing("queued.max.requests", Int(1), PIPELINE),
+    nothing("queued.max.request.bytes", Int(-1), PIPELINE),
+    nothing("max.incremental.fetch.session.cache.slots", Int(0), "fetch sessions are bounded by the connections"),
+    nothing("max.request.partition.size.limit", Int(1), "the elements of a request are bounded together"),
+    nothing("background.threads", Int(1), ONE_WRITER),
+
+    // Where and how data is kept.
+    takes("log.dirs", Part::LogDirs, "the first folder sets `storage.dir`; one folder is supported, and more are named at start as unused"),
+    takes("log.dir", Part::LogDir, "sets `storage.dir`, if `log.dirs` is not set"),
+    nothing("num.recovery.threads.per.data.dir", Int(1), ONE_WAL),
+    nothing("num.replica.alter.log.dirs.threads", Int(0), "there is one data folder, so nothing is moved between folders"),
+    nothing("log.dir.failure.timeout.ms", Int(1), "there is one data folder; when it fails the broker stops acknowledging"),
+    nothing("cordoned.log.dirs", Text, "there is one data folder"),
+    nothing("log.flush.interval.messages", Int(1), FLUSHED),
+    nothing("log.flush.interval.ms", Int(0), FLUSHED),
+    nothing("log.flush.scheduler.interval.ms", Int(0), FLUSHED),
+    nothing("log.flush.offset.checkpoint.interval.ms", Int(0), ONE_WAL),
+    nothing("log.flush.start.offset.checkpoint.interval.ms", Int(0), ONE_WAL),
+    nothing("log.preallocate", Bool, "the write-ahead log is always preallocated, and segments never are"),
+    nothing("log.index.size.max.bytes", Int(4), INDEXES),
+    nothing("log.index.interval.bytes", Int(0), INDEXES),
+    nothing("log.segment.delete.delay.ms", Int(0), "a deleted segment goes when its last reader is done"),
+    nothing("log.deletion.max.segments.per.run", Int(1), "all segments past their retention are deleted in one run"),
+    nothing("log.initial.task.delay.ms", Int(0), "retention is first looked after when its interval has passed"),
+    sets("log.retention.check.interval.ms", "storage.retention_check_interval_ms", Same),
+
+    // What topics have by default.
+    sets("num.partitions", "topic.partitions", Same),
+    sets("auto.create.topics.enable", "topic.auto_create", Same),
+    sets("delete.topic.enable", "topic.delete_enable", Same),
+    sets("log.retention.ms", "topic.retention_ms", Same),
+    sets("log.retention.minutes", "topic.retention_ms", MINUTE),
+    sets("log.retention.hours", "topic.retention_ms", HOUR),
+    sets("log.retention.bytes", "topic.retention_bytes", Same),
+    sets("log.segment.bytes", "topic.segment_bytes", Same),
+    sets("log.roll.ms", "topic.segment_ms", Same),
+    sets("log.roll.hours", "topic.segment_ms", HOUR),
+    nothing("log.roll.jitter.ms", Int(0), "segments are written behind the log, so closing many at once costs nothing"),
+    nothing("log.roll.jitter.hours", Int(0), "segments are written behind the log, so closing many at once costs nothing"),
+    sets("message.max.bytes", "topic.max_message_bytes", Same),
+    refused("log.cleanup.policy", &["delete"], NO_COMPACTION),
+    refused("log.message.timestamp.type", &["CreateTime"], NO_APPEND_TIME),
+    nothing("log.message.timestamp.difference.max.ms", Int(0), STAMPS),
+    nothing("log.message.timestamp.before.max.ms", Int(0), STAMPS),
+    nothing("log.message.timestamp.after.max.ms", Int(0), STAMPS),
+    nothing("log.message.format.version", Text, OLD_FORMATS),
+    nothing("log.message.downconversion.enable", Bool, OLD_FORMATS),
+    nothing("compression.type", Text, AS_SENT),
+    nothing("compression.gzip.level", Int(-1), AS_SENT),
+    nothing("compression.lz4.level", Int(1), AS_SENT),
+    nothing("compression.zstd.level", Int(-131_072), AS_SENT),
+    nothing("log.cleaner.enable", Bool, NO_CLEANER),
+    nothing("log.cleaner.threads", Int(0), NO_CLEANER),
+    nothing("log.cleaner.backoff.ms", Int(0), NO_CLEANER),
+    nothing("log.cleaner.dedupe.buffer.size", Int(0), NO_CLEANER),
+    nothing("log.cleaner.delete.retention.ms", Int(0), NO_CLEANER),
+    nothing("log.cleaner.io.buffer.load.factor", Number, NO_CLEANER),
+    nothing("log.cleaner.io.buffer.size", Int(0), NO_CLEANER),
+    nothing("log.cleaner.io.max.bytes.per.second", Number, NO_CLEANER),
+    nothing("log.cleaner.max.compaction.lag.ms", Int(1), NO_CLEANER),
+    nothing("log.cleaner.min.cleanable.ratio", Number, NO_CLEANER),
+    nothing("log.cleaner.min.compaction.lag.ms", Int(0), NO_CLEANER),
+
+    // Consumer groups and their offsets.
+    sets("group.initial.rebalance.delay.ms", "group.initial_rebalance_delay_ms", Same),
+    sets("group.min.session.timeout.ms", "group.min_session_timeout_ms", Same),
+    sets("group.max.session.timeout.ms", "group.max_session_timeout_ms", Same),
+    sets("group.max.size", "group.max_size", AtMost(10_000)),
+    sets("offsets.retention.minutes", "group.offsets_retention_minutes", Same),
+    nothing("offsets.retention.check.interval.ms", Int(1), "expired offsets are looked for at a fixed interval"),
+    nothing("offset.metadata.max.bytes", Int(0), "a note stored with an offset may always have 4096 bytes"),
+    nothing("offsets.commit.timeout.ms", Int(1), JOURNAL),
+    nothing("offsets.commit.required.acks", Int(-1), JOURNAL),
+    nothing("offsets.load.buffer.size", Int(1), JOURNAL),
+    nothing("offsets.topic.compression.codec", Int(0), JOURNAL),
+    nothing("offsets.topic.num.partitions", Int(1), JOURNAL),
+    nothing("offsets.topic.replication.factor", Int(1), JOURNAL),
+    nothing("offsets.topic.segment.bytes", Int(1), JOURNAL),
+    nothing("group.coordinator.append.linger.ms", Int(-1), JOURNAL),
+    nothing("group.coordinator.cached.buffer.max.bytes", Int(0), JOURNAL),
+    nothing("group.coordinator.threads", Int(1), ONE_WRITER),
+    nothing("group.coordinator.background.threads", Int(1), ONE_WRITER),
+    nothing("group.coordinator.new.enable", Bool, NO_NEW_GROUPS),
+    nothing("group.coordinator.rebalance.protocols", Text, NO_NEW_GROUPS),
+    nothing("group.consumer.", Text, NO_NEW_GROUPS),
+    nothing("group.share.", Text, NO_SHARE),
+    nothing("share.coordinator.", Text, NO_SHARE),
+    nothing("share.fetch.purgatory.purge.interval.requests", Int(0), NO_SHARE),
+    nothing("group.streams.", Text, NO_STREAMS),
+
+    // Replication and other brokers.
+    nothing("num.replica.fetchers", Int(0), NO_REPLICAS),
+    nothing("replica.fetch.max.bytes", Int(0), NO_REPLICAS),
+    nothing("replica.fetch.wait.max.ms", Int(0), NO_REPLICAS),
+    nothing("replica.fetch.min.bytes", Int(0), NO_REPLICAS),
+    nothing("replica.fetch.backoff.ms", Int(0), NO_REPLICAS),
+    nothing("replica.fetch.response.max.bytes", Int(0), NO_REPLICAS),
+    nothing("replica.high.watermark.checkpoint.interval.ms", Int(0), NO_WATERMARK),
+    nothing("replica.lag.time.max.ms", Int(0), NO_REPLICAS),
+    nothing("replica.selector.class", Text, NO_REPLICAS),
+    nothing("replica.socket.receive.buffer.bytes", Int(-1), NO_REPLICAS),
+    nothing("replica.socket.timeout.ms", Int(0), NO_REPLICAS),
+    nothing("default.replication.factor", Int(1), NO_REPLICAS),
+    nothing("min.insync.replicas", Int(1), NO_REPLICAS),
+    nothing("unclean.leader.election.enable", Bool, NO_REPLICAS),
+    nothing("unclean.leader.election.interval.ms", Int(1), NO_REPLICAS),
+    nothing("auto.leader.rebalance.enable", Bool, NO_REPLICAS),
+    nothing("leader.imbalance.check.interval.seconds", Int(1), NO_REPLICAS),
+    nothing("leader.imbalance.per.broker.percentage", Int(0), NO_REPLICAS),
+    nothing("eligible.leader.replicas.enable", Bool, NO_REPLICAS),
+    nothing("follower.fetch.last.tiered.offset.enable", Bool, NO_REPLICAS),
+    nothing("inter.broker.listener.name", Text, NO_BROKERS),
+    nothing("inter.broker.protocol.version", Text, NO_BROKERS),
+    nothing("control.plane.listener.name", Text, NO_BROKERS),
+    nothing("controlled.shutdown.enable", Bool, GRACE),
+    nothing("controlled.shutdown.max.retries", Int(0), GRACE),
+    nothing("controlled.shutdown.retry.backoff.ms", Int(0), GRACE),
+    nothing("broker.id.generation.enable", Bool, IDS),
+    nothing("reserved.broker.max.id", Int(0), IDS),
+    nothing("request.timeout.ms", Int(0), NO_BROKERS),
+    nothing("socket.connection.setup.timeout.ms", Int(0), NO_BROKERS),
+    nothing("socket.connection.setup.timeout.max.ms", Int(0), NO_BROKERS),
+    nothing("controller.socket.timeout.ms", Int(0), NO_QUORUM),
+
+    // The KRaft quorum and its log.
+    nothing("controller.quorum.voters", Text, NO_QUORUM),
+    nothing("controller.quorum.bootstrap.servers", Text, NO_QUORUM),
+    nothing("controller.quorum.auto.join.enable", Bool, NO_QUORUM),
+    nothing("controller.quorum.append.linger.ms", Int(0), NO_QUORUM),
+    nothing("controller.quorum.election.backoff.max.ms", Int(0), NO_QUORUM),
+    nothing("controller.quorum.election.timeout.ms", Int(0), NO_QUORUM),
+    nothing("controller.quorum.fetch.timeout.ms", Int(0), NO_QUORUM),
+    nothing("controller.quorum.fetch.max.bytes", Int(0), NO_QUORUM),
+    nothing("controller.quorum.fetch.snapshot.max.bytes", Int(0), NO_QUORUM),
+    nothing("controller.quorum.request.timeout.ms", Int(0), NO_QUORUM),
+    nothing("controller.quorum.retry.backoff.ms", Int(0), NO_QUORUM),
+    nothing("controller.quorum.retry.backoff.max.ms", Int(0), NO_QUORUM),
+    nothing("controller.performance.sample.period.ms", Int(0), NO_QUORUM),
+    nothing("controller.performance.always.log.threshold.ms", Int(0), NO_QUORUM),
+    nothing("broker.heartbeat.interval.ms", Int(1), NO_QUORUM),
+    nothing("broker.session.timeout.ms", Int(1), NO_QUORUM),
+    nothing("initial.broker.registration.timeout.ms", Int(1), NO_QUORUM),
+    nothing("server.max.startup.time.ms", Int(0), "starting takes less than a second, or fails with a reason"),
+    nothing("metadata.log.dir", Text, METADATA),
+    nothing("metadata.log.max.record.bytes.between.snapshots", Int(1), METADATA),
+    nothing("metadata.log.max.snapshot.interval.ms", Int(0), METADATA),
+    nothing("metadata.log.segment.bytes", Int(1), METADATA),
+    nothing("metadata.log.segment.min.bytes", Int(1), METADATA),
+    nothing("metadata.log.segment.ms", Int(0), METADATA),
+    nothing("metadata.max.idle.interval.ms", Int(0), METADATA),
+    nothing("metadata.max.retention.bytes", Int(-1), METADATA),
+    nothing("metadata.max.retention.ms", Int(-1), METADATA),
+    nothing("unstable.api.versions.enable", Bool, "only finished versions of the protocol are spoken"),
+    nothing("unstable.feature.versions.enable", Bool, "only finished versions of the protocol are spoken"),
+    nothing("zookeeper.metadata.migration.enable", Bool, NO_ZK_CLIENT),
+    nothing("zookeeper.metadata.migration.min.batch.size", Int(1), NO_ZK_CLIENT),
+    nothing("zookeeper.max.in.flight.requests", Int(1), NO_ZK_CLIENT),
+    nothing("zookeeper.sync.time.ms", Int(0), NO_ZK_CLIENT),
+    nothing("zookeeper.clientCnxnSocket", Text, NO_ZK_CLIENT),
+
+    // Transactions and producer ids.
+    nothing("transaction.max.timeout.ms", Int(1), NO_TRANSACTIONS),
+    nothing("transaction.state.log.load.buffer.size", Int(1), NO_TRANSACTIONS),
+    nothing("transaction.state.log.min.isr", Int(1), NO_TRANSACTIONS),
+    nothing("transaction.state.log.num.partitions", Int(1), NO_TRANSACTIONS),
+    nothing("transaction.state.log.replication.factor", Int(1), NO_TRANSACTIONS),
+    nothing("transaction.state.log.segment.bytes", Int(1), NO_TRANSACTIONS),
+    nothing("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int(1), NO_TRANSACTIONS),
+    nothing("transaction.remove.expired.transaction.cleanup.interval.ms", Int(1), NO_TRANSACTIONS),
+    nothing("transaction.partition.verification.enable", Bool, NO_TRANSACTIONS),
+    nothing("transaction.two.phase.commit.enable", Bool, NO_TRANSACTIONS),
+    nothing("add.partitions.to.txn.retry.backoff.ms", Int(0), NO_TRANSACTIONS),
+    nothing("add.partitions.to.txn.retry.backoff.max.ms", Int(0), NO_TRANSACTIONS),
+    nothing("transactional.id.expiration.ms", Int(1), NO_TRANSACTIONS),
+    nothing("producer.id.expiration.ms", Int(1), NO_PRODUCER_IDS),
+    nothing("producer.id.expiration.check.interval.ms", Int(1), NO_PRODUCER_IDS),
+
+    // Waiting requests, quotas, metrics, tiered storage.
+    nothing("fetch.purgatory.purge.interval.requests", Int(0), NO_PURGATORY),
+    nothing("producer.purgatory.purge.interval.requests", Int(0), NO_PURGATORY),
+    nothing("delete.records.purgatory.purge.interval.requests", Int(0), NO_PURGATORY),
+    nothing("quota.consumer.default", Int(1), NO_QUOTAS),
+    nothing("quota.producer.default", Int(1), NO_QUOTAS),
+    nothing("quota.window.num", Int(1), NO_QUOTAS),
+    nothing("quota.window.size.seconds", Int(1), NO_QUOTAS),
+    nothing("controller.quota.window.num", Int(1), NO_QUOTAS),
+    nothing("controller.quota.window.size.seconds", Int(1), NO_QUOTAS),
+    nothing("replication.quota.window.num", Int(1), NO_REPLICAS),
+    nothing("replication.quota.window.size.seconds", Int(1), NO_REPLICAS),
+    nothing("alter.log.dirs.replication.quota.window.num", Int(1), NO_REPLICAS),
+    nothing("alter.log.dirs.replication.quota.window.size.seconds", Int(1), NO_REPLICAS),
+    nothing("metric.reporters", Text, NO_JMX),
+    nothing("metrics.num.samples", Int(1), NO_JMX),
+    nothing("metrics.recording.level", Text, NO_JMX),
+    nothing("metrics.sample.window.ms", Int(1), NO_JMX),
+    nothing("auto.include.jmx.reporter", Bool, NO_JMX),
+    nothing("kafka.metrics.reporters", Text, NO_JMX),
+    nothing("kafka.metrics.polling.interval.secs", Int(1), NO_JMX),
+    nothing("telemetry.max.bytes", Int(1), "metrics that clients push are not collected yet"),
+    nothing("log.local.retention.bytes", Int(-2), NO_TIERS),
+    nothing("log.local.retention.ms", Int(-2), NO_TIERS),
+    nothing("remote.fetch.max.wait.ms", Int(1), NO_TIERS),
+    nothing("remote.list.offsets.request.timeout.ms", Int(1), NO_TIERS),
+    nothing("remote.log.", Text, NO_TIERS),
+    nothing("rlmm.config.", Text, NO_TIERS),
+    nothing("rsm.config.", Text, NO_TIERS),
+
+    // Protection. Left out, the broker would be open where its operator thinks it closed.
+    refused("authorizer.class.name", &[""], NO_ACCESS),
+    refused("authorizer.", &[], NO_ACCESS),
+    refused("super.users", &[""], NO_ACCESS),
+    refused("allow.everyone.if.no.acl.found", &["true"], NO_ACCESS),
+    refused("early.start.listeners", &[""], NO_ACCESS),
+    refused("principal.builder.class", &[""], NO_JAVA),
+    refused("security.inter.broker.protocol", &["PLAINTEXT"], NO_TLS),
+    refused("security.providers", &[""], NO_JAVA),
+    refused("connections.max.reauth.ms", &["0"], NO_LOGIN),
+    refused("ssl.client.auth", &["none"], NO_TLS),
+    refused("ssl.", &[], NO_TLS),
+    refused("sasl.", &[], NO_LOGIN),
+    refused("delegation.token.", &[], NO_LOGIN),
+    refused("password.encoder.", &[], NO_LOGIN),
+    refused("zookeeper.ssl.client.enable", &["false"], NO_TLS),
+    refused("zookeeper.ssl.", &[], NO_TLS),
+    refused("zookeeper.client.secure", &["false"], NO_TLS),
+    refused("zookeeper.set.acl", &["false"], NO_ACCESS),
+    refused("create.topic.policy.class.name", &[""], NO_JAVA),
+    refused("alter.config.policy.class.name", &[""], NO_JAVA),
+    refused("client.quota.callback.class", &[""], NO_JAVA),
+    refused("config.providers", &[""], NO_PROVIDERS),
+    refused("config.providers.", &[], NO_PROVIDERS),
+    refused("listener.name.", &[], NO_LISTENER_KEYS),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_targets_exist() {
+        for (index, row) in KAFKA_KEYS.iter().enumerate() {
+            assert!(KAFKA_KEYS[..index].iter().all(|other| other.name != row.name), "{}", row.name);
+            if let Meaning::Sets(ours, _) = row.meaning {
+                assert!(keys::find(ours).is_some(), "{} sets {ours}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_family_is_found_by_its_prefix_and_an_exact_row_goes_first() {
+        assert_eq!(find("ssl.keystore.location").unwrap().name, "ssl.");
+        assert_eq!(find("ssl.client.auth").unwrap().name, "ssl.client.auth");
+        assert_eq!(find("listener.name.internal.max.connections").unwrap().name, "listener.name.");
+        assert!(find("log.dirz").is_none());
+        assert!(find("ssl").is_none());
+    }
+
+    #[test]
+    fn a_reason_is_one_sentence_without_its_full_stop() {
+        for row in KAFKA_KEYS {
+            if let Meaning::Nothing(_, why) = row.meaning {
+                assert!(!why.contains(". ") && !why.ends_with('.'), "{}: {why}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_without_effect_is_still_checked() {
+        assert_eq!(Int(1).check("0"), Err("a whole number from 1 up".to_owned()));
+        assert_eq!(Int(1).check(" 8 "), Ok(()));
+        assert!(Bool.check("yes").is_err());
+        assert!(Number.check("NaN").is_err());
+        assert_eq!(Number.check("1.7976931348623157E308"), Ok(()));
+    }
+}

@@ -1,0 +1,320 @@
+//! Our own keys, one a row: the only list of them. Files, environment, flags, `config show`,
+//! `config default` and the documentation are all made from it.
+
+use std::path::PathBuf;
+
+use base::limits;
+use store::Durability;
+
+use super::model::{Config, DURABILITIES, durability_word};
+
+/// One key.
+pub(crate) struct Key {
+    /// `section.name`.
+    pub(crate) name: &'static str,
+    /// The default, as it would be written.
+    pub(crate) default: &'static str,
+    /// The field that it sets, and what it allows.
+    pub(crate) field: Field,
+    /// What it means, in a sentence or two.
+    pub(crate) doc: &'static str,
+}
+
+type Access<T> = fn(&mut Config) -> &mut T;
+
+/// A field of [`Config`] and the values that it takes.
+pub(crate) enum Field {
+    Bool(Access<bool>),
+    U16(Access<u16>),
+    I32(Access<i32>, i32, i32),
+    U64(Access<u64>, u64, u64),
+    Usize(Access<usize>, usize, usize),
+    /// -1 means none.
+    MaybeU64(Access<Option<u64>>),
+    /// -1 means none.
+    MaybeUsize(Access<Option<usize>>),
+    Text(Access<String>),
+    /// Empty means none.
+    MaybeText(Access<Option<String>>),
+    Path(Access<PathBuf>),
+    /// Separated by commas.
+    List(Access<Vec<String>>),
+    Durability(Access<Durability>),
+}
+
+impl Key {
+    /// Sets the field from text. The error says what is allowed.
+    pub(crate) fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+        let text = text.trim();
+        match self.field {
+            Field::Bool(at) => *at(config) = boolean(text)?,
+            Field::U16(at) => *at(config) = number(text, 0, u16::MAX)?,
+            Field::I32(at, min, max) => *at(config) = number(text, min, max)?,
+            Field::U64(at, min, max) => *at(config) = number(text, min, max)?,
+            Field::Usize(at, min, max) => *at(config) = number(text, min, max)?,
+            Field::MaybeU64(at) => *at(config) = limit(text)?,
+            Field::MaybeUsize(at) => *at(config) = limit(text)?,
+            Field::Text(at) => *at(config) = some_text(text)?,
+            Field::MaybeText(at) => *at(config) = Some(text.to_owned()).filter(|t| !t.is_empty()),
+            Field::Path(at) => *at(config) = PathBuf::from(some_text(text)?),
+            Field::List(at) => *at(config) = list(text),
+            Field::Durability(at) => *at(config) = durability(text)?,
+        }
+        Ok(())
+    }
+
+    /// The field's value as it would be written. Needs its own copy of the configuration, because
+    /// one accessor serves reading and writing.
+    pub(crate) fn get(&self, config: &mut Config) -> String {
+        match self.field {
+            Field::Bool(at) => at(config).to_string(),
+            Field::U16(at) => at(config).to_string(),
+            Field::I32(at, ..) => at(config).to_string(),
+            Field::U64(at, ..) => at(config).to_string(),
+            Field::Usize(at, ..) => at(config).to_string(),
+            Field::MaybeU64(at) => at(config).map_or("-1".to_owned(), |n| n.to_string()),
+            Field::MaybeUsize(at) => at(config).map_or("-1".to_owned(), |n| n.to_string()),
+            Field::Text(at) => at(config).clone(),
+            Field::MaybeText(at) => at(config).clone().unwrap_or_default(),
+            Field::Path(at) => at(config).display().to_string(),
+            Field::List(at) => at(config).join(","),
+            Field::Durability(at) => durability_word(*at(config)).to_owned(),
+        }
+    }
+
+    /// What the key allows, for the documentation and for errors.
+    pub(crate) fn allowed(&self) -> String {
+        match self.field {
+            Field::Bool(_) => "true or false".to_owned(),
+            Field::U16(_) => range(0, u16::MAX),
+            Field::I32(_, min, max) => range(min, max),
+            Field::U64(_, min, max) => range(min, max),
+            Field::Usize(_, min, max) => size_range(min, max),
+            Field::MaybeU64(_) | Field::MaybeUsize(_) => LIMIT.to_owned(),
+            Field::Text(_) => "text".to_owned(),
+            Field::MaybeText(_) => "text, or empty for none".to_owned(),
+            Field::Path(_) => "a folder".to_owned(),
+            Field::List(_) => "a list".to_owned(),
+            Field::Durability(_) => DURABILITY.to_owned(),
+        }
+    }
+
+    /// Whether TOML writes the value without quotes.
+    pub(crate) fn is_bare_in_toml(&self) -> bool {
+        !matches!(
+            self.field,
+            Field::Text(_)
+                | Field::MaybeText(_)
+                | Field::Path(_)
+                | Field::List(_)
+                | Field::Durability(_)
+        )
+    }
+
+    /// Whether the value is a list.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.field, Field::List(_))
+    }
+}
+
+const LIMIT: &str = "a whole number from 1 up, or -1 for no limit";
+
+/// Stands for "no upper bound" in the ranges below.
+const ANY: u64 = i64::MAX as u64;
+const DAY_MS: i32 = 24 * 60 * 60 * 1000;
+
+fn range(min: impl Into<i128>, max: impl Into<i128>) -> String {
+    let (min, max) = (min.into(), max.into());
+    if max >= i128::from(i64::MAX) {
+        format!("a whole number from {min} up")
+    } else {
+        format!("a whole number from {min} to {max}")
+    }
+}
+
+fn size_range(min: usize, max: usize) -> String {
+    range(min as u64, max as u64)
+}
+
+fn number<T>(text: &str, min: T, max: T) -> Result<T, String>
+where
+    T: std::str::FromStr + PartialOrd + TryInto<i128> + Copy,
+{
+    let wide = |n: T| n.try_into().unwrap_or(i128::MAX);
+    text.parse().ok().filter(|n| (min..=max).contains(n)).ok_or_else(|| range(wide(min), wide(max)))
+}
+
+fn limit<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<Option<T>, String> {
+    if text == "-1" {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(n) if n >= T::from(1) => Ok(Some(n)),
+        _ => Err(LIMIT.to_owned()),
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("true or false".to_owned()),
+    }
+}
+
+fn some_text(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// Splits a comma-separated list, as Kafka does: blanks around items and empty items are dropped.
+pub(crate) fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+const DURABILITY: &str = "one of fsync | os | memory";
+
+fn durability(text: &str) -> Result<Durability, String> {
+    let found = DURABILITIES.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+    found.map(|(_, value)| *value).ok_or_else(|| DURABILITY.to_owned())
+}
+
+/// The key of this name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+const fn key(name: &'static str, default: &'static str, field: Field, doc: &'static str) -> Key {
+    Key { name, default, field, doc }
+}
+
+/// Every key.
+#[rustfmt::skip]
+pub(crate) const KEYS: &[Key] = &[
+    key("broker.id", "0", Field::I32(|c| &mut c.broker.id, 0, i32::MAX),
+        "This broker's number in the cluster."),
+    key("broker.rack", "", Field::MaybeText(|c| &mut c.broker.rack),
+        "Where this broker stands, told to clients."),
+
+    key("net.bind", "127.0.0.1", Field::Text(|c| &mut c.net.bind),
+        "Address on which the doors listen. The default can be reached from this machine only; `0.0.0.0` means all of its addresses. There is no login yet: whoever reaches a port may read and write."),
+
+    key("kafka.port", "9092", Field::U16(|c| &mut c.kafka.port),
+        "Port of the Kafka door. 0 takes any free port."),
+    key("kafka.listeners", "", Field::List(|c| &mut c.kafka.listeners),
+        "Listeners as `NAME://host:port`, when one on `net.bind` and `kafka.port` is not enough. An empty host means all addresses, as in Kafka. `net.bind` replaces the hosts and `kafka.port` the first port if they come from a source of higher rank."),
+    key("kafka.advertised_listeners", "", Field::List(|c| &mut c.kafka.advertised_listeners),
+        "What clients are told to connect to, as `NAME://host:port`, for listeners that they reach by another address. Otherwise: `localhost` for a loopback listener, this machine's name for one on all addresses, else the listener's own host."),
+    key("kafka.listener_security", "", Field::List(|c| &mut c.kafka.listener_security),
+        "`NAME:PROTOCOL` for each listener whose name is not itself a security protocol. Only `PLAINTEXT` is supported yet."),
+    key("kafka.fetch_max_bytes", "57671680", Field::Usize(|c| &mut c.kafka.fetch_max_bytes, 1024, i32::MAX as usize),
+        "Most bytes of records in one fetch response."),
+
+    key("zookeeper.enabled", "true", Field::Bool(|c| &mut c.zookeeper.enabled),
+        "Whether the ZooKeeper door is open."),
+    key("zookeeper.port", "2181", Field::U16(|c| &mut c.zookeeper.port),
+        "Port of the ZooKeeper door, on `net.bind`. 0 takes any free port."),
+    key("zookeeper.session_timeout_min_ms", "4000", Field::I32(|c| &mut c.zookeeper.session_timeout_min_ms, 100, DAY_MS),
+        "Shortest session time-out granted, in milliseconds. Lowered to the longest one if that is set below it."),
+    key("zookeeper.session_timeout_max_ms", "40000", Field::I32(|c| &mut c.zookeeper.session_timeout_max_ms, 100, DAY_MS),
+        "Longest session time-out granted, in milliseconds."),
+
+    key("network.worker_threads", "0", Field::Usize(|c| &mut c.network.worker_threads, 0, 1024),
+        "Threads that serve connections. 0 means one for each processor."),
+    key("network.request_max_bytes", "104857600", Field::Usize(|c| &mut c.network.request_max_bytes, 1, i32::MAX as usize),
+        "Largest request in bytes; a larger one closes its connection."),
+    key("network.send_buffer_bytes", "-1", Field::MaybeUsize(|c| &mut c.network.send_buffer_bytes),
+        "Send buffer of a socket in bytes (`SO_SNDBUF`). -1 leaves it to the operating system, which adapts it."),
+    key("network.receive_buffer_bytes", "-1", Field::MaybeUsize(|c| &mut c.network.receive_buffer_bytes),
+        "Receive buffer of a socket in bytes (`SO_RCVBUF`). -1 leaves it to the operating system, which adapts it."),
+    key("network.listen_backlog", "1024", Field::I32(|c| &mut c.network.listen_backlog, 1, 65_535),
+        "Connections that may wait to be accepted, for each listener."),
+    key("network.max_connections", "20000", Field::Usize(|c| &mut c.network.max_connections, 1, i32::MAX as usize),
+        "Connections of all doors together; more are closed as they arrive."),
+    key("network.connections_max_idle_ms", "600000", Field::MaybeU64(|c| &mut c.network.connections_max_idle_ms),
+        "A connection on which nothing happens for so many milliseconds is closed. -1 means never."),
+
+    key("storage.dir", "", Field::Path(|c| &mut c.storage.dir),
+        "The data folder; made if it does not exist. Default: `$XDG_DATA_HOME/entrepot`, else `~/.local/share/entrepot`, else `/var/lib/entrepot`."),
+    key("storage.retention_check_interval_ms", "300000", Field::U64(|c| &mut c.storage.retention_check_interval_ms, 1, ANY),
+        "How often segments past their retention are looked for, in milliseconds."),
+
+    key("topic.partitions", "1", Field::I32(|c| &mut c.topic.partitions, 1, limits::TOPIC_PARTITIONS_MAX),
+        "Partitions of a topic that is created without a number of them."),
+    key("topic.auto_create", "true", Field::Bool(|c| &mut c.topic.auto_create),
+        "Whether a topic is created when a client first names it."),
+    key("topic.delete_enable", "true", Field::Bool(|c| &mut c.topic.delete_enable),
+        "Whether clients may delete topics."),
+    key("topic.retention_ms", "604800000", Field::MaybeU64(|c| &mut c.topic.retention_ms),
+        "How long records are kept, in milliseconds. -1 means for ever."),
+    key("topic.retention_bytes", "-1", Field::MaybeU64(|c| &mut c.topic.retention_bytes),
+        "How many bytes of a partition are kept. -1 means all."),
+    key("topic.segment_bytes", "1073741824", Field::U64(|c| &mut c.topic.segment_bytes, 64 * 1024, i32::MAX as u64),
+        "A segment is closed when it has so many bytes; retention works on closed segments."),
+    key("topic.segment_ms", "604800000", Field::U64(|c| &mut c.topic.segment_ms, 1, ANY),
+        "A segment is closed when it is so old, in milliseconds."),
+    key("topic.max_message_bytes", "1048588", Field::Usize(|c| &mut c.topic.max_message_bytes, 0, 64 * 1024 * 1024),
+        "Largest record batch in bytes, compressed as it arrives."),
+    key("topic.durability", "fsync", Field::Durability(|c| &mut c.topic.durability),
+        "When an append is acknowledged: `fsync` once it is on stable storage, `os` once the operating system has it (a power cut may lose it), `memory` at once (the end of the process loses it)."),
+
+    key("group.initial_rebalance_delay_ms", "0", Field::U64(|c| &mut c.group.initial_rebalance_delay_ms, 0, ANY),
+        "How long the first member of an empty group waits for others, in milliseconds. Kafka's own default is 3000, and its stock server.properties says 0."),
+    key("group.min_session_timeout_ms", "6000", Field::I32(|c| &mut c.group.min_session_timeout_ms, 1, i32::MAX),
+        "Shortest session time-out that a member may ask for, in milliseconds."),
+    key("group.max_session_timeout_ms", "1800000", Field::I32(|c| &mut c.group.max_session_timeout_ms, 1, i32::MAX),
+        "Longest session time-out that a member may ask for, in milliseconds."),
+    key("group.max_size", "10000", Field::Usize(|c| &mut c.group.max_size, 1, limits::GROUP_MEMBERS_MAX),
+        "Most members of one group."),
+    key("group.offsets_retention_minutes", "10080", Field::U64(|c| &mut c.group.offsets_retention_minutes, 1, i32::MAX as u64),
+        "How long the offsets of a group without members are kept, in minutes."),
+
+    key("log.level", "info", Field::Text(|c| &mut c.log.level),
+        "`error`, `warn`, `info`, `debug` or `trace`, or filter directives such as `info,store=debug`."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_allowed_and_is_read_back_as_written() {
+        let mut config = Config::defaults();
+        for key in KEYS.iter().filter(|key| key.name != "storage.dir") {
+            assert_eq!(key.set(&mut config, key.default), Ok(()), "{}", key.name);
+            assert_eq!(key.get(&mut config), key.default, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_have_one_section() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert_eq!(key.name.matches('.').count(), 1, "{}", key.name);
+            assert!(KEYS[..index].iter().all(|other| other.name != key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_the_range() {
+        let mut config = Config::defaults();
+        let mut refused = |name: &str, text: &str| find(name).unwrap().set(&mut config, text);
+        let ports = "a whole number from 0 to 65535".to_owned();
+        for bad in ["65536", "-1", "", "9092x", "0x10", "1e3", " 9 2"] {
+            assert_eq!(refused("kafka.port", bad), Err(ports.clone()), "{bad:?}");
+        }
+        assert_eq!(refused("kafka.port", " 19092 "), Ok(()));
+        assert_eq!(refused("topic.retention_ms", "0"), Err(LIMIT.to_owned()));
+        assert_eq!(refused("topic.retention_ms", "-2"), Err(LIMIT.to_owned()));
+        assert_eq!(refused("topic.retention_ms", "-1"), Ok(()));
+        assert_eq!(refused("topic.auto_create", "yes"), Err("true or false".to_owned()));
+        assert_eq!(refused("topic.segment_ms", "0"), Err("a whole number from 1 up".to_owned()));
+        assert_eq!(refused("topic.durability", "never"), Err(DURABILITY.to_owned()));
+    }
+
+    #[test]
+    fn defaults_that_other_crates_also_state_agree() {
+        let config = Config::defaults();
+        assert_eq!(config.topic.max_message_bytes, limits::BATCH_BYTES_MAX);
+        assert_eq!(config.network.request_max_bytes, limits::REQUEST_BYTES_MAX);
+        assert_eq!(config.network.max_connections, limits::CONNECTIONS_MAX);
+    }
+}

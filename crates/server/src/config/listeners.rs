@@ -1,0 +1,318 @@
+//! From the keys about addresses to the list of listeners that the server opens.
+
+use std::collections::BTreeMap;
+
+use super::model::{Config, Door, Listener};
+use super::origin::{ConfigError, Notice};
+
+/// `NAME://host:port`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// The listener's name, in capitals: names are compared without regard to case.
+    pub(crate) name: String,
+    /// The host, without the brackets of an IPv6 address; may be empty.
+    pub(crate) host: String,
+    /// The port.
+    pub(crate) port: u16,
+}
+
+const ADDRESS: &str = "NAME://host:port, such as PLAINTEXT://127.0.0.1:9092";
+const ANY_HOST: &str = "0.0.0.0";
+const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+
+impl Address {
+    /// Takes `NAME://host:port` apart; `None` if it is not of that form.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (name, rest) = text.split_once("://")?;
+        let (host, port) = split_port(rest)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if name.is_empty() || !name.chars().all(plain) {
+            return None;
+        }
+        Some(Self { name: name.to_ascii_uppercase(), host, port: port? })
+    }
+}
+
+/// Splits `host:port`, where an IPv6 address may stand in brackets. The port is `None` if there is
+/// none; the whole is `None` if it is not an address.
+pub(crate) fn split_port(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
+    } else {
+        match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '%' | '.' | '_' | ':');
+    if !host.chars().all(allowed) {
+        return None;
+    }
+    let port = match port {
+        // Digits only: Rust's parser would take a plus sign.
+        Some(port) if port.chars().all(|c| c.is_ascii_digit()) => Some(port.parse().ok()?),
+        Some(_) => return None,
+        None => None,
+    };
+    Some((host.to_owned(), port))
+}
+
+/// What resolving finds besides the listeners themselves.
+pub(crate) struct Found<'a> {
+    pub(crate) errors: &'a mut Vec<ConfigError>,
+    pub(crate) notices: &'a mut Vec<Notice>,
+}
+
+/// Fills `config.listeners`. `machine` is this machine's name.
+pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>) {
+    let mut listeners = kafka_listeners(config, found);
+    advertise(config, machine, &mut listeners, found);
+    if config.zookeeper.enabled {
+        listeners.push(zookeeper_listener(config, machine));
+    }
+    check_ports(config, &listeners, found);
+    warn_if_open(config, &listeners, found);
+    config.listeners = listeners;
+}
+
+fn kafka_listeners(config: &Config, found: &mut Found<'_>) -> Vec<Listener> {
+    let key = "kafka.listeners";
+    let rank = config.origin(key).rank();
+    let default = [format!("PLAINTEXT://{}:{}", bracketed(&config.net.bind), config.kafka.port)];
+    let written = &config.kafka.listeners;
+    let texts = if written.is_empty() { &default[..] } else { &written[..] };
+    let security = security_map(config, found);
+    let mut listeners: Vec<Listener> = Vec::new();
+    for text in texts {
+        let Some(mut address) = Address::parse(text) else {
+            found.errors.push(bad(config, key, text, ADDRESS));
+            continue;
+        };
+        if config.origin("net.bind").rank() > rank {
+            address.host.clone_from(&config.net.bind);
+        }
+        if listeners.is_empty() && config.origin("kafka.port").rank() > rank {
+            address.port = config.kafka.port;
+        }
+        if listeners.iter().any(|other| other.name == address.name) {
+            found.errors.push(conflict(
+                config,
+                key,
+                format!("has the name {} twice", address.name),
+            ));
+        }
+        match security.get(&address.name).map_or(address.name.as_str(), String::as_str) {
+            "PLAINTEXT" => listeners.push(plain_listener(address)),
+            other if PROTOCOLS.contains(&other) => found.errors.push(ConfigError::Unsupported {
+                key: key.to_owned(),
+                why: format!(
+                    "listener {} asks for {other}; only PLAINTEXT is spoken, and opening it without \
+                     protection would be wrong",
+                    address.name
+                ),
+                origin: config.origin(key).clone(),
+            }),
+            _ => found.errors.push(conflict(
+                config,
+                key,
+                format!(
+                    "has a listener {} without a security protocol; say {}:PLAINTEXT in \
+                     kafka.listener_security (listener.security.protocol.map)",
+                    address.name, address.name
+                ),
+            )),
+        }
+    }
+    listeners
+}
+
+fn plain_listener(address: Address) -> Listener {
+    let host = if address.host.is_empty() { ANY_HOST.to_owned() } else { address.host };
+    Listener {
+        name: address.name,
+        door: Door::Kafka,
+        security: "PLAINTEXT".to_owned(),
+        advertised_host: String::new(),
+        advertised_port: address.port,
+        port: address.port,
+        host,
+    }
+}
+
+fn security_map(config: &Config, found: &mut Found<'_>) -> BTreeMap<String, String> {
+    let key = "kafka.listener_security";
+    let mut map = BTreeMap::new();
+    for pair in &config.kafka.listener_security {
+        match pair.split_once(':') {
+            Some((name, protocol))
+                if PROTOCOLS.contains(&protocol.trim().to_ascii_uppercase().as_str()) =>
+            {
+                map.insert(name.trim().to_ascii_uppercase(), protocol.trim().to_ascii_uppercase());
+            }
+            _ => found.errors.push(bad(
+                config,
+                key,
+                pair,
+                "NAME:PROTOCOL, where PROTOCOL is PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+            )),
+        }
+    }
+    map
+}
+
+fn advertise(config: &Config, machine: &str, listeners: &mut [Listener], found: &mut Found<'_>) {
+    for listener in listeners.iter_mut() {
+        listener.advertised_host = advertised_host(listener, machine);
+    }
+    let key = "kafka.advertised_listeners";
+    for text in &config.kafka.advertised_listeners {
+        let Some(address) = Address::parse(text) else {
+            found.errors.push(bad(config, key, text, ADDRESS));
+            continue;
+        };
+        if address.host.is_empty() || is_any(&address.host) {
+            let allowed = "a host that clients can connect to, not all addresses";
+            found.errors.push(bad(config, key, text, allowed));
+        }
+        match listeners.iter_mut().find(|listener| listener.name == address.name) {
+            Some(listener) => {
+                listener.advertised_host = address.host;
+                listener.advertised_port = address.port;
+            }
+            None => {
+                let why = format!("names {}, which is not among the listeners", address.name);
+                found.errors.push(conflict(config, key, why));
+            }
+        }
+    }
+}
+
+fn advertised_host(listener: &Listener, machine: &str) -> String {
+    if listener.is_loopback() {
+        "localhost".to_owned()
+    } else if is_any(&listener.host) {
+        machine.to_owned()
+    } else {
+        listener.host.clone()
+    }
+}
+
+fn is_any(host: &str) -> bool {
+    host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified())
+}
+
+fn zookeeper_listener(config: &Config, machine: &str) -> Listener {
+    let mut listener = Listener {
+        name: "ZOOKEEPER".to_owned(),
+        door: Door::Zookeeper,
+        security: "PLAINTEXT".to_owned(),
+        host: config.net.bind.clone(),
+        port: config.zookeeper.port,
+        advertised_host: String::new(),
+        advertised_port: config.zookeeper.port,
+    };
+    listener.advertised_host = advertised_host(&listener, machine);
+    listener
+}
+
+fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
+    for (index, listener) in listeners.iter().enumerate() {
+        let clash = listeners[..index].iter().find(|other| {
+            let same_host =
+                other.host == listener.host || is_any(&other.host) || is_any(&listener.host);
+            listener.port != 0 && other.port == listener.port && same_host
+        });
+        if let Some(other) = clash {
+            let key = match listener.door {
+                Door::Kafka => "kafka.listeners",
+                Door::Zookeeper => "zookeeper.port",
+            };
+            let why = format!(
+                "is port {} for listener {}, which listener {} has already",
+                listener.port, listener.name, other.name
+            );
+            found.errors.push(conflict(config, key, why));
+        }
+    }
+}
+
+fn warn_if_open(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
+    for listener in listeners.iter().filter(|listener| !listener.is_loopback()) {
+        let key = match listener.door {
+            Door::Kafka if config.origin("kafka.listeners").rank() > 0 => "kafka.listeners",
+            _ => "net.bind",
+        };
+        found.notices.push(Notice {
+            key: key.to_owned(),
+            origin: config.origin(key).clone(),
+            text: format!(
+                "{} listens on {}:{} without login or encryption; whoever reaches it may read and write everything",
+                listener.name,
+                bracketed(&listener.host),
+                listener.port
+            ),
+        });
+    }
+}
+
+/// An address as it stands before `:port`.
+pub(crate) fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+fn bad(config: &Config, key: &str, value: &str, allowed: &str) -> ConfigError {
+    ConfigError::BadValue {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        allowed: allowed.to_owned(),
+        origin: config.origin(key).clone(),
+    }
+}
+
+fn conflict(config: &Config, key: &str, why: String) -> ConfigError {
+    ConfigError::Conflict { key: key.to_owned(), why, origin: config.origin(key).clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(name: &str, host: &str, port: u16) -> Option<Address> {
+        Some(Address { name: name.to_owned(), host: host.to_owned(), port })
+    }
+
+    #[test]
+    fn an_address_is_taken_apart() {
+        assert_eq!(Address::parse("PLAINTEXT://a-b.c:9092"), address("PLAINTEXT", "a-b.c", 9092));
+        assert_eq!(Address::parse("plain://:0"), address("PLAIN", "", 0));
+        assert_eq!(Address::parse("A://[::1]:9092"), address("A", "::1", 9092));
+        assert_eq!(Address::parse("A://[fe80::1%eth0]:1"), address("A", "fe80::1%eth0", 1));
+        for text in [
+            "",
+            "A",
+            "A://",
+            "A://h",
+            "://h:1",
+            "A://h:x",
+            "A://h:-1",
+            "A://h:65536",
+            "A://h:",
+            "A B://h:1",
+            "A://[::1:9092",
+            "A://h h:1",
+            "A://h/x:1",
+            "A://[::1]9092",
+            "A://h:+1",
+        ] {
+            assert_eq!(Address::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_optional_where_a_host_may_stand_alone() {
+        assert_eq!(split_port("localhost"), Some(("localhost".to_owned(), None)));
+        assert_eq!(split_port("[::1]"), Some(("::1".to_owned(), None)));
+        assert_eq!(split_port("localhost:"), None, "a colon announces a port");
+    }
+}

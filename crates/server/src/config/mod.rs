@@ -1,0 +1,26 @@
+//! Configuration: four sources of rising rank (defaults, a file, the environment, flags) become
+//! one typed [`Config`] in which every value still knows where it came from.
+//!
+//! Our keys stand in `keys.rs`, Kafka's in `kafka_keys.rs`; everything else is made from those two
+//! tables, `docs/configuration.md` included.
+
+mod document;
+mod kafka_file;
+mod kafka_keys;
+mod keys;
+mod listeners;
+mod model;
+mod origin;
+mod properties;
+mod show;
+mod sources;
+mod toml_file;
+
+pub use document::{kafka_table, keys_table};
+pub use model::{
+    Broker, Config, Door, Groups, Kafka, Listener, Log, Net, Network, Storage, TopicDefaults,
+    Zookeeper,
+};
+pub use origin::{ConfigError, ConfigErrors, Notice, Origin};
+pub use show::{Shown, default_toml};
+pub use sources::{Environment, Flags};

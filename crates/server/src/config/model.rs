@@ -1,0 +1,269 @@
+//! The configuration as typed, plain data.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use store::Durability;
+
+use super::keys::KEYS;
+use super::origin::{Notice, Origin};
+
+/// Everything that can be configured. Made by [`Config::load`](super::Config::load).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Who this broker is.
+    pub broker: Broker,
+    /// Where the doors listen, resolved from [`Config::net`], [`Config::kafka`] and
+    /// [`Config::zookeeper`]: what the server opens.
+    pub listeners: Vec<Listener>,
+    /// Addresses.
+    pub net: Net,
+    /// The Kafka door.
+    pub kafka: Kafka,
+    /// The ZooKeeper door.
+    pub zookeeper: Zookeeper,
+    /// Sockets and connections.
+    pub network: Network,
+    /// Where and how data is kept.
+    pub storage: Storage,
+    /// What a topic has that does not say otherwise.
+    pub topic: TopicDefaults,
+    /// Consumer groups.
+    pub group: Groups,
+    /// Logging.
+    pub log: Log,
+    /// What the operator should be told at start.
+    pub notices: Vec<Notice>,
+    pub(crate) origins: BTreeMap<&'static str, Origin>,
+}
+
+/// Who this broker is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Broker {
+    /// Its number in the cluster.
+    pub id: i32,
+    /// Where it stands, told to clients.
+    pub rack: Option<String>,
+}
+
+/// Addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Net {
+    /// The address on which doors listen unless a listener names its own.
+    pub bind: String,
+}
+
+/// The Kafka door, as configured; see [`Config::listeners`] for the result.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kafka {
+    /// The port of the only listener, when `listeners` is empty. 0: any free port.
+    pub port: u16,
+    /// `NAME://host:port` for each listener.
+    pub listeners: Vec<String>,
+    /// `NAME://host:port` for each listener that clients reach by another address.
+    pub advertised_listeners: Vec<String>,
+    /// `NAME:PROTOCOL` for each listener whose name is not itself a security protocol.
+    pub listener_security: Vec<String>,
+    /// Most bytes of records in one fetch response.
+    pub fetch_max_bytes: usize,
+}
+
+/// The ZooKeeper door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Zookeeper {
+    /// Whether the door is open at all.
+    pub enabled: bool,
+    /// Its port. 0: any free port.
+    pub port: u16,
+    /// Shortest session time-out granted, in milliseconds.
+    pub session_timeout_min_ms: i32,
+    /// Longest session time-out granted, in milliseconds.
+    pub session_timeout_max_ms: i32,
+}
+
+/// Sockets and connections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    /// Threads that serve connections. 0: one for each processor.
+    pub worker_threads: usize,
+    /// Largest request, in bytes.
+    pub request_max_bytes: usize,
+    /// Size of a socket's send buffer in bytes (`SO_SNDBUF`); `None`: the system's choice.
+    pub send_buffer_bytes: Option<usize>,
+    /// Size of a socket's receive buffer in bytes (`SO_RCVBUF`); `None`: the system's choice.
+    pub receive_buffer_bytes: Option<usize>,
+    /// Connections waiting to be accepted, for each listener.
+    pub listen_backlog: i32,
+    /// Connections of all doors together.
+    pub max_connections: usize,
+    /// A connection on which nothing happens for so long is closed, in milliseconds.
+    /// `None`: never.
+    pub connections_max_idle_ms: Option<u64>,
+}
+
+/// Where and how data is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Storage {
+    /// The data folder.
+    pub dir: PathBuf,
+    /// How often old segments are looked for, in milliseconds.
+    pub retention_check_interval_ms: u64,
+}
+
+/// What a topic has that does not say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDefaults {
+    /// Partitions of a topic created without a number of them.
+    pub partitions: i32,
+    /// Whether a topic is created when a client first names it.
+    pub auto_create: bool,
+    /// Whether clients may delete topics.
+    pub delete_enable: bool,
+    /// How long records are kept, in milliseconds. `None`: for ever.
+    pub retention_ms: Option<u64>,
+    /// How many bytes of a partition are kept. `None`: all.
+    pub retention_bytes: Option<u64>,
+    /// A segment is closed when it has so many bytes.
+    pub segment_bytes: u64,
+    /// A segment is closed when it is so old, in milliseconds.
+    pub segment_ms: u64,
+    /// Largest record batch, in bytes.
+    pub max_message_bytes: usize,
+    /// When an append is acknowledged.
+    pub durability: Durability,
+}
+
+/// Consumer groups.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Groups {
+    /// How long the first member of an empty group waits for others, in milliseconds.
+    pub initial_rebalance_delay_ms: u64,
+    /// Shortest session time-out that a member may ask for, in milliseconds.
+    pub min_session_timeout_ms: i32,
+    /// Longest session time-out that a member may ask for, in milliseconds.
+    pub max_session_timeout_ms: i32,
+    /// Most members of one group.
+    pub max_size: usize,
+    /// How long the offsets of an empty group are kept, in minutes.
+    pub offsets_retention_minutes: u64,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Log {
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`) or filter directives such as
+    /// `info,store=debug`.
+    pub level: String,
+}
+
+/// Which protocol a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Kafka's.
+    Kafka,
+    /// ZooKeeper's.
+    Zookeeper,
+}
+
+/// One address on which a door listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name, such as `PLAINTEXT`.
+    pub name: String,
+    /// What it speaks.
+    pub door: Door,
+    /// The security protocol; only `PLAINTEXT` for now.
+    pub security: String,
+    /// The host name or address to bind.
+    pub host: String,
+    /// The port to bind. 0: any free port.
+    pub port: u16,
+    /// The host that clients are told to connect to.
+    pub advertised_host: String,
+    /// The port that clients are told to connect to. 0: the port that was bound.
+    pub advertised_port: u16,
+}
+
+impl Listener {
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl Config {
+    /// Where the value of one of our keys came from. `Origin::Default` for a key that does not
+    /// exist.
+    pub fn origin(&self, key: &str) -> &Origin {
+        self.origins.get(key).unwrap_or(&Origin::Default)
+    }
+
+    /// The defaults, before any source is read. `storage.dir` is empty: it depends on the
+    /// environment.
+    pub(crate) fn defaults() -> Self {
+        let mut config = Self {
+            broker: Broker::default(),
+            listeners: Vec::new(),
+            net: Net::default(),
+            kafka: Kafka::default(),
+            zookeeper: Zookeeper::default(),
+            network: Network::default(),
+            storage: Storage::default(),
+            topic: TopicDefaults::empty(),
+            group: Groups::default(),
+            log: Log::default(),
+            notices: Vec::new(),
+            origins: BTreeMap::new(),
+        };
+        for key in KEYS {
+            // A default that its own key refuses is caught by a test.
+            let _ = key.set(&mut config, key.default);
+        }
+        config
+    }
+}
+
+impl TopicDefaults {
+    /// Before the defaults of the keys are set.
+    fn empty() -> Self {
+        Self {
+            partitions: 0,
+            auto_create: false,
+            delete_enable: false,
+            retention_ms: None,
+            retention_bytes: None,
+            segment_bytes: 0,
+            segment_ms: 0,
+            max_message_bytes: 0,
+            durability: Durability::Fsync,
+        }
+    }
+
+    /// The defaults under the names that a topic's own configuration uses.
+    pub fn as_topic_config(&self) -> BTreeMap<String, String> {
+        fn limit(value: Option<u64>) -> String {
+            value.map_or_else(|| "-1".to_owned(), |value| value.to_string())
+        }
+        [
+            ("retention.ms", limit(self.retention_ms)),
+            ("retention.bytes", limit(self.retention_bytes)),
+            ("segment.bytes", self.segment_bytes.to_string()),
+            ("segment.ms", self.segment_ms.to_string()),
+            ("max.message.bytes", self.max_message_bytes.to_string()),
+            ("entrepot.durability", durability_word(self.durability).to_owned()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+}
+
+/// The values of `topic.durability`.
+pub(crate) const DURABILITIES: [(&str, Durability); 3] =
+    [("fsync", Durability::Fsync), ("os", Durability::Os), ("memory", Durability::Memory)];
+
+/// The word by which a durability is configured.
+pub(crate) fn durability_word(durability: Durability) -> &'static str {
+    DURABILITIES.iter().find(|(_, value)| *value == durability).map_or("fsync", |(word, _)| word)
+}
