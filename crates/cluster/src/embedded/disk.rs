@@ -166,7 +166,13 @@ impl Disk {
             }
             Err(error) => {
                 self.recover(&error);
-                Err(error)
+                match error {
+                    // "Not carried out" is only said once the file has shown it.
+                    MetaError::Full(detail) if self.database.is_none() => {
+                        Err(MetaError::Io { doing: "committing", detail })
+                    }
+                    error => Err(error),
+                }
             }
         }
     }

@@ -51,7 +51,7 @@ impl Default for Options {
         Self {
             clock: Arc::new(SystemClock),
             history_revisions: 10_000,
-            history_bytes: 8 * 1024 * 1024,
+            history_bytes: 4 * 1024 * 1024,
             cache_bytes: 1024 * 1024,
         }
     }
