@@ -1,3 +1,28 @@
-//! The core's facade: one handle, one file per verb.
+//! The core's facade: one handle, [`Broker`], one file per verb. It names no protocol; doors map
+//! theirs onto these verbs.
 
+mod broker;
+pub mod groups;
 pub mod metadata;
+mod options;
+mod partitioner;
+pub mod topic_config;
+mod topics;
+mod verbs;
+
+pub use broker::{Broker, StartError};
+pub use groups::Groups;
+pub use options::BrokerOptions;
+pub use partitioner::{Partitioner, hash_partition};
+pub use topics::OpenTopic;
+pub use verbs::create_topic::{NewTopic, TopicError};
+pub use verbs::fetch::{Fetch, FetchError, FetchLimits};
+pub use verbs::find_offset::{FoundOffset, Position};
+pub use verbs::produce::{Produce, ProduceError, Produced, Producing};
+pub use verbs::publish::{Message, Published};
+pub use verbs::trim::TrimError;
+
+// What doors need of the layers below, so that they depend on this crate alone.
+pub use cluster::MetaError;
+pub use queue;
+pub use store;

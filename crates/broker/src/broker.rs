@@ -1,0 +1,232 @@
+//! The handle that doors hold, and how a broker starts and stops. Its verbs are in `verbs/`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use base::{BrokerId, LogId, Millis};
+use cluster::{Compare, LeaseId, MetaError, MetaStore, Op, Txn};
+use parking_lot::Mutex;
+use store::Store;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::groups::Groups;
+use crate::metadata::{BrokerInfo, Metadata, follow, keys};
+use crate::options::BrokerOptions;
+use crate::topics::{OpenTopic, Topics};
+
+/// The log that journals consumer groups and committed offsets.
+pub(crate) const GROUPS_LOG: LogId = LogId(1);
+/// The first log that can be a topic's; those below are the broker's own.
+pub(crate) const FIRST_TOPIC_LOG: u64 = 16;
+/// A broker that dies is forgotten by the cluster after this.
+const LEASE_TTL: Duration = Duration::from_secs(15);
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The metadata store cannot be used.
+    #[error("metadata: {0}")]
+    Meta(#[from] MetaError),
+    /// The journal of groups and offsets cannot be read back.
+    #[error("the journal of consumer groups: {0}")]
+    Journal(String),
+}
+
+/// The core. Clones are handles of the same broker.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) options: BrokerOptions,
+    pub(crate) store: Arc<Store>,
+    pub(crate) meta: Arc<dyn MetaStore>,
+    pub(crate) topics: Topics,
+    pub(crate) metadata: watch::Sender<Arc<Metadata>>,
+    pub(crate) groups: Arc<Groups>,
+    /// Producer identities reserved but not given out: next, and the end of the block.
+    pub(crate) producer_ids: tokio::sync::Mutex<(i64, i64)>,
+    started_at: Millis,
+    lease: AtomicI64,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Broker {
+    /// Starts a broker on a store and a metadata store: registers it, opens its topics, reads the
+    /// groups' journal back.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(
+        options: BrokerOptions,
+        store: Arc<Store>,
+        meta: Arc<dyn MetaStore>,
+    ) -> Result<Self, StartError> {
+        let lease = register(&options, meta.as_ref()).await?;
+        let range = meta.range(b"", 0, b"").await?;
+        let metadata = Metadata::load(&range, options.id);
+        let topics = Topics::default();
+        topics.load(&metadata, &store, &options, FIRST_TOPIC_LOG);
+        let groups =
+            Groups::restore(&options, Arc::clone(&store)).await.map_err(StartError::Journal)?;
+        let started_at = options.clock.now();
+        let inner = Arc::new(Inner {
+            options,
+            store,
+            meta,
+            topics,
+            metadata: watch::Sender::new(Arc::new(metadata)),
+            groups: Arc::new(groups),
+            producer_ids: tokio::sync::Mutex::default(),
+            started_at,
+            lease: AtomicI64::new(lease.0.cast_signed()),
+            tasks: Mutex::default(),
+        });
+        let tasks = vec![
+            tokio::spawn(follow::run(Arc::clone(&inner), range.revision + 1)),
+            tokio::spawn(keep_registered(Arc::clone(&inner), lease)),
+            tokio::spawn(Groups::run_journal(Arc::clone(&inner.groups))),
+            tokio::spawn(Groups::run_timers(Arc::clone(&inner.groups))),
+        ];
+        inner.tasks.lock().extend(tasks);
+        Ok(Self { inner })
+    }
+
+    /// Stops: takes the broker out of the cluster's list and ends its tasks. The store is closed
+    /// by whoever opened it.
+    pub async fn stop(&self) {
+        for task in self.inner.tasks.lock().drain(..) {
+            task.abort();
+        }
+        let lease = LeaseId(self.inner.lease.load(Ordering::Acquire).cast_unsigned());
+        if let Err(error) = self.inner.meta.lease_revoke(lease).await {
+            tracing::debug!(%error, "the broker's registration ends by itself");
+        }
+    }
+
+    /// This broker's number.
+    pub fn id(&self) -> BrokerId {
+        self.inner.options.id
+    }
+
+    /// Its settings.
+    pub fn options(&self) -> &BrokerOptions {
+        &self.inner.options
+    }
+
+    /// The time, from the broker's clock.
+    pub fn now(&self) -> Millis {
+        self.inner.options.clock.now()
+    }
+
+    /// When it started.
+    pub fn started_at(&self) -> Millis {
+        self.inner.started_at
+    }
+
+    /// What the cluster agrees on, now.
+    pub fn metadata(&self) -> Arc<Metadata> {
+        Arc::clone(&self.inner.metadata.borrow())
+    }
+
+    /// Follows what the cluster agrees on.
+    pub fn watch_metadata(&self) -> watch::Receiver<Arc<Metadata>> {
+        self.inner.metadata.subscribe()
+    }
+
+    /// The topic of this name.
+    pub fn topic(&self, name: &str) -> Option<Arc<OpenTopic>> {
+        self.inner.topics.get(name)
+    }
+
+    /// The topic of this identity.
+    pub fn topic_by_id(&self, id: base::TopicId) -> Option<Arc<OpenTopic>> {
+        self.inner.topics.get_by_id(id)
+    }
+
+    /// Consumer groups and their committed offsets.
+    pub fn groups(&self) -> &Arc<Groups> {
+        &self.inner.groups
+    }
+
+    /// Why the broker can acknowledge nothing at the moment, if so.
+    ///
+    /// # Errors
+    /// A full disk, or failed storage.
+    pub fn health(&self) -> Result<(), store::AppendError> {
+        self.inner.store.health()
+    }
+
+    /// Waits until this broker has seen a revision of the metadata.
+    pub(crate) async fn seen(&self, revision: u64) {
+        let mut metadata = self.inner.metadata.subscribe();
+        // The sender lives as long as the broker, so this cannot fail.
+        let _ = metadata.wait_for(|metadata| metadata.revision >= revision).await;
+    }
+}
+
+/// Puts the broker into the cluster's list, under a lease; names the cluster if it is new.
+async fn register(options: &BrokerOptions, meta: &dyn MetaStore) -> Result<LeaseId, MetaError> {
+    let name = Txn::new()
+        .when(Compare::absent(keys::CLUSTER_ID))
+        .then(Op::put(keys::CLUSTER_ID, cluster_id(options)));
+    meta.txn(name).await?;
+    let lease = meta.lease_grant(LEASE_TTL).await?.id;
+    put_broker(options, meta, lease).await?;
+    Ok(lease)
+}
+
+async fn put_broker(
+    options: &BrokerOptions,
+    meta: &dyn MetaStore,
+    lease: LeaseId,
+) -> Result<(), MetaError> {
+    let broker = BrokerInfo {
+        id: options.id,
+        endpoints: options.endpoints.clone(),
+        rack: options.rack.clone(),
+        registered_at: options.clock.now(),
+    };
+    let value = keys::encode(&keys::BrokerValue::of(&broker));
+    let key = keys::broker(options.id);
+    meta.txn(Txn::new().then(Op::put_leased(key, value, lease))).await?;
+    Ok(())
+}
+
+/// A new cluster's identity: 16 random bytes in URL-safe base64 without padding.
+fn cluster_id(options: &BrokerOptions) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bits = options.random.next_u128();
+    let mut text = String::with_capacity(22);
+    for _ in 0..22 {
+        // 22 characters hold 132 bits: the last one has four zero bits of padding.
+        let index = usize::try_from(bits >> 122).unwrap_or(0);
+        text.push(char::from(ALPHABET.get(index).copied().unwrap_or(b'A')));
+        bits <<= 6;
+    }
+    text
+}
+
+/// Keeps the broker's lease alive; registers again if the lease was lost all the same.
+async fn keep_registered(inner: Arc<Inner>, mut lease: LeaseId) {
+    let mut every = tokio::time::interval(LEASE_TTL / 3);
+    loop {
+        every.tick().await;
+        let kept = match inner.meta.lease_keep_alive(lease).await {
+            Ok(_) => continue,
+            Err(MetaError::LeaseNotFound(_)) => register(&inner.options, inner.meta.as_ref()).await,
+            Err(error) => Err(error),
+        };
+        match kept {
+            Ok(new) => {
+                lease = new;
+                inner.lease.store(new.0.cast_signed(), Ordering::Release);
+            }
+            Err(error) => tracing::warn!(%error, "cannot keep the broker registered; will retry"),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What can be asked of consumer groups.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use queue::group::{
+    Description, Filter, JoinRefused, JoinRequest, Joined, LeaveRequest, Listing, SyncRequest,
+    Synced,
+};
+use queue::offsets::{CommitRequest, Committed, DeleteOffsetsRequest, PartitionOffset};
+use queue::{GroupError, Name, Response};
+
+use super::Groups;
+
+/// One outcome per item of a request.
+type Each = Vec<Result<(), GroupError>>;
+
+impl Groups {
+    /// Joins a group; returns when the rebalance has got all its members.
+    ///
+    /// # Errors
+    /// See [`JoinRefused`].
+    pub async fn join(&self, request: JoinRequest) -> Result<Joined, JoinRefused> {
+        let member_id = request.member_id.clone();
+        match self.ask(|machine, to, now| machine.join(request, to, now)).await {
+            Some(Response::Join(answer)) => answer,
+            _ => Err(JoinRefused { error: GroupError::NotAvailable, member_id }),
+        }
+    }
+
+    /// Brings or fetches the assignment; returns when the leader has brought it.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub async fn sync(&self, request: SyncRequest) -> Result<Synced, GroupError> {
+        match self.ask(|machine, to, now| machine.sync(&request, to, now)).await {
+            Some(Response::Sync(answer)) => answer,
+            _ => Err(GroupError::NotAvailable),
+        }
+    }
+
+    /// A member lives.
+    ///
+    /// # Errors
+    /// See [`queue::Coordinator::heartbeat`].
+    pub fn heartbeat(
+        &self,
+        group: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), GroupError> {
+        self.with(|machine, now| machine.heartbeat(group, member_id, instance_id, generation, now))
+    }
+
+    /// Members leave; one outcome for each.
+    ///
+    /// # Errors
+    /// When nobody can leave this group.
+    pub fn leave(&self, request: &LeaveRequest) -> Result<Each, GroupError> {
+        self.with(|machine, now| machine.leave(request, now))
+    }
+
+    /// A group, in full.
+    ///
+    /// # Errors
+    /// [`GroupError::NotFound`].
+    pub fn describe(&self, group: &str) -> Result<Description, GroupError> {
+        self.with(|machine, _| machine.describe(group))
+    }
+
+    /// The groups that pass a filter, by name.
+    ///
+    /// # Errors
+    /// [`GroupError::Loading`].
+    pub fn list(&self, filter: &Filter) -> Result<Vec<Listing>, GroupError> {
+        self.with(|machine, _| machine.list(filter))
+    }
+
+    /// What each member subscribes to, in the members' own form.
+    pub fn subscriptions(&self, group: &str) -> Vec<Bytes> {
+        self.with(|machine, _| machine.subscriptions(group))
+    }
+
+    /// Commits offsets, durably; one outcome for each.
+    ///
+    /// # Errors
+    /// When nothing was committed.
+    pub async fn commit(&self, request: CommitRequest) -> Result<Each, GroupError> {
+        match self.ask(|machine, to, now| machine.commit(request, to, now)).await {
+            Some(Response::Commit(answer)) => answer,
+            _ => Err(GroupError::NotAvailable),
+        }
+    }
+
+    /// What a group has committed for some partitions.
+    ///
+    /// # Errors
+    /// [`GroupError::Loading`].
+    pub fn committed(
+        &self,
+        group: &str,
+        partitions: &[(&str, i32)],
+    ) -> Result<Vec<Option<Committed>>, GroupError> {
+        self.with(|machine, _| {
+            let one = |(topic, partition): &(&str, i32)| {
+                Ok(machine.fetch(group, topic, *partition)?.cloned())
+            };
+            partitions.iter().map(one).collect()
+        })
+    }
+
+    /// All that a group has committed.
+    ///
+    /// # Errors
+    /// [`GroupError::Loading`].
+    pub fn all_committed(&self, group: &str) -> Result<Vec<PartitionOffset>, GroupError> {
+        self.with(|machine, _| machine.fetch_all(group))
+    }
+
+    /// Deletes committed offsets, durably; one outcome for each. `subscribed`: the topics that
+    /// members of the group subscribe to, if the caller can tell.
+    ///
+    /// # Errors
+    /// When nothing was deleted.
+    pub async fn delete_offsets(
+        &self,
+        request: DeleteOffsetsRequest,
+        subscribed: Option<&HashSet<Name>>,
+    ) -> Result<Each, GroupError> {
+        let answer =
+            self.ask(|machine, to, _| machine.delete_offsets(request, subscribed, to)).await;
+        match answer {
+            Some(Response::DeleteOffsets(answer)) => answer,
+            _ => Err(GroupError::NotAvailable),
+        }
+    }
+
+    /// Deletes an empty group with its offsets, durably.
+    ///
+    /// # Errors
+    /// [`GroupError::NotEmpty`], [`GroupError::NotFound`].
+    pub async fn delete(&self, group: &Name) -> Result<(), GroupError> {
+        match self.ask(|machine, to, now| machine.delete_group(group, to, now)).await {
+            Some(Response::DeleteGroup(answer)) => answer,
+            _ => Err(GroupError::NotAvailable),
+        }
+    }
+
+    pub(crate) fn topic_deleted(&self, topic: &str) {
+        self.with(|machine, _| machine.topic_deleted(topic));
+    }
+}

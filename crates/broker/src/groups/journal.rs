@@ -1,0 +1,203 @@
+//! The groups' journal: one of the broker's own logs, replayed at start, rewritten when it has
+//! grown to several times what is alive in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::limits::FRAME_BYTES_MAX;
+use base::{Millis, Offset};
+use parking_lot::Mutex;
+use queue::record::Record;
+use queue::{Coordinator, Persisted, Ticket};
+use store::batch::{Batch, BatchBuilder, BatchError, Compression, NewRecord};
+use store::{Append, Log, LogOptions, ReadError, Store};
+use tokio::sync::Notify;
+
+use super::{Groups, State};
+use crate::broker::GROUPS_LOG;
+use crate::options::BrokerOptions;
+
+/// Records are gathered into batches of about this size.
+const BATCH_BYTES: usize = 512 * 1024;
+/// The journal is not rewritten before it has this many bytes, …
+const REWRITE_FROM: u64 = 8 << 20;
+/// … nor before it is this many times larger than after the last rewriting.
+const REWRITE_FACTOR: u64 = 4;
+/// The timer task looks at least this often, in case the clock was set.
+const TICK_MAX: Duration = Duration::from_secs(10);
+
+const _: () = assert!(BATCH_BYTES < FRAME_BYTES_MAX);
+
+impl Groups {
+    /// Reads the journal back.
+    pub(crate) async fn restore(
+        options: &BrokerOptions,
+        store: Arc<Store>,
+    ) -> Result<Self, String> {
+        // Kept until it is rewritten; deletion is by trimming alone.
+        let keep =
+            LogOptions { retention_ms: None, segment_bytes: 16 << 20, ..LogOptions::default() };
+        let log = store.open_log(GROUPS_LOG, keep);
+        let machine = Coordinator::new(options.groups.clone(), Arc::clone(&options.random));
+        let now = options.clock.now();
+        let replay = {
+            let log = Arc::clone(&log);
+            tokio::task::spawn_blocking(move || replay(&log, machine, now)).await
+        };
+        let machine = replay.map_err(|error| error.to_string())??;
+        let state = State { machine, queue: Vec::new(), snapshot_due: false, next_deadline: None };
+        Ok(Self {
+            state: Mutex::new(state),
+            queued: Notify::new(),
+            moved: Notify::new(),
+            clock: Arc::clone(&options.clock),
+            store,
+            log,
+        })
+    }
+
+    /// Journals what is queued, until the broker stops.
+    pub(crate) async fn run_journal(self: Arc<Self>) {
+        let mut rewritten_bytes = self.log.status().bytes;
+        loop {
+            self.queued.notified().await;
+            let (tickets, records, snapshot) = self.take_queued();
+            if tickets.is_empty() && !snapshot {
+                continue;
+            }
+            let outcome = self.append(&records).await;
+            let persisted = match &outcome {
+                Ok(_) => Persisted::Durable,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot journal consumer groups");
+                    Persisted::Failed
+                }
+            };
+            self.with(|machine, now| {
+                for ticket in tickets {
+                    machine.persisted(ticket, persisted, now);
+                }
+            });
+            let bytes = self.log.status().bytes;
+            match outcome {
+                Ok(Some(first)) if snapshot => {
+                    rewritten_bytes = self.drop_before(first, bytes).await;
+                }
+                _ if bytes > REWRITE_FROM.max(rewritten_bytes * REWRITE_FACTOR) => {
+                    self.state.lock().snapshot_due = true;
+                    self.queued.notify_one();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes what is queued; preceded by everything that is alive, if the journal is due for that.
+    fn take_queued(&self) -> (Vec<Ticket>, Vec<Record>, bool) {
+        let mut state = self.state.lock();
+        let snapshot = std::mem::take(&mut state.snapshot_due);
+        let queued = std::mem::take(&mut state.queue);
+        let tickets = queued.iter().map(|(ticket, _)| *ticket).collect();
+        // The snapshot holds what the queued records say already, and repeating them is harmless;
+        // but it must not come after records that are queued later.
+        let alive: Vec<Record> =
+            if snapshot { state.machine.snapshot().collect() } else { Vec::new() };
+        let records = alive.into_iter().chain(queued.into_iter().flat_map(|(_, records)| records));
+        (tickets, records.collect(), snapshot)
+    }
+
+    /// The journal before `first` is superfluous. Returns about how many bytes are not.
+    async fn drop_before(&self, first: Offset, bytes: u64) -> u64 {
+        match self.store.trim(&self.log, first).await {
+            Ok(_) => self.log.status().bytes.min(bytes),
+            Err(error) => {
+                tracing::warn!(%error, "cannot drop the journal's old part; will retry later");
+                bytes
+            }
+        }
+    }
+
+    /// Appends records durably; returns the offset of the first.
+    async fn append(&self, records: &[Record]) -> Result<Option<Offset>, String> {
+        let batches = batches(records, self.clock.now()).map_err(|error| error.to_string())?;
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        let append = Append { log: Arc::clone(&self.log), batches, epoch: 0 };
+        let pending = self.store.append(vec![append]).await.map_err(|error| error.to_string())?;
+        match pending.await.pop() {
+            Some(Ok(appended)) => Ok(Some(appended.base)),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("the log is closed".to_owned()),
+        }
+    }
+
+    /// Ends sessions and rebalances when their time comes, until the broker stops.
+    pub(crate) async fn run_timers(self: Arc<Self>) {
+        loop {
+            let wait = {
+                let mut state = self.state.lock();
+                state.next_deadline = state.machine.next_deadline();
+                let left = state.next_deadline.map(|deadline| deadline - self.clock.now());
+                left.map_or(TICK_MAX, |left| Duration::from_millis(left.max(0).cast_unsigned()))
+            };
+            if !wait.is_zero() {
+                let waited = tokio::time::timeout(wait.min(TICK_MAX), self.moved.notified()).await;
+                if waited.is_ok() {
+                    continue;
+                }
+            }
+            self.with(|machine, now| machine.tick(now));
+        }
+    }
+}
+
+/// Feeds the journal to a new machine, and starts it.
+fn replay<T>(
+    log: &Arc<Log>,
+    mut machine: Coordinator<T>,
+    now: Millis,
+) -> Result<Coordinator<T>, String> {
+    let mut next = log.range().start;
+    while next < log.range().end {
+        let read = log.read(next, 1 << 20, Offset::MAX);
+        let read = read.map_err(|error: ReadError| error.to_string())?;
+        for batch in read.batches() {
+            let batch = batch.map_err(|error| error.to_string())?;
+            next = batch.header().next_offset();
+            for record in batch.records().map_err(|error| error.to_string())? {
+                let record = record.map_err(|error| error.to_string())?;
+                let key = record.key.unwrap_or_default();
+                let restored = machine.restore(&key, record.value.as_deref());
+                restored.map_err(|error| format!("offset {}: {error}", record.offset))?;
+            }
+        }
+        if read.is_empty() {
+            break;
+        }
+    }
+    machine.start(now);
+    Ok(machine)
+}
+
+/// Records as batches of bounded size.
+fn batches(records: &[Record], now: Millis) -> Result<Vec<Batch>, BatchError> {
+    let mut batches = Vec::new();
+    let mut builder = BatchBuilder::new(Compression::None);
+    for record in records {
+        builder.push(&NewRecord {
+            timestamp: now,
+            key: Some(&record.key),
+            value: record.value.as_deref(),
+            headers: &[],
+        });
+        if builder.len() >= BATCH_BYTES {
+            let full = std::mem::replace(&mut builder, BatchBuilder::new(Compression::None));
+            batches.push(full.build()?);
+        }
+    }
+    if !builder.is_empty() {
+        batches.push(builder.build()?);
+    }
+    Ok(batches)
+}

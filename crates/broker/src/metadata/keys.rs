@@ -1,0 +1,143 @@
+//! Where things stand in the metadata store, and how their values are written (JSON).
+
+use std::collections::BTreeMap;
+
+use base::{BrokerId, LogId, Millis, TopicId};
+use serde::{Deserialize, Serialize};
+
+use super::model::{BrokerInfo, Endpoint, Partition, Topic};
+
+/// The cluster's identity.
+pub(crate) const CLUSTER_ID: &str = "cluster/id";
+/// The first log identity that was never given out.
+pub(crate) const NEXT_LOG: &str = "counter/log";
+/// The first producer identity that was never given out.
+pub(crate) const NEXT_PRODUCER: &str = "counter/producer";
+const BROKERS: &str = "broker/";
+const TOPICS: &str = "topic/";
+
+/// What a key stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Key<'a> {
+    ClusterId,
+    Broker(BrokerId),
+    Topic(&'a str),
+    /// A counter, or something that a later version keeps there.
+    Other,
+}
+
+impl<'a> Key<'a> {
+    pub(crate) fn parse(key: &'a [u8]) -> Self {
+        let Ok(key) = std::str::from_utf8(key) else { return Self::Other };
+        if key == CLUSTER_ID {
+            return Self::ClusterId;
+        }
+        if let Some(id) = key.strip_prefix(BROKERS).and_then(|id| id.parse().ok()) {
+            return Self::Broker(BrokerId(id));
+        }
+        key.strip_prefix(TOPICS).map_or(Self::Other, Self::Topic)
+    }
+}
+
+pub(crate) fn broker(id: BrokerId) -> String {
+    format!("{BROKERS}{}", id.0)
+}
+
+pub(crate) fn topic(name: &str) -> String {
+    format!("{TOPICS}{name}")
+}
+
+/// A value as it is stored. The types here always have a JSON form.
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// A broker's value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BrokerValue {
+    endpoints: Vec<EndpointValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rack: Option<String>,
+    registered_at: Millis,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EndpointValue {
+    listener: String,
+    security: String,
+    host: String,
+    port: u16,
+}
+
+impl BrokerValue {
+    pub(crate) fn of(broker: &BrokerInfo) -> Self {
+        let endpoint = |e: &Endpoint| EndpointValue {
+            listener: e.listener.clone(),
+            security: e.security.clone(),
+            host: e.host.clone(),
+            port: e.port,
+        };
+        Self {
+            endpoints: broker.endpoints.iter().map(endpoint).collect(),
+            rack: broker.rack.clone(),
+            registered_at: broker.registered_at,
+        }
+    }
+
+    pub(crate) fn into_broker(self, id: BrokerId) -> BrokerInfo {
+        let endpoint = |e: EndpointValue| Endpoint {
+            listener: e.listener,
+            security: e.security,
+            host: e.host,
+            port: e.port,
+        };
+        BrokerInfo {
+            id,
+            endpoints: self.endpoints.into_iter().map(endpoint).collect(),
+            rack: self.rack,
+            registered_at: self.registered_at,
+        }
+    }
+}
+
+/// A topic's value. Partitions are `[log, leader, leader epoch]`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TopicValue {
+    id: String,
+    created_at: Millis,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    internal: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    config: BTreeMap<String, String>,
+    partitions: Vec<(u64, i32, i32)>,
+}
+
+impl TopicValue {
+    pub(crate) fn of(topic: &Topic) -> Self {
+        let partition = |p: &Partition| (p.log.0, p.leader.0, p.leader_epoch);
+        Self {
+            id: format!("{:032x}", topic.id.0),
+            created_at: topic.created_at,
+            internal: topic.internal,
+            config: topic.config.clone(),
+            partitions: topic.partitions.iter().map(partition).collect(),
+        }
+    }
+
+    /// `None` if the identity is not one.
+    pub(crate) fn into_topic(self, name: &str) -> Option<Topic> {
+        let partition = |(log, leader, leader_epoch)| Partition {
+            log: LogId(log),
+            leader: BrokerId(leader),
+            leader_epoch,
+        };
+        Some(Topic {
+            name: name.to_owned(),
+            id: TopicId(u128::from_str_radix(&self.id, 16).ok()?),
+            partitions: self.partitions.into_iter().map(partition).collect(),
+            config: self.config,
+            created_at: self.created_at,
+            internal: self.internal,
+        })
+    }
+}

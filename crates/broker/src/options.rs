@@ -1,0 +1,34 @@
+//! What a broker needs to know to start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::{BrokerId, Clock, Random};
+
+use crate::metadata::Endpoint;
+
+/// A broker's settings.
+#[derive(Debug, Clone)]
+pub struct BrokerOptions {
+    /// Its number in the cluster.
+    pub id: BrokerId,
+    /// Where clients reach it.
+    pub endpoints: Vec<Endpoint>,
+    /// Where it stands, if configured.
+    pub rack: Option<String>,
+    /// Folder of the data, for tools to show.
+    pub data_dir: String,
+    /// Topics are made when a client first names them.
+    pub auto_create_topics: bool,
+    /// Partitions of a topic whose creator did not say.
+    pub default_partitions: i32,
+    /// The broker's defaults for topics, by the topic's configuration key; what is not here has
+    /// the default of [`crate::topic_config::TOPIC_KEYS`].
+    pub topic_defaults: BTreeMap<String, String>,
+    /// Settings of consumer groups.
+    pub groups: queue::Config,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}

@@ -1,0 +1,256 @@
+//! Every key of a topic's configuration, on one page: what it takes, its default, what it does.
+
+use std::collections::BTreeMap;
+
+use base::limits::BATCH_BYTES_MAX;
+use store::{Durability, LogOptions};
+
+use crate::partitioner::Partitioner;
+
+/// What a key's value must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A 32-bit number in this range.
+    Int(i64, i64),
+    /// A 64-bit number in this range.
+    Long(i64, i64),
+    /// `true` or `false`.
+    Boolean,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A floating-point number from 0 to 1.
+    Ratio,
+    /// A list of anything.
+    List,
+    /// A partitioner (see [`Partitioner::parse`]).
+    Partitioner,
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct ConfigKey {
+    /// Its name.
+    pub name: &'static str,
+    /// What its values look like.
+    pub kind: Kind,
+    /// Its value where neither topic nor broker set one.
+    pub default: &'static str,
+    /// What it does; for keys without effect, why they have none.
+    pub doc: &'static str,
+    /// Whether it changes anything here.
+    pub has_effect: bool,
+}
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey { name, kind, default, doc, has_effect: true }
+}
+
+/// A key that tools set and list, and that changes nothing here.
+const fn inert(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey { name, kind, default, doc, has_effect: false }
+}
+
+const ANY_INT: Kind = Kind::Int(0, i32::MAX as i64);
+const ANY_LONG: Kind = Kind::Long(0, i64::MAX);
+const ONE_COPY: &str = "No effect: each message is stored once, durably; there are no followers.";
+const OWN_FLUSH: &str = "No effect: entrepot.durability says when a message is on disk.";
+const OWN_INDEX: &str = "No effect: the index has a fixed spacing and is never preallocated.";
+
+/// All keys, by name.
+pub const TOPIC_KEYS: &[ConfigKey] = &[
+    key(
+        "cleanup.policy",
+        Kind::Word(&["delete"]),
+        "delete",
+        "What happens to old records. Only deletion by age and size is supported yet.",
+    ),
+    key(
+        "compression.type",
+        Kind::Word(&["producer"]),
+        "producer",
+        "Batches are kept as their producer compressed them.",
+    ),
+    inert("delete.retention.ms", ANY_LONG, "86400000", "No effect without compaction."),
+    key(
+        "entrepot.durability",
+        Kind::Word(&["fsync", "os", "memory"]),
+        "fsync",
+        "When a message is acknowledged: on stable storage, in the operating system, in memory.",
+    ),
+    key(
+        "entrepot.partitioner",
+        Kind::Partitioner,
+        "hash",
+        "Partition of messages whose producer chose none: hash, round-robin, range:…, list:…",
+    ),
+    inert(
+        "file.delete.delay.ms",
+        ANY_LONG,
+        "60000",
+        "No effect: a reader keeps the file that it reads until it is done.",
+    ),
+    inert("flush.messages", ANY_LONG, "9223372036854775807", OWN_FLUSH),
+    inert("flush.ms", ANY_LONG, "9223372036854775807", OWN_FLUSH),
+    inert("follower.replication.throttled.replicas", Kind::List, "", ONE_COPY),
+    inert("index.interval.bytes", ANY_INT, "4096", OWN_INDEX),
+    inert("leader.replication.throttled.replicas", Kind::List, "", ONE_COPY),
+    key(
+        "max.message.bytes",
+        Kind::Int(0, 64 * 1024 * 1024),
+        "1048588",
+        "Largest record batch accepted, in bytes, compressed as it arrives.",
+    ),
+    key(
+        "message.timestamp.type",
+        Kind::Word(&["CreateTime"]),
+        "CreateTime",
+        "Timestamps are the producer's.",
+    ),
+    inert("min.cleanable.dirty.ratio", Kind::Ratio, "0.5", "No effect without compaction."),
+    inert("min.compaction.lag.ms", ANY_LONG, "0", "No effect without compaction."),
+    inert(
+        "max.compaction.lag.ms",
+        ANY_LONG,
+        "9223372036854775807",
+        "No effect without compaction.",
+    ),
+    inert("min.insync.replicas", Kind::Int(1, i32::MAX as i64), "1", ONE_COPY),
+    inert("preallocate", Kind::Boolean, "false", "No effect: the write-ahead log always is."),
+    key(
+        "retention.bytes",
+        Kind::Long(-1, i64::MAX),
+        "-1",
+        "Oldest segments of a partition are deleted beyond this size in bytes; -1: never.",
+    ),
+    key(
+        "retention.ms",
+        Kind::Long(-1, i64::MAX),
+        "604800000",
+        "Segments whose newest record is older than this are deleted, in ms; -1: never.",
+    ),
+    key(
+        "segment.bytes",
+        Kind::Int(64 * 1024, i32::MAX as i64),
+        "1073741824",
+        "A segment of this many bytes is closed. Deletion is by whole segments.",
+    ),
+    inert("segment.index.bytes", ANY_INT, "10485760", OWN_INDEX),
+    inert("segment.jitter.ms", ANY_LONG, "0", "No effect: segments close when records arrive."),
+    key(
+        "segment.ms",
+        Kind::Long(1, i64::MAX),
+        "604800000",
+        "A segment this old is closed, in milliseconds.",
+    ),
+    inert("unclean.leader.election.enable", Kind::Boolean, "false", ONE_COPY),
+];
+
+/// Why a value cannot be set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no such key.
+    #[error("unknown topic configuration key '{0}'")]
+    Unknown(String),
+    /// The value is not one that the key takes.
+    #[error("'{value}' is not a value of {name}: {expected}")]
+    Invalid {
+        /// The key.
+        name: &'static str,
+        /// The value.
+        value: String,
+        /// What it takes.
+        expected: String,
+    },
+}
+
+impl ConfigKey {
+    /// The key of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        TOPIC_KEYS.iter().find(|key| key.name == name)
+    }
+
+    fn check(&self, value: &str) -> Result<(), ConfigError> {
+        let (fits, expected) = match self.kind {
+            Kind::Int(low, high) | Kind::Long(low, high) => (
+                value.parse().is_ok_and(|number: i64| (low..=high).contains(&number)),
+                format!("a number from {low} to {high}"),
+            ),
+            Kind::Boolean => (matches!(value, "true" | "false"), "true or false".to_owned()),
+            Kind::Word(words) => (words.contains(&value), format!("one of {}", words.join(", "))),
+            Kind::Ratio => (
+                value.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio)),
+                "a number from 0 to 1".to_owned(),
+            ),
+            Kind::List => (true, String::new()),
+            Kind::Partitioner => {
+                let parsed = Partitioner::parse(value);
+                let expected = parsed.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                (parsed.is_ok(), expected)
+            }
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(ConfigError::Invalid { name: self.name, value: value.to_owned(), expected })
+    }
+}
+
+/// Checks that all of these may be set on a topic.
+pub fn check(config: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    for (name, value) in config {
+        let key = ConfigKey::find(name).ok_or_else(|| ConfigError::Unknown(name.clone()))?;
+        key.check(value)?;
+    }
+    Ok(())
+}
+
+/// A topic's configuration, in effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// How its logs keep their records.
+    pub log: LogOptions,
+    /// Largest record batch accepted, in bytes.
+    pub max_message_bytes: usize,
+    /// Partition of messages whose producer chose none.
+    pub partitioner: Partitioner,
+}
+
+impl TopicConfig {
+    /// From what the topic sets, then the broker's `defaults`, then the defaults of this page.
+    pub fn new(set: &BTreeMap<String, String>, defaults: &BTreeMap<String, String>) -> Self {
+        let text = |name: &str| {
+            let own = set.get(name).or_else(|| defaults.get(name)).map(String::as_str);
+            own.or_else(|| ConfigKey::find(name).map(|key| key.default)).unwrap_or_default()
+        };
+        // Values were checked when they were set, so a default here is never seen.
+        let number = |name: &str| text(name).parse::<i64>().unwrap_or_default();
+        let unless_negative = |name: &str| Some(number(name)).filter(|number| *number >= 0);
+        let log = LogOptions {
+            durability: match text("entrepot.durability") {
+                "memory" => Durability::Memory,
+                "os" => Durability::Os,
+                _ => Durability::Fsync,
+            },
+            retention_ms: unless_negative("retention.ms"),
+            retention_bytes: unless_negative("retention.bytes").map(i64::cast_unsigned),
+            segment_bytes: number("segment.bytes").cast_unsigned(),
+            segment_ms: number("segment.ms"),
+        };
+        Self {
+            log,
+            max_message_bytes: usize::try_from(number("max.message.bytes"))
+                .unwrap_or(BATCH_BYTES_MAX),
+            partitioner: Partitioner::parse(text("entrepot.partitioner")).unwrap_or_default(),
+        }
+    }
+}

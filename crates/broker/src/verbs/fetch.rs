@@ -1,0 +1,134 @@
+//! Reading batches, waiting for them if need be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{ErrorKind, Offset};
+use store::{Log, ReadBatches, ReadError, Signal};
+use tokio::time::Instant;
+
+use crate::Broker;
+use crate::topics::OpenTopic;
+
+/// One partition to read from.
+#[derive(Debug, Clone)]
+pub struct Fetch {
+    /// The topic.
+    pub topic: Arc<OpenTopic>,
+    /// Which of its partitions.
+    pub partition: i32,
+    /// First offset wanted.
+    pub offset: Offset,
+    /// Most bytes from this partition.
+    pub max_bytes: usize,
+}
+
+/// How much to read, and how long to wait for it.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchLimits {
+    /// Wait until this many bytes are there, …
+    pub min_bytes: usize,
+    /// … but no longer than this.
+    pub max_wait: Duration,
+    /// Most bytes of all partitions together. The first batch is returned even if it is larger.
+    pub max_bytes: usize,
+}
+
+/// Why a partition could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The topic has no such partition, or was deleted.
+    #[error("no such partition")]
+    NoPartition,
+    /// The log refused.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl FetchError {
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoPartition => ErrorKind::NotFound,
+            Self::Read(error) => error.kind(),
+        }
+    }
+}
+
+type Outcome = Result<ReadBatches, FetchError>;
+
+impl Broker {
+    /// Reads from partitions in their order until the limits are reached. Waits until enough is
+    /// there, an error needs telling, or the time is over. One outcome per entry.
+    pub async fn fetch(&self, entries: &[Fetch], limits: FetchLimits) -> Vec<Outcome> {
+        let deadline = Instant::now() + limits.max_wait;
+        let outcomes = read_all(entries, limits.max_bytes).await;
+        if is_enough(&outcomes, limits.min_bytes) || limits.max_wait.is_zero() {
+            return outcomes;
+        }
+        let signal = Signal::default();
+        let _watching: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| entry.topic.log(entry.partition))
+            .map(|log| log.watch(&signal))
+            .collect();
+        loop {
+            // Again after watching began: what came in between woke nobody.
+            let outcomes = read_all(entries, limits.max_bytes).await;
+            if is_enough(&outcomes, limits.min_bytes) {
+                return outcomes;
+            }
+            if tokio::time::timeout_at(deadline, signal.notified()).await.is_err() {
+                return outcomes;
+            }
+        }
+    }
+}
+
+fn is_enough(outcomes: &[Outcome], min_bytes: usize) -> bool {
+    let mut bytes = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok(read) => bytes += read.len(),
+            Err(_) => return true,
+        }
+    }
+    bytes >= min_bytes
+}
+
+async fn read_all(entries: &[Fetch], max_bytes: usize) -> Vec<Outcome> {
+    let mut left = max_bytes;
+    let mut outcomes = Vec::with_capacity(entries.len());
+    let mut first = true;
+    for entry in entries {
+        let outcome = match entry.topic.log(entry.partition) {
+            None => Err(FetchError::NoPartition),
+            // Nothing fits any more, but the partition's state is told.
+            Some(log) if left == 0 && !first => Ok(state_only(log)),
+            Some(log) => read(log, entry.offset, entry.max_bytes.min(left)).await,
+        };
+        if let Ok(read) = &outcome
+            && !read.is_empty()
+        {
+            left = left.saturating_sub(read.len());
+            first = false;
+        }
+        outcomes.push(outcome);
+    }
+    outcomes
+}
+
+fn state_only(log: &Log) -> ReadBatches {
+    let range = log.range();
+    ReadBatches { slices: Vec::new(), start: range.start, end: range.end }
+}
+
+/// Reads from memory, or from disk on a thread that may block.
+async fn read(log: &Arc<Log>, offset: Offset, max_bytes: usize) -> Outcome {
+    if let Some(read) = log.read_memory(offset, max_bytes, Offset::MAX)? {
+        return Ok(read);
+    }
+    let log = Arc::clone(log);
+    let read = tokio::task::spawn_blocking(move || log.read(offset, max_bytes, Offset::MAX)).await;
+    Ok(read.map_err(|error| ReadError::Io(std::io::Error::other(error)))??)
+}

@@ -1,0 +1,12 @@
+//! What a broker can do: one file per verb, each an `impl Broker`.
+
+pub(crate) mod alter_topic;
+pub(crate) mod create_partitions;
+pub(crate) mod create_topic;
+pub(crate) mod delete_topic;
+pub(crate) mod fetch;
+pub(crate) mod find_offset;
+pub(crate) mod new_producer;
+pub(crate) mod produce;
+pub(crate) mod publish;
+pub(crate) mod trim;

@@ -1,0 +1,148 @@
+//! Appending batches that producers made, verbatim.
+
+use std::sync::Arc;
+
+use base::{ErrorKind, Millis, Offset};
+use bytes::Bytes;
+use store::batch::{Batch, BatchError};
+use store::{Append, AppendError, Appended, Pending};
+
+use crate::Broker;
+use crate::topics::OpenTopic;
+
+/// Batches for one partition.
+#[derive(Debug, Clone)]
+pub struct Produce {
+    /// The topic.
+    pub topic: Arc<OpenTopic>,
+    /// Which of its partitions.
+    pub partition: i32,
+    /// Exactly one record batch.
+    pub records: Bytes,
+}
+
+/// Where a batch landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Produced {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// First offset of the partition.
+    pub start_offset: Offset,
+    /// When the broker stored it, where the topic keeps that instead of the producer's time.
+    pub append_time: Option<Millis>,
+}
+
+/// Why a batch was not stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProduceError {
+    /// The topic has no such partition.
+    #[error("no such partition")]
+    NoPartition,
+    /// Not a batch that can be stored.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// Larger than the topic accepts.
+    #[error("the batch has {size} bytes, the topic accepts {limit}")]
+    TooLarge {
+        /// Bytes of the batch.
+        size: usize,
+        /// `max.message.bytes` of the topic.
+        limit: usize,
+    },
+    /// The broker writes this topic itself.
+    #[error("the topic is internal")]
+    Internal,
+    /// The log refused.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+impl ProduceError {
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoPartition => ErrorKind::NotFound,
+            Self::Batch(error) => error.kind(),
+            Self::TooLarge { .. } | Self::Internal => ErrorKind::Invalid,
+            Self::Append(error) => error.kind(),
+        }
+    }
+}
+
+/// Batches on their way to the disk.
+#[derive(Debug)]
+pub struct Producing {
+    pending: Option<Pending>,
+    /// Those refused at once; the others are answered by the log, in order.
+    refused: Vec<Option<ProduceError>>,
+}
+
+impl Broker {
+    /// Hands batches to the log. Batches of two calls for the same partition are stored in the
+    /// order in which the calls return. Each entry succeeds or fails by itself.
+    pub async fn produce(&self, entries: Vec<Produce>) -> Producing {
+        let mut refused = Vec::with_capacity(entries.len());
+        let mut accepted = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match check(&entry) {
+                Ok(append) => {
+                    accepted.push(append);
+                    refused.push(None);
+                }
+                Err(error) => refused.push(Some(error)),
+            }
+        }
+        if accepted.is_empty() {
+            return Producing { pending: None, refused };
+        }
+        match self.inner.store.append(accepted).await {
+            Ok(pending) => Producing { pending: Some(pending), refused },
+            Err(error) => {
+                for slot in &mut refused {
+                    slot.get_or_insert_with(|| error.clone().into());
+                }
+                Producing { pending: None, refused }
+            }
+        }
+    }
+}
+
+impl Producing {
+    /// Waits until the batches are as durable as their topics ask for. One outcome per entry, in
+    /// their order.
+    pub async fn done(self) -> Vec<Result<Produced, ProduceError>> {
+        let stored = match self.pending {
+            Some(pending) => pending.await,
+            None => Vec::new(),
+        };
+        let mut stored = stored.into_iter();
+        let outcome = |refused| match refused {
+            Some(error) => Err(error),
+            None => match stored.next() {
+                Some(Ok(Appended { base, start })) => {
+                    Ok(Produced { base_offset: base, start_offset: start, append_time: None })
+                }
+                Some(Err(error)) => Err(error.into()),
+                None => Err(AppendError::Closed.into()),
+            },
+        };
+        self.refused.into_iter().map(outcome).collect()
+    }
+}
+
+fn check(entry: &Produce) -> Result<Append, ProduceError> {
+    let Produce { topic, partition, records } = entry;
+    let log = topic.log(*partition).ok_or(ProduceError::NoPartition)?;
+    if topic.topic.internal {
+        return Err(ProduceError::Internal);
+    }
+    let limit = topic.config.max_message_bytes;
+    if records.len() > limit {
+        return Err(ProduceError::TooLarge { size: records.len(), limit });
+    }
+    let batch = Batch::parse(records.clone())?;
+    batch.check_produced()?;
+    let number = usize::try_from(*partition).unwrap_or(usize::MAX);
+    let epoch = topic.topic.partitions.get(number).map_or(0, |partition| partition.leader_epoch);
+    Ok(Append { log: Arc::clone(log), batches: vec![batch], epoch })
+}
