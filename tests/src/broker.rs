@@ -53,15 +53,17 @@ impl Serve {
         }
     }
 
-    /// With a configuration file of this name and text, and nothing else. The ports are what the
-    /// text says, so that [`Broker::kafka`] can tell them.
+    /// With a configuration file of this name and nothing else. Its text is made from the home
+    /// folder, the Kafka port and the ZooKeeper port.
     ///
     /// # Panics
     /// When the file cannot be written.
-    pub fn configured(name: &str, text: &str, kafka_port: u16, zookeeper_port: u16) -> Self {
+    pub fn configured(name: &str, text: impl FnOnce(&Path, u16, u16) -> String) -> Self {
+        let (kafka_port, zookeeper_port) = (turns::free_port(), turns::free_port());
         let plain = Self { kafka_port, zookeeper_port, ..Self::plain() };
         let file = plain.home.path().join(name);
-        std::fs::write(&file, text).expect("the scratch folder is writable");
+        std::fs::write(&file, text(plain.home.path(), kafka_port, zookeeper_port))
+            .expect("the scratch folder is writable");
         plain.arg("--config").arg(file)
     }
 

@@ -1,0 +1,37 @@
+"""Reads a topic whole and notes it: partition, offset and value, parted by tabs.
+
+Arguments: server, topic, number of partitions, the file for the notes.
+"""
+
+import sys
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from events import emit
+
+server, topic, partitions, notes = sys.argv[1:]
+consumer = Consumer({
+    'bootstrap.servers': server,
+    'group.id': 'unused',
+    'enable.auto.commit': False,
+    'enable.partition.eof': True,
+    'check.crcs': True,
+})
+unfinished = set(range(int(partitions)))
+consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in unfinished])
+count = 0
+with open(notes, 'w') as out:
+    while unfinished:
+        messages = consumer.consume(5000, 30)
+        if not messages:
+            raise SystemExit(f"no end of partitions {sorted(unfinished)} in 30 seconds")
+        for message in messages:
+            if message.error() is None:
+                out.write(f"{message.partition()}\t{message.offset()}\t{message.value().decode()}\n")
+                count += 1
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                unfinished.discard(message.partition())
+            else:
+                raise SystemExit(str(message.error()))
+consumer.close()
+emit("done", count=count)

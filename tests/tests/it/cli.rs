@@ -1,0 +1,169 @@
+//! The command line: tables for people, JSON for programs, and an exit code that can be trusted.
+
+use std::process::Command;
+
+use serde_json::Value;
+use tests::{Broker, Exit, PATIENCE, Process, Serve, binary, entrepot};
+
+fn ok(broker: &Broker, args: &[&str]) -> String {
+    let exit = broker.entrepot(args);
+    assert!(exit.status.success(), "entrepot {args:?}: {exit:?}");
+    exit.stdout
+}
+
+fn json(broker: &Broker, args: &[&str]) -> Value {
+    let mut all = args.to_vec();
+    all.extend(["-o", "json"]);
+    let text = ok(broker, &all);
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("entrepot {all:?}: {e}\n{text}"))
+}
+
+fn fails(broker: &Broker, args: &[&str], word: &str) {
+    let exit = broker.entrepot(args);
+    assert!(!exit.status.success(), "entrepot {args:?}: {exit:?}");
+    assert!(exit.stderr.contains(word), "entrepot {args:?}: no {word:?} in {exit:?}");
+}
+
+/// Sends lines with `entrepot produce`.
+fn produce(broker: &Broker, args: &[&str], lines: &[&str]) -> Exit {
+    let mut command = Command::new(binary());
+    command.arg("produce").args(args).args(["--broker", &broker.kafka()]);
+    command.current_dir(broker.home()).env("HOME", broker.home());
+    let mut process = Process::start("entrepot produce", &mut command);
+    for line in lines {
+        process.say(line);
+    }
+    process.exit(PATIENCE)
+}
+
+#[test]
+fn a_topic_is_created_listed_described_and_deleted() {
+    let broker = Serve::new().start();
+    ok(&broker, &["topic", "create", "orders", "--partitions", "4"]);
+    fails(&broker, &["topic", "create", "orders"], "exists");
+    fails(&broker, &["topic", "create", "no/such name"], "name");
+
+    assert!(ok(&broker, &["topic", "list"]).contains("orders"));
+    let listed = json(&broker, &["topic", "list"]);
+    assert_eq!(listed[0]["name"], "orders", "{listed}");
+    assert_eq!(listed[0]["partitions"], 4, "{listed}");
+
+    let described = ok(&broker, &["topic", "describe", "orders"]);
+    assert!(described.contains("orders") && described.contains('3'), "{described}");
+    let described = json(&broker, &["topic", "describe", "orders"]);
+    assert_eq!(described["partitions"].as_array().map(Vec::len), Some(4), "{described}");
+
+    ok(&broker, &["topic", "delete", "orders"]);
+    assert_eq!(json(&broker, &["topic", "list"]).as_array().map(Vec::len), Some(0));
+    fails(&broker, &["topic", "describe", "orders"], "orders");
+    fails(&broker, &["topic", "delete", "orders"], "orders");
+}
+
+#[test]
+fn what_is_produced_is_consumed() {
+    let broker = Serve::new().start();
+    let sent = produce(&broker, &["greetings"], &["Hello, World!", "", "ünï"]);
+    assert!(sent.status.success(), "{sent:?}");
+    let read = ok(&broker, &["consume", "greetings", "--from-beginning", "--max", "3"]);
+    assert_eq!(read, "Hello, World!\n\nünï\n");
+}
+
+#[test]
+fn consume_waits_for_what_is_sent_from_now_on() {
+    let broker = Serve::new().start();
+    let sent = produce(&broker, &["now"], &["before"]);
+    assert!(sent.status.success(), "{sent:?}");
+    let mut command = Command::new(binary());
+    command.args(["consume", "now", "--max", "1", "--broker", &broker.kafka()]);
+    command.current_dir(broker.home()).env("HOME", broker.home());
+    let waiting = Process::start("entrepot consume", &mut command);
+    // It may start to read before or after a message is sent, so we send until it has one.
+    for _ in 0..60 {
+        let sent = produce(&broker, &["now"], &["after"]);
+        assert!(sent.status.success(), "{sent:?}");
+        if waiting.stdout().contains("after") {
+            break;
+        }
+    }
+    let exit = waiting.exit(PATIENCE);
+    assert!(exit.status.success() && exit.stdout == "after\n", "{exit:?}");
+}
+
+#[test]
+fn keys_are_produced_and_shown() {
+    let broker = Serve::new().start();
+    let sent = produce(&broker, &["keyed", "--key-separator", ":"], &["k:v", "k2:v:2"]);
+    assert!(sent.status.success(), "{sent:?}");
+    let args = ["consume", "keyed", "--from-beginning", "--max", "2", "-o", "json"];
+    let lines: Vec<Value> =
+        ok(&broker, &args).lines().map(|l| serde_json::from_str(l).expect(l)).collect();
+    let pairs: Vec<_> = lines.iter().map(|l| (l["key"].clone(), l["value"].clone())).collect();
+    assert_eq!(pairs, [("k".into(), "v".into()), ("k2".into(), "v:2".into())]);
+    assert_eq!((&lines[1]["partition"], &lines[1]["offset"]), (&0.into(), &1.into()));
+}
+
+#[test]
+fn a_group_is_listed_and_described_with_its_lag() {
+    let broker = Serve::new().start();
+    assert_eq!(json(&broker, &["group", "list"]).as_array().map(Vec::len), Some(0));
+    let sent = produce(&broker, &["work"], &["1", "2", "3"]);
+    assert!(sent.status.success(), "{sent:?}");
+    let args = ["consume", "work", "--group", "workers", "--from-beginning", "--max", "2"];
+    assert_eq!(ok(&broker, &args), "1\n2\n");
+    assert_eq!(json(&broker, &["group", "list"])[0]["name"], "workers");
+    assert!(ok(&broker, &["group", "describe", "workers"]).contains("work"));
+    let described = json(&broker, &["group", "describe", "workers"]);
+    let offsets = &described["offsets"][0];
+    assert_eq!(offsets["topic"], "work", "{described}");
+    assert_eq!((&offsets["committed"], &offsets["end"]), (&2.into(), &3.into()), "{described}");
+    assert_eq!(offsets["lag"], 1, "{described}");
+    fails(&broker, &["group", "describe", "nobody"], "nobody");
+}
+
+#[test]
+fn status_tells_what_runs_and_fails_when_nothing_does() {
+    let mut broker = Serve::new().start();
+    ok(&broker, &["topic", "create", "one", "--partitions", "2"]);
+    assert!(!ok(&broker, &["status"]).is_empty());
+    let status = json(&broker, &["status"]);
+    assert!(status.is_object(), "{status}");
+    assert_eq!((&status["topics"], &status["partitions"]), (&1.into(), &2.into()), "{status}");
+    broker.stop();
+    fails(&broker, &["status"], &broker.kafka());
+}
+
+#[test]
+fn config_show_tells_where_each_value_came_from() {
+    let home = tests::scratch();
+    std::fs::write(home.path().join("entrepot.toml"), "[topic]\npartitions = 3\n").unwrap();
+    let args = ["config", "show", "--origin", "--config", "entrepot.toml"];
+    let shown = entrepot(home.path(), &args);
+    assert!(shown.status.success(), "{shown:?}");
+    let line = |key: &str| {
+        let found = shown.stdout.lines().find(|line| line.contains(key));
+        found.unwrap_or_else(|| panic!("no {key} in\n{}", shown.stdout)).to_owned()
+    };
+    let partitions = line("topic.partitions");
+    assert!(partitions.contains('3') && partitions.contains("entrepot.toml:2"), "{partitions}");
+    assert!(line("kafka.port").contains("default"));
+    assert!(line("storage.dir").contains(home.path().to_str().unwrap()), "the folder is named");
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    let home = tests::scratch();
+    for shell in ["bash", "zsh", "fish"] {
+        let exit = entrepot(home.path(), &["completions", shell]);
+        assert!(exit.status.success() && exit.stdout.contains("entrepot"), "{shell}: {exit:?}");
+    }
+}
+
+#[test]
+fn a_mistake_is_explained_and_is_no_success() {
+    let home = tests::scratch();
+    for args in [["topic", "crate"], ["serve", "--no-such-flag"], ["completions", "cmd.exe"]] {
+        let exit = entrepot(home.path(), &args);
+        assert_eq!(exit.status.code(), Some(2), "entrepot {args:?}: {exit:?}");
+        assert!(!exit.stderr.is_empty() && exit.stdout.is_empty(), "{exit:?}");
+    }
+}

@@ -1,0 +1,152 @@
+//! SIGKILL under load, again and again: what was acknowledged is there, where it was said to be.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tests::{Broker, PATIENCE, Python, Script, Serve, record_figure};
+
+use crate::notes::{self, number};
+
+const TOPIC: &str = "survivors";
+const PARTITIONS: i64 = 3;
+const PRODUCERS: [(&str, &str); 2] = [("plain", "none"), ("packed", "lz4")];
+
+#[test]
+fn no_acknowledged_record_is_lost_whenever_the_broker_is_killed() {
+    let rounds: u32 = setting("ENTREPOT_KILL_ROUNDS").unwrap_or(50);
+    let seed = setting("ENTREPOT_KILL_SEED").unwrap_or_else(random_seed);
+    // Shown when the test fails. The same seed kills after the same delays; what the broker is
+    // doing then is up to the machine.
+    println!("{rounds} rounds; ENTREPOT_KILL_SEED={seed}");
+    let mut delays = Delays(seed | 1);
+
+    let mut broker = Serve::new().start();
+    let Some(mut producers) = start_producers(&broker) else { return };
+    for round in 0..rounds {
+        for producer in &mut producers {
+            wait_for_an_acknowledgement(producer);
+        }
+        broker.lives_for(delays.up_to(300));
+        broker.kill();
+        // Now and then killed again while it recovers.
+        if round % 5 == 4 {
+            broker.launch_again();
+            broker.lives_for(delays.up_to(40));
+            broker.kill();
+        }
+        broker.restart();
+    }
+    let sent = finish_producers(producers);
+    check(&broker, &sent);
+    // What a recovered broker then writes must survive a good stop as well.
+    broker.stop();
+    broker.restart();
+    let records = check(&broker, &sent);
+    record_figure("kill9_rounds", rounds);
+    record_figure("kill9_records", records);
+}
+
+fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Delays from a seed (xorshift64): no quality needed but that they differ.
+struct Delays(u64);
+
+impl Delays {
+    fn up_to(&mut self, most_ms: u64) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        Duration::from_millis(self.0 % (most_ms + 1))
+    }
+}
+
+fn notes_of(broker: &Broker, producer: &str) -> PathBuf {
+    broker.home().join(format!("acknowledged-{producer}"))
+}
+
+fn start_producers(broker: &Broker) -> Option<Vec<Script>> {
+    let partitions = PARTITIONS.to_string();
+    let created = broker.entrepot(&["topic", "create", TOPIC, "--partitions", &partitions]);
+    assert!(created.status.success(), "{created:?}");
+    let server = broker.kafka();
+    let start = |(name, compression): &(&str, &str)| {
+        let notes = notes_of(broker, name);
+        let args: [&dyn AsRef<std::ffi::OsStr>; 5] = [&server, &TOPIC, name, compression, &notes];
+        Script::start(Python::Confluent, "kill9_produce", &args)
+    };
+    PRODUCERS.iter().map(start).collect()
+}
+
+/// Waits for an acknowledgement that came after this call: the broker takes records again.
+fn wait_for_an_acknowledgement(producer: &mut Script) {
+    let count = |event: &serde_json::Value| event["acknowledged"].as_u64().unwrap_or(0);
+    let last = producer.events().last().map_or(0, count);
+    while count(&producer.event("progress", PATIENCE)) <= last {}
+}
+
+/// Ends the producers; returns how many messages each sent.
+fn finish_producers(producers: Vec<Script>) -> BTreeMap<String, i64> {
+    let mut sent = BTreeMap::new();
+    for (producer, (name, _)) in producers.into_iter().zip(PRODUCERS) {
+        let events = producer.finish(PATIENCE * 2);
+        let done = events.last().expect("an event");
+        assert_eq!(done["left"], 0, "everything sent was acknowledged in the end");
+        assert_eq!(done["sent"], done["acknowledged"]);
+        sent.insert(name.to_owned(), done["sent"].as_i64().expect("a number"));
+    }
+    sent
+}
+
+/// Reads the topic and compares; returns how many records it holds.
+fn check(broker: &Broker, sent: &BTreeMap<String, i64>) -> usize {
+    let file = broker.home().join("read");
+    let (server, partitions) = (broker.kafka(), PARTITIONS.to_string());
+    let args: [&dyn AsRef<std::ffi::OsStr>; 4] = [&server, &TOPIC, &partitions, &file];
+    Script::run(Python::Confluent, "kill9_consume", &args, PATIENCE * 3).expect("it was there");
+    let log = read(&file);
+    check_log(&log, sent);
+    for name in sent.keys() {
+        check_acknowledged(&notes_of(broker, name), &log);
+    }
+    log.values().map(Vec::len).sum()
+}
+
+/// The values of each partition, by offset.
+fn read(file: &Path) -> BTreeMap<i64, Vec<String>> {
+    let mut log: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for fields in notes::read(file) {
+        let values = log.entry(number(&fields[0])).or_default();
+        assert_eq!(number(&fields[1]), i64::try_from(values.len()).unwrap(), "offsets have a gap");
+        values.push(fields[2].clone());
+    }
+    log
+}
+
+/// Nothing in the log that nobody sent.
+fn check_log(log: &BTreeMap<i64, Vec<String>>, sent: &BTreeMap<String, i64>) {
+    let filler = "x".repeat(80);
+    for value in log.values().flatten() {
+        let parts: Vec<&str> = value.split('-').collect();
+        let [name, message, rest] = parts.as_slice() else { panic!("never sent: {value:?}") };
+        let known = sent.get(*name).is_some_and(|count| (0..*count).contains(&number(message)));
+        assert!(known && *rest == filler, "never sent: {value:?}");
+    }
+}
+
+/// Everything acknowledged stands where the acknowledgement said.
+fn check_acknowledged(file: &Path, log: &BTreeMap<i64, Vec<String>>) {
+    for fields in notes::read(file) {
+        let (partition, offset) = (number(&fields[0]), number(&fields[1]));
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let found = log.get(&partition).and_then(|values| values.get(at));
+        assert_eq!(found, Some(&fields[2]), "acknowledged at {partition}:{offset}");
+    }
+}

@@ -1,0 +1,18 @@
+//! All black-box tests, in one binary. Each module is one promise to the user.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking, helpers of tests too"
+)]
+
+mod article;
+mod cli;
+mod docs;
+mod exchange;
+mod figures;
+mod flights;
+mod kill9;
+mod notes;
+mod properties;
