@@ -4,8 +4,6 @@ mod offsets;
 mod sweep;
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

@@ -6,6 +6,8 @@
 //! (KIP-814). Cooperative rebalancing (KIP-429) is a matter between the members: to us a member
 //! keeps its assignment until the next one.
 
+#[cfg(test)]
+mod check;
 mod describe;
 mod heartbeat;
 mod join;

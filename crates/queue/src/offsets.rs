@@ -6,9 +6,6 @@
 mod store;
 mod types;
 
-#[cfg(test)]
-mod tests;
-
 pub use types::{CommitRequest, Committed, DeleteOffsetsRequest, OffsetCommit, PartitionOffset};
 
 pub(crate) use store::{Offsets, Resume};

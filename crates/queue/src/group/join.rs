@@ -89,10 +89,10 @@ impl<T> Group<T> {
 
     /// Whether there is a protocol that this member and all others, `old` not counted, support.
     fn supports(&self, kind: &str, protocols: &[Protocol], old: Option<&Member<T>>) -> bool {
-        let others = self.members.len() - usize::from(old.is_some());
-        if others == 0 {
+        if self.members.is_empty() {
             return !kind.is_empty() && !protocols.is_empty();
         }
+        let others = self.members.len() - usize::from(old.is_some());
         let of_old =
             |name: &str| old.is_some_and(|old| old.protocols.iter().any(|p| &*p.name == name));
         self.protocol_type.as_deref() == Some(kind)

@@ -48,3 +48,10 @@ impl Timers {
         self.queue.pop_first()
     }
 }
+
+#[cfg(test)]
+impl Timers {
+    pub(super) fn all(&self) -> &BTreeSet<(Millis, Timer)> {
+        &self.queue
+    }
+}
