@@ -290,3 +290,15 @@ fn heartbeats_name_their_generation() {
     let unnamed = world.coordinator.heartbeat("", &ids[0], None, 1, world.now);
     assert_eq!(unnamed, Err(GroupError::InvalidGroup));
 }
+
+#[test]
+fn the_session_of_a_new_member_begins_with_the_answer_to_its_join() {
+    let mut world = World::new();
+    let token = world.send_join(join(""));
+    let id = world.joined(token).member_id;
+    world.pass(SESSION - 1);
+    assert_eq!(world.state(), GroupState::CompletingRebalance);
+    world.pass(1);
+    assert_eq!(world.state(), GroupState::Empty);
+    assert_eq!(world.beat(&id, 1), Err(GroupError::UnknownMember));
+}

@@ -171,8 +171,8 @@ impl Model {
             member_id: client.member.clone(),
             instance_id: client.instance.clone(),
             protocols: protocols(&["range", &own]),
-            knows_member_id_required: index % 2 == 0,
-            knows_skip_assignment: index % 2 == 0,
+            knows_member_id_required: index.is_multiple_of(2),
+            knows_skip_assignment: index.is_multiple_of(2),
             ..join("")
         };
         let waiter = Waiter::Join(index, client.member.clone());

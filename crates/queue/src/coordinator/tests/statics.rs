@@ -169,3 +169,37 @@ fn an_unknown_instance_with_a_member_id_is_unknown() {
     assert_eq!(world.leave(&ids[0], Some("z")), Err(GroupError::UnknownMember));
     assert_eq!(world.leave("", Some("z")), Err(GroupError::UnknownMember));
 }
+
+#[test]
+fn a_replacement_that_is_durable_during_a_rebalance_waits_for_its_end() {
+    let mut world = World::new();
+    let ids = world.stable_of(&[fixed("x"), fixed("y"), fixed("z")]);
+    world.held = true;
+    let back = world.send_join(fixed("y"));
+    let leader = world.send_join(JoinRequest { member_id: ids[0].clone(), ..fixed("x") });
+    world.release();
+    assert!(world.waits(back) && world.waits(leader), "z has not joined again");
+    let last = world.send_join(JoinRequest { member_id: ids[2].clone(), ..fixed("z") });
+    for token in [back, leader, last] {
+        assert_eq!(world.joined(token).generation, 4);
+    }
+}
+
+#[test]
+fn a_leader_keeps_leading_when_an_older_member_is_back() {
+    let mut world = World::new();
+    let long = |i| JoinRequest { session_timeout: 300_000, ..fixed(i) };
+    let ids = world.stable_of(&[long("x"), long("y")]);
+    let again = |i: usize, instance| JoinRequest {
+        member_id: ids[i].clone(),
+        protocols: protocols(&["range", "new"]),
+        ..long(instance)
+    };
+    let second = world.send_join(again(1, "y"));
+    world.pass(REBALANCE);
+    assert_eq!(world.joined(second).leader, ids[1], "x was not there");
+    let tokens = [world.send_join(again(0, "x")), world.send_join(again(1, "y"))];
+    for token in tokens {
+        assert_eq!(world.joined(token).leader, ids[1]);
+    }
+}
