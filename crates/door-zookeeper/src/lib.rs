@@ -22,6 +22,8 @@ mod outgoing;
 mod registry;
 mod session;
 mod tend;
+#[cfg(test)]
+mod testing;
 mod tree;
 mod watches;
 mod wire;

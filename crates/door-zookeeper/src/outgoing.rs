@@ -6,6 +6,9 @@ use tokio::sync::Notify;
 
 use crate::limits::{OUTGOING_BYTES_HIGH, OUTGOING_BYTES_MAX};
 
+#[cfg(test)]
+mod tests;
+
 /// A bounded queue of frames from whoever has something to say to a client (its own requests, and
 /// the changes that it watches) to the task that writes to its socket.
 #[derive(Debug, Default)]

@@ -23,9 +23,6 @@ use crate::watches::{ClientId, Watches};
 use crate::wire::connect::{ConnectRequest, ConnectResponse, PASSWORD_BYTES};
 use crate::wire::reply;
 
-#[cfg(test)]
-mod tests;
-
 /// Set in every client's session number and in no broker's, see `map`.
 const SESSION_MARK: i64 = 1 << 62;
 

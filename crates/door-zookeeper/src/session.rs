@@ -19,6 +19,9 @@ use crate::wire::jute::{Reader, Writer};
 use crate::wire::request::RequestHeader;
 use crate::words;
 
+#[cfg(test)]
+mod tests;
+
 /// Whether the connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
