@@ -132,8 +132,8 @@ impl<T> Coordinator<T> {
         self.members.join(request, to, now, &mut self.outbox);
     }
 
-    /// Brings or fetches the assignment. Answered by [`Response::Sync`], when the leader has brought
-    /// it and it is durable.
+    /// Brings or fetches the assignment. Answered by [`Response::Sync`], when the leader has
+    /// brought it and it is durable.
     pub fn sync(&mut self, request: &SyncRequest, to: T, now: Millis) {
         if let Err(error) = self.check_started() {
             return self.outbox.reply(to, Response::Sync(Err(error)));

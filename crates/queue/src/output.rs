@@ -15,8 +15,8 @@ pub enum Output<T> {
         response: Response,
     },
     /// Append these records to the journal, in this order and after those of earlier outputs, then
-    /// call [`crate::Coordinator::persisted`] once. Each record stands for itself, so one output may
-    /// be split over several appends.
+    /// call [`crate::Coordinator::persisted`] once. Each record stands for itself, so one output
+    /// may be split over several appends.
     Persist {
         /// What to give back to [`crate::Coordinator::persisted`].
         ticket: Ticket,

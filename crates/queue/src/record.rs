@@ -1,9 +1,10 @@
 //! The bytes of what is persisted: one key and one value per stored thing, one file each.
 //!
-//! The first byte of every key and value is its version, the second byte of a key says what it is
-//! the key of. Numbers are big-endian. *text* and *bytes* are a `u32` length and so many bytes
-//! (text in UTF-8); optional text has the length `0xffff_ffff` when absent. A record without a value
-//! deletes its key. Decoding allocates no more than it was given, and refuses what it does not know.
+//! The first byte of every key and value is its version, the second byte of a key says what it
+//! is the key of. Numbers are big-endian. *text* and *bytes* are a `u32` length and so many bytes
+//! (text in UTF-8); optional text has the length `0xffff_ffff` when absent. A record without a
+//! value deletes its key. Decoding allocates no more than it was given, and refuses what it does
+//! not know.
 
 mod group;
 mod key;

@@ -140,8 +140,8 @@ impl<T> Coordinator<T> {
         }
     }
 
-    /// Deletes an empty group with its committed offsets. Answered by [`Response::DeleteGroup`], when
-    /// that is durable; until then the group is [`crate::group::GroupState::Dead`].
+    /// Deletes an empty group with its committed offsets. Answered by [`Response::DeleteGroup`],
+    /// when that is durable; until then the group is [`crate::group::GroupState::Dead`].
     pub fn delete_group(&mut self, group: &Name, to: T, now: Millis) {
         let checked = self.check_started().and_then(|()| self.members.check_empty(group));
         match checked {

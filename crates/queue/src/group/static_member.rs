@@ -5,8 +5,8 @@ use super::types::{GroupState, JoinRequest};
 use crate::{GroupError, Name};
 
 impl<T> Group<T> {
-    /// The member that the instance id belonged to is fenced; the one who joins takes its place, and
-    /// its assignment if the group is stable and needs no other protocol.
+    /// The member that the instance id belonged to is fenced; the one who joins takes its place,
+    /// and its assignment if the group is stable and needs no other protocol.
     pub(super) fn replace_static(
         &mut self,
         old: &Name,

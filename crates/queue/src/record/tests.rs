@@ -80,7 +80,11 @@ proptest! {
     }
 
     #[test]
-    fn nothing_cut_or_lengthened_is_read(group in group(), offset in offset(), at in any::<prop::sample::Index>()) {
+    fn nothing_cut_or_lengthened_is_read(
+        group in group(),
+        offset in offset(),
+        at in any::<prop::sample::Index>(),
+    ) {
         let (group, offset) = (group.encode(), offset.encode());
         prop_assert!(GroupValue::decode(&group[..at.index(group.len())]).is_err());
         prop_assert!(OffsetValue::decode(&offset[..at.index(offset.len())]).is_err());
