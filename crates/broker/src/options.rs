@@ -20,6 +20,8 @@ pub struct BrokerOptions {
     pub data_dir: String,
     /// Topics are made when a client first names them.
     pub auto_create_topics: bool,
+    /// Clients may delete topics.
+    pub delete_topics: bool,
     /// Partitions of a topic whose creator did not say.
     pub default_partitions: i32,
     /// The broker's defaults for topics, by the topic's configuration key; what is not here has

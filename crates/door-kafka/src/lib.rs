@@ -1,3 +1,61 @@
-//! The Kafka door.
+//! The Kafka door: the protocol that Apache Kafka's clients speak, on the broker's verbs.
+//!
+//! `wire/` turns bytes into messages and back; `session.rs` runs one connection; `handle/` has one
+//! file per request; `map.rs` translates names and errors.
 
+mod handle;
+mod map;
+mod session;
 pub mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::Broker;
+use door::{BoxFuture, CloseReason, Connection, Door};
+
+/// How the door treats its connections.
+#[derive(Debug, Clone, Copy)]
+pub struct KafkaDoorOptions {
+    /// Largest request frame accepted, in bytes (`socket.request.max.bytes`).
+    pub request_bytes_max: usize,
+    /// Most bytes of records in one fetch response, whatever the client asks for
+    /// (`fetch.max.bytes`).
+    pub fetch_bytes_max: usize,
+    /// A connection silent for this long is closed (`connections.max.idle.ms`).
+    pub idle: Option<Duration>,
+}
+
+impl Default for KafkaDoorOptions {
+    fn default() -> Self {
+        Self {
+            request_bytes_max: base::limits::REQUEST_BYTES_MAX,
+            fetch_bytes_max: 55 * 1024 * 1024,
+            idle: Some(Duration::from_secs(600)),
+        }
+    }
+}
+
+/// The door itself.
+#[derive(Debug)]
+pub struct KafkaDoor {
+    broker: Broker,
+    options: KafkaDoorOptions,
+}
+
+impl KafkaDoor {
+    /// A door to this broker.
+    pub fn new(broker: Broker, options: KafkaDoorOptions) -> Self {
+        Self { broker, options }
+    }
+}
+
+impl Door for KafkaDoor {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {
+        Box::pin(session::run(self, connection))
+    }
+}

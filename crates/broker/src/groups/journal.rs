@@ -50,7 +50,7 @@ impl Groups {
             state: Mutex::new(state),
             queued: Notify::new(),
             moved: Notify::new(),
-            clock: Arc::clone(&options.clock),
+            started: (now, tokio::time::Instant::now()),
             store,
             log,
         })
@@ -119,7 +119,7 @@ impl Groups {
 
     /// Appends records durably; returns the offset of the first.
     async fn append(&self, records: &[Record]) -> Result<Option<Offset>, String> {
-        let batches = batches(records, self.clock.now()).map_err(|error| error.to_string())?;
+        let batches = batches(records, self.now()).map_err(|error| error.to_string())?;
         if batches.is_empty() {
             return Ok(None);
         }
@@ -138,7 +138,7 @@ impl Groups {
             let wait = {
                 let mut state = self.state.lock();
                 state.next_deadline = state.machine.next_deadline();
-                let left = state.next_deadline.map(|deadline| deadline - self.clock.now());
+                let left = state.next_deadline.map(|deadline| deadline - self.now());
                 left.map_or(TICK_MAX, |left| Duration::from_millis(left.max(0).cast_unsigned()))
             };
             if !wait.is_zero() {

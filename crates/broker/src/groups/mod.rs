@@ -9,12 +9,13 @@ mod journal;
 
 use std::sync::Arc;
 
-use base::{Clock, Millis};
+use base::Millis;
 use parking_lot::Mutex;
 use queue::record::Record;
 use queue::{Coordinator, Output, Response, Ticket};
 use store::{Log, Store};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 type Reply = oneshot::Sender<Response>;
 
@@ -26,7 +27,9 @@ pub struct Groups {
     queued: Notify,
     /// Tells the timer task that a deadline may have come closer.
     moved: Notify,
-    clock: Arc<dyn Clock>,
+    /// The wall clock at the start, and when that was. Sessions must not end because somebody set
+    /// the clock.
+    started: (Millis, Instant),
     store: Arc<Store>,
     log: Arc<Log>,
 }
@@ -43,9 +46,15 @@ struct State {
 }
 
 impl Groups {
+    /// Wall-clock time that never leaps.
+    fn now(&self) -> Millis {
+        let (wall, began) = self.started;
+        wall.saturating_add(Millis::try_from(began.elapsed().as_millis()).unwrap_or(Millis::MAX))
+    }
+
     /// Puts something into the machine, and carries out what comes of it.
     fn with<T>(&self, input: impl FnOnce(&mut Coordinator<Reply>, Millis) -> T) -> T {
-        let now = self.clock.now();
+        let now = self.now();
         let mut state = self.state.lock();
         let result = input(&mut state.machine, now);
         let queued = state.run_outputs();

@@ -46,6 +46,9 @@ pub enum TopicError {
     /// The broker keeps this topic for itself.
     #[error("topic '{0}' is internal")]
     Internal(String),
+    /// The configuration forbids deleting topics.
+    #[error("deleting topics is switched off (topic.delete_enable)")]
+    DeletionDisabled,
     /// The metadata store failed.
     #[error("metadata: {0}")]
     Meta(#[from] MetaError),
@@ -58,9 +61,11 @@ impl TopicError {
             Self::Exists(_) => ErrorKind::Conflict,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Meta(error) => error.kind(),
-            Self::Name(_) | Self::Partitions(_) | Self::Config(_) | Self::Internal(_) => {
-                ErrorKind::Invalid
-            }
+            Self::Name(_)
+            | Self::Partitions(_)
+            | Self::Config(_)
+            | Self::Internal(_)
+            | Self::DeletionDisabled => ErrorKind::Invalid,
         }
     }
 }

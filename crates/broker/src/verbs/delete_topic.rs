@@ -10,8 +10,12 @@ impl Broker {
     /// Deletes a topic, its records, and the offsets committed for it.
     ///
     /// # Errors
-    /// [`TopicError::NotFound`], [`TopicError::Internal`], [`TopicError::Meta`].
+    /// [`TopicError::NotFound`], [`TopicError::Internal`], [`TopicError::DeletionDisabled`],
+    /// [`TopicError::Meta`].
     pub async fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
+        if !self.options().delete_topics {
+            return Err(TopicError::DeletionDisabled);
+        }
         let not_found = || TopicError::NotFound(name.to_owned());
         let topic = self.topic(name).ok_or_else(not_found)?;
         if topic.topic.internal {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use base::limits;
+use broker::Partitioner;
 use store::Durability;
 
 use super::model::{Config, DURABILITIES, durability_word};
@@ -37,6 +38,7 @@ pub(crate) enum Field {
     /// Empty means none.
     MaybeText(Access<Option<String>>),
     Path(Access<PathBuf>),
+    Partitioner(Access<String>),
     /// Separated by commas.
     List(Access<Vec<String>>),
     Durability(Access<Durability>),
@@ -57,6 +59,7 @@ impl Key {
             Field::Text(at) => *at(config) = some_text(text)?,
             Field::MaybeText(at) => *at(config) = Some(text.to_owned()).filter(|t| !t.is_empty()),
             Field::Path(at) => *at(config) = PathBuf::from(some_text(text)?),
+            Field::Partitioner(at) => *at(config) = partitioner(text)?,
             Field::List(at) => *at(config) = list(text),
             Field::Durability(at) => *at(config) = durability(text)?,
         }
@@ -74,7 +77,7 @@ impl Key {
             Field::Usize(at, ..) => at(config).to_string(),
             Field::MaybeU64(at) => at(config).map_or("-1".to_owned(), |n| n.to_string()),
             Field::MaybeUsize(at) => at(config).map_or("-1".to_owned(), |n| n.to_string()),
-            Field::Text(at) => at(config).clone(),
+            Field::Text(at) | Field::Partitioner(at) => at(config).clone(),
             Field::MaybeText(at) => at(config).clone().unwrap_or_default(),
             Field::Path(at) => at(config).display().to_string(),
             Field::List(at) => at(config).join(","),
@@ -94,6 +97,7 @@ impl Key {
             Field::Text(_) => "text".to_owned(),
             Field::MaybeText(_) => "text, or empty for none".to_owned(),
             Field::Path(_) => "a folder".to_owned(),
+            Field::Partitioner(_) => PARTITIONER.to_owned(),
             Field::List(_) => "a list".to_owned(),
             Field::Durability(_) => DURABILITY.to_owned(),
         }
@@ -106,6 +110,7 @@ impl Key {
             Field::Text(_)
                 | Field::MaybeText(_)
                 | Field::Path(_)
+                | Field::Partitioner(_)
                 | Field::List(_)
                 | Field::Durability(_)
         )
@@ -169,6 +174,16 @@ fn some_text(text: &str) -> Result<String, String> {
 /// Splits a comma-separated list, as Kafka does: blanks around items and empty items are dropped.
 pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+const PARTITIONER: &str =
+    "hash, round-robin, range:BOUND,BOUND or list:KEY=PARTITION,KEY=PARTITION";
+
+fn partitioner(text: &str) -> Result<String, String> {
+    match Partitioner::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(PARTITIONER.to_owned()),
+    }
 }
 
 const DURABILITY: &str = "one of fsync | os | memory";
@@ -254,6 +269,8 @@ pub(crate) const KEYS: &[Key] = &[
         "A segment is closed when it is so old, in milliseconds."),
     key("topic.max_message_bytes", "1048588", Field::Usize(|c| &mut c.topic.max_message_bytes, 0, 64 * 1024 * 1024),
         "Largest record batch in bytes, compressed as it arrives."),
+    key("topic.partitioner", "hash", Field::Partitioner(|c| &mut c.topic.partitioner),
+        "Partition of messages whose producer chose none: by the key's hash as Kafka's clients do it, in turn, by ranges of keys, or by a list of keys."),
     key("topic.durability", "fsync", Field::Durability(|c| &mut c.topic.durability),
         "When an append is acknowledged: `fsync` once it is on stable storage, `os` once the operating system has it (a power cut may lose it), `memory` at once (the end of the process loses it)."),
 
@@ -306,6 +323,8 @@ mod tests {
         assert_eq!(refused("topic.retention_ms", "-2"), Err(LIMIT.to_owned()));
         assert_eq!(refused("topic.retention_ms", "-1"), Ok(()));
         assert_eq!(refused("topic.auto_create", "yes"), Err("true or false".to_owned()));
+        assert_eq!(refused("topic.partitioner", "range:m,f"), Err(PARTITIONER.to_owned()));
+        assert_eq!(refused("topic.partitioner", "list:red=0,green=1"), Ok(()));
         assert_eq!(refused("topic.segment_ms", "0"), Err("a whole number from 1 up".to_owned()));
         assert_eq!(refused("topic.durability", "never"), Err(DURABILITY.to_owned()));
     }
@@ -313,6 +332,12 @@ mod tests {
     #[test]
     fn defaults_that_other_crates_also_state_agree() {
         let config = Config::defaults();
+        let topic = config.topic.as_topic_config();
+        assert_eq!(broker::topic_config::check(&topic), Ok(()));
+        for (name, value) in &topic {
+            let key = broker::topic_config::ConfigKey::find(name).unwrap();
+            assert_eq!(value, key.default, "{name}");
+        }
         assert_eq!(config.topic.max_message_bytes, limits::BATCH_BYTES_MAX);
         assert_eq!(config.network.request_max_bytes, limits::REQUEST_BYTES_MAX);
         assert_eq!(config.network.max_connections, limits::CONNECTIONS_MAX);

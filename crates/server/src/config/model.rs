@@ -129,6 +129,9 @@ pub struct TopicDefaults {
     pub segment_ms: u64,
     /// Largest record batch, in bytes.
     pub max_message_bytes: usize,
+    /// Which partition a message goes to whose producer chose none; checked, as
+    /// [`broker::Partitioner::parse`] reads it.
+    pub partitioner: String,
     /// When an append is acknowledged.
     pub durability: Durability,
 }
@@ -236,6 +239,7 @@ impl TopicDefaults {
             segment_bytes: 0,
             segment_ms: 0,
             max_message_bytes: 0,
+            partitioner: String::new(),
             durability: Durability::Fsync,
         }
     }
@@ -251,6 +255,7 @@ impl TopicDefaults {
             ("segment.bytes", self.segment_bytes.to_string()),
             ("segment.ms", self.segment_ms.to_string()),
             ("max.message.bytes", self.max_message_bytes.to_string()),
+            ("entrepot.partitioner", self.partitioner.clone()),
             ("entrepot.durability", durability_word(self.durability).to_owned()),
         ]
         .into_iter()

@@ -114,7 +114,7 @@ fn records_go_out_as_they_are() {
         assert_eq!(parts[place].as_ptr(), records[record].as_ptr());
     }
     let length = u32::from_be_bytes(*parts[0].first_chunk().unwrap()) as usize;
-    assert_eq!(length + 4, parts.iter().map(Bytes::len).sum());
+    assert_eq!(length + 4, parts.iter().map(Bytes::len).sum::<usize>());
 }
 
 #[test]

@@ -1,0 +1,154 @@
+//! AlterConfigs replaces what is set on topics; IncrementalAlterConfigs changes single keys
+//! (KIP-339).
+
+use std::collections::BTreeMap;
+
+use broker::topic_config::{self, ConfigKey, Kind};
+
+use super::Request;
+use super::describe_configs::TOPIC;
+use crate::map;
+use crate::wire::ErrorCode;
+use crate::wire::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, alter_configs_response, incremental_alter_configs_request,
+    incremental_alter_configs_response,
+};
+
+type Config = BTreeMap<String, String>;
+type Refused = (ErrorCode, String);
+
+pub(super) async fn handle_replace(
+    request: Request<'_>,
+    asked: AlterConfigsRequest,
+) -> AlterConfigsResponse {
+    let mut response = AlterConfigsResponse::default();
+    for resource in asked.resources {
+        let named = |entry: &crate::wire::messages::alter_configs_request::AlterableConfig| {
+            Some((entry.name.clone(), entry.value.clone()?))
+        };
+        let new: Config = resource.configs.iter().filter_map(named).collect();
+        let replace = |config: &mut Config| {
+            config.clone_from(&new);
+            Ok(())
+        };
+        let outcome = alter(
+            &request,
+            resource.resource_type,
+            &resource.resource_name,
+            asked.validate_only,
+            replace,
+        );
+        let (code, error_message) = split(outcome.await);
+        response.responses.push(alter_configs_response::AlterConfigsResourceResponse {
+            error_code: code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+        });
+    }
+    response
+}
+
+pub(super) async fn handle_incremental(
+    request: Request<'_>,
+    asked: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let mut response = IncrementalAlterConfigsResponse::default();
+    for resource in asked.resources {
+        let change = |config: &mut Config| {
+            resource.configs.iter().try_for_each(|change| apply(config, change))
+        };
+        let outcome = alter(
+            &request,
+            resource.resource_type,
+            &resource.resource_name,
+            asked.validate_only,
+            change,
+        );
+        let (code, error_message) = split(outcome.await);
+        response.responses.push(incremental_alter_configs_response::AlterConfigsResourceResponse {
+            error_code: code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+        });
+    }
+    response
+}
+
+/// Changes one resource. The change is tried first, so that what is wrong is said before anything
+/// is written.
+async fn alter(
+    request: &Request<'_>,
+    kind: i8,
+    name: &str,
+    validate_only: bool,
+    change: impl Fn(&mut Config) -> Result<(), Refused>,
+) -> Result<(), Refused> {
+    if kind != TOPIC {
+        let text = "only topics can be changed here; the broker's configuration is in its file";
+        return Err((ErrorCode::InvalidRequest, text.to_owned()));
+    }
+    let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("topic '{name}' does not exist"));
+    let open = request.broker().topic(name).ok_or_else(unknown)?;
+    let mut tried = open.topic.config.clone();
+    change(&mut tried)?;
+    topic_config::check(&tried).map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
+    if validate_only {
+        return Ok(());
+    }
+    // It was tried just now; a second failure would leave the configuration as it is.
+    let apply = |config: &mut Config| {
+        let mut changed = config.clone();
+        if change(&mut changed).is_ok() {
+            *config = changed;
+        }
+    };
+    let outcome = request.broker().set_topic_config(name, apply).await;
+    outcome.map_err(|error| (map::topic_error(&error), error.to_string()))
+}
+
+fn apply(
+    config: &mut Config,
+    change: &incremental_alter_configs_request::AlterableConfig,
+) -> Result<(), Refused> {
+    const SET: i8 = 0;
+    const DELETE: i8 = 1;
+    const APPEND: i8 = 2;
+    const SUBTRACT: i8 = 3;
+    let name = &change.name;
+    let value = || {
+        let missing = || (ErrorCode::InvalidRequest, format!("{name} is given no value"));
+        change.value.clone().ok_or_else(missing)
+    };
+    match change.config_operation {
+        SET => drop(config.insert(name.clone(), value()?)),
+        DELETE => drop(config.remove(name)),
+        operation @ (APPEND | SUBTRACT) => {
+            let is_list = ConfigKey::find(name).is_some_and(|key| key.kind == Kind::List);
+            if !is_list {
+                let text = format!("{name} is not a list, it can only be set or deleted");
+                return Err((ErrorCode::InvalidConfig, text));
+            }
+            let value = value()?;
+            let named: Vec<&str> = value.split(',').collect();
+            let current = config.get(name).cloned().unwrap_or_default();
+            let mut items: Vec<&str> = current.split(',').filter(|item| !item.is_empty()).collect();
+            items.retain(|item| !named.contains(item));
+            if operation == APPEND {
+                items.extend(named);
+            }
+            config.insert(name.clone(), items.join(","));
+        }
+        _ => return Err((ErrorCode::InvalidRequest, "unknown operation".to_owned())),
+    }
+    Ok(())
+}
+
+fn split(outcome: Result<(), Refused>) -> (i16, Option<String>) {
+    match outcome {
+        Ok(()) => (ErrorCode::None.number(), None),
+        Err((code, text)) => (code.number(), Some(text)),
+    }
+}

@@ -1,0 +1,147 @@
+//! OffsetFetch: what groups have committed; several groups at once from version 8 on (KIP-709).
+
+use std::collections::BTreeMap;
+
+use broker::queue::GroupError;
+use broker::queue::offsets::Committed;
+
+use super::Request;
+use crate::map;
+use crate::wire::ErrorCode;
+use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use crate::wire::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use crate::wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
+
+const SEVERAL_FROM: i16 = 8;
+/// Errors of the whole group have their own field from this version on.
+const GROUP_ERROR_FROM: i16 = 2;
+
+/// Topics with their partitions and what is committed there.
+type Found = BTreeMap<String, Vec<(i32, Option<Committed>)>>;
+
+pub(super) async fn handle(request: Request<'_>, asked: OffsetFetchRequest) -> OffsetFetchResponse {
+    if request.version() >= SEVERAL_FROM {
+        let groups = asked.groups.into_iter().map(|group| one_group(&request, group)).collect();
+        return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
+    }
+    let topics = asked
+        .topics
+        .map(|topics| topics.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
+    match find(&request, &asked.group_id, topics.clone()) {
+        Ok(found) => {
+            OffsetFetchResponse { topics: old_topics(found), ..OffsetFetchResponse::default() }
+        }
+        Err(error) => {
+            let code = map::group_error(error);
+            let failed = |(name, partitions): (String, Vec<i32>)| OffsetFetchResponseTopic {
+                name,
+                partitions: partitions.into_iter().map(|index| old_failed(index, code)).collect(),
+            };
+            let in_field = request.version() >= GROUP_ERROR_FROM;
+            OffsetFetchResponse {
+                error_code: if in_field { code.number() } else { 0 },
+                topics: topics.unwrap_or_default().into_iter().map(failed).collect(),
+                ..OffsetFetchResponse::default()
+            }
+        }
+    }
+}
+
+/// The committed offsets of the partitions asked for; all of the group's without any.
+fn find(
+    request: &Request<'_>,
+    group: &str,
+    topics: Option<Vec<(String, Vec<i32>)>>,
+) -> Result<Found, GroupError> {
+    let groups = request.broker().groups();
+    let mut found = Found::new();
+    let Some(topics) = topics else {
+        for one in groups.all_committed(group)? {
+            let topic = found.entry(one.topic.as_ref().to_owned()).or_default();
+            topic.push((one.partition, Some(one.committed)));
+        }
+        return Ok(found);
+    };
+    for (name, partitions) in topics {
+        let keys: Vec<_> = partitions.iter().map(|index| (name.as_str(), *index)).collect();
+        let committed = groups.committed(group, &keys)?;
+        found.entry(name).or_default().extend(partitions.into_iter().zip(committed));
+    }
+    Ok(found)
+}
+
+fn one_group(request: &Request<'_>, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let topics = asked
+        .topics
+        .map(|topics| topics.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
+    match find(request, &asked.group_id, topics) {
+        Ok(found) => OffsetFetchResponseGroup {
+            group_id: asked.group_id,
+            topics: found.into_iter().map(new_topic).collect(),
+            ..OffsetFetchResponseGroup::default()
+        },
+        Err(error) => OffsetFetchResponseGroup {
+            group_id: asked.group_id,
+            error_code: map::group_error(error).number(),
+            ..OffsetFetchResponseGroup::default()
+        },
+    }
+}
+
+fn new_topic(
+    (name, partitions): (String, Vec<(i32, Option<Committed>)>),
+) -> OffsetFetchResponseTopics {
+    let partition = |(partition_index, committed): (i32, Option<Committed>)| {
+        let (committed_offset, committed_leader_epoch, metadata) = fields(committed);
+        OffsetFetchResponsePartitions {
+            partition_index,
+            committed_offset,
+            committed_leader_epoch,
+            metadata: Some(metadata),
+            ..OffsetFetchResponsePartitions::default()
+        }
+    };
+    let partitions = partitions.into_iter().map(partition).collect();
+    OffsetFetchResponseTopics { name, partitions, ..OffsetFetchResponseTopics::default() }
+}
+
+fn old_topics(found: Found) -> Vec<OffsetFetchResponseTopic> {
+    let partition = |(partition_index, committed): (i32, Option<Committed>)| {
+        let (committed_offset, committed_leader_epoch, metadata) = fields(committed);
+        OffsetFetchResponsePartition {
+            partition_index,
+            committed_offset,
+            committed_leader_epoch,
+            metadata: Some(metadata),
+            ..OffsetFetchResponsePartition::default()
+        }
+    };
+    let topic = |(name, partitions): (String, Vec<_>)| OffsetFetchResponseTopic {
+        name,
+        partitions: partitions.into_iter().map(partition).collect(),
+    };
+    found.into_iter().map(topic).collect()
+}
+
+fn old_failed(partition_index: i32, code: ErrorCode) -> OffsetFetchResponsePartition {
+    OffsetFetchResponsePartition {
+        partition_index,
+        committed_offset: -1,
+        metadata: Some(String::new()),
+        error_code: code.number(),
+        ..OffsetFetchResponsePartition::default()
+    }
+}
+
+/// Offset, leader epoch and note; offset -1 where nothing is committed.
+fn fields(committed: Option<Committed>) -> (i64, i32, String) {
+    match committed {
+        Some(committed) => {
+            (committed.offset, committed.leader_epoch, committed.note.as_ref().to_owned())
+        }
+        None => (-1, -1, String::new()),
+    }
+}

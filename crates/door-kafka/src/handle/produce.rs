@@ -1,0 +1,124 @@
+//! Produce: appends record batches.
+
+use base::TopicId;
+use broker::{Produce, ProduceError, Produced};
+use door::{BoxFuture, CloseReason};
+
+use super::{Context, Submitted};
+use crate::map;
+use crate::session::{Parts, protocol_error};
+use crate::wire::produce::{
+    ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic, ProducedPartition,
+    ProducedTopic,
+};
+use crate::wire::{ErrorCode, Reader, RequestHeader, encode_response};
+
+/// Versions below carry message formats before record batches.
+const BATCHES_FROM: i16 = 3;
+/// Topics are named by id from this version on.
+const TOPIC_IDS_FROM: i16 = 13;
+
+/// Hands the batches to the log. Resolves once they have their place in its order; the future that
+/// it returns waits for the disk, and is the response.
+pub(super) async fn submit(
+    context: &Context,
+    header: &RequestHeader,
+    reader: &mut Reader,
+) -> Submitted {
+    let request = ProduceRequest::decode(reader, header.version).map_err(protocol_error)?;
+    let acks = request.acks;
+    let mut entries = Vec::new();
+    let mut response = ProduceResponse::default();
+    for topic in request.topics {
+        response.topics.push(prepare(context, header, acks, topic, &mut entries));
+    }
+    let producing = context.broker.produce(entries).await;
+    let header = header.clone();
+    Ok(Box::pin(async move {
+        fill(&mut response, producing.done().await);
+        finish(&header, acks, &response)
+    }) as BoxFuture<_>)
+}
+
+/// Adds a topic's batches to `entries`; those that cannot be stored are answered at once.
+fn prepare(
+    context: &Context,
+    header: &RequestHeader,
+    acks: i16,
+    topic: ProduceTopic,
+    entries: &mut Vec<Produce>,
+) -> ProducedTopic {
+    let by_id = header.version >= TOPIC_IDS_FROM;
+    let open = if by_id {
+        context.broker.topic_by_id(TopicId::from_bytes(topic.topic_id))
+    } else {
+        context.broker.topic(&topic.name)
+    };
+    let unknown =
+        if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    let one = |partition: ProducePartition| {
+        let ProducePartition { index, records } = partition;
+        let refused = |code| ProducedPartition {
+            index,
+            error_code: ErrorCode::number(code),
+            ..ProducedPartition::default()
+        };
+        let Some(topic) = open.clone() else { return refused(unknown) };
+        if !(-1..=1).contains(&acks) {
+            return refused(ErrorCode::InvalidRequiredAcks);
+        }
+        if header.version < BATCHES_FROM {
+            return refused(ErrorCode::UnsupportedForMessageFormat);
+        }
+        let Some(records) = records else { return refused(ErrorCode::InvalidRecord) };
+        entries.push(Produce { topic, partition: index, records });
+        ProducedPartition { index, ..ProducedPartition::default() }
+    };
+    ProducedTopic {
+        partitions: topic.partitions.into_iter().map(one).collect(),
+        name: topic.name,
+        topic_id: topic.topic_id,
+    }
+}
+
+/// Puts the outcomes, which are those of the partitions that were not refused, in their places.
+fn fill(response: &mut ProduceResponse, outcomes: Vec<Result<Produced, ProduceError>>) {
+    let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    let accepted = partitions.filter(|partition| partition.error_code == ErrorCode::None.number());
+    for (partition, outcome) in accepted.zip(outcomes) {
+        match outcome {
+            Ok(produced) => {
+                partition.base_offset = produced.base_offset;
+                partition.log_start_offset = produced.start_offset;
+                partition.log_append_time_ms = produced.append_time.unwrap_or(-1);
+            }
+            Err(error) => {
+                partition.error_code = map::produce_error(&error).number();
+                partition.error_message = Some(error.to_string());
+            }
+        }
+    }
+}
+
+/// The response frame. A producer that wants no responses learns of an error by losing its
+/// connection, as a Kafka broker does it.
+fn finish(
+    header: &RequestHeader,
+    acks: i16,
+    response: &ProduceResponse,
+) -> Result<Parts, CloseReason> {
+    if acks == 0 {
+        let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        return match partitions.find(|p| p.error_code != ErrorCode::None.number()) {
+            None => Ok(Parts::new()),
+            Some(failed) => {
+                let code = failed.error_code;
+                Err(CloseReason::Protocol(format!("produce without response failed: error {code}")))
+            }
+        };
+    }
+    let frame = encode_response(header.api, header.version, header.correlation_id, |writer| {
+        response.encode(writer, header.version)
+    });
+    Ok(vec![frame.map_err(protocol_error)?])
+}

@@ -1,0 +1,130 @@
+//! The broker's words in Kafka's: errors to codes, listeners to addresses.
+
+use base::ErrorKind;
+use broker::metadata::{BrokerInfo, Endpoint};
+use broker::queue::GroupError;
+use broker::store::batch::BatchError;
+use broker::store::{AppendError, ReadError};
+use broker::{FetchError, MetaError, ProduceError, TopicError, TrimError};
+
+use crate::wire::ErrorCode;
+
+/// What every broker may do with every topic: the bits of the operations by their codes (read,
+/// write, create, delete, alter, describe, describe and alter configuration).
+pub(crate) const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+/// The same for the cluster (create, alter, describe, act for it, configuration, idempotent write).
+pub(crate) const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+/// The same for a group (read, delete, describe).
+pub(crate) const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8]);
+/// "Not asked for."
+pub(crate) const NO_OPERATIONS: i32 = i32::MIN;
+
+const fn bits(operations: &[u32]) -> i32 {
+    let mut bits = 0;
+    let mut index = 0;
+    while index < operations.len() {
+        #[allow(clippy::indexing_slicing, reason = "evaluated at compile time, in bounds")]
+        let operation = operations[index];
+        bits |= 1 << operation;
+        index += 1;
+    }
+    bits
+}
+
+/// The address to tell a client that came through the listener of this name.
+pub(crate) fn endpoint<'a>(broker: &'a BrokerInfo, listener: &str) -> Option<&'a Endpoint> {
+    let same = broker.endpoints.iter().find(|endpoint| endpoint.listener == listener);
+    same.or_else(|| broker.endpoints.first())
+}
+
+pub(crate) fn group_error(error: GroupError) -> ErrorCode {
+    match error {
+        GroupError::Loading => ErrorCode::CoordinatorLoadInProgress,
+        GroupError::NotAvailable => ErrorCode::CoordinatorNotAvailable,
+        GroupError::InvalidGroup => ErrorCode::InvalidGroupId,
+        GroupError::TooLarge => ErrorCode::InvalidRequest,
+        GroupError::LimitReached | GroupError::GroupFull => ErrorCode::GroupMaxSizeReached,
+        GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        GroupError::UnknownMember => ErrorCode::UnknownMemberId,
+        GroupError::MemberIdRequired => ErrorCode::MemberIdRequired,
+        GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
+        GroupError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        GroupError::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+        GroupError::FencedInstance => ErrorCode::FencedInstanceId,
+        GroupError::NotEmpty => ErrorCode::NonEmptyGroup,
+        GroupError::NotFound => ErrorCode::GroupIdNotFound,
+        GroupError::NoteTooLarge => ErrorCode::OffsetMetadataTooLarge,
+        GroupError::InvalidTopic => ErrorCode::UnknownTopicOrPartition,
+        GroupError::Subscribed => ErrorCode::GroupSubscribedToTopic,
+    }
+}
+
+/// The code for an outcome: 0, or the error's.
+pub(crate) fn group_code(outcome: Result<(), GroupError>) -> i16 {
+    outcome.map_or_else(group_error, |()| ErrorCode::None).number()
+}
+
+pub(crate) fn meta_error(error: &MetaError) -> ErrorCode {
+    match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::NotFound => {
+            ErrorCode::RequestTimedOut
+        }
+        ErrorKind::Invalid => ErrorCode::InvalidRequest,
+        ErrorKind::Corrupt | ErrorKind::Storage => ErrorCode::KafkaStorageError,
+    }
+}
+
+pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
+    match error {
+        TopicError::Name(_) | TopicError::Internal(_) => ErrorCode::InvalidTopicException,
+        TopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
+        TopicError::NotFound(_) => ErrorCode::UnknownTopicOrPartition,
+        TopicError::Partitions(_) => ErrorCode::InvalidPartitions,
+        TopicError::Config(_) => ErrorCode::InvalidConfig,
+        TopicError::DeletionDisabled => ErrorCode::TopicDeletionDisabled,
+        TopicError::Meta(error) => meta_error(error),
+    }
+}
+
+fn append_error(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::NotFound => ErrorCode::UnknownTopicOrPartition,
+        AppendError::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::Fenced { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::DiskFull | AppendError::Failed(_) => ErrorCode::KafkaStorageError,
+        AppendError::Closed => ErrorCode::NotLeaderOrFollower,
+    }
+}
+
+pub(crate) fn produce_error(error: &ProduceError) -> ErrorCode {
+    match error {
+        ProduceError::NoPartition => ErrorCode::UnknownTopicOrPartition,
+        ProduceError::Internal => ErrorCode::InvalidTopicException,
+        ProduceError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        ProduceError::Append(error) => append_error(error),
+        ProduceError::Batch(error) => match error {
+            BatchError::Checksum | BatchError::Truncated => ErrorCode::CorruptMessage,
+            BatchError::Magic(_) => ErrorCode::UnsupportedForMessageFormat,
+            BatchError::Compression(_) => ErrorCode::UnsupportedCompressionType,
+            BatchError::Malformed(_) | BatchError::TooLarge(_) => ErrorCode::InvalidRecord,
+        },
+    }
+}
+
+pub(crate) fn fetch_error(error: &FetchError) -> ErrorCode {
+    match error {
+        FetchError::NoPartition => ErrorCode::UnknownTopicOrPartition,
+        FetchError::Read(ReadError::OutOfRange { .. }) => ErrorCode::OffsetOutOfRange,
+        FetchError::Read(ReadError::Damaged { .. } | ReadError::Io(_)) => {
+            ErrorCode::KafkaStorageError
+        }
+    }
+}
+
+pub(crate) fn trim_error(error: &TrimError) -> ErrorCode {
+    match error {
+        TrimError::NoPartition => ErrorCode::UnknownTopicOrPartition,
+        TrimError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        TrimError::Append(error) => append_error(error),
+    }
+}

@@ -1,0 +1,162 @@
+//! Building the parts of a broker from its configuration.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{BrokerId, Clock, Random};
+use broker::metadata::Endpoint;
+use broker::{Broker, BrokerOptions};
+use door::{Door, Listener, ListenerOptions};
+use door_kafka::{KafkaDoor, KafkaDoorOptions};
+use door_zookeeper::ZooKeeperDoor;
+use store::{Durability, StoreOptions};
+
+use crate::config::{self, Config};
+use crate::run::RunError;
+
+/// A socket that is bound, and what is to be spoken on it.
+pub(crate) struct Bound {
+    pub(crate) listener: Listener,
+    pub(crate) config: config::Listener,
+}
+
+/// Binds every configured listener. Nothing is accepted yet; clients wait in the backlog.
+pub(crate) fn bind(config: &Config) -> Result<Vec<Bound>, RunError> {
+    let bind = |listener: &config::Listener| {
+        let failed = |source| RunError::Bind {
+            name: listener.name.clone(),
+            address: format!("{}:{}", listener.host, listener.port),
+            source,
+        };
+        let options = ListenerOptions {
+            backlog: u32::try_from(config.network.listen_backlog).unwrap_or(0),
+            send_buffer: buffer(config.network.send_buffer_bytes),
+            receive_buffer: buffer(config.network.receive_buffer_bytes),
+            ..ListenerOptions::new(&listener.name, resolve(listener).map_err(failed)?)
+        };
+        let bound = Listener::bind(&options).map_err(failed)?;
+        Ok(Bound { listener: bound, config: listener.clone() })
+    };
+    config.listeners.iter().map(bind).collect()
+}
+
+fn buffer(bytes: Option<usize>) -> Option<u32> {
+    bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX))
+}
+
+fn resolve(listener: &config::Listener) -> std::io::Result<SocketAddr> {
+    let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
+    let unknown = || std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
+    let mut addresses: Vec<_> = (host, listener.port).to_socket_addrs()?.collect();
+    // The same choice every time where a name has several: the older family first, which is what
+    // clients of `localhost` try.
+    addresses.sort_by_key(|address| !address.is_ipv4());
+    addresses.first().copied().ok_or_else(unknown)
+}
+
+/// Where clients reach what is bound.
+pub(crate) fn endpoints(bound: &[Bound]) -> Vec<Endpoint> {
+    let kafka = bound.iter().filter(|bound| bound.config.door == config::Door::Kafka);
+    let endpoint = |bound: &Bound| Endpoint {
+        listener: bound.config.name.clone(),
+        security: bound.config.security.clone(),
+        host: bound.config.advertised_host.clone(),
+        port: match bound.config.advertised_port {
+            0 => bound.listener.local_address().port(),
+            port => port,
+        },
+    };
+    kafka.map(endpoint).collect()
+}
+
+pub(crate) fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        retention_interval: Duration::from_millis(config.storage.retention_check_interval_ms),
+        ..StoreOptions::new(&config.storage.dir)
+    }
+}
+
+pub(crate) fn broker_options(
+    config: &Config,
+    endpoints: Vec<Endpoint>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> BrokerOptions {
+    let group = &config.group;
+    let millis = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    BrokerOptions {
+        id: BrokerId(config.broker.id),
+        endpoints,
+        rack: config.broker.rack.clone(),
+        data_dir: config.storage.dir.display().to_string(),
+        auto_create_topics: config.topic.auto_create,
+        delete_topics: config.topic.delete_enable,
+        default_partitions: config.topic.partitions,
+        topic_defaults: topic_defaults(&config.topic),
+        groups: broker::queue::Config {
+            initial_rebalance_delay: millis(group.initial_rebalance_delay_ms),
+            session_timeout_min: group.min_session_timeout_ms.into(),
+            session_timeout_max: group.max_session_timeout_ms.into(),
+            group_members_max: group.max_size,
+            offsets_retention: millis(group.offsets_retention_minutes.saturating_mul(60_000)),
+            ..broker::queue::Config::default()
+        },
+        clock,
+        random,
+    }
+}
+
+/// The defaults for topics under the topic's own keys; what equals the built-in default is left
+/// out, so that tools show it as such.
+fn topic_defaults(topic: &config::TopicDefaults) -> BTreeMap<String, String> {
+    let unlimited = |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |n| n.to_string());
+    let durability = match topic.durability {
+        Durability::Fsync => "fsync",
+        Durability::Os => "os",
+        Durability::Memory => "memory",
+    };
+    let all = [
+        ("entrepot.durability", durability.to_owned()),
+        ("max.message.bytes", topic.max_message_bytes.to_string()),
+        ("retention.bytes", unlimited(topic.retention_bytes)),
+        ("retention.ms", unlimited(topic.retention_ms)),
+        ("segment.bytes", topic.segment_bytes.to_string()),
+        ("segment.ms", topic.segment_ms.to_string()),
+    ];
+    let differs = |(name, value): &(&str, String)| {
+        broker::topic_config::ConfigKey::find(name).is_none_or(|key| key.default != value)
+    };
+    all.into_iter().filter(differs).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The doors of a broker, each made once however many listeners lead to it.
+pub(crate) struct Doors {
+    kafka: Arc<KafkaDoor>,
+    zookeeper: Arc<ZooKeeperDoor>,
+}
+
+impl Doors {
+    pub(crate) fn new(config: &Config, broker: &Broker) -> Self {
+        let options = KafkaDoorOptions {
+            request_bytes_max: config.network.request_max_bytes,
+            fetch_bytes_max: config.kafka.fetch_max_bytes,
+            idle: config.network.connections_max_idle_ms.map(Duration::from_millis),
+        };
+        let BrokerOptions { clock, random, .. } = broker.options();
+        let zookeeper =
+            ZooKeeperDoor::new(broker.watch_metadata(), Arc::clone(clock), Arc::clone(random));
+        Self {
+            kafka: Arc::new(KafkaDoor::new(broker.clone(), options)),
+            zookeeper: Arc::new(zookeeper),
+        }
+    }
+
+    pub(crate) fn get(&self, door: config::Door) -> Arc<dyn Door> {
+        match door {
+            config::Door::Kafka => Arc::clone(&self.kafka) as Arc<dyn Door>,
+            config::Door::Zookeeper => Arc::clone(&self.zookeeper) as Arc<dyn Door>,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Running a broker until it is told to stop.
+
+use std::fmt::Write as _;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base::{Clock, Random, SystemClock, SystemRandom};
+use broker::{Broker, MetaError, StartError};
+use cluster::{Embedded, MetaStore};
+use door::{ConnectionLimit, ListenerHandle};
+use store::{OpenError, Store};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::build::{Bound, Doors, bind, broker_options, endpoints, store_options};
+use crate::config::Config;
+use crate::limits::raise_open_files;
+
+/// Connections get this long to finish what they began when the broker stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a broker did not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A listener's address cannot be used.
+    #[error("cannot listen on {address} for {name}: {source}; is another broker running, or is the port taken? (see net.bind, kafka.port, zookeeper.port)")]
+    Bind {
+        /// The listener's name.
+        name: String,
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data folder cannot be opened.
+    #[error("cannot open the data folder: {0}")]
+    Open(#[from] OpenError),
+    /// The metadata store cannot be opened.
+    #[error("cannot open the metadata: {0}")]
+    Meta(#[from] MetaError),
+    /// The broker did not start.
+    #[error("cannot start: {0}")]
+    Start(#[from] StartError),
+    /// The system refused something else.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The log filter is not one.
+    #[error("log.level: {0}")]
+    LogLevel(String),
+}
+
+/// Runs a broker in the foreground until SIGTERM or SIGINT. A line that begins with `ready ` goes
+/// to standard output once clients are served; everything else goes to standard error.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run(config: &Config) -> Result<(), RunError> {
+    let began = Instant::now();
+    start_logging(config)?;
+    raise_open_files();
+    for notice in &config.notices {
+        tracing::warn!("{notice}");
+    }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_name("worker");
+    if config.network.worker_threads > 0 {
+        runtime.worker_threads(config.network.worker_threads);
+    }
+    runtime.build()?.block_on(serve(config, began))
+}
+
+fn start_logging(config: &Config) -> Result<(), RunError> {
+    let filter = EnvFilter::try_new(&config.log.level);
+    let filter = filter.map_err(|error| RunError::LogLevel(error.to_string()))?;
+    // Fails only where a log was set up before, which then goes on.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none())
+        .try_init();
+    Ok(())
+}
+
+async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    // The signals first: one that comes while we start must stop us properly, too.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let bound = bind(config)?;
+    let (store, meta) = open(config, &clock)?;
+    let options = broker_options(config, endpoints(&bound), clock, random);
+    let broker = Broker::start(options, Arc::clone(&store), meta).await?;
+    let doors = Doors::new(config, &broker);
+    let announcement = announce(config, &bound, began);
+    let limit = ConnectionLimit::new(config.network.max_connections);
+    let accept = |bound: Bound| bound.listener.run(doors.get(bound.config.door), limit.clone());
+    let listeners: Vec<_> = bound.into_iter().map(accept).collect();
+    print(&announcement)?;
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    stop(listeners, &broker, store).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<Store>, Arc<dyn MetaStore>), RunError> {
+    let store = Store::open(store_options(config), Arc::clone(clock))?;
+    let recovered = store.recovered();
+    if recovered.frames > 0 {
+        tracing::info!(frames = recovered.frames, logs = recovered.logs, "read back what was not yet in segments");
+    }
+    let options = cluster::Options { clock: Arc::clone(clock), ..cluster::Options::default() };
+    let folder = config.storage.dir.join("meta");
+    std::fs::create_dir_all(&folder)?;
+    let meta = Embedded::open(&folder, options)?;
+    Ok((Arc::new(store), Arc::new(meta)))
+}
+
+/// What to tell whoever started us.
+fn announce(config: &Config, bound: &[Bound], began: Instant) -> String {
+    let mut text = format!("data in {}\n", config.storage.dir.display());
+    if config.listeners.iter().all(crate::config::Listener::is_loopback) {
+        text.push_str("reachable from this machine only; set net.bind to change that\n");
+    }
+    let doors = bound.iter().map(|bound| {
+        let port = bound.listener.local_address().port();
+        format!("{} on {}:{port}", bound.config.name, bound.config.host)
+    });
+    let doors = doors.collect::<Vec<_>>().join(", ");
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "ready in {} ms: {doors}", began.elapsed().as_millis());
+    text
+}
+
+/// Standard output may be closed; a broker does not need it.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match io::Write::write_all(&mut out, text.as_bytes()).and_then(|()| io::Write::flush(&mut out)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Clients first, so that nobody is cut off in the middle; then the broker; then the disk.
+async fn stop(listeners: Vec<ListenerHandle>, broker: &Broker, store: Arc<Store>) {
+    let stopping: Vec<_> =
+        listeners.into_iter().map(|listener| tokio::spawn(listener.stop(STOP_PATIENCE))).collect();
+    for listener in stopping {
+        if let Err(error) = listener.await {
+            tracing::error!(%error, "a listener did not stop properly");
+        }
+    }
+    broker.stop().await;
+    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    if let Err(error) = closed {
+        tracing::error!(%error, "the log did not close properly");
+    }
+}
