@@ -12,7 +12,9 @@ if kafka.__version__.startswith('1.'):
     # The class that the article names; an instance, because the bare class never worked.
     from kafka.partitioner.roundrobin import RoundRobinPartitioner
 else:
-    class RoundRobinPartitioner:
+    from kafka.partitioner import Partitioner
+
+    class RoundRobinPartitioner(Partitioner):
         """Later releases have none; this is what one looks like there."""
 
         def __init__(self):
