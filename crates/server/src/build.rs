@@ -119,6 +119,7 @@ fn topic_defaults(topic: &config::TopicDefaults) -> BTreeMap<String, String> {
     };
     let all = [
         ("entrepot.durability", durability.to_owned()),
+        ("entrepot.partitioner", topic.partitioner.clone()),
         ("max.message.bytes", topic.max_message_bytes.to_string()),
         ("retention.bytes", unlimited(topic.retention_bytes)),
         ("retention.ms", unlimited(topic.retention_ms)),

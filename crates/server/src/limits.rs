@@ -3,7 +3,7 @@
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Fewer open files than this are worth a warning: each connection and each segment in use is one.
-const OPEN_FILES_WANTED: u64 = 65_536;
+const OPEN_FILES_WANTED: u64 = 8_192;
 
 /// Raises the limit on open files as far as the system lets us; returns what it is then.
 pub(crate) fn raise_open_files() -> u64 {
