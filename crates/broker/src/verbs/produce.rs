@@ -142,6 +142,9 @@ fn check(entry: &Produce) -> Result<Append, ProduceError> {
     }
     let batch = Batch::parse(records.clone())?;
     batch.check_produced()?;
+    if batch.header().is_transactional() {
+        return Err(BatchError::Malformed("transactions are not supported yet").into());
+    }
     let number = usize::try_from(*partition).unwrap_or(usize::MAX);
     let epoch = topic.topic.partitions.get(number).map_or(0, |partition| partition.leader_epoch);
     Ok(Append { log: Arc::clone(log), batches: vec![batch], epoch })
