@@ -27,6 +27,9 @@ const NAME: &str = "checkpoint";
 pub(crate) struct Checkpoint {
     /// Frames below this sequence number are in segments.
     pub(crate) sequence: u64,
+    /// Deleted logs that frames from `sequence` on may still mention: the frames below a number
+    /// are not to be replayed for them.
+    pub(crate) deleted: Vec<(LogId, u64)>,
     pub(crate) logs: Vec<LogCheckpoint>,
 }
 
@@ -43,9 +46,8 @@ pub(crate) struct LogCheckpoint {
 }
 
 impl Checkpoint {
-    pub(crate) fn of(sequence: u64, logs: &[Arc<Log>]) -> Self {
-        let logs = logs.iter().filter(|log| !log.is_deleted()).map(|log| LogCheckpoint::of(log));
-        Self { sequence, logs: logs.collect() }
+    pub(crate) fn of(sequence: u64, deleted: Vec<(LogId, u64)>, logs: &[Arc<Log>]) -> Self {
+        Self { sequence, deleted, logs: logs.iter().map(|log| LogCheckpoint::of(log)).collect() }
     }
 
     /// Replaces the checkpoint in `dir`.
@@ -58,11 +60,11 @@ impl Checkpoint {
         sync_dir(dir)
     }
 
-    /// The checkpoint in `dir`; an empty one where there is none.
-    pub(crate) fn read(dir: &Path) -> Result<Self, OpenError> {
+    /// The checkpoint in `dir`; `None` if there is none.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, OpenError> {
         let path = dir.join(NAME);
         let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => Bytes::from(other.map_err(OpenError::io("reading", &path))?),
         };
         let damaged = |detail: &str| OpenError::Damaged {
@@ -83,7 +85,7 @@ impl Checkpoint {
             found => return Err(OpenError::Version { path, found }),
         }
         from.advance(2);
-        Self::decode(from).ok_or_else(|| damaged("it contradicts itself"))
+        Self::decode(from).map(Some).ok_or_else(|| damaged("it contradicts itself"))
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -93,6 +95,11 @@ impl Checkpoint {
         to.put_u16(VERSION);
         to.put_u16(0);
         to.put_u64(self.sequence);
+        put_count(&mut to, self.deleted.len());
+        for (id, below) in &self.deleted {
+            to.put_u64(id.0);
+            to.put_u64(*below);
+        }
         put_count(&mut to, self.logs.len());
         for log in &self.logs {
             log.encode(&mut to);
@@ -106,8 +113,11 @@ impl Checkpoint {
 
     fn decode(mut from: Bytes) -> Option<Self> {
         let sequence = from.try_get_u64().ok()?;
+        let deleted = take_all(&mut from, |from| {
+            Some((LogId(from.try_get_u64().ok()?), from.try_get_u64().ok()?))
+        })?;
         let logs = take_all(&mut from, LogCheckpoint::decode)?;
-        from.is_empty().then_some(Self { sequence, logs })
+        from.is_empty().then_some(Self { sequence, deleted, logs })
     }
 }
 
@@ -115,10 +125,11 @@ impl LogCheckpoint {
     fn of(log: &Log) -> Self {
         let mut checkpoint = log.with_state(|state| Self {
             id: log.id(),
-            start: state.start,
-            end: state.tail.front().map_or(state.end, |batch| batch.header.base_offset),
+            // The frames that follow may be lost, and with them what was to be deleted.
+            start: state.start.min(state.flushed),
+            end: state.flushed,
             segments: state.segments.clone(),
-            damaged: state.damaged.clone(),
+            damaged: state.damaged.iter().filter(|r| r.start < state.flushed).cloned().collect(),
             producers: Vec::new(),
         });
         // Only what is in segments: a batch that is remembered but then lost in a crash would be

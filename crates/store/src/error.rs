@@ -94,7 +94,9 @@ pub enum AppendError {
     /// The disk is full. Appending goes on by itself once there is room.
     #[error("no space left for the log")]
     DiskFull,
-    /// The disk failed; the broker acknowledges nothing more until it is restarted.
+    /// The disk failed; the broker acknowledges nothing more until it is restarted. (Where the
+    /// process is short of file descriptors or memory, only until it no longer is; then nothing
+    /// was written, and [`crate::Store::health`] stays good.)
     #[error("storage failed: {0}")]
     Failed(String),
     /// The broker is stopping.

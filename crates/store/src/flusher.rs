@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 use base::{Clock, LogId, Offset};
 
 use crate::checkpoint::Checkpoint;
+use crate::health::{Part, is_full, is_shortage};
 use crate::log::Log;
-use crate::segment::{Segment, SegmentFiles, sync_dir};
+use crate::segment::{Segment, SegmentFiles, WrittenSegment, sync_dir};
 use crate::shared::{CommittedFrame, Shared};
 
 /// More files than this are synced with one `syncfs`, which syncs the whole file system once.
@@ -24,8 +26,11 @@ pub(crate) struct Flusher {
     pub(crate) shared: Arc<Shared>,
     pub(crate) files: Arc<SegmentFiles>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Frames below this are in segments.
+    /// Frames below this are in segments, and the logs' states say so; what the next checkpoint
+    /// says. The one on disk may be older.
     pub(crate) flushed: u64,
+    /// Segments that no log has any more, but the checkpoint on disk may still name.
+    pub(crate) expired: Vec<(LogId, Segment)>,
 }
 
 /// What a flush wrote for one log.
@@ -38,19 +43,24 @@ struct Written {
 impl Flusher {
     /// Runs until the store stops; what waits is flushed first.
     pub(crate) fn run(mut self) {
+        let _guard = PoisonOnPanic(Arc::clone(&self.shared), "the flusher");
+        sweep(&self.files, &self.shared);
         let mut next_retention = Instant::now() + self.shared.options.retention_interval;
         loop {
             let frames = self.shared.take_frames(self.shared.options.retention_interval.min(RETRY));
-            if frames.is_empty() && self.shared.stopping.load(Ordering::Acquire) {
-                return;
-            }
+            let done = frames.is_empty() && self.shared.stopping.load(Ordering::Acquire);
             if !frames.is_empty() && !self.flush(frames) {
                 if self.shared.stopping.load(Ordering::Acquire) {
                     return; // the write-ahead log still has everything
                 }
+                // What expires may make the room that is missing.
+                self.enforce_retention();
                 std::thread::sleep(RETRY);
             }
             self.remove_deleted();
+            if done {
+                return;
+            }
             if Instant::now() >= next_retention {
                 self.enforce_retention();
                 next_retention = Instant::now() + self.shared.options.retention_interval;
@@ -58,25 +68,29 @@ impl Flusher {
         }
     }
 
-    /// Returns whether it succeeded. Where not, nothing counts, and it is tried again.
+    /// Returns whether it succeeded. Where not, it is tried again.
     fn flush(&mut self, frames: Vec<CommittedFrame>) -> bool {
         let next = frames.last().map_or(self.flushed, |frame| frame.sequence + 1);
-        match self.move_to_segments(&frames).and_then(|written| {
+        let moved = self.move_to_segments(&frames).and_then(|written| {
             for Written { log, segments, next } in written {
                 log.flushed(&segments, next);
             }
-            self.checkpoint(next)
-        }) {
+            // From here on this is what the logs' states say, even if this checkpoint fails and
+            // a later one is written for another reason.
+            self.flushed = next;
+            self.checkpoint()
+        });
+        match moved {
             Ok(()) => {
-                self.flushed = next;
-                self.shared.flushed.store(next, Ordering::Release);
-                self.shared.health.set_full(false);
+                self.shared.health.set_full(Part::Segments, false);
                 self.shared.frames_done();
                 true
             }
             Err(error) => {
-                if crate::health::is_full(&error) {
-                    self.shared.health.set_full(true);
+                if is_full(&error) {
+                    self.shared.health.set_full(Part::Segments, true);
+                } else if is_shortage(&error) {
+                    tracing::warn!(%error, "cannot write segments");
                 } else {
                     self.shared.health.poison("writing segments", &error);
                 }
@@ -92,13 +106,13 @@ impl Flusher {
             let (_, end) = ends.entry(log.id()).or_insert((log, *next));
             *end = (*end).max(*next);
         }
-        let mut sync = Sync::default();
+        let mut sync = Sync::new(&self.shared.options.dir)?;
         let mut all = Vec::with_capacity(ends.len());
         for (log, next) in ends.into_values().filter(|(log, _)| !log.is_deleted()) {
             let segments = self.write_log(log, next, &mut sync)?;
             all.push(Written { log: Arc::clone(log), segments, next });
         }
-        sync.finish(&self.shared.options.dir)?;
+        sync.finish()?;
         Ok(all)
     }
 
@@ -112,113 +126,156 @@ impl Flusher {
             segment.bytes > 0
                 && (segment.bytes + more as u64 > options.segment_bytes
                     || now.saturating_sub(segment.created_at) >= options.segment_ms
-                    // Index entries hold offsets and positions in 32 bits.
-                    || next - segment.base > Offset::from(u32::MAX)
+                    // Index entries hold positions in 32 bits.
                     || segment.bytes + more as u64 > u64::from(u32::MAX))
         };
-        let last =
-            log.last_segment().unwrap_or_else(|| Segment::new(first.header.base_offset, now));
-        let mut writer = self.files.writer(log.id(), last)?;
+        let begin = |base: Offset| self.files.writer(log.id(), Segment::new(base, now));
+        let base = first.header.base_offset;
+        let mut writer = match log.last_segment() {
+            None => begin(base)?,
+            Some(last) => match self.files.writer(log.id(), last) {
+                Err(error) if is_lost(&error) => {
+                    tracing::error!(log = %log.id(), base = last.base, %error, "segment damaged");
+                    begin(base)?
+                }
+                other => other?,
+            },
+        };
         let mut written = Vec::new();
-        let mut is_new = last.bytes == 0;
         for batch in &batches {
             if is_full(&writer.segment, batch.bytes.len()) {
-                let (segment, files) = writer.finish()?;
-                sync.add(files);
-                written.push(segment);
-                writer =
-                    self.files.writer(log.id(), Segment::new(batch.header.base_offset, now))?;
-                is_new = true;
+                written.push(sync.add(writer.finish()?, self.files.log_dir(log.id())));
+                writer = begin(batch.header.base_offset)?;
             }
-            writer.push(&batch.header, &batch.bytes);
+            writer.push(&batch.header, &batch.bytes)?;
         }
-        let (segment, files) = writer.finish()?;
-        sync.add(files);
-        written.push(segment);
-        if is_new {
-            sync.dirs.push(self.files.log_dir(log.id()));
-        }
+        written.push(sync.add(writer.finish()?, self.files.log_dir(log.id())));
         Ok(written)
     }
 
-    fn checkpoint(&self, sequence: u64) -> io::Result<()> {
-        let logs: Vec<_> = self.shared.logs.read().values().cloned().collect();
+    /// Writes the checkpoint; then nothing needs what it no longer names.
+    fn checkpoint(&mut self) -> io::Result<()> {
+        let (logs, deleted) = {
+            let logs = self.shared.logs.read();
+            let deleted = self.shared.deleted.lock().clone();
+            (logs.values().cloned().collect::<Vec<_>>(), deleted)
+        };
         let now = self.clock.now();
         for log in &logs {
             log.producers.lock().expire(now.saturating_sub(self.shared.options.producer_expiry_ms));
         }
-        Checkpoint::of(sequence, &logs).write(&self.shared.options.dir)
+        let mentioned = deleted.iter().filter(|deleted| deleted.below > self.flushed);
+        let mentioned = mentioned.map(|deleted| (deleted.id, deleted.below)).collect();
+        Checkpoint::of(self.flushed, mentioned, &logs).write(&self.shared.options.dir)?;
+        self.shared.flushed.store(self.flushed, Ordering::Release);
+        for (log, segment) in self.expired.drain(..) {
+            tracing::debug!(%log, base = segment.base, "segment expired");
+            self.files.remove(log, segment.base);
+        }
+        for deleted in deleted.iter().filter(|deleted| !deleted.removed) {
+            self.files.remove_log(deleted.id);
+        }
+        let removed = |id: LogId| deleted.iter().any(|deleted| deleted.id == id);
+        self.shared.deleted.lock().retain_mut(|deleted| {
+            deleted.removed |= removed(deleted.id);
+            !(deleted.removed && deleted.below <= self.flushed)
+        });
+        Ok(())
     }
 
-    /// Removes the folders of deleted logs; here, so that no flush makes one anew meanwhile.
-    fn remove_deleted(&self) {
-        let deleted = std::mem::take(&mut *self.shared.deleted.lock());
-        if deleted.is_empty() {
+    /// Has the folders of deleted logs removed; here, so that no flush makes one anew meanwhile.
+    fn remove_deleted(&mut self) {
+        if self.shared.deleted.lock().iter().all(|deleted| deleted.removed) {
             return;
         }
-        if let Err(error) = self.checkpoint(self.flushed) {
+        if let Err(error) = self.checkpoint() {
             tracing::warn!(%error, "cannot write the checkpoint; deleted logs stay for now");
-            self.shared.deleted.lock().extend(deleted);
-            return;
-        }
-        for log in deleted {
-            self.files.remove_log(log);
         }
     }
 
-    fn enforce_retention(&self) {
+    fn enforce_retention(&mut self) {
         let now = self.clock.now();
         let logs: Vec<_> = self.shared.logs.read().values().cloned().collect();
-        let expired: Vec<_> = logs
-            .iter()
-            .map(|log| (log.id(), log.expire(now)))
-            .filter(|(_, e)| !e.is_empty())
-            .collect();
-        if expired.is_empty() {
+        for log in logs {
+            let expired = log.expire(now).into_iter();
+            self.expired.extend(expired.map(|segment| (log.id(), segment)));
+        }
+        if self.expired.is_empty() {
             return;
         }
-        // The checkpoint first: it must never name a file that is gone.
-        if let Err(error) = self.checkpoint(self.flushed) {
+        // The checkpoint must never name a file that is gone.
+        if let Err(error) = self.checkpoint() {
             tracing::warn!(%error, "cannot write the checkpoint; expired segments stay for now");
-            return;
         }
-        for (log, segment) in
-            expired.iter().flat_map(|(log, all)| all.iter().map(move |s| (log, s)))
-        {
-            tracing::debug!(%log, base = segment.base, "segment expired");
-            self.files.remove(*log, segment.base);
+    }
+}
+
+/// The file is not what it was when it was last written and synced.
+fn is_lost(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+}
+
+/// Removes what a stop in the middle left behind: folders of logs that were deleted, segments that
+/// had expired or were not finished. Says what is missing.
+fn sweep(files: &SegmentFiles, shared: &Shared) {
+    let logs: HashMap<_, _> = shared.logs.read().iter().map(|(id, l)| (*id, l.clone())).collect();
+    let known = |id: LogId| logs.get(&id).map(|log| log.with_state(|state| state.segments.clone()));
+    if let Err(error) = files.sweep(known) {
+        tracing::warn!(%error, "cannot look for files that are left over");
+    }
+}
+
+/// A thread that panics takes the store with it: half of what it was doing may be done.
+pub(crate) struct PoisonOnPanic(pub(crate) Arc<Shared>, pub(crate) &'static str);
+
+impl Drop for PoisonOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.health.poison(self.1, &io::Error::other("panicked"));
         }
     }
 }
 
 /// Files whose content must reach the disk before the checkpoint may say so.
-#[derive(Default)]
 struct Sync {
     files: Vec<File>,
     /// Too many files were written to keep them all open until the end.
     all: bool,
-    dirs: Vec<std::path::PathBuf>,
+    dirs: Vec<PathBuf>,
+    /// The data folder, opened before anything is written: then it is told of errors that the
+    /// operating system meets at any time after.
+    root: File,
 }
 
 impl Sync {
-    fn add(&mut self, files: Vec<File>) {
+    fn new(root: &Path) -> io::Result<Self> {
+        Ok(Self { files: Vec::new(), all: false, dirs: Vec::new(), root: File::open(root)? })
+    }
+
+    fn add(&mut self, written: WrittenSegment, log_dir: PathBuf) -> Segment {
+        let WrittenSegment { segment, files, made } = written;
         self.files.extend(files);
         if self.files.len() > SYNC_EACH_MAX {
             self.all = true;
             self.files.clear();
         }
+        if made {
+            self.dirs.push(log_dir);
+        }
+        segment
     }
 
-    fn finish(self, dir: &std::path::Path) -> io::Result<()> {
+    fn finish(self) -> io::Result<()> {
         if self.all || self.dirs.len() > SYNC_EACH_MAX {
-            return rustix::fs::syncfs(File::open(dir)?).map_err(io::Error::from);
+            return rustix::fs::syncfs(&self.root).map_err(io::Error::from);
         }
         for file in &self.files {
             file.sync_data()?;
         }
         for log_dir in &self.dirs {
             sync_dir(log_dir)?;
-            sync_dir(log_dir.parent().unwrap_or(dir))?;
+            // The folder may be new, too.
+            log_dir.parent().map_or(Ok(()), sync_dir)?;
         }
         Ok(())
     }

@@ -66,6 +66,32 @@ pub(crate) struct Frame {
     pub(crate) data_damaged: bool,
 }
 
+/// What a frame's first bytes say, unverified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peeked {
+    pub(crate) sequence: u64,
+    pub(crate) incarnation: u64,
+    /// Without padding.
+    pub(crate) length: usize,
+}
+
+impl Peeked {
+    /// `None` if they begin no frame.
+    pub(crate) fn of(first: &[u8]) -> Option<Self> {
+        if first.len() < HEADER_BYTES || !first.starts_with(MAGIC) {
+            return None;
+        }
+        let mut numbers = first.get(16..32)?;
+        let mut length = first.get(48..52)?;
+        Some(Self {
+            sequence: numbers.get_u64(),
+            incarnation: numbers.get_u64(),
+            length: length.get_u32() as usize,
+        })
+        .filter(|peeked| peeked.length >= HEADER_BYTES)
+    }
+}
+
 /// Why there is no frame at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoFrame {
@@ -166,19 +192,14 @@ impl FrameWriter {
 }
 
 impl Frame {
-    /// How many bytes must be read to decode the frame that these first bytes begin; `None` if
-    /// they begin none.
-    pub(crate) fn length(first: &[u8]) -> Option<usize> {
-        if first.len() < HEADER_BYTES || !first.starts_with(MAGIC) {
-            return None;
-        }
-        let mut field = first.get(48..52)?;
-        Some(field.get_u32() as usize).filter(|length| *length >= HEADER_BYTES)
+    /// Bytes that it takes on disk, padding included.
+    pub(crate) fn size_on_disk(&self) -> u64 {
+        (self.bytes.len() as u64).next_multiple_of(ALIGN as u64)
     }
 
     /// Decodes one frame of exactly `bytes`.
     pub(crate) fn decode(bytes: &Bytes) -> Result<Self, NoFrame> {
-        if Self::length(bytes) != Some(bytes.len()) {
+        if Peeked::of(bytes).map(|peeked| peeked.length) != Some(bytes.len()) {
             return Err(NoFrame::Torn);
         }
         let mut front = bytes.clone();

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base::limits::FRAME_BYTES_MAX;
 use base::{LogId, Millis, Offset};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -45,6 +46,8 @@ pub(crate) struct State {
     pub(crate) end: Offset,
     pub(crate) segments: Vec<Segment>,
     pub(crate) tail: VecDeque<TailBatch>,
+    /// Everything below is in segments, or damaged, or deleted.
+    pub(crate) flushed: Offset,
     /// Offsets whose records were damaged on disk, in order.
     pub(crate) damaged: Vec<Range<Offset>>,
 }
@@ -155,11 +158,11 @@ impl Log {
     }
 
     pub(crate) fn is_deleted(&self) -> bool {
-        self.deleted.load(Ordering::Acquire)
+        self.deleted.load(Ordering::SeqCst)
     }
 
     pub(crate) fn delete(&self) {
-        self.deleted.store(true, Ordering::Release);
+        self.deleted.store(true, Ordering::SeqCst);
         self.signals.wake();
     }
 
@@ -192,53 +195,47 @@ impl Log {
         Ok(Some(read))
     }
 
-    /// As [`Log::read_memory`], from disk where needed. Blocks.
+    /// As [`Log::read_memory`], from disk where needed. Blocks. Reads at most
+    /// [`base::limits::FRAME_BYTES_MAX`] at once, whatever is asked for, but always a whole batch.
     pub fn read(
         &self,
-        offset: Offset,
+        mut offset: Offset,
         max_bytes: usize,
         until: Offset,
     ) -> Result<ReadBatches, ReadError> {
+        let max_bytes = max_bytes.min(FRAME_BYTES_MAX);
         loop {
             if let Some(read) = self.read_memory(offset, max_bytes, until)? {
                 return Ok(read);
             }
-            let (segments, range, until) = {
+            let (segments, tail, range, until) = {
                 let state = self.state.read();
-                (state.segments_from(offset), state.start..state.end, state.until(offset, until))
+                let segments = state.segments_from(offset);
+                let until = state.until(offset, until);
+                (segments, state.tail_start(), state.start..state.end, until)
             };
-            let mut vanished = false;
+            let mut read = Ok(None);
             for segment in segments {
-                match self.read_segment(&segment, offset, max_bytes, until) {
-                    Ok(Some(bytes)) => {
-                        let slices = if bytes.is_empty() { Vec::new() } else { vec![bytes] };
-                        return Ok(ReadBatches { slices, start: range.start, end: range.end });
-                    }
-                    Ok(None) => {}
-                    // Deleted since we looked: look again.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => vanished = true,
-                    Err(error) => return Err(error.into()),
+                read = self.read_segment(&segment, offset, max_bytes, until);
+                if !matches!(read, Ok(None)) {
+                    break;
                 }
             }
-            if !vanished {
-                // The offset lies in a gap before the tail: what is left is the tail itself.
-                let tail = self.state.read().tail_start();
-                if tail > offset {
-                    return self.read_gap(tail, max_bytes, until);
+            match read {
+                Ok(Some(bytes)) => {
+                    let slices = if bytes.is_empty() { Vec::new() } else { vec![bytes] };
+                    return Ok(ReadBatches { slices, start: range.start, end: range.end });
+                }
+                // A gap: what follows it was in memory when we looked.
+                Ok(None) => offset = tail.max(offset),
+                // Deleted since we looked: look again. If it still counts as there, it is lost.
+                Err(error) => {
+                    if error.kind() != std::io::ErrorKind::NotFound || self.range() == range {
+                        return Err(error.into());
+                    }
                 }
             }
         }
-    }
-
-    fn read_gap(
-        &self,
-        tail: Offset,
-        max_bytes: usize,
-        until: Offset,
-    ) -> Result<ReadBatches, ReadError> {
-        let range = self.range();
-        let nothing = ReadBatches { slices: Vec::new(), start: range.start, end: range.end };
-        Ok(self.read_memory(tail, max_bytes, until)?.unwrap_or(nothing))
     }
 
     /// `None` if the segment has nothing at or after `offset`.
@@ -257,24 +254,46 @@ impl Log {
 
     /// The first record with a timestamp of `time` or later: its offset and timestamp. Blocks.
     pub fn find_time(&self, time: Millis) -> Result<Option<(Offset, Millis)>, ReadError> {
-        let (start, segments) = {
-            let state = self.state.read();
-            (state.start, state.segments.clone())
-        };
-        for segment in segments.iter().filter(|s| s.max_timestamp >= time && s.next > start) {
-            let Some(found) = self.files.find_time(self.id, segment, time)? else { continue };
-            let bytes = self.files.read(self.id, segment, found, 0, Offset::MAX)?;
-            if let Some(hit) = first_at(bytes, start, |timestamp| timestamp >= time)? {
-                return Ok(Some(hit));
+        loop {
+            // Both at once: the flusher moves batches from one to the other.
+            let (start, segments, tail) = {
+                let state = self.state.read();
+                let tail = state.tail.iter().filter(|batch| batch.header.max_timestamp >= time);
+                let tail: Vec<_> = tail.map(|batch| batch.bytes.clone()).collect();
+                (state.start, state.segments_from(state.start), tail)
+            };
+            match self.find_time_in(start, &segments, tail, time) {
+                // Deleted since we looked.
+                Err(ReadError::Io(error))
+                    if error.kind() == std::io::ErrorKind::NotFound
+                        && self.range().start != start => {}
+                other => return other,
             }
         }
-        let tail: Vec<_> = {
-            let state = self.state.read();
-            let late = state.tail.iter().filter(|batch| batch.header.max_timestamp >= time);
-            late.map(|batch| batch.bytes.clone()).collect()
-        };
+    }
+
+    fn find_time_in(
+        &self,
+        start: Offset,
+        segments: &[Segment],
+        tail: Vec<Bytes>,
+        time: Millis,
+    ) -> Result<Option<(Offset, Millis)>, ReadError> {
+        for segment in segments.iter().filter(|segment| segment.max_timestamp >= time) {
+            let mut from = self.files.before_time(self.id, segment, time)?;
+            // More than one batch may have to be opened: the start may lie behind the first, and
+            // a compressed batch's header can promise more than it holds.
+            let late = |header: &BatchHeader| header.max_timestamp >= time;
+            while let Some(found) = self.files.scan(self.id, segment, from, late)? {
+                let bytes = self.files.read(self.id, segment, found, 0, Offset::MAX)?;
+                if let Some(hit) = first_at(bytes, start, time)? {
+                    return Ok(Some(hit));
+                }
+                from = found.position + found.header.size as u64;
+            }
+        }
         for bytes in tail {
-            if let Some(hit) = first_at(bytes, start, |timestamp| timestamp >= time)? {
+            if let Some(hit) = first_at(bytes, start, time)? {
                 return Ok(Some(hit));
             }
         }
@@ -283,11 +302,33 @@ impl Log {
 
     /// The record with the largest timestamp: its offset and timestamp. Blocks.
     pub fn find_latest_time(&self) -> Result<Option<(Offset, Millis)>, ReadError> {
-        let largest = {
+        let (start, first, mut largest) = {
             let state = self.state.read();
-            let stored = state.segments.iter().map(|segment| segment.max_timestamp);
-            stored.chain(state.tail.iter().map(|batch| batch.header.max_timestamp)).max()
+            let segments = state.segments_from(state.start);
+            // Its largest timestamp may be that of a record that was deleted.
+            let first = segments.first().copied().filter(|segment| segment.base < state.start);
+            let whole = segments.iter().skip(usize::from(first.is_some()));
+            let stored = whole.map(|segment| segment.max_timestamp);
+            let waiting = state.tail.iter().filter(|batch| batch.header.base_offset >= state.start);
+            let largest = stored.chain(waiting.map(|batch| batch.header.max_timestamp)).max();
+            let cut = state.tail.iter().find(|batch| {
+                batch.header.base_offset < state.start && state.start < batch.header.next_offset()
+            });
+            let cut = cut.map(|batch| batch.bytes.clone());
+            (state.start, first, largest.max(cut.map_or(Ok(None), |cut| latest(cut, state.start))?))
         };
+        if let Some(segment) = first {
+            let mut from = 0;
+            let kept = |header: &BatchHeader| header.next_offset() > start;
+            while let Some(found) = self.files.scan(self.id, &segment, from, kept)? {
+                largest = largest.max(if found.header.base_offset < start {
+                    latest(self.files.read(self.id, &segment, found, 0, Offset::MAX)?, start)?
+                } else {
+                    Some(found.header.max_timestamp)
+                });
+                from = found.position + found.header.size as u64;
+            }
+        }
         largest.map_or(Ok(None), |time| self.find_time(time))
     }
 
@@ -312,7 +353,7 @@ impl Log {
     /// Deletes the records before `before`. Whole segments go at the next retention run.
     pub(crate) fn trim(&self, before: Offset) {
         let mut state = self.state.write();
-        state.start = before.clamp(state.start, state.end);
+        state.start = state.start.max(before.min(state.end));
     }
 
     /// Batches that are not in segments yet and end at or before `next`.
@@ -335,6 +376,7 @@ impl Log {
                 _ => state.segments.push(*segment),
             }
         }
+        state.flushed = state.flushed.max(next);
         while state.tail.front().is_some_and(|batch| batch.header.next_offset() <= next) {
             state.tail.pop_front();
         }
@@ -352,9 +394,13 @@ impl Log {
         });
         let mut expired = Vec::new();
         while let Some(first) = state.segments.first().copied() {
-            let too_old = options
-                .retention_ms
-                .is_some_and(|keep| first.max_timestamp < now.saturating_sub(keep));
+            // Without timestamps (they are negative then) a segment's own age decides.
+            let newest = match first.max_timestamp {
+                given @ 0.. => given,
+                _ => first.created_at.saturating_add(options.segment_ms),
+            };
+            let too_old =
+                options.retention_ms.is_some_and(|keep| newest < now.saturating_sub(keep));
             let too_much = excess >= first.bytes && state.segments.len() > 1;
             if !(too_old || too_much || first.next <= state.start) {
                 break;
@@ -406,19 +452,33 @@ impl State {
     }
 }
 
-/// The first record at `start` or later whose timestamp satisfies `wanted`.
-fn first_at(
+/// The batch's records from offset `start` on: offset and timestamp.
+fn times(
     mut bytes: Bytes,
     start: Offset,
-    wanted: impl Fn(Millis) -> bool,
-) -> Result<Option<(Offset, Millis)>, ReadError> {
+) -> Result<impl Iterator<Item = Result<(Offset, Millis), ReadError>>, ReadError> {
     let damaged = |error: BatchError| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
     let batch = Batch::take(&mut bytes).map_err(damaged)?;
-    for record in batch.records().map_err(damaged)? {
+    let records = batch.records().map_err(damaged)?;
+    let times = records.map(move |record| {
         let record = record.map_err(damaged)?;
-        if record.offset >= start && wanted(record.timestamp) {
-            return Ok(Some((record.offset, record.timestamp)));
-        }
-    }
-    Ok(None)
+        Ok((record.offset, record.timestamp))
+    });
+    Ok(times.filter(move |time| time.as_ref().map_or(true, |(offset, _)| *offset >= start)))
+}
+
+/// The first record at `start` or later with a timestamp of `time` or later.
+fn first_at(
+    bytes: Bytes,
+    start: Offset,
+    time: Millis,
+) -> Result<Option<(Offset, Millis)>, ReadError> {
+    let mut late = times(bytes, start)?
+        .filter(|record| record.as_ref().map_or(true, |(_, timestamp)| *timestamp >= time));
+    late.next().transpose()
+}
+
+/// The largest timestamp at `start` or later.
+fn latest(bytes: Bytes, start: Offset) -> Result<Option<Millis>, ReadError> {
+    times(bytes, start)?.try_fold(None, |largest, record| Ok(largest.max(Some(record?.1))))
 }

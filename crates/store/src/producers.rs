@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use base::{Millis, Offset};
 
-use crate::batch::BatchHeader;
+use crate::batch::{Batch, BatchHeader};
 use crate::error::AppendError;
 
 /// Batches remembered for each producer: as many as a client may have in flight.
@@ -81,6 +81,38 @@ impl Producers {
                 expected,
             }),
         }
+    }
+
+    /// Judges all batches of one entry, which are stored together or not at all, and remembers
+    /// those that are new. They get offsets from `next` on.
+    pub(crate) fn admit(
+        &mut self,
+        batches: &[Batch],
+        mut next: Offset,
+        now: Millis,
+    ) -> Result<Vec<Verdict>, AppendError> {
+        let mut changed = Self::default();
+        let mut verdicts = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let header = batch.header();
+            let mut verdict = Verdict::New;
+            if header.is_idempotent() {
+                if let Some(producer) = self.known.get(&header.producer_id) {
+                    let producer = || producer.clone();
+                    changed.known.entry(header.producer_id).or_insert_with(producer);
+                }
+                verdict = changed.check(header)?;
+                if verdict == Verdict::New {
+                    changed.record(header, next, now);
+                }
+            }
+            if verdict == Verdict::New {
+                next += header.offsets();
+            }
+            verdicts.push(verdict);
+        }
+        self.known.extend(changed.known);
+        Ok(verdicts)
     }
 
     /// Remembers a batch that is stored at `base_offset`.

@@ -2,22 +2,22 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{LogId, Offset};
 use bytes::Bytes;
 
-use crate::batch::{Batch, BatchHeader, NO_PRODUCER};
+use crate::batch::{Batch, BatchHeader};
 use crate::checkpoint::{Checkpoint, LogCheckpoint};
 use crate::error::OpenError;
 use crate::frame::{Frame, Run, RunKind};
 use crate::log::{Log, State, TailBatch};
 use crate::options::LogOptions;
 use crate::segment::SegmentFiles;
-use crate::shared::CommittedFrame;
-use crate::wal::{Replay, replay};
+use crate::shared::{CommittedFrame, Deleted};
+use crate::wal::{Replay, first_file_name, replay};
 
 /// What a start found, for the log and for tests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,12 +29,13 @@ pub struct Recovered {
     /// Where the log ended in half a frame, which was never acknowledged.
     pub torn: Option<(PathBuf, u64)>,
     /// Ranges of records whose bytes were damaged; they lie in the quarantine folder.
-    pub damaged: Vec<(LogId, std::ops::Range<Offset>)>,
+    pub damaged: Vec<(LogId, Range<Offset>)>,
 }
 
 /// The state read back from a data folder.
 pub(crate) struct Recovery {
     pub(crate) logs: HashMap<LogId, Arc<Log>>,
+    pub(crate) deleted: Vec<Deleted>,
     pub(crate) replay: Replay,
     /// First sequence number that is not in segments.
     pub(crate) flushed: u64,
@@ -44,9 +45,22 @@ pub(crate) struct Recovery {
 }
 
 pub(crate) fn recover(dir: &Path, files: &Arc<SegmentFiles>) -> Result<Recovery, OpenError> {
-    let checkpoint = Checkpoint::read(dir)?;
-    let mut builder =
-        Builder { dir, files, logs: HashMap::new(), frames: Vec::new(), damaged: Vec::new() };
+    let checkpoint = match Checkpoint::read(dir)? {
+        Some(checkpoint) => checkpoint,
+        None => {
+            refuse_without_checkpoint(dir)?;
+            Checkpoint::default()
+        }
+    };
+    let deleted = checkpoint.deleted.iter().copied().collect();
+    let mut builder = Builder {
+        dir,
+        files,
+        deleted,
+        logs: HashMap::new(),
+        frames: Vec::new(),
+        damaged: Vec::new(),
+    };
     for log in checkpoint.logs {
         builder.restore(log);
     }
@@ -54,44 +68,48 @@ pub(crate) fn recover(dir: &Path, files: &Arc<SegmentFiles>) -> Result<Recovery,
         builder.apply(path, position, &frame)
     })?;
     let Builder { logs, frames, damaged, .. } = builder;
-    sweep(&dir.join("segments"), &logs).map_err(OpenError::io("sweeping", dir.join("segments")))?;
+    let deleted = checkpoint.deleted.into_iter();
+    let deleted = deleted.map(|(id, below)| Deleted { id, below, removed: true }).collect();
     let report = Recovered {
         logs: logs.len(),
         frames: replay.next_sequence - checkpoint.sequence,
         torn: replay.torn.clone(),
         damaged,
     };
-    Ok(Recovery { logs, replay, flushed: checkpoint.sequence, frames, report })
+    Ok(Recovery { logs, deleted, replay, flushed: checkpoint.sequence, frames, report })
 }
 
 struct Builder<'a> {
     dir: &'a Path,
     files: &'a Arc<SegmentFiles>,
+    /// Frames below the number are not for this log any more.
+    deleted: HashMap<LogId, u64>,
     logs: HashMap<LogId, Arc<Log>>,
     frames: Vec<CommittedFrame>,
-    damaged: Vec<(LogId, std::ops::Range<Offset>)>,
+    damaged: Vec<(LogId, Range<Offset>)>,
 }
 
 impl Builder<'_> {
     fn restore(&mut self, from: LogCheckpoint) {
         let LogCheckpoint { id, start, end, segments, damaged, producers } = from;
-        let state = State { start, end, segments, damaged, ..State::default() };
-        // The real options follow when the broker opens the log.
-        let log = Log::new(id, Arc::clone(self.files), LogOptions::default(), state);
+        let state = State { start, end, flushed: end, segments, damaged, ..State::default() };
+        let log = Log::new(id, Arc::clone(self.files), until_opened(), state);
         log.producers.lock().known.extend(producers);
         self.logs.insert(id, Arc::new(log));
     }
 
     fn log(&mut self, id: LogId) -> Arc<Log> {
         let files = self.files;
-        let new =
-            || Arc::new(Log::new(id, Arc::clone(files), LogOptions::default(), State::default()));
+        let new = || Arc::new(Log::new(id, Arc::clone(files), until_opened(), State::default()));
         Arc::clone(self.logs.entry(id).or_insert_with(new))
     }
 
     fn apply(&mut self, path: &Path, position: u64, frame: &Frame) -> Result<(), OpenError> {
         let mut touched = Vec::with_capacity(frame.runs.len());
         for run in &frame.runs {
+            if self.deleted.get(&run.log).is_some_and(|below| frame.header.sequence < *below) {
+                continue;
+            }
             let log = self.log(run.log);
             match run.kind {
                 RunKind::Trim => log.trim(run.base),
@@ -121,17 +139,20 @@ impl Builder<'_> {
         let mut expected = run.base;
         let mut whole = Vec::new();
         while expected < run.next {
-            let Some(header) = plausible(&rest, expected, run.next) else {
-                self.quarantine(log, expected..run.next, &rest)?;
-                break;
+            let offsets = expected..run.next;
+            let batch = plausible(&rest, &offsets).filter(|header| {
+                let verify = || Batch::parse(rest.slice(..header.size)).is_ok();
+                header.base_offset == expected && (!frame.data_damaged || verify())
+            });
+            let Some(header) = batch else {
+                let (length, next) = next_whole(&rest, &offsets);
+                self.quarantine(log, expected..next, &rest.split_to(length))?;
+                expected = next;
+                continue;
             };
             let bytes = rest.split_to(header.size);
             expected = header.next_offset();
-            if frame.data_damaged && Batch::parse(bytes.clone()).is_err() {
-                self.quarantine(log, header.base_offset..expected, &bytes)?;
-                continue;
-            }
-            if header.producer_id != NO_PRODUCER {
+            if header.is_idempotent() {
                 let mut producers = log.producers.lock();
                 producers.record(&header, header.base_offset, frame.header.written_at);
             }
@@ -146,7 +167,7 @@ impl Builder<'_> {
     fn quarantine(
         &mut self,
         log: &Log,
-        range: std::ops::Range<Offset>,
+        range: Range<Offset>,
         bytes: &Bytes,
     ) -> Result<(), OpenError> {
         let dir = self.dir.join("quarantine");
@@ -160,22 +181,51 @@ impl Builder<'_> {
     }
 }
 
-/// The header of the batch that `bytes` begins with, if it can be the one expected.
-fn plausible(bytes: &Bytes, expected: Offset, end: Offset) -> Option<BatchHeader> {
-    let header = BatchHeader::decode(bytes).ok()?;
-    let fits = header.size <= bytes.len() && header.last_offset_delta >= 0;
-    (fits && header.base_offset == expected && header.next_offset() <= end).then_some(header)
+/// Options of a log that the broker has not opened yet: nothing may be deleted by others than its
+/// own.
+fn until_opened() -> LogOptions {
+    LogOptions { retention_ms: None, retention_bytes: None, ..LogOptions::default() }
 }
 
-/// Removes folders of logs that no longer exist: deleted, but the machine stopped before they went.
-fn sweep(segments: &Path, logs: &HashMap<LogId, Arc<Log>>) -> io::Result<()> {
-    for entry in fs::read_dir(segments)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let id = name.to_str().and_then(|name| u64::from_str_radix(name, 16).ok()).map(LogId);
-        if id.is_some_and(|id| !logs.contains_key(&id)) {
-            fs::remove_dir_all(entry.path())?;
-        }
+/// Without a checkpoint there are no segments yet, and the write-ahead log goes back to the very
+/// first frame. Anything else means that the checkpoint was lost, and with it what the segments
+/// hold.
+fn refuse_without_checkpoint(dir: &Path) -> Result<(), OpenError> {
+    let path = dir.join("checkpoint");
+    let holds = |part: &str| -> Result<Vec<std::ffi::OsString>, OpenError> {
+        let part = dir.join(part);
+        let names = fs::read_dir(&part)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+        names.map_err(OpenError::io("reading", part))
+    };
+    let files = holds("wal")?;
+    let from_the_first = files.iter().any(|name| *name == *first_file_name());
+    if from_the_first || (files.is_empty() && holds("segments")?.is_empty()) {
+        return Ok(());
     }
-    Ok(())
+    let detail = "it is missing, but there are records that only it says where to find".to_owned();
+    Err(OpenError::Damaged { path, position: 0, detail })
+}
+
+/// The header of the batch that `bytes` begins with, if it can be one of these.
+fn plausible(bytes: &[u8], offsets: &Range<Offset>) -> Option<BatchHeader> {
+    let header = BatchHeader::decode(bytes).ok()?;
+    let fits = header.size <= bytes.len() && header.last_offset_delta >= 0;
+    (fits && offsets.contains(&header.base_offset) && header.next_offset() <= offsets.end)
+        .then_some(header)
+}
+
+/// How far the damage at the front of `bytes` reaches: bytes and offset of the next whole batch,
+/// or of the end.
+fn next_whole(bytes: &Bytes, offsets: &Range<Offset>) -> (usize, Offset) {
+    let later = offsets.start + 1..offsets.end;
+    let whole = |at: usize| {
+        let header = plausible(bytes.get(at..)?, &later)?;
+        let batch = Batch::parse(bytes.slice(at..at + header.size)).ok()?;
+        Some((at, batch.header().base_offset))
+    };
+    // Where the damaged batch says that it ends; else the first that can be found.
+    let said = BatchHeader::decode(bytes).ok().and_then(|header| whole(header.size));
+    let found = said.or_else(|| (1..bytes.len()).find_map(whole));
+    found.unwrap_or((bytes.len(), offsets.end))
 }

@@ -1,10 +1,11 @@
 //! Segments: a partition's older records, batch after batch, as clients read them.
 //!
 //! `segments/<log>/<base offset>.log` holds batches verbatim; `<base offset>.index` beside it holds
-//! one entry of 16 bytes for every [`INDEX_INTERVAL`] bytes: offset counted from the base u32,
-//! position u32, and the largest timestamp before it i64. A file may be longer than the checkpoint
+//! one entry of 24 bytes for every [`INDEX_INTERVAL`] bytes: a batch's offset i64, the largest
+//! timestamp before it i64, its position u32, and a checksum u32 of these with the base offset. A file may be longer than the checkpoint
 //! says: what lies beyond was not finished, and is written again.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
@@ -17,12 +18,15 @@ use bytes::{Buf, BufMut, Bytes};
 use parking_lot::Mutex;
 
 use crate::batch::{BatchHeader, HEADER_BYTES};
+use crate::frame::crc;
 
 /// Bytes between two index entries.
 pub(crate) const INDEX_INTERVAL: u64 = 16 * 1024;
-pub(crate) const INDEX_ENTRY: u64 = 16;
+pub(crate) const INDEX_ENTRY: u64 = 24;
 /// Segment files kept open between uses.
 const OPEN_FILES_MAX: usize = 512;
+/// Bytes gathered before they are written.
+const WRITE_BYTES: usize = 1024 * 1024;
 /// Bytes read at once when looking for a batch.
 const SCAN_BYTES: u64 = 64 * 1024;
 
@@ -68,9 +72,40 @@ pub(crate) struct Found {
 
 #[derive(Debug, Clone, Copy)]
 struct IndexEntry {
-    offset_delta: u32,
-    position: u32,
+    offset: Offset,
+    /// Largest timestamp before it.
     max_timestamp: Millis,
+    position: u32,
+}
+
+impl IndexEntry {
+    fn encode(&self, base: Offset, to: &mut Vec<u8>) {
+        let start = to.len();
+        to.put_i64(self.offset);
+        to.put_i64(self.max_timestamp);
+        to.put_u32(self.position);
+        to.put_u32(Self::checksum(base, to.get(start..).unwrap_or_default()));
+    }
+
+    fn decode(base: Offset, mut bytes: &[u8]) -> Option<Self> {
+        let checked = Self::checksum(base, bytes.get(..20)?);
+        let offset = bytes.try_get_i64().ok()?;
+        let max_timestamp = bytes.try_get_i64().ok()?;
+        let position = bytes.try_get_u32().ok()?;
+        (bytes.try_get_u32().ok()? == checked).then_some(Self { offset, max_timestamp, position })
+    }
+
+    /// With the base, so that an entry of another segment is not taken for one of this.
+    fn checksum(base: Offset, entry: &[u8]) -> u32 {
+        let mut checked = [0; 28];
+        if let Some(mut to) = checked.get_mut(..8) {
+            to.put_i64(base);
+        }
+        if let Some(to) = checked.get_mut(8..) {
+            to.copy_from_slice(entry);
+        }
+        crc(&checked)
+    }
 }
 
 /// Opens segment files and keeps the most recently used ones open.
@@ -88,6 +123,8 @@ struct OpenFiles {
     /// Oldest first; a file used again is not moved, only opened again later. Good enough for a
     /// cache of descriptors.
     order: VecDeque<FileKey>,
+    /// Counts removals: a file opened before one may be a removed one, and is not kept.
+    removals: u64,
 }
 
 impl SegmentFiles {
@@ -114,11 +151,18 @@ impl SegmentFiles {
     /// The data file, for reading.
     fn data(&self, log: LogId, base: Offset) -> io::Result<Arc<File>> {
         let key = (log, base);
-        if let Some(file) = self.open.lock().files.get(&key) {
-            return Ok(Arc::clone(file));
-        }
+        let removals = {
+            let open = self.open.lock();
+            if let Some(file) = open.files.get(&key) {
+                return Ok(Arc::clone(file));
+            }
+            open.removals
+        };
         let file = Arc::new(File::open(self.data_path(log, base))?);
         let mut open = self.open.lock();
+        if open.removals != removals {
+            return Ok(file);
+        }
         if open.files.len() >= OPEN_FILES_MAX
             && let Some(oldest) = open.order.pop_front()
         {
@@ -130,22 +174,25 @@ impl SegmentFiles {
         Ok(file)
     }
 
-    /// Both files, for writing after `segment`'s valid bytes. Made if missing; longer ones are cut.
+    /// Both files, for writing after `segment`'s valid bytes. Those of a new segment are made, and
+    /// longer ones are cut. One that is missing or too short is an error of kind `NotFound` or
+    /// `UnexpectedEof`.
     pub(crate) fn writer(&self, log: LogId, segment: Segment) -> io::Result<SegmentWriter> {
         if segment.bytes == 0 {
             fs::create_dir_all(self.log_dir(log))?;
         }
-        let options = || {
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false);
-            options
-        };
-        let data = options().open(self.data_path(log, segment.base))?;
-        if data.metadata()?.len() > segment.bytes {
-            data.set_len(segment.bytes)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(segment.bytes == 0).truncate(false);
+        let data = options.open(self.data_path(log, segment.base))?;
+        match data.metadata()?.len().cmp(&segment.bytes) {
+            Ordering::Less => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ordering::Equal => {}
+            Ordering::Greater => data.set_len(segment.bytes)?,
         }
         let index_path = self.index_path(log, segment.base);
-        Ok(SegmentWriter { segment, data, index_path, entries: Vec::new(), buffer: Vec::new() })
+        let is_new = segment.bytes == 0;
+        let (entries, buffer) = (Vec::new(), Vec::new());
+        Ok(SegmentWriter { segment, data, index_path, entries, buffer, is_new })
     }
 
     /// Removes a segment's files. Readers that have them open go on reading.
@@ -172,8 +219,41 @@ impl SegmentFiles {
         }
     }
 
+    /// Removes folders of logs that are not `known`, and files that are none of a log's segments.
+    /// Says where one of those is missing or shorter than it was.
+    pub(crate) fn sweep(&self, known: impl Fn(LogId) -> Option<Vec<Segment>>) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_str().filter(|name| name.len() == 16);
+            let id = name.and_then(|name| u64::from_str_radix(name, 16).ok()).map(LogId);
+            let Some(id) = id else { continue };
+            let Some(segments) = known(id) else {
+                self.remove_log(id);
+                continue;
+            };
+            for file in fs::read_dir(entry.path())? {
+                let file = file?.path();
+                let base = file.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+                if base.is_some_and(|base| segments.iter().all(|segment| segment.base != base)) {
+                    fs::remove_file(file)?;
+                }
+            }
+            for segment in segments {
+                let path = self.data_path(id, segment.base);
+                let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                if length < segment.bytes {
+                    let (path, expected) = (path.display(), segment.bytes);
+                    tracing::error!(%path, length, expected, "a segment lost records");
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn forget(&self, which: impl Fn(&FileKey) -> bool) {
         let mut open = self.open.lock();
+        open.removals += 1;
         open.files.retain(|key, _| !which(key));
         open.order.retain(|key| !which(key));
     }
@@ -185,25 +265,22 @@ impl SegmentFiles {
         segment: &Segment,
         offset: Offset,
     ) -> io::Result<Option<Found>> {
-        let from = self.index_floor(log, segment, |entry| {
-            segment.base + Offset::from(entry.offset_delta) <= offset
-        })?;
+        let from = self.index_floor(log, segment, |entry| entry.offset <= offset)?;
         self.scan(log, segment, from, |header| header.next_offset() > offset)
     }
 
-    /// The first batch of `segment` with a timestamp of `time` or later.
-    pub(crate) fn find_time(
+    /// A position before which `segment` has no record with a timestamp of `time` or later.
+    pub(crate) fn before_time(
         &self,
         log: LogId,
         segment: &Segment,
         time: Millis,
-    ) -> io::Result<Option<Found>> {
-        let from = self.index_floor(log, segment, |entry| entry.max_timestamp < time)?;
-        self.scan(log, segment, from, |header| header.max_timestamp >= time)
+    ) -> io::Result<u64> {
+        self.index_floor(log, segment, |entry| entry.max_timestamp < time)
     }
 
-    /// Walks batch headers from `position` to the first that matches.
-    fn scan(
+    /// Walks batch headers from position `from` to the first that matches.
+    pub(crate) fn scan(
         &self,
         log: LogId,
         segment: &Segment,
@@ -229,8 +306,26 @@ impl SegmentFiles {
         Ok(None)
     }
 
-    /// Position of the last index entry that satisfies `before` (entries that do stand first), or 0.
+    /// Position of the last index entry that satisfies `before` (entries that do stand first), or
+    /// 0. An index is a hint: a damaged or missing one costs a longer search, never a wrong answer.
     fn index_floor(
+        &self,
+        log: LogId,
+        segment: &Segment,
+        before: impl Fn(&IndexEntry) -> bool,
+    ) -> io::Result<u64> {
+        match self.search_index(log, segment, before) {
+            Ok(floor) => Ok(floor),
+            Err(error) => {
+                // A segment that is gone altogether is not a damaged index.
+                self.data(log, segment.base)?;
+                tracing::warn!(%log, base = segment.base, %error, "damaged index; searching without");
+                Ok(0)
+            }
+        }
+    }
+
+    fn search_index(
         &self,
         log: LogId,
         segment: &Segment,
@@ -241,40 +336,21 @@ impl SegmentFiles {
             return Ok(0);
         }
         let file = File::open(self.index_path(log, segment.base))?;
-        let read = |number: u64| -> io::Result<IndexEntry> {
-            let mut entry = read_exact(&file, number * INDEX_ENTRY, INDEX_ENTRY)?;
-            Ok(IndexEntry {
-                offset_delta: entry.get_u32(),
-                position: entry.get_u32(),
-                max_timestamp: entry.get_i64(),
-            })
-        };
-        let (mut low, mut high) = (0, entries);
+        let (mut low, mut high, mut floor) = (0, entries, 0);
         while low < high {
             let middle = low + (high - low) / 2;
-            if before(&read(middle)?) { low = middle + 1 } else { high = middle }
-        }
-        if low == 0 {
-            return Ok(0);
-        }
-        let entry = read(low - 1)?;
-        self.trusted(log, segment, entry)
-    }
-
-    /// An index is a hint: it is believed only where the batch it names stands. A damaged one
-    /// costs a longer search, never a wrong answer.
-    fn trusted(&self, log: LogId, segment: &Segment, entry: IndexEntry) -> io::Result<u64> {
-        let position = u64::from(entry.position);
-        if position + HEADER_BYTES as u64 <= segment.bytes {
-            let file = self.data(log, segment.base)?;
-            let bytes = read_exact(&file, position, HEADER_BYTES as u64)?;
-            let expected = segment.base + Offset::from(entry.offset_delta);
-            if BatchHeader::decode(&bytes).is_ok_and(|header| header.base_offset == expected) {
-                return Ok(position);
+            let entry = read_exact(&file, middle * INDEX_ENTRY, INDEX_ENTRY)?;
+            let entry = IndexEntry::decode(segment.base, &entry)
+                .filter(|entry| u64::from(entry.position) < segment.bytes)
+                .ok_or(io::ErrorKind::InvalidData)?;
+            if before(&entry) {
+                low = middle + 1;
+                floor = u64::from(entry.position);
+            } else {
+                high = middle;
             }
         }
-        tracing::warn!(%log, base = segment.base, "a segment's index is damaged; searching without");
-        Ok(0)
+        Ok(floor)
     }
 
     /// Whole batches from `found` on, at most `max_bytes` of them but at least one, ending before
@@ -313,21 +389,35 @@ fn read_exact(file: &File, position: u64, length: u64) -> io::Result<Bytes> {
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
     pub(crate) segment: Segment,
-    pub(crate) data: File,
+    data: File,
     index_path: PathBuf,
     entries: Vec<u8>,
+    /// The end of the segment, not written yet.
     buffer: Vec<u8>,
+    is_new: bool,
+}
+
+/// What a flush wrote.
+#[derive(Debug)]
+pub(crate) struct WrittenSegment {
+    pub(crate) segment: Segment,
+    /// Files to sync.
+    pub(crate) files: Vec<File>,
+    /// A file was made, so that the folder is to be synced, too.
+    pub(crate) made: bool,
 }
 
 impl SegmentWriter {
-    /// Adds a batch behind the others; written by [`SegmentWriter::finish`].
-    pub(crate) fn push(&mut self, header: &BatchHeader, bytes: &[u8]) {
+    /// Adds a batch behind the others.
+    pub(crate) fn push(&mut self, header: &BatchHeader, bytes: &[u8]) -> io::Result<()> {
         let segment = &mut self.segment;
         if segment.since_index >= INDEX_INTERVAL {
-            let delta = u32::try_from(header.base_offset - segment.base).unwrap_or(u32::MAX);
-            self.entries.put_u32(delta);
-            self.entries.put_u32(u32::try_from(segment.bytes).unwrap_or(u32::MAX));
-            self.entries.put_i64(segment.max_timestamp);
+            let entry = IndexEntry {
+                offset: header.base_offset,
+                max_timestamp: segment.max_timestamp,
+                position: u32::try_from(segment.bytes).map_err(io::Error::other)?,
+            };
+            entry.encode(segment.base, &mut self.entries);
             segment.since_index = 0;
         }
         self.buffer.extend_from_slice(bytes);
@@ -335,21 +425,31 @@ impl SegmentWriter {
         segment.since_index += bytes.len() as u64;
         segment.next = header.next_offset();
         segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
+        if self.buffer.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// Writes what was pushed. Returns the files to sync.
-    pub(crate) fn finish(mut self) -> io::Result<(Segment, Vec<File>)> {
+    fn write(&mut self) -> io::Result<()> {
         let at = self.segment.bytes - self.buffer.len() as u64;
         self.data.write_all_at(&self.buffer, at)?;
-        let mut files = vec![self.data];
-        if !self.entries.is_empty() {
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(mut self) -> io::Result<WrittenSegment> {
+        self.write()?;
+        let Self { mut segment, data, index_path, entries, is_new, .. } = self;
+        let mut made = is_new;
+        let mut files = vec![data];
+        if !entries.is_empty() {
             let index =
-                File::options().write(true).create(true).truncate(false).open(&self.index_path)?;
-            index.write_all_at(&self.entries, self.segment.index_bytes)?;
-            self.segment.index_bytes += self.entries.len() as u64;
+                File::options().write(true).create(true).truncate(false).open(&index_path)?;
+            index.write_all_at(&entries, segment.index_bytes)?;
+            made |= segment.index_bytes == 0;
+            segment.index_bytes += entries.len() as u64;
             files.push(index);
         }
-        Ok((self.segment, files))
+        Ok(WrittenSegment { segment, files, made })
     }
 }
 

@@ -13,6 +13,16 @@ use crate::health::Health;
 use crate::log::Log;
 use crate::options::StoreOptions;
 
+/// A log that was deleted, until nothing on disk mentions it any more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deleted {
+    pub(crate) id: LogId,
+    /// Only frames below this may mention it.
+    pub(crate) below: u64,
+    /// Its folder is gone.
+    pub(crate) removed: bool,
+}
+
 /// A frame whose batches wait in the logs' tails to be moved to segments.
 #[derive(Debug)]
 pub(crate) struct CommittedFrame {
@@ -30,8 +40,10 @@ pub(crate) struct Shared {
     /// Frames below this are in segments.
     pub(crate) flushed: AtomicU64,
     pub(crate) stopping: AtomicBool,
-    /// Logs whose folders the flusher is to remove.
-    pub(crate) deleted: Mutex<Vec<LogId>>,
+    /// Sequence number of the next frame.
+    pub(crate) next_sequence: AtomicU64,
+    /// Logs that were deleted not long ago. Locked after `logs`.
+    pub(crate) deleted: Mutex<Vec<Deleted>>,
     backlog: Mutex<Backlog>,
     /// Tells the flusher that there is work, and the writer that there is room.
     changed: Condvar,
@@ -47,12 +59,13 @@ struct Backlog {
 }
 
 impl Shared {
-    pub(crate) fn new(options: StoreOptions, next_sequence: u64) -> Self {
+    pub(crate) fn new(options: StoreOptions, flushed: u64, next_sequence: u64) -> Self {
         Self {
             options,
             health: Health::default(),
             logs: RwLock::default(),
-            flushed: AtomicU64::new(next_sequence),
+            flushed: AtomicU64::new(flushed),
+            next_sequence: AtomicU64::new(next_sequence),
             stopping: AtomicBool::new(false),
             deleted: Mutex::default(),
             backlog: Mutex::default(),
@@ -95,6 +108,7 @@ impl Shared {
             self.changed.wait_for(&mut backlog, idle);
         }
         if backlog.frames.is_empty() {
+            backlog.flush_now = false;
             return Vec::new();
         }
         let due = |backlog: &mut Backlog| {
@@ -121,9 +135,9 @@ impl Shared {
         }
     }
 
-    /// Makes the flusher look up from its wait.
+    /// Makes the flusher look up from its wait, and flush what there is.
     pub(crate) fn wake(&self) {
-        let _held = self.backlog.lock();
+        self.backlog.lock().flush_now = true;
         self.changed.notify_all();
     }
 }

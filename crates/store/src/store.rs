@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use base::limits::APPEND_QUEUE_MAX;
-use base::{Clock, LogId, Offset};
+use base::{Clock, LogId, Offset, Random, SystemRandom};
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{mpsc, oneshot};
@@ -21,8 +21,8 @@ use crate::flusher::Flusher;
 use crate::log::{Log, State};
 use crate::options::{LogOptions, StoreOptions};
 use crate::recovery::{Recovered, recover};
-use crate::segment::SegmentFiles;
-use crate::shared::Shared;
+use crate::segment::{SegmentFiles, sync_dir};
+use crate::shared::{Deleted, Shared};
 use crate::sink::CommitSink;
 use crate::wal::LocalWal;
 use crate::writer::{Appended, Change, Message, Outcome, Request, Writer};
@@ -53,10 +53,18 @@ pub struct Store {
 impl Store {
     /// Opens a data folder, making it if there is none. Reads back what was stored.
     pub fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Self::open_with_sink(options, clock, |sink| sink)
+    }
+
+    /// As [`Store::open`], with something put between the writer and the write-ahead log: tests
+    /// let writes and syncs fail, wait, or be lost with it.
+    pub fn open_with_sink(
+        options: StoreOptions,
+        clock: Arc<dyn Clock>,
+        wrap: impl FnOnce(Box<dyn CommitSink>) -> Box<dyn CommitSink>,
+    ) -> Result<Self, OpenError> {
         let dir = options.dir.clone();
-        for part in [dir.clone(), dir.join("wal"), dir.join("segments")] {
-            fs::create_dir_all(&part).map_err(OpenError::io("making", &part))?;
-        }
+        make_dirs(&dir)?;
         let lock = lock(&dir)?;
         let files = Arc::new(SegmentFiles::new(dir.join("segments")));
         let recovery = recover(&dir, &files)?;
@@ -64,19 +72,20 @@ impl Store {
             tracing::info!(path = %path.display(), position, "the log ended in half a frame; cut off");
         }
         let replayed = recovery.replay.files;
-        let incarnation = recovery.replay.next_incarnation;
+        let incarnation = SystemRandom.next_u64();
         let sink = LocalWal::open(&dir.join("wal"), options.wal_file_bytes, incarnation, replayed)
             .map_err(OpenError::io("opening", dir.join("wal")))?;
-        let shared = Arc::new(Shared::new(options, recovery.flushed));
+        let sequence = recovery.replay.next_sequence;
+        let shared = Arc::new(Shared::new(options, recovery.flushed, sequence));
         *shared.logs.write() = recovery.logs;
+        *shared.deleted.lock() = recovery.deleted;
         for frame in recovery.frames {
             shared.committed(frame);
         }
         let (queue, receiver) = mpsc::channel(APPEND_QUEUE_MAX);
-        let sequence = recovery.replay.next_sequence;
         let writer = Writer {
             queue: receiver,
-            sink: Box::new(sink) as Box<dyn CommitSink>,
+            sink: wrap(Box::new(sink)),
             shared: Arc::clone(&shared),
             clock: Arc::clone(&clock),
             sequence,
@@ -88,6 +97,7 @@ impl Store {
             files: Arc::clone(&files),
             clock,
             flushed: recovery.flushed,
+            expired: Vec::new(),
         };
         let threads = vec![
             spawn("log-writer", || writer.run())
@@ -120,13 +130,18 @@ impl Store {
         self.shared.logs.read().keys().copied().collect()
     }
 
-    /// Deletes a log and everything in it.
+    /// Deletes a log and everything in it, durably only a little later (at the next checkpoint).
+    /// Its identity must not be used again.
     pub fn delete_log(&self, id: LogId) {
-        if let Some(log) = self.shared.logs.write().remove(&id) {
-            log.delete();
-            self.shared.deleted.lock().push(id);
-            self.shared.wake();
-        }
+        let shared = &self.shared;
+        let mut logs = shared.logs.write();
+        let Some(log) = logs.remove(&id) else { return };
+        log.delete();
+        // The frame that is being made may still be about it, and counts only when it is done.
+        let below = shared.next_sequence.load(Ordering::SeqCst) + 2;
+        shared.deleted.lock().push(Deleted { id, below, removed: false });
+        drop(logs);
+        shared.wake();
     }
 
     /// Hands batches to the writer. They are stored in the order in which calls return; the
@@ -163,7 +178,9 @@ impl Store {
 
     /// Stops: what was handed over is stored, the tail is moved to segments. Blocks.
     pub fn close(&self) {
-        let mut threads = self.threads.lock().drain(..).collect::<Vec<_>>().into_iter();
+        // Held until the end, so that a second caller does not return before it is closed.
+        let mut held = self.threads.lock();
+        let mut threads = held.drain(..).collect::<Vec<_>>().into_iter();
         // The writer first: the flusher's last round must see its last frame.
         let mut stop = Message::Stop;
         while let Err(mpsc::error::TrySendError::Full(message)) = self.queue.try_send(stop) {
@@ -201,6 +218,21 @@ impl Future for Pending {
             outcomes.unwrap_or_else(|_| vec![Err(AppendError::Closed); self.count])
         })
     }
+}
+
+/// Makes the folders that are missing, durably: what is stored in a folder is as lost as the
+/// folder.
+fn make_dirs(dir: &Path) -> Result<(), OpenError> {
+    let missing = |part: &PathBuf| !part.exists();
+    let parts = [dir.to_path_buf(), dir.join("wal"), dir.join("segments")];
+    for part in parts.iter().filter(|part| missing(part)) {
+        fs::create_dir_all(part).map_err(OpenError::io("making", part))?;
+        // Not of more than the last level: the others are the administrator's to make.
+        let parent = part.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        sync_dir(parent).map_err(OpenError::io("syncing", parent))?;
+    }
+    Ok(())
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {

@@ -6,14 +6,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use base::limits::FRAME_BYTES_MAX;
+use base::limits::{APPEND_QUEUE_MAX, FRAME_BYTES_MAX};
 use base::{Clock, LogId, Offset};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::batch::{Batch, BatchHeader, NO_PRODUCER};
+use crate::batch::{Batch, BatchHeader};
 use crate::error::AppendError;
+use crate::flusher::PoisonOnPanic;
 use crate::frame::{FrameHeader, FrameWriter, RunKind, size_on_disk};
+use crate::health::{Part, is_full, is_shortage};
 use crate::log::{Log, TailBatch};
 use crate::options::Durability;
 use crate::producers::Verdict;
@@ -104,11 +106,13 @@ pub(crate) struct Writer {
 impl Writer {
     /// Runs until told to stop, or until every handle of the store is gone.
     pub(crate) fn run(mut self) {
+        let _guard = PoisonOnPanic(Arc::clone(&self.shared), "the writer");
         while let Some(Message::Request(first)) = self.queue.blocking_recv() {
             let mut stop = false;
             let (mut runs, mut data) = first.size();
             let mut requests = vec![first];
             while data < FRAME_BYTES_MAX
+                && requests.len() < APPEND_QUEUE_MAX
                 && let Ok(message) = self.queue.try_recv()
             {
                 let Message::Request(request) = message else {
@@ -141,11 +145,19 @@ impl Writer {
         let waiting: Vec<Waiting> =
             requests.into_iter().map(|request| plan.add_request(request, now)).collect();
         if plan.runs.is_empty() {
+            // Refused, or stored before: then it must be as durable as is asked for now.
+            let strict = waiting.iter().any(|waiting| waiting.durability == Durability::Fsync);
+            if strict && self.synced < self.sequence {
+                if let Err(error) = self.sink.sync() {
+                    return self.fail("syncing the log", &error, waiting);
+                }
+                self.synced = self.sequence;
+            }
             acknowledge(waiting, None);
             return;
         }
-        let strictest =
-            plan.runs.iter().map(|run| run.durability).max().unwrap_or(Durability::Fsync);
+        // No less than what the runs ask for, and maybe more: see above.
+        let strictest = waiting.iter().map(|waiting| waiting.durability).max();
         let header = FrameHeader {
             sequence: self.sequence,
             incarnation: self.sink.incarnation(),
@@ -156,13 +168,14 @@ impl Writer {
         let logs = runs.iter().map(|run| (Arc::clone(&run.log), run.next)).collect();
         let committed = CommittedFrame { sequence: self.sequence, logs, bytes: frame.len() };
         self.sequence += 1;
+        self.shared.next_sequence.store(self.sequence, Ordering::SeqCst);
 
         let (waiting, runs) = publish_up_to(Durability::Memory, &frame, runs, waiting);
         if let Err(error) = self.sink.write(header.sequence, &frame) {
             return self.fail("writing the log", &error, waiting);
         }
         let (waiting, runs) = publish_up_to(Durability::Os, &frame, runs, waiting);
-        if strictest == Durability::Fsync {
+        if strictest == Some(Durability::Fsync) {
             if let Err(error) = self.sink.sync() {
                 return self.fail("syncing the log", &error, waiting);
             }
@@ -179,14 +192,18 @@ impl Writer {
         self.shared.wait_for_tail_room()?;
         let Err(error) = self.sink.reserve(self.sequence, bytes) else {
             if std::mem::take(&mut self.sink_full) {
-                self.shared.health.set_full(false);
+                self.shared.health.set_full(Part::Log, false);
             }
             return Ok(());
         };
-        if crate::health::is_full(&error) {
+        if is_full(&error) {
             self.sink_full = true;
-            self.shared.health.set_full(true);
+            self.shared.health.set_full(Part::Log, true);
             return Err(AppendError::DiskFull);
+        }
+        if is_shortage(&error) {
+            tracing::warn!(%error, "cannot make a log file");
+            return Err(AppendError::Failed(error.to_string()));
         }
         self.shared.health.poison("making a log file", &error);
         Err(AppendError::Failed(error.to_string()))
@@ -202,8 +219,17 @@ impl Writer {
 #[derive(Default)]
 struct Plan {
     runs: Vec<PlannedRun>,
-    by_log: HashMap<LogId, usize>,
+    by_log: HashMap<LogId, PlannedLog>,
     data: usize,
+}
+
+/// What a frame means to one log.
+struct PlannedLog {
+    /// Asked for once a frame: all that a frame does to a log happens at the same time, and is
+    /// acknowledged then, even if the log's options change meanwhile.
+    durability: Durability,
+    /// The run that appends to it.
+    run: Option<usize>,
 }
 
 impl Plan {
@@ -211,7 +237,7 @@ impl Plan {
         let mut durability = Durability::Memory;
         let mut outcomes = Vec::with_capacity(request.entries.len());
         for (log, change) in request.entries {
-            durability = durability.max(log.options().durability);
+            durability = durability.max(self.log(&log).durability);
             outcomes.push(if log.is_deleted() {
                 Err(AppendError::NotFound)
             } else {
@@ -224,24 +250,40 @@ impl Plan {
         Waiting { reply: request.reply, outcomes, durability }
     }
 
+    fn log(&mut self, log: &Arc<Log>) -> &mut PlannedLog {
+        self.by_log
+            .entry(log.id())
+            .or_insert_with(|| PlannedLog { durability: log.options().durability, run: None })
+    }
+
     /// The run that appends to this log, begun if there is none.
     fn run(&mut self, log: &Arc<Log>) -> &mut PlannedRun {
-        let number = *self.by_log.entry(log.id()).or_insert_with(|| {
+        let begun = self.runs.len();
+        let planned = self.log(log);
+        let durability = planned.durability;
+        let number = *planned.run.get_or_insert(begun);
+        if number == begun {
             let end = log.end();
             self.runs.push(PlannedRun {
                 log: Arc::clone(log),
                 kind: RunKind::Append,
-                durability: log.options().durability,
+                durability,
                 base: end,
                 next: end,
                 batches: Vec::new(),
             });
-            self.runs.len() - 1
-        });
-        #[allow(clippy::indexing_slicing, reason = "the map holds numbers of runs only")]
+        }
+        #[allow(clippy::indexing_slicing, reason = "a log's run is a number of one of the runs")]
         &mut self.runs[number]
     }
 
+    /// Offset that the next record of this log gets.
+    fn end(&self, log: &Log) -> Offset {
+        let planned = self.by_log.get(&log.id()).and_then(|planned| planned.run);
+        planned.and_then(|run| self.runs.get(run)).map_or_else(|| log.end(), |run| run.next)
+    }
+
+    /// All of the batches, or none.
     fn append(
         &mut self,
         log: &Arc<Log>,
@@ -250,32 +292,29 @@ impl Plan {
         now: base::Millis,
     ) -> Outcome {
         let start = log.range().start;
+        let end = self.end(log);
         let mut base = None;
-        for batch in batches {
-            let header = batch.header();
-            if header.producer_id != NO_PRODUCER
-                && let Verdict::Duplicate(stored) = log.producers.lock().check(header)?
-            {
+        let verdicts = log.producers.lock().admit(&batches, end, now)?;
+        for (batch, verdict) in batches.into_iter().zip(verdicts) {
+            if let Verdict::Duplicate(stored) = verdict {
                 base = base.or(Some(stored));
                 continue;
             }
             self.data += batch.bytes().len();
             let run = self.run(log);
             let offset = run.next;
-            run.next = offset + Offset::from(header.last_offset_delta) + 1;
-            if header.producer_id != NO_PRODUCER {
-                log.producers.lock().record(header, offset, now);
-            }
+            run.next = offset + batch.header().offsets();
             run.batches.push((batch, offset, epoch));
             base = base.or(Some(offset));
         }
-        Ok(Appended { base: base.unwrap_or(start), start })
+        Ok(Appended { base: base.unwrap_or(end), start })
     }
 
     fn trim(&mut self, log: Arc<Log>, before: Offset) -> Appended {
         let range = log.range();
-        let before = before.clamp(range.start, range.end);
-        let durability = log.options().durability;
+        // Not `clamp`, which panics if the bounds are the wrong way round.
+        let before = before.max(range.start).min(range.end);
+        let durability = self.log(&log).durability;
         let kind = RunKind::Trim;
         self.runs.push(PlannedRun {
             log,

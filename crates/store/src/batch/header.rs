@@ -126,6 +126,16 @@ impl BatchHeader {
         self.last_offset() + 1
     }
 
+    /// Offsets that the batch takes.
+    pub(crate) fn offsets(&self) -> Offset {
+        Offset::from(self.last_offset_delta) + 1
+    }
+
+    /// Sent by a producer that numbers its batches.
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.producer_id >= 0
+    }
+
     /// Sequence number of the last record (wraps to 0 after `i32::MAX`).
     pub fn last_sequence(&self) -> i32 {
         sequence_after(self.base_sequence, self.last_offset_delta)
@@ -181,6 +191,10 @@ impl Batch {
         let header = BatchHeader::decode(bytes)?;
         if header.size > bytes.len() {
             return Err(BatchError::Truncated);
+        }
+        // The log's offsets are counted with it.
+        if header.last_offset_delta < 0 {
+            return Err(BatchError::Malformed("its last offset lies before its first"));
         }
         let bytes = bytes.split_to(header.size);
         if checksum(&bytes) != header.crc {

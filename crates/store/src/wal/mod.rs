@@ -2,8 +2,9 @@
 //!
 //! A file begins with a block of [`ALIGN`] bytes: magic "ENWL", checksum u32, version u16, flags
 //! u16, first sequence u64, incarnation u64. Frames follow, each at a multiple of [`ALIGN`]. A file
-//! whose frames are all in segments is used again under a new name: its old frames carry an older
-//! incarnation, so they are never taken for new ones.
+//! whose frames are all in segments is used again under a new name: its old frames carry another
+//! incarnation or lower sequence numbers, so they are never taken for new ones. The incarnation is
+//! a random number for each run, so that no client can plant a frame in its records.
 
 mod replay;
 
@@ -15,7 +16,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut, Bytes};
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
+use crate::error::OpenError;
 use crate::frame::{ALIGN, crc};
 use crate::sink::CommitSink;
 
@@ -68,6 +71,15 @@ impl FileHeader {
     }
 }
 
+/// The name of the file that begins with the very first frame.
+pub(crate) fn first_file_name() -> String {
+    file_name(0)
+}
+
+fn file_name(first_sequence: u64) -> String {
+    format!("{first_sequence:020}.{SUFFIX}")
+}
+
 /// The files, and the one that is written.
 #[derive(Debug)]
 pub(crate) struct LocalWal {
@@ -78,6 +90,9 @@ pub(crate) struct LocalWal {
     current: Option<Current>,
     /// Full files, oldest first, each with the sequence number after its last frame.
     full: VecDeque<(PathBuf, u64)>,
+    /// Full files with frames that were not synced yet. The next sync must reach them, too: a
+    /// frame is of no use without those before it.
+    unsynced: Vec<(File, u64)>,
     spares: Vec<PathBuf>,
 }
 
@@ -89,6 +104,8 @@ struct Current {
     capacity: u64,
     /// Sequence number after the last frame written.
     next: u64,
+    /// Has frames that were not synced.
+    dirty: bool,
 }
 
 impl LocalWal {
@@ -107,37 +124,43 @@ impl LocalWal {
             incarnation,
             current: None,
             full: replayed.into(),
+            unsynced: Vec::new(),
             spares: Vec::new(),
         })
     }
 
     /// Closes the current file and starts the next, which can hold a frame of `bytes`.
     fn roll(&mut self, first_sequence: u64, bytes: u64) -> io::Result<()> {
-        let path = self.dir.join(format!("{first_sequence:020}.{SUFFIX}"));
+        let path = self.dir.join(file_name(first_sequence));
         let capacity = self.file_bytes.max(bytes + ALIGN as u64);
-        let file = match self.spares.pop() {
-            Some(spare) if capacity == self.file_bytes => {
+        let spare = if capacity == self.file_bytes { self.spares.pop() } else { None };
+        let file = match spare {
+            Some(spare) => {
                 fs::rename(&spare, &path)?;
                 File::options().read(true).write(true).open(&path)?
             }
-            _ => File::options().read(true).write(true).create(true).truncate(true).open(&path)?,
+            None => {
+                File::options().read(true).write(true).create(true).truncate(true).open(&path)?
+            }
         };
         let header = FileHeader { first_sequence, incarnation: self.incarnation };
-        let prepared = fallocate(&file, FallocateFlags::empty(), 0, capacity)
-            .map_err(io::Error::from)
+        let prepared = preallocate(&file, capacity)
             .and_then(|()| file.write_all_at(&header.encode(), 0))
             .and_then(|()| file.sync_all())
             .and_then(|()| self.dir_handle.sync_all());
         if let Err(error) = prepared {
-            // Best effort: a half-made file has no valid header and is swept at the next start.
+            // Best effort: a half-made file is told by its header, and swept at the next start.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
         // A file of this name that was found at start held no frame, or this one would not bear it.
         self.full.retain(|(full, _)| *full != path);
         let position = ALIGN as u64;
-        let new = Current { file, path, position, capacity, next: first_sequence };
+        let new = Current { file, path, position, capacity, next: first_sequence, dirty: false };
         if let Some(old) = self.current.replace(new) {
+            if old.dirty {
+                self.unsynced.push((old.file, old.next));
+            }
             self.full.push_back((old.path, old.next));
         }
         Ok(())
@@ -155,6 +178,7 @@ impl CommitSink for LocalWal {
 
     fn write(&mut self, sequence: u64, frame: &Bytes) -> io::Result<()> {
         let current = self.current.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        current.dirty = true;
         current.file.write_all_at(frame, current.position)?;
         current.position += frame.len() as u64;
         current.next = sequence + 1;
@@ -162,10 +186,19 @@ impl CommitSink for LocalWal {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
+        for (file, _) in &self.unsynced {
+            file.sync_data()?;
+        }
+        self.unsynced.clear();
+        if let Some(current) = &mut self.current {
+            current.file.sync_data()?;
+            current.dirty = false;
+        }
+        Ok(())
     }
 
     fn release(&mut self, below: u64) {
+        self.unsynced.retain(|(_, next)| *next > below);
         while self.full.front().is_some_and(|(_, next)| *next <= below) {
             let Some((path, _)) = self.full.pop_front() else { break };
             let reusable = fs::metadata(&path).is_ok_and(|meta| meta.len() == self.file_bytes);
@@ -182,32 +215,68 @@ impl CommitSink for LocalWal {
     }
 }
 
-/// The log's files, oldest first. Files without a whole header never held an acknowledged frame,
-/// since the header is synced before the first frame is written; they are removed.
-fn list(dir: &Path) -> io::Result<Vec<(PathBuf, Result<FileHeader, u16>)>> {
+/// Takes the space for a file, so that a full disk is noticed now and not in the middle of a frame.
+fn preallocate(file: &File, capacity: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), 0, capacity) {
+        // Not every file system can. There a full disk shows when a frame is written.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(capacity),
+        other => other.map_err(io::Error::from),
+    }
+}
+
+/// A file of the log.
+struct WalFile {
+    path: PathBuf,
+    /// The first sequence number in its name.
+    named: u64,
+    header: FileHeader,
+}
+
+/// The log's files. Files without a header that hold no frame were cut short in the making: the
+/// header is synced before the first frame is written. They are removed.
+fn list(dir: &Path) -> Result<Vec<WalFile>, OpenError> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
+    for entry in fs::read_dir(dir).map_err(OpenError::io("reading", dir))? {
+        let path = entry.map_err(OpenError::io("reading", dir))?.path();
         if path.extension().is_none_or(|extension| extension != SUFFIX) {
             continue;
         }
+        let damaged = |detail: &str| {
+            let (path, detail) = (path.clone(), detail.to_owned());
+            Err(OpenError::Damaged { path, position: 0, detail })
+        };
+        let name = path.file_stem().and_then(|stem| stem.to_str());
+        let Some(named) = name.and_then(|stem| stem.parse().ok()) else {
+            return damaged("its name is not that of a log file");
+        };
         let mut block = vec![0; ALIGN];
-        let whole = File::open(&path)?.read_exact_at(&mut block, 0).is_ok();
+        let file = File::open(&path).map_err(OpenError::io("opening", &path))?;
+        let whole = file.read_exact_at(&mut block, 0).is_ok();
         match whole.then(|| FileHeader::decode(&block)).flatten() {
-            Some(header) => files.push((path, header)),
-            None if is_blank(&block) => fs::remove_file(&path)?,
-            None => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, path.display().to_string()));
+            Some(Ok(header)) => files.push(WalFile { path, named, header }),
+            Some(Err(found)) => return Err(OpenError::Version { path, found }),
+            None if is_unused(&file, &block).map_err(OpenError::io("reading", &path))? => {
+                fs::remove_file(&path).map_err(OpenError::io("removing", &path))?;
             }
+            None => return damaged("its first block is not that of a log file"),
         }
     }
-    files.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(files)
 }
 
-/// A file whose creation was cut short: all zeros, or shorter than a block.
-fn is_blank(block: &[u8]) -> bool {
-    block.iter().all(|byte| *byte == 0)
+/// A file whose making was cut short: no header, and no frame behind it.
+fn is_unused(file: &File, block: &[u8]) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let mut position = ALIGN as u64;
+    let mut magic = [0; 4];
+    while position + ALIGN as u64 <= length {
+        file.read_exact_at(&mut magic, position)?;
+        if magic != [0; 4] {
+            return Ok(false);
+        }
+        position += ALIGN as u64;
+    }
+    Ok(block.iter().all(|byte| *byte == 0))
 }
 
 #[cfg(test)]

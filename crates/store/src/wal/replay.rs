@@ -1,28 +1,31 @@
 //! Reading the write-ahead log back at start.
 //!
-//! Frames follow each other in sequence. Where the next one is missing there are two cases. A
-//! later frame that says "everything below me was on stable storage" proves that the missing one
-//! was acknowledged: then the disk lost it, and we say so and stop. Otherwise it was never
-//! acknowledged (the machine stopped while it was being written): the log ends there.
+//! Frames follow each other in sequence. A file holds those from its first sequence number up to
+//! that of the next file. Where a frame is missing or damaged there are two cases. A later frame
+//! that says "everything below me was on stable storage" proves that it was: then the disk lost
+//! it, and we say so. Otherwise it was still being written when the machine stopped: the log ends
+//! there, and what lies behind is set aside.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::{FileHeader, list};
+use super::{FileHeader, WalFile, list};
 use crate::error::OpenError;
-use crate::frame::{ALIGN, Frame, NoFrame};
+use crate::frame::{ALIGN, Frame, NoFrame, Peeked};
+use crate::segment::sync_dir;
+
+/// Where files go that lie behind the end of the log.
+const SET_ASIDE: &str = "set-aside";
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     /// Sequence number that the next frame gets.
     pub(crate) next_sequence: u64,
-    /// Larger than any incarnation seen.
-    pub(crate) next_incarnation: u64,
     /// The files, each with the sequence number after its last frame.
     pub(crate) files: Vec<(PathBuf, u64)>,
     /// Where the log ended in half a frame, if it did.
@@ -37,93 +40,187 @@ struct Reader {
     header: FileHeader,
 }
 
+/// Where the chain of frames ends, as far as it has been followed.
+#[derive(Clone, Copy)]
+struct Place {
+    reader: usize,
+    position: u64,
+    /// Sequence number that would come next.
+    expected: u64,
+}
+
+/// The largest "everything below was on stable storage" that stands at or after a place.
+#[derive(Clone, Copy, Default)]
+struct Proof {
+    below: u64,
+    /// Sequence number of the frame that says so.
+    by: u64,
+}
+
+struct Replayer<'a, F> {
+    readers: &'a [Reader],
+    from: u64,
+    apply: F,
+    /// Looked for once: what stands further on can prove no less about what is missing there.
+    proof: Option<Proof>,
+    torn: Option<(PathBuf, u64)>,
+}
+
 /// Calls `apply` with each frame from sequence number `from` on.
 pub(crate) fn replay(
     dir: &Path,
     from: u64,
-    mut apply: impl FnMut(&Path, u64, Frame) -> Result<(), OpenError>,
+    apply: impl FnMut(&Path, u64, Frame) -> Result<(), OpenError>,
 ) -> Result<Replay, OpenError> {
-    let readers = open_all(dir)?;
-    let mut found = Replay { next_sequence: from, next_incarnation: 1, ..Replay::default() };
-    for reader in &readers {
-        found.next_incarnation = found.next_incarnation.max(reader.header.incarnation + 1);
-    }
-    let mut unread = Vec::new();
-    for reader in &readers {
-        let mut expected = reader.header.first_sequence;
-        let mut position = ALIGN as u64;
-        while let Some(frame) = reader.frame(position, expected)? {
-            let after = position + (frame.bytes.len() as u64).next_multiple_of(ALIGN as u64);
-            if expected == found.next_sequence {
-                apply(&reader.path, position, frame)?;
-                found.next_sequence += 1;
-                found.torn = None;
-            }
-            expected += 1;
-            position = after;
+    let (readers, leftovers) = open_all(dir)?;
+    let mut found = Replay { next_sequence: from, ..Replay::default() };
+    // Not in use: free from the start.
+    found.files.extend(leftovers.into_iter().map(|path| (path, 0)));
+    let mut replayer = Replayer { readers: &readers, from, apply, proof: None, torn: None };
+    for (number, reader) in readers.iter().enumerate() {
+        let until = readers.get(number + 1).map_or(u64::MAX, |next| next.header.first_sequence);
+        if until <= from {
+            found.files.push((reader.path.clone(), until));
+            continue;
         }
-        found.files.push((reader.path.clone(), expected));
-        if expected == found.next_sequence && reader.begins_frame(position) {
-            found.torn = Some((reader.path.clone(), position));
+        if reader.header.first_sequence > found.next_sequence {
+            let position = ALIGN as u64;
+            let gap = Place { reader: number, position, expected: found.next_sequence };
+            replayer.refuse_if_proven(gap)?;
+            set_aside(dir, readers.get(number..).unwrap_or_default())?;
+            break;
         }
-        unread.push((reader, expected, position));
+        found.next_sequence = replayer.read_file(number, until)?.max(from);
+        found.files.push((reader.path.clone(), found.next_sequence));
+        // A frame that the operating system had, but not the disk, must not be lost once frames
+        // that follow it say that it was there.
+        reader.file.sync_data().map_err(OpenError::io("syncing", &reader.path))?;
     }
-    // What was read whole needs no second look; the rest may hold the proof of a loss.
-    let missing = found.next_sequence;
-    unread.retain(|(_, expected, _)| *expected >= missing);
-    refuse_if_lost(&unread, missing)?;
+    found.torn = replayer.torn;
     Ok(found)
 }
 
-fn open_all(dir: &Path) -> Result<Vec<Reader>, OpenError> {
+impl<F: FnMut(&Path, u64, Frame) -> Result<(), OpenError>> Replayer<'_, F> {
+    /// Follows the chain through one file, up to `until`; returns the number it got to.
+    fn read_file(&mut self, number: usize, until: u64) -> Result<u64, OpenError> {
+        let Some(reader) = self.readers.get(number) else { return Ok(until) };
+        let expected = reader.header.first_sequence;
+        let mut at = Place { reader: number, position: ALIGN as u64, expected };
+        self.torn = None;
+        while at.expected < until {
+            let frame = match reader.frame(at.position)? {
+                Some(frame) if frame.header.sequence == at.expected => frame,
+                _ if at.expected < self.from => match reader.skip_to(at, self.from)? {
+                    Some(further) => {
+                        at = further;
+                        continue;
+                    }
+                    // Nothing from here on is needed, or what is needed is missing.
+                    None => {
+                        at.expected = self.from;
+                        break;
+                    }
+                },
+                _ => break,
+            };
+            if at.expected >= self.from {
+                if frame.data_damaged && self.proof(at)?.below <= at.expected {
+                    break;
+                }
+                let after = at.position + frame.size_on_disk();
+                (self.apply)(&reader.path, at.position, frame)?;
+                at = Place { position: after, expected: at.expected + 1, ..at };
+            } else {
+                at.position += frame.size_on_disk();
+                at.expected += 1;
+            }
+        }
+        if at.expected < until {
+            self.refuse_if_proven(at)?;
+            if reader.is_torn(at).map_err(OpenError::io("reading", &reader.path))? {
+                self.torn = Some((reader.path.clone(), at.position));
+            }
+        }
+        Ok(at.expected)
+    }
+
+    fn refuse_if_proven(&mut self, at: Place) -> Result<(), OpenError> {
+        let proof = self.proof(at)?;
+        if proof.below <= at.expected {
+            return Ok(());
+        }
+        let detail = format!(
+            "frame {} is missing or unreadable, but frame {} says that it was on stable storage",
+            at.expected, proof.by
+        );
+        let path = self.readers.get(at.reader).map(|reader| reader.path.clone());
+        let path = path.unwrap_or_default();
+        Err(OpenError::Damaged { path, position: at.position, detail })
+    }
+
+    fn proof(&mut self, from: Place) -> Result<Proof, OpenError> {
+        if let Some(proof) = self.proof {
+            return Ok(proof);
+        }
+        let mut proof = Proof::default();
+        let mut position = from.position;
+        for reader in self.readers.get(from.reader..).unwrap_or_default() {
+            while position < reader.length {
+                if let Some(frame) = reader.frame(position)?
+                    && frame.header.synced > proof.below
+                {
+                    proof = Proof { below: frame.header.synced, by: frame.header.sequence };
+                }
+                position += ALIGN as u64;
+            }
+            position = ALIGN as u64;
+        }
+        self.proof = Some(proof);
+        Ok(proof)
+    }
+}
+
+/// The files in the order of their frames, and those that hold none.
+fn open_all(dir: &Path) -> Result<(Vec<Reader>, Vec<PathBuf>), OpenError> {
     let mut readers = Vec::new();
-    for (path, header) in list(dir).map_err(OpenError::io("reading", dir))? {
-        let header = header.map_err(|found| OpenError::Version { path: path.clone(), found })?;
+    let mut leftovers = Vec::new();
+    for WalFile { path, named, header } in list(dir)? {
+        // Renamed to be used again, but the machine stopped before its header was written.
+        if named != header.first_sequence {
+            leftovers.push(path);
+            continue;
+        }
         let file = File::open(&path).map_err(OpenError::io("opening", &path))?;
         let length = file.metadata().map_err(OpenError::io("reading", &path))?.len();
         readers.push(Reader { path, file, length, header });
     }
-    Ok(readers)
+    readers.sort_by_key(|reader| reader.header.first_sequence);
+    Ok((readers, leftovers))
 }
 
-/// Looks for a frame after the end that proves that the end was not the end.
-fn refuse_if_lost(unread: &[(&Reader, u64, u64)], missing: u64) -> Result<(), OpenError> {
-    for (reader, expected, end) in unread {
-        let mut position = if *expected > missing { ALIGN as u64 } else { *end };
-        while position < reader.length {
-            let frame = reader.any_frame(position)?;
-            if let Some(frame) = frame.filter(|frame| frame.header.synced > missing) {
-                let detail = format!(
-                    "frame {missing} is missing or unreadable, but frame {} follows it and says \
-                     that it was on stable storage",
-                    frame.header.sequence
-                );
-                return Err(OpenError::Damaged { path: reader.path.clone(), position, detail });
-            }
-            position += ALIGN as u64;
-        }
+/// Moves files away whose frames lie behind the end of the log: they were never synced, and must
+/// not be taken for what will be written in their place.
+fn set_aside(dir: &Path, readers: &[Reader]) -> Result<(), OpenError> {
+    let to = dir.join(SET_ASIDE);
+    fs::create_dir_all(&to).map_err(OpenError::io("making", &to))?;
+    for Reader { path, header, .. } in readers {
+        let name = format!("{:020}-{:016x}", header.first_sequence, header.incarnation);
+        tracing::warn!(path = %path.display(), name, "unsynced frames behind the end of the log");
+        fs::rename(path, to.join(name)).map_err(OpenError::io("setting aside", path))?;
     }
-    Ok(())
+    sync_dir(&to).and_then(|()| sync_dir(dir)).map_err(OpenError::io("syncing", dir))
 }
 
 impl Reader {
-    /// The frame at `position`, if it is the one with this sequence number.
-    fn frame(&self, position: u64, sequence: u64) -> Result<Option<Frame>, OpenError> {
-        let frame = self.any_frame(position)?;
-        Ok(frame.filter(|frame| frame.header.sequence == sequence))
-    }
-
-    /// The frame at `position`, if there is one of this file's incarnation. One whose data is
-    /// damaged counts only if it was not the last to be written (then it is torn, not damaged);
-    /// the caller of [`replay`] decides what to do with it.
-    fn any_frame(&self, position: u64) -> Result<Option<Frame>, OpenError> {
+    /// The frame at `position`, if one of this file's incarnation with a whole header and index
+    /// is there. Its data may be damaged.
+    fn frame(&self, position: u64) -> Result<Option<Frame>, OpenError> {
         let io = || OpenError::io("reading", &self.path);
-        let Some(length) = self.frame_length(position).map_err(io())? else { return Ok(None) };
-        let mut bytes = vec![0; length];
+        // The incarnation cannot be guessed, so no client can plant a frame in its records.
+        let Some(peeked) = self.peek(position).map_err(io())? else { return Ok(None) };
+        let mut bytes = vec![0; peeked.length];
         self.file.read_exact_at(&mut bytes, position).map_err(io())?;
         match Frame::decode(&Bytes::from(bytes)) {
-            Ok(frame) if frame.header.incarnation != self.header.incarnation => Ok(None),
-            Ok(frame) if frame.data_damaged && !self.is_followed(position, &frame)? => Ok(None),
             Ok(frame) => Ok(Some(frame)),
             Err(NoFrame::Torn) => Ok(None),
             Err(NoFrame::Version(found)) => {
@@ -132,25 +229,37 @@ impl Reader {
         }
     }
 
-    /// A whole frame follows this one and says that this one was on stable storage.
-    fn is_followed(&self, position: u64, frame: &Frame) -> Result<bool, OpenError> {
-        let after = position + (frame.bytes.len() as u64).next_multiple_of(ALIGN as u64);
-        let Some(next) = self.any_frame(after)? else { return Ok(false) };
-        Ok(next.header.synced > frame.header.sequence)
-    }
-
-    /// Bytes of the frame at `position`, if a frame begins there and fits the file.
-    fn frame_length(&self, position: u64) -> io::Result<Option<usize>> {
+    /// What seems to begin at `position`: of this incarnation, and inside the file.
+    fn peek(&self, position: u64) -> io::Result<Option<Peeked>> {
         if position + ALIGN as u64 > self.length {
             return Ok(None);
         }
         let mut first = [0; 64];
         self.file.read_exact_at(&mut first, position)?;
-        Ok(Frame::length(&first).filter(|length| position + *length as u64 <= self.length))
+        Ok(Peeked::of(&first).filter(|peeked| {
+            peeked.incarnation == self.header.incarnation
+                && position + peeked.length as u64 <= self.length
+        }))
     }
 
-    fn begins_frame(&self, position: u64) -> bool {
-        let mut first = [0; 64];
-        self.file.read_exact_at(&mut first, position).is_ok() && Frame::length(&first).is_some()
+    /// The next frame that can be read after `at`, no further than number `to`: what lies before
+    /// is in segments, so that damage there does no harm.
+    fn skip_to(&self, at: Place, to: u64) -> Result<Option<Place>, OpenError> {
+        let mut position = at.position + ALIGN as u64;
+        while position < self.length {
+            if let Some(frame) = self.frame(position)?
+                && frame.header.sequence > at.expected
+            {
+                let expected = frame.header.sequence;
+                return Ok((expected <= to).then_some(Place { position, expected, ..at }));
+            }
+            position += ALIGN as u64;
+        }
+        Ok(None)
+    }
+
+    /// Half of the expected frame stands there.
+    fn is_torn(&self, at: Place) -> io::Result<bool> {
+        Ok(self.peek(at.position)?.is_some_and(|peeked| peeked.sequence == at.expected))
     }
 }
