@@ -96,8 +96,11 @@ impl Produce {
         };
         let result = work.all(&input);
         work.output.flush()?;
+        let sent = work.progress.records() > 0;
         let done = work.progress.finish();
-        eprintln!("{done}, sent to topic {}", work.options.topic);
+        if sent || result.is_ok() {
+            eprintln!("{done}, sent to topic {}", work.options.topic);
+        }
         result
     }
 }

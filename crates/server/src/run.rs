@@ -24,7 +24,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A listener's address cannot be used.
-    #[error("cannot listen on {address} for {name}: {source}; is another broker running, or is the port taken? (see net.bind, kafka.port, zookeeper.port)")]
+    #[error(
+        "cannot listen on {address} for {name}: {source}; is another broker running, or is the port taken? (see net.bind, kafka.port, zookeeper.port)"
+    )]
     Bind {
         /// The listener's name.
         name: String,
@@ -77,7 +79,9 @@ fn start_logging(config: &Config) -> Result<(), RunError> {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(
+            io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none(),
+        )
         .try_init();
     Ok(())
 }
@@ -110,11 +114,18 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     Ok(())
 }
 
-fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<Store>, Arc<dyn MetaStore>), RunError> {
+fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Store>, Arc<dyn MetaStore>), RunError> {
     let store = Store::open(store_options(config), Arc::clone(clock))?;
     let recovered = store.recovered();
     if recovered.frames > 0 {
-        tracing::info!(frames = recovered.frames, logs = recovered.logs, "read back what was not yet in segments");
+        tracing::info!(
+            frames = recovered.frames,
+            logs = recovered.logs,
+            "read back what was not yet in segments"
+        );
     }
     let options = cluster::Options { clock: Arc::clone(clock), ..cluster::Options::default() };
     let folder = config.storage.dir.join("meta");
@@ -142,7 +153,8 @@ fn announce(config: &Config, bound: &[Bound], began: Instant) -> String {
 /// Standard output may be closed; a broker does not need it.
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match io::Write::write_all(&mut out, text.as_bytes()).and_then(|()| io::Write::flush(&mut out)) {
+    match io::Write::write_all(&mut out, text.as_bytes()).and_then(|()| io::Write::flush(&mut out))
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }

@@ -89,12 +89,12 @@ impl Config {
     /// Everything that is wrong in any source, together.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigErrors> {
         let mut collected = Collected::default();
+        // In rising rank: a later setting of the same key replaces an earlier one.
         if let Some(path) = &flags.config {
             read_file(path, &mut collected);
         }
         read_environment(environment, &mut collected);
         read_flags(flags, &mut collected);
-        collected.settings.sort_by_key(|setting| setting.origin.rank());
         merge(collected, environment)
     }
 }

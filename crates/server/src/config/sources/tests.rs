@@ -19,12 +19,12 @@ fn errors(flags: &Flags, environment: &Environment) -> Vec<String> {
 
 #[test]
 fn nothing_needs_to_be_configured_and_only_this_machine_can_connect() {
-    let config = Config::load(&Flags::default(), &environment(&[("HOME", "/home/u")])).unwrap();
+    let config = Config::load(&Flags::default(), &environment(&[("HOME", "/users/u")])).unwrap();
     assert_eq!(
         config.summary(),
         [
             "broker 0",
-            "data in /home/u/.local/share/entrepot (default)",
+            "data in /users/u/.local/share/entrepot (default)",
             "Kafka on 127.0.0.1:9092, for this machine only",
             "ZooKeeper on 127.0.0.1:2181, for this machine only",
         ]
@@ -40,9 +40,9 @@ fn the_data_folder_follows_the_base_directory_specification() {
     let dir = |pairs: &[(&str, &str)]| {
         Config::load(&Flags::default(), &environment(pairs)).unwrap().storage.dir
     };
-    let home = ("HOME", "/home/u");
+    let home = ("HOME", "/users/u");
     assert_eq!(dir(&[("XDG_DATA_HOME", "/x"), home]), Path::new("/x/entrepot"));
-    assert_eq!(dir(&[("XDG_DATA_HOME", "x"), home]), Path::new("/home/u/.local/share/entrepot"));
+    assert_eq!(dir(&[("XDG_DATA_HOME", "x"), home]), Path::new("/users/u/.local/share/entrepot"));
     assert_eq!(dir(&[("XDG_DATA_HOME", ""), ("HOME", "")]), Path::new("/var/lib/entrepot"));
     assert_eq!(dir(&[]), Path::new("/var/lib/entrepot"));
 }
