@@ -5,6 +5,7 @@
 //! `docs/doors/zookeeper.md`.
 
 use std::fmt::{self, Debug, Formatter};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use base::{Clock, Random};
@@ -45,6 +46,13 @@ impl ZooKeeperDoor {
     ) -> Self {
         let registry = Mutex::new(Registry::new(metadata.clone(), random));
         Self { shared: Arc::new(Shared { registry, metadata, clock, started: Instant::now() }) }
+    }
+
+    /// Grants session time-outs within this range, in milliseconds, instead of 2 to 20 ticks.
+    #[must_use]
+    pub fn with_session_timeouts(self, timeouts: RangeInclusive<i32>) -> Self {
+        self.shared.registry.lock().timeouts = timeouts;
+        self
     }
 }
 

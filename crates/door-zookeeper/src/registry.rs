@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use base::{Millis, Random};
@@ -62,6 +63,8 @@ pub(crate) struct Registry {
     /// What the tree shows; none until the first client needs it.
     shown: Option<Arc<Metadata>>,
     random: Arc<dyn Random>,
+    /// Session time-outs that clients may have, in milliseconds.
+    pub(crate) timeouts: RangeInclusive<i32>,
     next_client: ClientId,
     /// Packets of connections that ended: received, sent.
     packets_before: (u64, u64),
@@ -79,6 +82,7 @@ impl Registry {
             metadata,
             shown: None,
             random,
+            timeouts: SESSION_TIMEOUT_MIN..=SESSION_TIMEOUT_MAX,
             next_client: 0,
             packets_before: (0, 0),
         }
@@ -144,7 +148,7 @@ impl Registry {
             let text = format!("client has seen zxid 0x{seen:x}, we are at 0x{zxid:x}");
             return Err(CloseReason::Protocol(text));
         }
-        let timeout = request.timeout.clamp(SESSION_TIMEOUT_MIN, SESSION_TIMEOUT_MAX);
+        let timeout = request.timeout.min(*self.timeouts.end()).max(*self.timeouts.start());
         let (number, password) = if request.session == 0 {
             self.new_session(timeout, now)?
         } else {

@@ -7,7 +7,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::Shared;
 use crate::client::{Client, Latency};
-use crate::limits::{SESSION_TIMEOUT_MAX, SESSION_TIMEOUT_MIN, TICK};
+use crate::limits::TICK;
 use crate::registry::Registry;
 use crate::watches::ClientId;
 
@@ -77,7 +77,7 @@ pub(crate) fn answer(word: Word, shared: &Shared, asker: ClientId, local: Socket
         Word::Stat => server(&mut out, &registry, true),
         Word::Mntr => numbers(&mut out, &registry, now.steady),
         Word::Envi => environment(&mut out),
-        Word::Conf => configuration(&mut out, local),
+        Word::Conf => configuration(&mut out, local, &registry.timeouts),
         Word::Cons => connections(&mut out, &registry, true).and_then(|()| writeln!(out)),
         Word::Refused(word) => {
             writeln!(out, "{word} is not executed because it is not in the whitelist.")
@@ -162,11 +162,15 @@ fn environment(out: &mut String) -> std::fmt::Result {
     writeln!(out, "os.version={}", kernel.release().to_string_lossy())
 }
 
-fn configuration(out: &mut String, local: SocketAddr) -> std::fmt::Result {
+fn configuration(
+    out: &mut String,
+    local: SocketAddr,
+    timeouts: &std::ops::RangeInclusive<i32>,
+) -> std::fmt::Result {
     writeln!(out, "clientPort={}\nsecureClientPort=-1", local.port())?;
     writeln!(out, "tickTime={}\nmaxClientCnxns=0", TICK.as_millis())?;
-    writeln!(out, "minSessionTimeout={SESSION_TIMEOUT_MIN}")?;
-    writeln!(out, "maxSessionTimeout={SESSION_TIMEOUT_MAX}\nserverId=0")
+    writeln!(out, "minSessionTimeout={}", timeouts.start())?;
+    writeln!(out, "maxSessionTimeout={}\nserverId=0", timeouts.end())
 }
 
 /// An average with a decimal point, always.

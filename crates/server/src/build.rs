@@ -11,7 +11,7 @@ use broker::{Broker, BrokerOptions};
 use door::{Door, Listener, ListenerOptions};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_zookeeper::ZooKeeperDoor;
-use store::{Durability, StoreOptions};
+use store::StoreOptions;
 
 use crate::config::{self, Config};
 use crate::run::RunError;
@@ -111,25 +111,12 @@ pub(crate) fn broker_options(
 /// The defaults for topics under the topic's own keys; what equals the built-in default is left
 /// out, so that tools show it as such.
 fn topic_defaults(topic: &config::TopicDefaults) -> BTreeMap<String, String> {
-    let unlimited = |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |n| n.to_string());
-    let durability = match topic.durability {
-        Durability::Fsync => "fsync",
-        Durability::Os => "os",
-        Durability::Memory => "memory",
-    };
-    let all = [
-        ("entrepot.durability", durability.to_owned()),
-        ("entrepot.partitioner", topic.partitioner.clone()),
-        ("max.message.bytes", topic.max_message_bytes.to_string()),
-        ("retention.bytes", unlimited(topic.retention_bytes)),
-        ("retention.ms", unlimited(topic.retention_ms)),
-        ("segment.bytes", topic.segment_bytes.to_string()),
-        ("segment.ms", topic.segment_ms.to_string()),
-    ];
-    let differs = |(name, value): &(&str, String)| {
+    let differs = |name: &String, value: &mut String| {
         broker::topic_config::ConfigKey::find(name).is_none_or(|key| key.default != value)
     };
-    all.into_iter().filter(differs).map(|(name, value)| (name.to_owned(), value)).collect()
+    let mut defaults = topic.as_topic_config();
+    defaults.retain(differs);
+    defaults
 }
 
 /// The doors of a broker, each made once however many listeners lead to it.
@@ -148,6 +135,10 @@ impl Doors {
         let BrokerOptions { clock, random, .. } = broker.options();
         let zookeeper =
             ZooKeeperDoor::new(broker.watch_metadata(), Arc::clone(clock), Arc::clone(random));
+        let timeouts = &config.zookeeper;
+        let zookeeper = zookeeper.with_session_timeouts(
+            timeouts.session_timeout_min_ms..=timeouts.session_timeout_max_ms,
+        );
         Self {
             kafka: Arc::new(KafkaDoor::new(broker.clone(), options)),
             zookeeper: Arc::new(zookeeper),

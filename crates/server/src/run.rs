@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base::{Clock, Random, SystemClock, SystemRandom};
@@ -65,10 +66,17 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         tracing::warn!("{notice}");
     }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().thread_name("worker");
-    if config.network.worker_threads > 0 {
-        runtime.worker_threads(config.network.worker_threads);
-    }
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = match config.network.worker_threads {
+        0 => cores(),
+        configured => configured,
+    };
+    // The runtime starts its workers first; threads that it adds later read from disk.
+    let started = AtomicUsize::new(0);
+    runtime.enable_all().worker_threads(workers).thread_name_fn(move || {
+        let is_worker = started.fetch_add(1, Ordering::Relaxed) < workers;
+        if is_worker { "worker".to_owned() } else { "blocking".to_owned() }
+    });
     runtime.build()?.block_on(serve(config, began))
 }
 
