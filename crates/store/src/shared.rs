@@ -130,6 +130,7 @@ impl Shared {
     pub(crate) fn frames_failed(&self, frames: Vec<CommittedFrame>) {
         let mut backlog = self.backlog.lock();
         backlog.bytes += std::mem::take(&mut backlog.in_work);
+        backlog.flush_now = true;
         for frame in frames.into_iter().rev() {
             backlog.frames.push_front(frame);
         }

@@ -3,8 +3,13 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::needless_pass_by_value,
     reason = "a test stops at the first surprise"
 )]
 
 mod append_read;
+mod damage;
+mod faults;
+mod keeping;
+mod producers;
 mod support;
