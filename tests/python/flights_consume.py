@@ -39,7 +39,11 @@ else:
 
 count, said = 0, 0.0
 while not stop.is_set():
-    for at, records in consumer.poll(timeout_ms=100).items():
+    # A long time-out on purpose. When a poll of kafka-python 3.0.12 times out in the few
+    # milliseconds between its JoinGroup and its SyncGroup, the next one takes the group for joined:
+    # the assignment is never used and no heartbeat is sent. Polls that seldom time out seldom do it
+    # there.
+    for at, records in consumer.poll(timeout_ms=3000).items():
         for record in records:
             number = record.value.split(b',', 1)[0].decode()
             key = record.key.decode()
