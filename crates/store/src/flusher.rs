@@ -154,7 +154,7 @@ impl Flusher {
     }
 
     /// Writes the checkpoint; then nothing needs what it no longer names.
-    fn checkpoint(&mut self) -> io::Result<()> {
+    pub(crate) fn checkpoint(&mut self) -> io::Result<()> {
         let (logs, deleted) = {
             let logs = self.shared.logs.read();
             let deleted = self.shared.deleted.lock().clone();

@@ -229,3 +229,6 @@ fn next_whole(bytes: &Bytes, offsets: &Range<Offset>) -> (usize, Offset) {
     let found = said.or_else(|| (1..bytes.len()).find_map(whole));
     found.unwrap_or((bytes.len(), offsets.end))
 }
+
+#[cfg(test)]
+mod tests;

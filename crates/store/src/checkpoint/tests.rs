@@ -1,1 +1,132 @@
+use std::collections::HashMap;
 
+use base::ManualClock;
+use tempfile::TempDir;
+
+use super::*;
+use crate::batch::BatchBuilder;
+use crate::batch::{Compression, NewRecord};
+use crate::flusher::Flusher;
+use crate::log::{State, TailBatch};
+use crate::options::{LogOptions, StoreOptions};
+use crate::segment::SegmentFiles;
+use crate::shared::{Deleted, Shared};
+
+fn sample() -> Checkpoint {
+    let sent = Sent { first_sequence: 3, last_sequence: 9, base_offset: 40 };
+    let producer = Producer { epoch: 2, last_seen: 77, sent: VecDeque::from([sent, sent]) };
+    let segment = Segment { bytes: 5, index_bytes: 24, since_index: 6, ..Segment::new(1, 2) };
+    Checkpoint {
+        sequence: 12,
+        deleted: vec![(LogId(4), 15)],
+        logs: vec![
+            LogCheckpoint {
+                id: LogId(9),
+                start: 1,
+                end: 50,
+                segments: vec![segment, segment],
+                damaged: vec![3..4, 7..9],
+                producers: vec![(8, producer)],
+            },
+            LogCheckpoint {
+                id: LogId(10),
+                start: 0,
+                end: 0,
+                segments: vec![],
+                damaged: vec![],
+                producers: vec![],
+            },
+        ],
+    }
+}
+
+fn tail(base: Offset, count: usize) -> TailBatch {
+    let mut builder = BatchBuilder::new(Compression::None);
+    (0..count).for_each(|_| builder.push(&NewRecord::default()));
+    let batch = builder.build().unwrap();
+    let header = crate::batch::BatchHeader { base_offset: base, ..*batch.header() };
+    TailBatch { header, bytes: batch.bytes().clone() }
+}
+
+fn log(dir: &Path, id: u64) -> Arc<Log> {
+    let files = Arc::new(SegmentFiles::new(dir.join("segments")));
+    Arc::new(Log::new(LogId(id), files, LogOptions::default(), State::default()))
+}
+
+#[test]
+fn what_is_written_is_read_back_and_what_is_cut_is_not() {
+    let dir = TempDir::new().unwrap();
+    assert!(Checkpoint::read(dir.path()).unwrap().is_none());
+    sample().write(dir.path()).unwrap();
+    assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(sample()));
+    let bytes = fs::read(dir.path().join(NAME)).unwrap();
+    for length in 0..bytes.len() {
+        fs::write(dir.path().join(NAME), &bytes[..length]).unwrap();
+        assert!(Checkpoint::read(dir.path()).is_err(), "cut at {length}");
+        // Nor does the decoder rely on the checksum.
+        let rest = Bytes::copy_from_slice(bytes.get(12..length).unwrap_or_default());
+        assert_eq!(Checkpoint::decode(rest), None);
+    }
+}
+
+/// The frames after a checkpoint can be lost, and then what they did must not be half remembered.
+#[test]
+fn a_log_is_recorded_as_it_was_at_the_last_flush() {
+    let dir = TempDir::new().unwrap();
+    let log = log(dir.path(), 1);
+    log.publish([tail(0, 10), tail(10, 10)]);
+    log.with_state_mut(|state| state.damaged = vec![3..4, 15..16]);
+    for offset in [0, 10] {
+        let header = crate::batch::BatchHeader {
+            producer_id: 7,
+            producer_epoch: 0,
+            base_sequence: i32::try_from(offset).unwrap(),
+            ..tail(offset, 10).header
+        };
+        log.producers.lock().record(&header, offset, 0);
+    }
+    log.trim(20);
+    let before = LogCheckpoint::of(&log);
+    assert_eq!((before.start, before.end), (0, 0));
+    assert_eq!((before.damaged, before.producers), (vec![], vec![]));
+    log.flushed(&[], 10);
+    let between = LogCheckpoint::of(&log);
+    assert_eq!((between.start, between.end), (10, 10));
+    assert_eq!(between.damaged, std::slice::from_ref(&(3..4)));
+    assert_eq!(between.producers[0].1.sent.len(), 1);
+}
+
+#[test]
+fn a_trim_below_the_start_or_above_the_end_is_harmless() {
+    let dir = TempDir::new().unwrap();
+    let log = log(dir.path(), 1);
+    // As in a replay: the checkpoint knows of a later trim already.
+    log.with_state_mut(|state| state.start = 100);
+    log.publish([tail(0, 60)]);
+    log.trim(60);
+    log.trim(500);
+    assert_eq!((log.range().start, log.range().end), (100, 60));
+}
+
+#[test]
+fn deleted_logs_are_named_as_long_as_frames_may_mention_them() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir_all(dir.path().join("segments")).unwrap();
+    let shared = Arc::new(Shared::new(StoreOptions::new(dir.path()), 0, 8));
+    let files = Arc::new(SegmentFiles::new(dir.path().join("segments")));
+    *shared.logs.write() = HashMap::from([(LogId(1), log(dir.path(), 1))]);
+    shared.deleted.lock().push(Deleted { id: LogId(4), below: 10, removed: false });
+    let clock = Arc::new(ManualClock::at(0));
+    let expired = Vec::new();
+    let mut flusher = Flusher { shared: Arc::clone(&shared), files, clock, flushed: 7, expired };
+    let deleted = |flusher: &mut Flusher| {
+        flusher.checkpoint().unwrap();
+        Checkpoint::read(dir.path()).unwrap().unwrap().deleted
+    };
+    assert_eq!(deleted(&mut flusher), [(LogId(4), 10)]);
+    flusher.flushed = 9;
+    assert_eq!(deleted(&mut flusher), [(LogId(4), 10)]);
+    flusher.flushed = 10;
+    assert_eq!(deleted(&mut flusher), []);
+    assert!(shared.deleted.lock().is_empty());
+}

@@ -8,8 +8,10 @@
 )]
 
 mod append_read;
+mod crash;
 mod damage;
 mod faults;
 mod keeping;
+mod model;
 mod producers;
 mod support;
