@@ -50,10 +50,17 @@ impl Fixture {
         Store::open_with_sink(self.options.clone(), Arc::new(self.clock.clone()), wrap).unwrap()
     }
 
-    /// What a crash now would leave. Only right while nothing is going on.
+    /// What a crash now would leave. Only right while nothing is appended; the flusher may be at
+    /// work, since what it does counts only from its checkpoint on.
     pub(crate) fn crash_image(&self) -> Self {
-        let mut image = Self::new();
-        copy(self.dir.path(), image.dir.path());
+        let checkpoint = || fs::read(self.dir.path().join("checkpoint")).ok();
+        let mut image = loop {
+            let before = checkpoint();
+            let image = Self::new();
+            if copy(self.dir.path(), image.dir.path()).is_ok() && checkpoint() == before {
+                break image;
+            }
+        };
         image.options = self.options.clone();
         image.options.dir = image.dir.path().to_path_buf();
         image.clock = self.clock.clone();
@@ -74,16 +81,17 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-pub(crate) fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     for path in files(from) {
         let to = to.join(path.file_name().unwrap());
         if path.is_dir() {
-            fs::create_dir_all(&to).unwrap();
-            copy(&path, &to);
-        } else if fs::metadata(&path).unwrap().is_file() {
-            fs::copy(&path, &to).unwrap();
+            fs::create_dir_all(&to)?;
+            copy(&path, &to)?;
+        } else if fs::metadata(&path)?.is_file() {
+            fs::copy(&path, &to)?;
         }
     }
+    Ok(())
 }
 
 /// A frame found in the files by its magic, without the help of the code under test.
