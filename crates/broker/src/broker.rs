@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::groups::Groups;
 use crate::metadata::{BrokerInfo, Metadata, follow, keys};
 use crate::options::BrokerOptions;
+use crate::registry::Registry;
 use crate::topics::{OpenTopic, Topics};
 
 /// The log that journals consumer groups and committed offsets.
@@ -32,6 +33,11 @@ pub enum StartError {
     /// The journal of groups and offsets cannot be read back.
     #[error("the journal of consumer groups: {0}")]
     Journal(String),
+    /// The records are there, what they belong to is not.
+    #[error(
+        "the data folder holds records, but its metadata is empty: restore the metadata, or move the data folder away to begin anew"
+    )]
+    MetadataLost,
 }
 
 /// The core. Clones are handles of the same broker.
@@ -66,13 +72,24 @@ impl Broker {
         store: Arc<Store>,
         meta: Arc<dyn MetaStore>,
     ) -> Result<Self, StartError> {
+        let is_new = meta.get(keys::CLUSTER_ID.as_bytes()).await?.is_none();
+        if is_new && store.log_ids().iter().any(|log| log.0 >= FIRST_TOPIC_LOG) {
+            return Err(StartError::MetadataLost);
+        }
         let lease = register(&options, meta.as_ref()).await?;
         let range = meta.range(b"", 0, b"").await?;
         let metadata = Metadata::load(&range, options.id);
         let topics = Topics::default();
-        topics.load(&metadata, &store, &options, FIRST_TOPIC_LOG);
+        topics.load(&metadata, &store, &options);
         let groups =
             Groups::restore(&options, Arc::clone(&store)).await.map_err(StartError::Journal)?;
+        if follow::is_complete(&metadata, &range) {
+            // What a crash left of topics that were deleted just before it.
+            Topics::delete_orphans(&metadata, &store, FIRST_TOPIC_LOG);
+            groups.keep_topics(|topic| metadata.topics.contains_key(topic));
+        } else {
+            tracing::warn!("some topics cannot be read; the records of all are kept");
+        }
         let started_at = options.clock.now();
         let inner = Arc::new(Inner {
             options,
@@ -151,6 +168,11 @@ impl Broker {
     /// Consumer groups and their committed offsets.
     pub fn groups(&self) -> &Arc<Groups> {
         &self.inner.groups
+    }
+
+    /// The registry of programs, kept in the cluster's metadata.
+    pub fn registry(&self) -> Registry {
+        Registry::new(Arc::clone(&self.inner.meta), self.id())
     }
 
     /// Why the broker can acknowledge nothing at the moment, if so.

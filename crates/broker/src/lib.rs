@@ -6,6 +6,7 @@ pub mod groups;
 pub mod metadata;
 mod options;
 mod partitioner;
+pub mod registry;
 pub mod topic_config;
 mod topics;
 mod verbs;

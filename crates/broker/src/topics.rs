@@ -1,6 +1,6 @@
 //! The topics that this broker serves, with their logs open: what the hot path looks up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -30,6 +30,12 @@ impl OpenTopic {
     pub fn log(&self, partition: i32) -> Option<&Arc<Log>> {
         usize::try_from(partition).ok().and_then(|number| self.logs.get(number))
     }
+
+    /// The epoch of a partition's owner.
+    pub(crate) fn leader_epoch(&self, partition: i32) -> i32 {
+        let number = usize::try_from(partition).unwrap_or(usize::MAX);
+        self.topic.partitions.get(number).map_or(0, |partition| partition.leader_epoch)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -52,20 +58,44 @@ impl Topics {
         self.maps.read().by_id.get(&id).cloned()
     }
 
-    /// Opens all topics of `metadata`. Logs of topics that are gone are deleted; the broker's own
-    /// logs, below `first_topic_log`, are left alone.
+    /// Partitions of all topics.
+    pub(crate) fn partitions(&self) -> usize {
+        self.maps.read().by_id.values().map(|open| open.logs.len()).sum()
+    }
+
+    /// Whether this topic is (still) there.
+    pub(crate) fn has(&self, id: TopicId) -> bool {
+        self.maps.read().by_id.contains_key(&id)
+    }
+
+    /// Opens all topics of `metadata`, and forgets all others; returns those.
     pub(crate) fn load(
         &self,
         metadata: &Metadata,
         store: &Store,
         options: &BrokerOptions,
-        first_topic_log: u64,
-    ) {
-        let mut kept = std::collections::HashSet::new();
+    ) -> Vec<Arc<Topic>> {
         for topic in metadata.topics.values() {
-            kept.extend(topic.partitions.iter().map(|partition| partition.log));
             self.put(topic, store, options);
         }
+        let mut gone = Vec::new();
+        let mut maps = self.maps.write();
+        maps.by_id.retain(|id, open| {
+            let stays = metadata.topic_names.contains_key(id);
+            if !stays {
+                gone.push(Arc::clone(&open.topic));
+            }
+            stays
+        });
+        maps.by_name.retain(|name, _| metadata.topics.contains_key(name));
+        gone
+    }
+
+    /// Deletes the logs of topics that are gone; the broker's own logs, below `first_topic_log`,
+    /// are left alone.
+    pub(crate) fn delete_orphans(metadata: &Metadata, store: &Store, first_topic_log: u64) {
+        let partitions = metadata.topics.values().flat_map(|topic| &topic.partitions);
+        let kept: HashSet<_> = partitions.map(|partition| partition.log).collect();
         for log in store.log_ids() {
             if log.0 >= first_topic_log && !kept.contains(&log) {
                 store.delete_log(log);
@@ -95,8 +125,11 @@ impl Topics {
     fn remove(&self, topic: &Topic, store: &Store) {
         {
             let mut maps = self.maps.write();
-            maps.by_name.remove(&topic.name);
             maps.by_id.remove(&topic.id);
+            // By that name there may be a newer one already.
+            if maps.by_name.get(&topic.name).is_some_and(|open| open.topic.id == topic.id) {
+                maps.by_name.remove(&topic.name);
+            }
         }
         for partition in &topic.partitions {
             store.delete_log(partition.log);

@@ -100,6 +100,7 @@ pub(crate) fn produce_error(error: &ProduceError) -> ErrorCode {
     match error {
         ProduceError::NoPartition => ErrorCode::UnknownTopicOrPartition,
         ProduceError::Internal => ErrorCode::InvalidTopicException,
+        ProduceError::TimestampType => ErrorCode::InvalidTimestamp,
         ProduceError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         ProduceError::Append(error) => append_error(error),
         ProduceError::Batch(error) => match error {

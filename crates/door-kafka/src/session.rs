@@ -2,7 +2,9 @@
 //!
 //! Produce requests are pipelined: the next is read and handed to the log while the one before
 //! waits for the disk, so that one connection's requests share syncs. Every other request waits
-//! until all before it are answered, as a Kafka broker does it.
+//! until all before it are answered, as a Kafka broker does it. While such a request waits (for
+//! records, for a rebalance), the next one is read ahead, which is how we learn that the client is
+//! gone.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -24,6 +26,17 @@ use crate::wire::{Reader, RequestHeader, WireError};
 /// A client that takes no byte of its responses for this long is gone.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Produce requests of one connection may hold this many bytes while they wait for the disk; past
+/// it we read no further. One request may be larger.
+const PIPELINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Requests that arrive while one is handled are read ahead up to this many bytes, so that we see
+/// when the client goes away. One request may be larger.
+const AHEAD_BYTES_MAX: usize = 256 * 1024;
+
+/// A client that closed its side may still read the answer to a request that waits, for this long.
+const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A frame in pieces, in order.
 pub(crate) type Parts = Vec<Bytes>;
 
@@ -39,7 +52,15 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
         listener,
         host: Arc::from(format!("/{}", peer.ip())),
     };
-    let session = Session { frames, write, stopping, context, waiting: VecDeque::new() };
+    let session = Session {
+        frames,
+        write,
+        stopping,
+        context,
+        waiting: VecDeque::new(),
+        waiting_bytes: 0,
+        ahead: ReadAhead::default(),
+    };
     session.run().await
 }
 
@@ -48,8 +69,36 @@ struct Session {
     write: OwnedWriteHalf,
     stopping: watch::Receiver<bool>,
     context: Context,
-    /// Produce requests that wait for the disk, oldest first.
-    waiting: VecDeque<BoxFuture<Result<Parts, CloseReason>>>,
+    /// Produce requests that wait for the disk, oldest first, with the bytes that each holds.
+    waiting: VecDeque<(usize, BoxFuture<Result<Parts, CloseReason>>)>,
+    /// The sum of those bytes.
+    waiting_bytes: usize,
+    ahead: ReadAhead,
+}
+
+/// What arrived while a request was handled.
+#[derive(Default)]
+struct ReadAhead {
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    /// The client closed its side after them.
+    ended: bool,
+}
+
+impl ReadAhead {
+    fn is_full(&self) -> bool {
+        self.bytes >= AHEAD_BYTES_MAX || self.frames.len() >= CONNECTION_PIPELINE_MAX
+    }
+
+    fn pop(&mut self) -> Option<Option<Bytes>> {
+        match self.frames.pop_front() {
+            Some(frame) => {
+                self.bytes -= frame.len();
+                Some(Some(frame))
+            }
+            None => self.ended.then_some(None),
+        }
+    }
 }
 
 /// What a session waits for.
@@ -69,7 +118,7 @@ impl Session {
                     None => return self.answer_all().await,
                 },
                 Event::Answer(answer) => {
-                    self.waiting.pop_front();
+                    self.forget_oldest();
                     self.send(answer?).await?;
                 }
                 Event::Stopping => return self.answer_all().await,
@@ -78,46 +127,79 @@ impl Session {
     }
 
     async fn next_event(&mut self) -> Event {
-        let read_on = self.waiting.len() < CONNECTION_PIPELINE_MAX;
-        let Self { frames, stopping, waiting, .. } = self;
+        let read_on =
+            self.waiting.len() < CONNECTION_PIPELINE_MAX && self.waiting_bytes < PIPELINE_BYTES_MAX;
+        let Self { frames, stopping, waiting, ahead, .. } = self;
         let oldest = async {
             match waiting.front_mut() {
-                Some(answer) => answer.await,
+                Some((_, answer)) => answer.await,
                 None => std::future::pending().await,
+            }
+        };
+        let next = async {
+            match ahead.pop() {
+                Some(frame) => Ok(frame),
+                None => frames.next().await,
             }
         };
         tokio::select! {
             biased;
             answer = oldest => Event::Answer(answer),
-            frame = frames.next(), if read_on => Event::Frame(frame),
+            // Before the frames: a client that never pauses must not keep us from stopping.
             _ = stopping.wait_for(|stopping| *stopping) => Event::Stopping,
+            frame = next, if read_on => Event::Frame(frame),
         }
     }
 
     async fn request(&mut self, frame: Bytes) -> Result<(), CloseReason> {
+        let bytes = frame.len();
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader).map_err(protocol_error)?;
         if let Some(submit) = handle::pipelined(&self.context, &header, &mut reader) {
             let answer = submit.await?;
-            self.waiting.push_back(answer);
+            self.waiting.push_back((bytes, answer));
+            self.waiting_bytes += bytes;
             return Ok(());
         }
         self.answer_all().await?;
         let parts = {
-            let mut handling = pin!(handle::dispatch(&self.context, &header, reader));
+            let Self { frames, stopping, context, ahead, .. } = self;
+            let mut handling = pin!(handle::dispatch(context, &header, reader));
+            let stopped = async {
+                if !handle::may_wait(header.api) {
+                    // Soon done: what was begun is finished.
+                    return std::future::pending().await;
+                }
+                let _ = stopping.wait_for(|stopping| *stopping).await;
+            };
             tokio::select! {
+                biased;
                 answer = &mut handling => answer?,
                 // A long wait (for records, for a rebalance) does not hold up the broker's end.
-                _ = self.stopping.wait_for(|stopping| *stopping) => return Ok(()),
+                () = stopped => return Ok(()),
+                gone = watch_client(frames, ahead) => match gone {
+                    Some(reason) => return Err(reason),
+                    None => match tokio::time::timeout(HALF_CLOSED_PATIENCE, handling).await {
+                        Ok(answer) => answer?,
+                        Err(_) => return Ok(()),
+                    },
+                },
             }
         };
         self.send(parts).await
     }
 
+    fn forget_oldest(&mut self) {
+        if let Some((bytes, _)) = self.waiting.pop_front() {
+            self.waiting_bytes -= bytes;
+        }
+    }
+
     /// Answers everything that waits, in order.
     async fn answer_all(&mut self) -> Result<(), CloseReason> {
-        while let Some(answer) = self.waiting.pop_front() {
+        while let Some((_, answer)) = self.waiting.front_mut() {
             let parts = answer.await?;
+            self.forget_oldest();
             self.send(parts).await?;
         }
         Ok(())
@@ -128,9 +210,36 @@ impl Session {
     }
 }
 
+/// Reads ahead while a request is handled. Returns when the client is gone: `None` if it closed its
+/// side properly, which it may do and still read, else the reason.
+async fn watch_client(
+    frames: &mut FrameReader<OwnedReadHalf>,
+    ahead: &mut ReadAhead,
+) -> Option<CloseReason> {
+    loop {
+        // Where a client sends more than this and then goes away, we learn it when we answer.
+        if ahead.is_full() {
+            return std::future::pending().await;
+        }
+        if ahead.ended {
+            return None;
+        }
+        match frames.next().await {
+            Ok(Some(frame)) => {
+                ahead.bytes += frame.len();
+                ahead.frames.push_back(frame);
+            }
+            Ok(None) => ahead.ended = true,
+            // It is the client that waits, so its silence says nothing.
+            Err(CloseReason::Idle(_)) => {}
+            Err(reason) => return Some(reason),
+        }
+    }
+}
+
 /// Writes a frame. Gives up on a client that takes nothing.
 async fn send(write: &mut (impl AsyncWrite + Unpin), parts: Parts) -> Result<(), CloseReason> {
-    let mut frame = Pieces(parts.into());
+    let mut frame = Pieces::new(parts);
     while frame.has_remaining() {
         let written = tokio::time::timeout(WRITE_PATIENCE, write.write_buf(&mut frame)).await;
         match written {
@@ -147,30 +256,41 @@ pub(crate) fn protocol_error(error: WireError) -> CloseReason {
 }
 
 /// Pieces of a frame as one buffer, so that they are written together without being copied.
-struct Pieces(VecDeque<Bytes>);
+struct Pieces {
+    pieces: VecDeque<Bytes>,
+    left: usize,
+}
+
+impl Pieces {
+    fn new(parts: Parts) -> Self {
+        let left = parts.iter().map(Bytes::len).sum();
+        Self { pieces: parts.into(), left }
+    }
+}
 
 impl Buf for Pieces {
     fn remaining(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
+        self.left
     }
 
     fn chunk(&self) -> &[u8] {
-        self.0.front().map_or(&[], |piece| piece.as_ref())
+        self.pieces.iter().find(|piece| !piece.is_empty()).map_or(&[], |piece| piece.as_ref())
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let pieces = self.0.iter().filter(|piece| !piece.is_empty());
+        let pieces = self.pieces.iter().filter(|piece| !piece.is_empty());
         slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
     }
 
     fn advance(&mut self, mut count: usize) {
-        while let Some(piece) = self.0.front_mut() {
+        self.left = self.left.saturating_sub(count);
+        while let Some(piece) = self.pieces.front_mut() {
             if count < piece.len() {
                 piece.advance(count);
                 return;
             }
             count -= piece.len();
-            self.0.pop_front();
+            self.pieces.pop_front();
         }
     }
 }

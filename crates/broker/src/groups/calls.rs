@@ -147,6 +147,19 @@ impl Groups {
         }
     }
 
+    /// Forgets the offsets committed for topics that do not exist (any more).
+    pub(crate) fn keep_topics(&self, exists: impl Fn(&str) -> bool) {
+        self.with(|machine, _| {
+            let groups = machine.list(&Filter::default()).unwrap_or_default();
+            let offsets = groups.iter().flat_map(|group| machine.fetch_all(&group.group)).flatten();
+            let gone: HashSet<Name> =
+                offsets.map(|one| one.topic).filter(|topic| !exists(topic)).collect();
+            for topic in gone {
+                machine.topic_deleted(&topic);
+            }
+        });
+    }
+
     pub(crate) fn topic_deleted(&self, topic: &str) {
         self.with(|machine, _| machine.topic_deleted(topic));
     }

@@ -12,6 +12,7 @@ use queue::{Coordinator, Persisted, Ticket};
 use store::batch::{Batch, BatchBuilder, BatchError, Compression, NewRecord};
 use store::{Append, Log, LogOptions, ReadError, Store};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{Groups, State};
 use crate::broker::GROUPS_LOG;
@@ -23,6 +24,8 @@ const BATCH_BYTES: usize = 512 * 1024;
 const REWRITE_FROM: u64 = 8 << 20;
 /// … nor before it is this many times larger than after the last rewriting.
 const REWRITE_FACTOR: u64 = 4;
+/// A rewriting that failed is not tried again before this.
+const REWRITE_AGAIN: Duration = Duration::from_secs(10);
 /// The timer task looks at least this often, in case the clock was set.
 const TICK_MAX: Duration = Duration::from_secs(10);
 
@@ -50,7 +53,7 @@ impl Groups {
             state: Mutex::new(state),
             queued: Notify::new(),
             moved: Notify::new(),
-            started: (now, tokio::time::Instant::now()),
+            started: (now, Instant::now()),
             store,
             log,
         })
@@ -58,7 +61,8 @@ impl Groups {
 
     /// Journals what is queued, until the broker stops.
     pub(crate) async fn run_journal(self: Arc<Self>) {
-        let mut rewritten_bytes = self.log.status().bytes;
+        // What was there at the start has no known share that is alive.
+        let mut growth = Growth { bytes: self.log.status().bytes, alive: 0, not_before: None };
         loop {
             self.queued.notified().await;
             let (tickets, records, snapshot) = self.take_queued();
@@ -78,16 +82,19 @@ impl Groups {
                     machine.persisted(ticket, persisted, now);
                 }
             });
-            let bytes = self.log.status().bytes;
             match outcome {
-                Ok(Some(first)) if snapshot => {
-                    rewritten_bytes = self.drop_before(first, bytes).await;
+                Ok(Some((first, bytes))) if snapshot => {
+                    growth = Growth { bytes, alive: bytes, not_before: None };
+                    self.drop_before(first).await;
                 }
-                _ if bytes > REWRITE_FROM.max(rewritten_bytes * REWRITE_FACTOR) => {
-                    self.state.lock().snapshot_due = true;
-                    self.queued.notify_one();
-                }
-                _ => {}
+                Ok(appended) => growth.bytes += appended.map_or(0, |(_, bytes)| bytes),
+                // It failed in place of what was queued, too: not again at once.
+                Err(_) if snapshot => growth.not_before = Some(Instant::now() + REWRITE_AGAIN),
+                Err(_) => {}
+            }
+            if growth.is_due() {
+                self.state.lock().snapshot_due = true;
+                self.queued.notify_one();
             }
         }
     }
@@ -106,27 +113,25 @@ impl Groups {
         (tickets, records.collect(), snapshot)
     }
 
-    /// The journal before `first` is superfluous. Returns about how many bytes are not.
-    async fn drop_before(&self, first: Offset, bytes: u64) -> u64 {
-        match self.store.trim(&self.log, first).await {
-            Ok(_) => self.log.status().bytes.min(bytes),
-            Err(error) => {
-                tracing::warn!(%error, "cannot drop the journal's old part; will retry later");
-                bytes
-            }
+    /// The journal before `first` is superfluous. If it cannot be dropped now, the next rewriting
+    /// drops it.
+    async fn drop_before(&self, first: Offset) {
+        if let Err(error) = self.store.trim(&self.log, first).await {
+            tracing::warn!(%error, "cannot drop the journal's old part");
         }
     }
 
-    /// Appends records durably; returns the offset of the first.
-    async fn append(&self, records: &[Record]) -> Result<Option<Offset>, String> {
+    /// Appends records durably; returns the offset of the first, and the bytes of all.
+    async fn append(&self, records: &[Record]) -> Result<Option<(Offset, u64)>, String> {
         let batches = batches(records, self.now()).map_err(|error| error.to_string())?;
         if batches.is_empty() {
             return Ok(None);
         }
+        let bytes: usize = batches.iter().map(|batch| batch.bytes().len()).sum();
         let append = Append { log: Arc::clone(&self.log), batches, epoch: 0 };
         let pending = self.store.append(vec![append]).await.map_err(|error| error.to_string())?;
         match pending.await.pop() {
-            Some(Ok(appended)) => Ok(Some(appended.base)),
+            Some(Ok(appended)) => Ok(Some((appended.base, bytes as u64))),
             Some(Err(error)) => Err(error.to_string()),
             None => Err("the log is closed".to_owned()),
         }
@@ -149,6 +154,25 @@ impl Groups {
             }
             self.with(|machine, now| machine.tick(now));
         }
+    }
+}
+
+/// When the journal is to be rewritten. Counted here: the log's own size includes what was dropped
+/// and not yet deleted.
+#[derive(Debug)]
+struct Growth {
+    /// Bytes since the last rewriting, what it wrote included.
+    bytes: u64,
+    /// What it wrote.
+    alive: u64,
+    /// After a failure.
+    not_before: Option<Instant>,
+}
+
+impl Growth {
+    fn is_due(&self) -> bool {
+        self.bytes > REWRITE_FROM.max(self.alive.saturating_mul(REWRITE_FACTOR))
+            && self.not_before.is_none_or(|time| time <= Instant::now())
     }
 }
 

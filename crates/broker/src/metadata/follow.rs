@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::WatchError;
+use cluster::{RangeResponse, WatchError};
 
+use super::keys::Key;
 use super::model::Metadata;
-use crate::broker::{FIRST_TOPIC_LOG, Inner};
+use crate::broker::Inner;
+use crate::registry;
 
 /// Pause before the metadata store is asked again after it failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -21,10 +23,8 @@ pub(crate) async fn run(inner: Arc<Inner>, mut from: u64) {
         // Fell behind, or the store hiccuped: take a whole new picture and go on from there.
         match inner.meta.range(b"", 0, b"").await {
             Ok(range) => {
-                let metadata = Metadata::load(&range, inner.options.id);
-                inner.topics.load(&metadata, &inner.store, &inner.options, FIRST_TOPIC_LOG);
                 from = range.revision + 1;
-                inner.metadata.send_replace(Arc::new(metadata));
+                reload(&inner, &range);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot read the metadata; will retry");
@@ -32,6 +32,28 @@ pub(crate) async fn run(inner: Arc<Inner>, mut from: u64) {
             }
         }
     }
+}
+
+/// Replaces the picture by a whole new one; what became of topics meanwhile is made up for.
+pub(crate) fn reload(inner: &Inner, range: &RangeResponse) {
+    let metadata = Metadata::load(range, inner.options.id);
+    let gone = inner.topics.load(&metadata, &inner.store, &inner.options);
+    // A topic that we cannot read is not a topic that is gone.
+    if is_complete(&metadata, range) {
+        for topic in gone {
+            for partition in &topic.partitions {
+                inner.store.delete_log(partition.log);
+            }
+            inner.groups.topic_deleted(&topic.name);
+        }
+    }
+    inner.metadata.send_replace(Arc::new(metadata));
+}
+
+/// Whether every topic in the metadata store could be read.
+pub(crate) fn is_complete(metadata: &Metadata, range: &RangeResponse) -> bool {
+    let topics = range.kvs.iter().filter(|kv| matches!(Key::parse(&kv.key), Key::Topic(_)));
+    topics.count() == metadata.topics.len()
 }
 
 /// Applies changes as they come, until the watch ends.
@@ -47,6 +69,11 @@ async fn follow(inner: &Inner, from: &mut u64) -> Result<(), WatchError> {
     loop {
         let batch = watch.next().await?;
         *from = batch.revision + 1;
+        if batch.changes.iter().all(|change| registry::is_ours(change.key())) {
+            // Frequent, and nothing of it is in the picture: no new one unless somebody holds it.
+            inner.metadata.send_modify(|old| Arc::make_mut(old).revision = batch.revision);
+            continue;
+        }
         let mut metadata = Metadata::clone(&inner.metadata.borrow());
         for change in metadata.apply(&batch, inner.options.id) {
             inner.topics.apply(&change, &inner.store, &inner.options);

@@ -12,6 +12,7 @@ impl Broker {
         let topic = self.topic(name).ok_or_else(|| TopicError::NotFound(name.to_owned()))?;
         let present = i32::try_from(topic.topic.partitions.len()).unwrap_or(i32::MAX);
         check_partitions(total, present)?;
+        self.check_room(total - present)?;
         Ok(total - present)
     }
 
@@ -20,8 +21,10 @@ impl Broker {
     /// # Errors
     /// [`TopicError::NotFound`], [`TopicError::Partitions`], [`TopicError::Meta`].
     pub async fn create_partitions(&self, name: &str, total: i32) -> Result<(), TopicError> {
-        let more = self.check_more_partitions(name, total)?;
-        let first = self.reserve_logs(more).await?;
+        self.check_more_partitions(name, total)?;
+        // Enough even if the topic is deleted and made again, with fewer, before we get to it: two
+        // topics must never share a log.
+        let first = self.reserve_logs(total).await?;
         self.change_topic(name, |topic| {
             // Somebody else may have added some meanwhile; then fewer of the new logs are used.
             let present = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::limits::{TOPIC_NAME_BYTES_MAX, TOPIC_PARTITIONS_MAX};
+use base::limits::{BROKER_PARTITIONS_MAX, TOPIC_NAME_BYTES_MAX, TOPIC_PARTITIONS_MAX};
 use base::{ErrorKind, LogId, TopicId};
 use cluster::{Compare, MetaError, Op, Txn};
 
@@ -83,6 +83,7 @@ impl Broker {
         if self.topic(&new.name).is_some() {
             return Err(TopicError::Exists(new.name.clone()));
         }
+        self.check_room(partitions)?;
         Ok(partitions)
     }
 
@@ -106,11 +107,24 @@ impl Broker {
             .when(Compare::absent(key.clone()))
             .then(Op::put(key, keys::encode(&keys::TopicValue::of(&topic))));
         let answer = self.inner.meta.txn(txn).await?;
+        // Somebody else's topic can be used when we say that it exists.
+        self.seen(answer.revision).await;
         if !answer.succeeded {
             return Err(TopicError::Exists(topic.name));
         }
-        self.seen(answer.revision).await;
         Ok(Arc::new(topic))
+    }
+
+    /// Checks that the broker may have so many partitions more.
+    pub(crate) fn check_room(&self, more: i32) -> Result<(), TopicError> {
+        let present = self.inner.topics.partitions();
+        let more = usize::try_from(more).unwrap_or(0);
+        if present + more <= BROKER_PARTITIONS_MAX {
+            return Ok(());
+        }
+        Err(TopicError::Partitions(format!(
+            "the broker has {present} partitions; {more} more are above {BROKER_PARTITIONS_MAX}"
+        )))
     }
 
     /// Takes the next log identities; they are never given out again.

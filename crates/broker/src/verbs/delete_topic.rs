@@ -1,5 +1,6 @@
 //! Deleting a topic with all its records.
 
+use base::TopicId;
 use cluster::{Compare, Op, Txn};
 
 use super::create_topic::TopicError;
@@ -7,27 +8,36 @@ use crate::Broker;
 use crate::metadata::keys;
 
 impl Broker {
-    /// Deletes a topic, its records, and the offsets committed for it.
+    /// Deletes a topic, its records, and the offsets committed for it. With an identity, only the
+    /// topic that has it, not another one that was made under the same name since.
     ///
     /// # Errors
     /// [`TopicError::NotFound`], [`TopicError::Internal`], [`TopicError::DeletionDisabled`],
     /// [`TopicError::Meta`].
-    pub async fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
+    pub async fn delete_topic(&self, name: &str, id: Option<TopicId>) -> Result<(), TopicError> {
         if !self.options().delete_topics {
             return Err(TopicError::DeletionDisabled);
         }
-        let not_found = || TopicError::NotFound(name.to_owned());
-        let topic = self.topic(name).ok_or_else(not_found)?;
-        if topic.topic.internal {
-            return Err(TopicError::Internal(name.to_owned()));
-        }
         let key = keys::topic(name);
-        let txn = Txn::new().when(Compare::exists(key.clone())).then(Op::delete(key));
-        let answer = self.inner.meta.txn(txn).await?;
-        if !answer.succeeded {
-            return Err(not_found());
+        loop {
+            let not_found = || TopicError::NotFound(name.to_owned());
+            let current = self.inner.meta.get(key.as_bytes()).await?.ok_or_else(not_found)?;
+            self.seen(current.mod_revision).await;
+            let topic = self.topic(name).ok_or_else(not_found)?;
+            if id.is_some_and(|id| id != topic.topic.id) {
+                return Err(not_found());
+            }
+            if topic.topic.internal {
+                return Err(TopicError::Internal(name.to_owned()));
+            }
+            let txn = Txn::new()
+                .when(Compare::mod_revision(key.clone(), current.mod_revision))
+                .then(Op::delete(key.clone()));
+            let answer = self.inner.meta.txn(txn).await?;
+            if answer.succeeded {
+                self.seen(answer.revision).await;
+                return Ok(());
+            }
         }
-        self.seen(answer.revision).await;
-        Ok(())
     }
 }

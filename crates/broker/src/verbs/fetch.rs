@@ -1,5 +1,6 @@
 //! Reading batches, waiting for them if need be.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,19 +63,23 @@ impl Broker {
     /// there, an error needs telling, or the time is over. One outcome per entry.
     pub async fn fetch(&self, entries: &[Fetch], limits: FetchLimits) -> Vec<Outcome> {
         let deadline = Instant::now() + limits.max_wait;
-        let outcomes = read_all(entries, limits.max_bytes).await;
-        if is_enough(&outcomes, limits.min_bytes) || limits.max_wait.is_zero() {
+        let outcomes = self.read_all(entries, limits.max_bytes).await;
+        let waits = !entries.is_empty() && !limits.max_wait.is_zero();
+        if !waits || is_enough(&outcomes, limits.min_bytes) {
             return outcomes;
         }
         let signal = Signal::default();
+        // Each log once, however often it was named: a log looks through all that watch it.
+        let mut watched = HashSet::new();
         let _watching: Vec<_> = entries
             .iter()
             .filter_map(|entry| entry.topic.log(entry.partition))
+            .filter(|log| watched.insert(log.id()))
             .map(|log| log.watch(&signal))
             .collect();
         loop {
             // Again after watching began: what came in between woke nobody.
-            let outcomes = read_all(entries, limits.max_bytes).await;
+            let outcomes = self.read_all(entries, limits.max_bytes).await;
             if is_enough(&outcomes, limits.min_bytes) {
                 return outcomes;
             }
@@ -82,6 +87,30 @@ impl Broker {
                 return outcomes;
             }
         }
+    }
+
+    async fn read_all(&self, entries: &[Fetch], max_bytes: usize) -> Vec<Outcome> {
+        let mut left = max_bytes;
+        let mut outcomes = Vec::with_capacity(entries.len());
+        let mut first = true;
+        for entry in entries {
+            let log = entry.topic.log(entry.partition);
+            let outcome = match log.filter(|_| self.inner.topics.has(entry.topic.topic.id)) {
+                // Never there, or deleted meanwhile.
+                None => Err(FetchError::NoPartition),
+                // Nothing fits any more, but the partition's state is told.
+                Some(log) if left == 0 && !first => Ok(state_only(log)),
+                Some(log) => read(log, entry.offset, entry.max_bytes.min(left)).await,
+            };
+            if let Ok(read) = &outcome
+                && !read.is_empty()
+            {
+                left = left.saturating_sub(read.len());
+                first = false;
+            }
+            outcomes.push(outcome);
+        }
+        outcomes
     }
 }
 
@@ -94,28 +123,6 @@ fn is_enough(outcomes: &[Outcome], min_bytes: usize) -> bool {
         }
     }
     bytes >= min_bytes
-}
-
-async fn read_all(entries: &[Fetch], max_bytes: usize) -> Vec<Outcome> {
-    let mut left = max_bytes;
-    let mut outcomes = Vec::with_capacity(entries.len());
-    let mut first = true;
-    for entry in entries {
-        let outcome = match entry.topic.log(entry.partition) {
-            None => Err(FetchError::NoPartition),
-            // Nothing fits any more, but the partition's state is told.
-            Some(log) if left == 0 && !first => Ok(state_only(log)),
-            Some(log) => read(log, entry.offset, entry.max_bytes.min(left)).await,
-        };
-        if let Ok(read) = &outcome
-            && !read.is_empty()
-        {
-            left = left.saturating_sub(read.len());
-            first = false;
-        }
-        outcomes.push(outcome);
-    }
-    outcomes
 }
 
 fn state_only(log: &Log) -> ReadBatches {

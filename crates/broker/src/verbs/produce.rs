@@ -49,6 +49,9 @@ pub enum ProduceError {
         /// `max.message.bytes` of the topic.
         limit: usize,
     },
+    /// The batch says that the broker set its times, which is the broker's to say.
+    #[error("only the broker sets times of appending, and this topic keeps the producer's")]
+    TimestampType,
     /// The broker writes this topic itself.
     #[error("the topic is internal")]
     Internal,
@@ -63,7 +66,7 @@ impl ProduceError {
         match self {
             Self::NoPartition => ErrorKind::NotFound,
             Self::Batch(error) => error.kind(),
-            Self::TooLarge { .. } | Self::Internal => ErrorKind::Invalid,
+            Self::TooLarge { .. } | Self::TimestampType | Self::Internal => ErrorKind::Invalid,
             Self::Append(error) => error.kind(),
         }
     }
@@ -140,12 +143,17 @@ fn check(entry: &Produce) -> Result<Append, ProduceError> {
     if records.len() > limit {
         return Err(ProduceError::TooLarge { size: records.len(), limit });
     }
+    if records.is_empty() {
+        return Err(BatchError::Malformed("there is no batch").into());
+    }
     let batch = Batch::parse(records.clone())?;
     batch.check_produced()?;
+    if batch.header().is_log_append_time() {
+        return Err(ProduceError::TimestampType);
+    }
     if batch.header().is_transactional() {
         return Err(BatchError::Malformed("transactions are not supported yet").into());
     }
-    let number = usize::try_from(*partition).unwrap_or(usize::MAX);
-    let epoch = topic.topic.partitions.get(number).map_or(0, |partition| partition.leader_epoch);
+    let epoch = topic.leader_epoch(*partition);
     Ok(Append { log: Arc::clone(log), batches: vec![batch], epoch })
 }

@@ -6,11 +6,16 @@ use std::sync::Arc;
 use base::{Millis, Offset};
 use bytes::Bytes;
 use store::Append;
-use store::batch::{BatchBuilder, Compression, NewRecord};
+use store::batch::{Batch, BatchBuilder, Compression, HEADER_BYTES, NewRecord};
 
 use super::produce::ProduceError;
 use crate::Broker;
 use crate::topics::OpenTopic;
+
+/// Most bytes of a length, and of an offset.
+const LENGTH_BYTES_MAX: usize = 5;
+/// Most bytes of a record besides key, value and headers: attributes, time, and five numbers.
+const RECORD_OVERHEAD: usize = 1 + 10 + 5 * LENGTH_BYTES_MAX;
 
 /// A message, as a door without batches receives it.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +41,8 @@ pub struct Published {
 
 impl Broker {
     /// Publishes messages to a topic, in order. Those that the topic's partitioner sends to the
-    /// same partition become one batch there. Returns when all are as durable as the topic asks.
+    /// same partition become one batch there, or several where the topic's limit asks for it.
+    /// Returns when all are as durable as the topic asks.
     ///
     /// # Errors
     /// When any message could not be stored; others of the same call may have been.
@@ -45,28 +51,22 @@ impl Broker {
         topic: &Arc<OpenTopic>,
         messages: &[Message],
     ) -> Result<Vec<Published>, ProduceError> {
+        if topic.topic.internal {
+            return Err(ProduceError::Internal);
+        }
         let now = self.now();
         let partitions = u32::try_from(topic.topic.partitions.len()).unwrap_or(u32::MAX);
-        let mut builders: BTreeMap<i32, (BatchBuilder, i64)> = BTreeMap::new();
+        let mut built: BTreeMap<i32, Built> = BTreeMap::new();
         let mut places = Vec::with_capacity(messages.len());
         for message in messages {
             let key = message.key.as_deref();
             let picked = topic.config.partitioner.pick(key, partitions, &topic.turn);
             let partition = i32::try_from(picked).unwrap_or(i32::MAX);
-            let new = || (BatchBuilder::new(Compression::None), 0);
-            let (builder, count) = builders.entry(partition).or_insert_with(new);
-            let headers: Vec<_> =
-                message.headers.iter().map(|(k, v)| (k.as_ref(), v.as_deref())).collect();
-            builder.push(&NewRecord {
-                timestamp: message.timestamp.unwrap_or(now),
-                key,
-                value: message.value.as_deref(),
-                headers: &headers,
-            });
-            places.push((partition, *count));
-            *count += 1;
+            let built = built.entry(partition).or_default();
+            built.push(message, now, topic.config.max_message_bytes)?;
+            places.push((partition, built.messages - 1));
         }
-        let bases = self.append_built(topic, builders).await?;
+        let bases = self.append_built(topic, built).await?;
         let published = |(partition, place)| Published {
             partition,
             offset: bases.get(&partition).map_or(-1, |base| base + place),
@@ -74,23 +74,22 @@ impl Broker {
         Ok(places.into_iter().map(published).collect())
     }
 
-    /// Appends one batch per partition; returns their base offsets.
+    /// Appends each partition's batches; returns their base offsets.
     async fn append_built(
         &self,
         topic: &Arc<OpenTopic>,
-        builders: BTreeMap<i32, (BatchBuilder, i64)>,
+        built: BTreeMap<i32, Built>,
     ) -> Result<BTreeMap<i32, Offset>, ProduceError> {
-        let mut partitions = Vec::with_capacity(builders.len());
-        let mut entries = Vec::with_capacity(builders.len());
-        for (partition, (builder, _)) in builders {
+        let mut partitions = Vec::with_capacity(built.len());
+        let mut entries = Vec::with_capacity(built.len());
+        for (partition, built) in built {
             let log = Arc::clone(topic.log(partition).ok_or(ProduceError::NoPartition)?);
-            let batch = builder.build()?;
-            let (size, limit) = (batch.bytes().len(), topic.config.max_message_bytes);
-            if size > limit {
-                return Err(ProduceError::TooLarge { size, limit });
-            }
-            entries.push(Append { log, batches: vec![batch], epoch: 0 });
+            let batches = built.finish(topic.config.max_message_bytes)?;
+            entries.push(Append { log, batches, epoch: topic.leader_epoch(partition) });
             partitions.push(partition);
+        }
+        if entries.is_empty() {
+            return Ok(BTreeMap::new());
         }
         let outcomes = self.inner.store.append(entries).await?.await;
         let mut bases = BTreeMap::new();
@@ -98,5 +97,62 @@ impl Broker {
             bases.insert(partition, outcome?.base);
         }
         Ok(bases)
+    }
+}
+
+/// One partition's messages, as batches that follow each other.
+#[derive(Debug, Default)]
+struct Built {
+    batches: Vec<Batch>,
+    open: Option<BatchBuilder>,
+    messages: i64,
+}
+
+impl Built {
+    /// Adds a message to the open batch, or to a new one if that would get larger than `limit`.
+    fn push(&mut self, message: &Message, now: Millis, limit: usize) -> Result<(), ProduceError> {
+        let room = limit.saturating_sub(message.bytes_max());
+        if self.open.as_ref().is_some_and(|open| HEADER_BYTES + open.len() > room) {
+            self.close(limit)?;
+        }
+        let headers: Vec<_> =
+            message.headers.iter().map(|(k, v)| (k.as_ref(), v.as_deref())).collect();
+        let open = self.open.get_or_insert_with(|| BatchBuilder::new(Compression::None));
+        open.push(&NewRecord {
+            timestamp: message.timestamp.unwrap_or(now),
+            key: message.key.as_deref(),
+            value: message.value.as_deref(),
+            headers: &headers,
+        });
+        self.messages += 1;
+        Ok(())
+    }
+
+    fn close(&mut self, limit: usize) -> Result<(), ProduceError> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let batch = open.build()?;
+        let size = batch.bytes().len();
+        if size > limit {
+            return Err(ProduceError::TooLarge { size, limit });
+        }
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    fn finish(mut self, limit: usize) -> Result<Vec<Batch>, ProduceError> {
+        self.close(limit)?;
+        Ok(self.batches)
+    }
+}
+
+impl Message {
+    /// No fewer bytes than its record takes.
+    fn bytes_max(&self) -> usize {
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let header = |(name, value): &(Bytes, Option<Bytes>)| {
+            name.len() + length(value) + 2 * LENGTH_BYTES_MAX
+        };
+        let headers: usize = self.headers.iter().map(header).sum();
+        RECORD_OVERHEAD + length(&self.key) + length(&self.value) + headers
     }
 }

@@ -1,5 +1,7 @@
 //! CreateTopics: makes topics.
 
+use std::collections::BTreeMap;
+
 use broker::{NewTopic, TopicError};
 
 use super::Request;
@@ -12,6 +14,8 @@ use crate::wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
 /// "The broker's default" for the number of partitions and of replicas (KIP-464).
 const DEFAULT: i32 = -1;
+/// Topics of one response whose configuration is told.
+const CONFIGS_MAX: usize = 1000;
 /// Every message is stored once; its durability is that of the storage.
 const REPLICAS: i16 = 1;
 
@@ -20,17 +24,24 @@ pub(super) async fn handle(
     asked: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
     let mut response = CreateTopicsResponse::default();
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for topic in &asked.topics {
-        let twice = asked.topics.iter().filter(|other| other.name == topic.name).count() > 1;
-        response.topics.push(if twice {
-            failed(
-                topic,
-                ErrorCode::InvalidRequest,
-                "the request names this topic twice".to_owned(),
-            )
-        } else {
-            create(&request, topic, asked.validate_only).await
-        });
+        *times.entry(&topic.name).or_default() += 1;
+    }
+    for topic in &asked.topics {
+        // One answer for each name.
+        let result = match times.remove(topic.name.as_str()) {
+            None => continue,
+            Some(1) => create(&request, topic, asked.validate_only).await,
+            Some(_) => {
+                let text = "the request names this topic twice".to_owned();
+                failed(topic, ErrorCode::InvalidRequest, text)
+            }
+        };
+        // The configuration is a courtesy, and larger than what was asked.
+        let told = response.topics.len() < CONFIGS_MAX;
+        let configs = result.configs.filter(|_| told).or_else(|| Some(Vec::new()));
+        response.topics.push(CreatableTopicResult { configs, ..result });
     }
     response
 }
@@ -70,6 +81,12 @@ async fn create(
 /// is so anyway.
 fn parse(request: &Request<'_>, asked: &CreatableTopic) -> Result<NewTopic, (ErrorCode, String)> {
     let own = request.broker().id().0;
+    let counted = asked.num_partitions != DEFAULT || asked.replication_factor != -1;
+    if !asked.assignments.is_empty() && counted {
+        let text = "Both numPartitions or replicationFactor and replicasAssignments were set. \
+                    Both cannot be used at the same time.";
+        return Err((ErrorCode::InvalidRequest, text.to_owned()));
+    }
     let partitions = if asked.assignments.is_empty() {
         if asked.num_partitions != DEFAULT && asked.num_partitions <= 0 {
             let error =
@@ -91,11 +108,14 @@ fn parse(request: &Request<'_>, asked: &CreatableTopic) -> Result<NewTopic, (Err
     let replicas = asked.replication_factor;
     let brokers = request.broker().metadata().brokers.len();
     if asked.assignments.is_empty() && replicas != -1 && replicas != REPLICAS {
-        let text =
-            format!("Replication factor: {replicas} larger than available brokers: {brokers}.");
+        let text = if replicas <= 0 {
+            "Replication factor must be larger than 0, or -1 to use the default value.".to_owned()
+        } else {
+            format!("Replication factor: {replicas} larger than available brokers: {brokers}.")
+        };
         return Err((ErrorCode::InvalidReplicationFactor, text));
     }
-    let mut config = std::collections::BTreeMap::new();
+    let mut config = BTreeMap::new();
     for entry in &asked.configs {
         let Some(value) = &entry.value else {
             let text = format!("Null value not supported for topic configs: {}", entry.name);
@@ -106,10 +126,7 @@ fn parse(request: &Request<'_>, asked: &CreatableTopic) -> Result<NewTopic, (Err
     Ok(NewTopic { name: asked.name.clone(), partitions, config })
 }
 
-fn configs(
-    request: &Request<'_>,
-    set: &std::collections::BTreeMap<String, String>,
-) -> Vec<CreatableTopicConfigs> {
+fn configs(request: &Request<'_>, set: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs> {
     let defaults = &request.broker().options().topic_defaults;
     let entries = topic_entries(set, defaults).into_iter();
     let entry = |entry: super::describe_configs::Entry| CreatableTopicConfigs {

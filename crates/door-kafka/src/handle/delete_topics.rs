@@ -17,16 +17,21 @@ pub(super) async fn handle(
     let mut response = DeleteTopicsResponse::default();
     if request.version() < BY_ID_FROM {
         for name in asked.topic_names {
-            response.responses.push(delete(&request, name).await);
+            response.responses.push(delete(&request, name, None).await);
         }
         return response;
     }
     for topic in asked.topics {
         let id = TopicId::from_bytes(topic.topic_id);
-        let by_id = || request.broker().topic_by_id(id).map(|open| open.topic.name.clone());
-        let result = match topic.name.or_else(by_id) {
-            Some(name) => delete(&request, name).await,
-            None => DeletableTopicResult {
+        let result = match (topic.name, request.broker().topic_by_id(id)) {
+            (Some(_), _) if topic.topic_id != [0; 16] => DeletableTopicResult {
+                error_code: ErrorCode::InvalidRequest.number(),
+                error_message: Some("name the topic or give its id, not both".to_owned()),
+                ..DeletableTopicResult::default()
+            },
+            (Some(name), _) => delete(&request, name, None).await,
+            (None, Some(open)) => delete(&request, open.topic.name.clone(), Some(id)).await,
+            (None, None) => DeletableTopicResult {
                 error_code: ErrorCode::UnknownTopicId.number(),
                 ..DeletableTopicResult::default()
             },
@@ -37,10 +42,10 @@ pub(super) async fn handle(
     response
 }
 
-async fn delete(request: &Request<'_>, name: String) -> DeletableTopicResult {
+async fn delete(request: &Request<'_>, name: String, id: Option<TopicId>) -> DeletableTopicResult {
     let broker = request.broker();
     let topic_id = broker.topic(&name).map(|open| open.topic.id.to_bytes()).unwrap_or_default();
-    let (code, message) = match broker.delete_topic(&name).await {
+    let (code, message) = match broker.delete_topic(&name, id).await {
         Ok(()) => (ErrorCode::None, None),
         Err(error) => (map::topic_error(&error), Some(error.to_string())),
     };

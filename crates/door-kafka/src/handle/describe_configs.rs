@@ -1,6 +1,6 @@
 //! DescribeConfigs: the configuration of topics and of the broker, in effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use broker::topic_config::{ConfigKey, Kind, TOPIC_KEYS};
 
@@ -48,13 +48,15 @@ pub(super) async fn handle(
     request: Request<'_>,
     asked: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
+    // Once each: a short request must not make a long response.
+    let mut seen = HashSet::new();
+    let once = |resource: &DescribeConfigsResource| {
+        seen.insert((resource.resource_type, resource.resource_name.clone()))
+    };
     let one = |resource: DescribeConfigsResource| {
-        let wanted = |name: &str| {
-            resource
-                .configuration_keys
-                .as_ref()
-                .is_none_or(|keys| keys.iter().any(|key| key == name))
-        };
+        // No keys means all of them, however that is said.
+        let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
+        let wanted = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| key == name));
         let described = match resource.resource_type {
             TOPIC => topic(&request, &resource.resource_name, asked.include_synonyms),
             BROKER => broker(&request, &resource.resource_name),
@@ -79,7 +81,7 @@ pub(super) async fn handle(
             configs,
         }
     };
-    let results = asked.resources.into_iter().map(one).collect();
+    let results = asked.resources.into_iter().filter(once).map(one).collect();
     DescribeConfigsResponse { results, ..DescribeConfigsResponse::default() }
 }
 
@@ -136,6 +138,10 @@ fn config_type(kind: Kind) -> i8 {
 /// What of the broker's own configuration tools ask for. It is changed in its file, not here.
 fn broker(request: &Request<'_>, name: &str) -> Described {
     let broker = request.broker();
+    if name.is_empty() {
+        // What is set for all brokers at run time: nothing.
+        return Ok(Vec::new());
+    }
     if name != broker.id().0.to_string() {
         let text = format!("this is broker {}, not '{name}'", broker.id().0);
         return Err((ErrorCode::InvalidRequest, text));

@@ -1,5 +1,7 @@
 //! DescribeGroups: groups in full, for operators.
 
+use std::collections::HashSet;
+
 use broker::queue::GroupError;
 use broker::queue::group::{Description, GroupState, MemberDescription};
 
@@ -22,7 +24,10 @@ pub(super) async fn handle(
     } else {
         map::NO_OPERATIONS
     };
-    let groups = asked.groups.into_iter().map(|group| {
+    // Once each: a short request must not make a long response.
+    let mut seen = HashSet::new();
+    let once = |group: &String| seen.insert(group.clone());
+    let groups = asked.groups.into_iter().filter(once).map(|group| {
         let described = match request.broker().groups().describe(&group) {
             Ok(description) => describe(description),
             Err(error) => failed(group, error, request.version()),

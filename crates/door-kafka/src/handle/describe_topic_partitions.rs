@@ -27,7 +27,9 @@ pub(super) async fn handle(
         asked.topics.into_iter().map(|topic| topic.name).collect()
     };
     let (from, mut first) = match asked.cursor {
-        Some(AskedCursor { topic_name, partition_index, .. }) => (topic_name, partition_index),
+        Some(AskedCursor { topic_name, partition_index, .. }) => {
+            (topic_name, partition_index.max(0))
+        }
         None => (String::new(), 0),
     };
     let mut left = usize::try_from(asked.response_partition_limit).unwrap_or(0).clamp(1, PAGE_MAX);

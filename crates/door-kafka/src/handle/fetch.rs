@@ -19,6 +19,8 @@ use crate::wire::{ErrorCode, Reader, RequestHeader};
 const TOPIC_IDS_FROM: i16 = 13;
 /// No client may wait longer than this; they ask for half a second.
 const WAIT_MAX: Duration = Duration::from_secs(300);
+/// Session epochs of requests that stand for themselves: the last of a session, or none; the first.
+const FULL_REQUESTS: [i32; 2] = [-1, 0];
 /// Isolation level: only what is committed.
 const READ_COMMITTED: i8 = 1;
 
@@ -32,9 +34,10 @@ pub(super) async fn handle(
         let parts = response.into_parts(header.version, header.correlation_id);
         parts.map_err(protocol_error)
     };
-    // Sessions are an optimisation that a broker may decline by answering with session 0; one that
+    // Sessions are an optimisation that a broker may decline by answering with session 0. What says
+    // all that it wants is served, even if it closes a session of a former broker by that; one that
     // we never gave out cannot be continued.
-    if request.session_id != 0 {
+    if !FULL_REQUESTS.contains(&request.session_epoch) {
         let error_code = ErrorCode::FetchSessionIdNotFound.number();
         return respond(FetchResponse { error_code, ..FetchResponse::default() });
     }

@@ -56,7 +56,7 @@ fn parse(request: &Request<'_>, asked: JoinGroupRequest) -> JoinRequest {
         rebalance_timeout: match asked.rebalance_timeout_ms {
             // Version 0 had no such field.
             -1 => session_timeout,
-            timeout => Millis::from(timeout),
+            timeout => Millis::from(timeout.max(0)),
         },
         protocol_type: asked.protocol_type.into(),
         protocols: protocols

@@ -1,6 +1,8 @@
 //! Metadata: brokers, topics, and who leads their partitions. Makes topics that do not exist, if
 //! both the client and the broker's configuration want that.
 
+use std::collections::HashSet;
+
 use base::TopicId;
 use broker::metadata::{Metadata, Topic};
 use broker::{NewTopic, TopicError};
@@ -25,7 +27,12 @@ pub(super) async fn handle(request: Request<'_>, asked: MetadataRequest) -> Meta
         let metadata = request.broker().metadata();
         topics.extend(metadata.topics.values().map(|topic| describe(topic, operations)));
     } else {
+        // Once each: a short request must not make a long response.
+        let mut seen = HashSet::new();
         for topic in asked.topics.into_iter().flatten() {
+            if !seen.insert((topic.name.clone(), topic.topic_id)) {
+                continue;
+            }
             topics.push(one(&request, topic, create, operations).await);
         }
     }
@@ -71,8 +78,11 @@ async fn one(
         match broker.create_topic(new).await {
             Ok(topic) => return describe(&topic, operations),
             // Somebody else was first; it can be used all the same.
-            Err(TopicError::Exists(_)) => ErrorCode::LeaderNotAvailable,
-            Err(error) => map::topic_error(&error),
+            Err(error) => match broker.topic(&name) {
+                Some(open) => return describe(&open.topic, operations),
+                None if matches!(error, TopicError::Exists(_)) => ErrorCode::LeaderNotAvailable,
+                None => map::topic_error(&error),
+            },
         }
     } else {
         match broker.check_new_topic(&new) {

@@ -103,6 +103,11 @@ fn is_offered(header: &RequestHeader) -> bool {
         .any(|(api, low, high)| *api == header.api && (*low..=*high).contains(&header.version))
 }
 
+/// Whether a request may wait for long: for records, or for other members of a group.
+pub(crate) fn may_wait(api: ApiKey) -> bool {
+    matches!(api, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
+}
+
 /// Handles one request.
 pub(crate) async fn dispatch(
     context: &Context,

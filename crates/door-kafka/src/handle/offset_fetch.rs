@@ -1,6 +1,6 @@
 //! OffsetFetch: what groups have committed; several groups at once from version 8 on (KIP-709).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use broker::queue::GroupError;
 use broker::queue::offsets::Committed;
@@ -24,7 +24,11 @@ type Found = BTreeMap<String, Vec<(i32, Option<Committed>)>>;
 
 pub(super) async fn handle(request: Request<'_>, asked: OffsetFetchRequest) -> OffsetFetchResponse {
     if request.version() >= SEVERAL_FROM {
-        let groups = asked.groups.into_iter().map(|group| one_group(&request, group)).collect();
+        // Once each: a short request must not make a long response.
+        let mut seen = HashSet::new();
+        let once = |group: &OffsetFetchRequestGroup| seen.insert(group.group_id.clone());
+        let groups = asked.groups.into_iter().filter(once);
+        let groups = groups.map(|group| one_group(&request, group)).collect();
         return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
     }
     let topics = asked

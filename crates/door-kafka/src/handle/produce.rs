@@ -1,6 +1,7 @@
 //! Produce: appends record batches.
 
 use base::TopicId;
+use broker::store::batch::{BatchHeader, Compression};
 use broker::{Produce, ProduceError, Produced};
 use door::{BoxFuture, CloseReason};
 
@@ -15,6 +16,8 @@ use crate::wire::{ErrorCode, Reader, RequestHeader, encode_response};
 
 /// Versions below carry message formats before record batches.
 const BATCHES_FROM: i16 = 3;
+/// A client that may use zstd says so by this version (KIP-110).
+const ZSTD_FROM: i16 = 7;
 /// Topics are named by id from this version on.
 const TOPIC_IDS_FROM: i16 = 13;
 
@@ -71,6 +74,9 @@ fn prepare(
             return refused(ErrorCode::UnsupportedForMessageFormat);
         }
         let Some(records) = records else { return refused(ErrorCode::InvalidRecord) };
+        if header.version < ZSTD_FROM && is_zstd(&records) {
+            return refused(ErrorCode::UnsupportedCompressionType);
+        }
         entries.push(Produce { topic, partition: index, records });
         ProducedPartition { index, ..ProducedPartition::default() }
     };
@@ -79,6 +85,12 @@ fn prepare(
         name: topic.name,
         topic_id: topic.topic_id,
     }
+}
+
+/// Judged by the batch's header alone; whether it is one is checked later.
+fn is_zstd(records: &[u8]) -> bool {
+    let header = BatchHeader::decode(records);
+    header.and_then(|header| header.compression()).is_ok_and(|c| c == Compression::Zstd)
 }
 
 /// Puts the outcomes, which are those of the partitions that were not refused, in their places.
