@@ -19,11 +19,13 @@ consumer = Consumer({
 })
 unfinished = set(range(int(partitions)))
 consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in unfinished])
-count = 0
+count, patience = 0, 30
 with open(notes, 'w') as out:
     while unfinished:
-        messages = consumer.consume(5000, 30)
-        if not messages:
+        # Returns once it has so many, or its time is up: a short one, the end has fewer.
+        messages = consumer.consume(5000, 0.5)
+        patience = 30 if messages else patience - 0.5
+        if patience <= 0:
             raise SystemExit(f"no end of partitions {sorted(unfinished)} in 30 seconds")
         for message in messages:
             if message.error() is None:

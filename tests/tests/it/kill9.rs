@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::{Broker, PATIENCE, Python, Script, Serve, record_figure};
 
@@ -24,6 +24,7 @@ fn no_acknowledged_record_is_lost_whenever_the_broker_is_killed() {
 
     let mut broker = Serve::new().start();
     let Some(mut producers) = start_producers(&broker) else { return };
+    let begun = Instant::now();
     for round in 0..rounds {
         for producer in &mut producers {
             wait_for_an_acknowledgement(producer);
@@ -37,8 +38,10 @@ fn no_acknowledged_record_is_lost_whenever_the_broker_is_killed() {
             broker.kill();
         }
         broker.restart();
+        println!("round {round} done after {:.1} s", begun.elapsed().as_secs_f64());
     }
     let sent = finish_producers(producers);
+    println!("producers done after {:.1} s", begun.elapsed().as_secs_f64());
     check(&broker, &sent);
     // What a recovered broker then writes must survive a good stop as well.
     broker.stop();
