@@ -136,6 +136,7 @@ async fn damage_in_frames_that_are_in_segments_already_loses_nothing() {
     for round in 0..3 {
         one_frame(&store, round).await;
     }
+    // In the same file, so not by a restart.
     flush(&store, &log(&store, 1));
     for round in 3..6 {
         one_frame(&store, round).await;
