@@ -11,6 +11,7 @@ mod append_read;
 mod crash;
 mod damage;
 mod faults;
+mod formats;
 mod golden;
 mod keeping;
 mod model;
