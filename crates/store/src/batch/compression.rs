@@ -101,7 +101,7 @@ impl Compression {
 }
 
 /// Reads to the end, or to the limit.
-fn read_bounded(reader: impl Read) -> Result<Bytes, BatchError> {
+pub(super) fn read_bounded(reader: impl Read) -> Result<Bytes, BatchError> {
     let mut plain = Vec::new();
     let limit = BATCH_UNPACKED_BYTES_MAX as u64 + 1;
     reader

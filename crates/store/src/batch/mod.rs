@@ -17,6 +17,7 @@
 mod build;
 mod compression;
 mod header;
+pub mod old;
 mod records;
 
 pub use build::{BatchBuilder, NewRecord};
