@@ -1,10 +1,12 @@
 //! The Kafka door: the protocol that Apache Kafka's clients speak, on the broker's verbs.
 //!
 //! `wire/` turns bytes into messages and back; `session.rs` runs one connection; `handle/` has one
-//! file per request; `map.rs` translates names and errors.
+//! file per request; `map.rs` translates names and errors; `old_formats.rs` converts what clients
+//! older than record batches send and read.
 
 mod handle;
 mod map;
+mod old_formats;
 mod session;
 pub mod wire;
 

@@ -103,12 +103,16 @@ pub(crate) fn produce_error(error: &ProduceError) -> ErrorCode {
         ProduceError::TimestampType => ErrorCode::InvalidTimestamp,
         ProduceError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         ProduceError::Append(error) => append_error(error),
-        ProduceError::Batch(error) => match error {
-            BatchError::Checksum | BatchError::Truncated => ErrorCode::CorruptMessage,
-            BatchError::Magic(_) => ErrorCode::UnsupportedForMessageFormat,
-            BatchError::Compression(_) => ErrorCode::UnsupportedCompressionType,
-            BatchError::Malformed(_) | BatchError::TooLarge(_) => ErrorCode::InvalidRecord,
-        },
+        ProduceError::Batch(error) => batch_error(error),
+    }
+}
+
+pub(crate) fn batch_error(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::Checksum | BatchError::Truncated => ErrorCode::CorruptMessage,
+        BatchError::Magic(_) => ErrorCode::UnsupportedForMessageFormat,
+        BatchError::Compression(_) => ErrorCode::UnsupportedCompressionType,
+        BatchError::Malformed(_) | BatchError::TooLarge(_) => ErrorCode::InvalidRecord,
     }
 }
 

@@ -100,7 +100,14 @@ impl Broker {
                 None => Err(FetchError::NoPartition),
                 // Nothing fits any more, but the partition's state is told.
                 Some(log) if left == 0 && !first => Ok(state_only(log)),
-                Some(log) => read(log, entry.offset, entry.max_bytes.min(left)).await,
+                Some(log) => {
+                    let room = entry.max_bytes.min(left);
+                    match read(log, entry.offset, room).await {
+                        // A log gives one batch at least. Only the first of all may be too large.
+                        Ok(read) if read.len() > room && !first => Ok(state_only(log)),
+                        outcome => outcome,
+                    }
+                }
             };
             if let Ok(read) = &outcome
                 && !read.is_empty()

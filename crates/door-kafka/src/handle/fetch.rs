@@ -8,7 +8,7 @@ use broker::{Fetch, FetchError, FetchLimits};
 use door::CloseReason;
 
 use super::Context;
-use crate::map;
+use crate::{map, old_formats};
 use crate::session::{Parts, protocol_error};
 use crate::wire::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchedPartition, FetchedTopic,
@@ -17,6 +17,8 @@ use crate::wire::{ErrorCode, Reader, RequestHeader};
 
 /// Topics are named by id from this version on.
 const TOPIC_IDS_FROM: i16 = 13;
+/// Versions below carry message formats before record batches.
+const BATCHES_FROM: i16 = 4;
 /// No client may wait longer than this; they ask for half a second.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 /// Session epochs of requests that stand for themselves: the last of a session, or none; the first.
@@ -50,7 +52,11 @@ pub(super) async fn handle(
     let refused = topics.iter().flat_map(|topic| &topic.partitions).any(is_refused);
     // An error is told at once, not after the wait.
     let limits = if refused { FetchLimits { max_wait: Duration::ZERO, ..limits } } else { limits };
-    let mut outcomes = context.broker.fetch(&entries, limits).await.into_iter();
+    let mut outcomes = if header.version < BATCHES_FROM {
+        old_formats::fetch(&context.broker, header.version, entries, limits).await?.into_iter()
+    } else {
+        context.broker.fetch(&entries, limits).await.into_iter()
+    };
     for partition in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
         if !is_refused(partition)
             && let Some(outcome) = outcomes.next()

@@ -14,6 +14,12 @@ use crate::wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 /// "What lies in remote storage only" (KIP-1005): nothing does.
 const LATEST_TIERED: i64 = -5;
+/// "The one that the next record gets."
+const LATEST: i64 = -1;
+/// "The first that can be read."
+const EARLIEST: i64 = -2;
+/// One offset from this version on, a list of them before.
+const ONE_FROM: i16 = 1;
 
 pub(super) async fn handle(request: Request<'_>, asked: ListOffsetsRequest) -> ListOffsetsResponse {
     let mut response = ListOffsetsResponse::default();
@@ -22,6 +28,7 @@ pub(super) async fn handle(request: Request<'_>, asked: ListOffsetsRequest) -> L
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             partitions.push(match &open {
+                Some(open) if request.version() < ONE_FROM => list(&request, open, partition).await,
                 Some(open) => find(&request, open, partition).await,
                 None => failed(partition.partition_index, ErrorCode::UnknownTopicOrPartition),
             });
@@ -29,6 +36,32 @@ pub(super) async fn handle(request: Request<'_>, asked: ListOffsetsRequest) -> L
         response.topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
     }
     response
+}
+
+/// The answer of version 0: offsets from which a consumer may begin so that it reads all from the
+/// time asked for on, the latest first. Brokers of that age knew only where their segments begin;
+/// this one knows the offset, and where the partition begins.
+async fn list(
+    request: &Request<'_>,
+    topic: &OpenTopic,
+    asked: &ListOffsetsPartition,
+) -> ListOffsetsPartitionResponse {
+    let at = |timestamp| ListOffsetsPartition { timestamp, ..asked.clone() };
+    let mut found = find(request, topic, asked).await;
+    if found.error_code != ErrorCode::None.number() {
+        return found;
+    }
+    if found.offset < 0 {
+        // All records are older.
+        found = find(request, topic, &at(LATEST)).await;
+    }
+    let first = find(request, topic, &at(EARLIEST)).await;
+    let most = usize::try_from(asked.max_num_offsets).unwrap_or(0);
+    let mut offsets = vec![found.offset, first.offset];
+    offsets.dedup();
+    offsets.retain(|offset| *offset >= 0);
+    offsets.truncate(most);
+    ListOffsetsPartitionResponse { old_style_offsets: offsets, ..found }
 }
 
 async fn find(
@@ -45,8 +78,8 @@ async fn find(
         return failed(index, code);
     }
     let position = match asked.timestamp {
-        -1 => Position::Latest,
-        -2 | -4 => Position::Earliest,
+        LATEST => Position::Latest,
+        EARLIEST | -4 => Position::Earliest,
         -3 => Position::LargestTime,
         LATEST_TIERED => return failed(index, ErrorCode::None),
         time if time >= 0 => Position::Time(time),

@@ -40,15 +40,15 @@ use crate::wire::{ApiKey, Message, Reader, RequestHeader, RequestMessage, encode
 
 /// The requests that are served, with the versions that clients are told.
 ///
-/// Produce is offered from version 0 on, as librdkafka needs to see it (KAFKA-18659); versions
-/// below 3 carry message formats that are refused, per partition.
+/// Produce below version 3 and Fetch below 4 carry message formats that are converted
+/// (`old_formats.rs`). librdkafka insists on seeing the former (KAFKA-18659).
 pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Produce, 0, 13),
-    (ApiKey::Fetch, 4, 17),
-    (ApiKey::ListOffsets, 1, 10),
+    (ApiKey::Fetch, 0, 17),
+    (ApiKey::ListOffsets, 0, 10),
     (ApiKey::Metadata, 0, 13),
-    (ApiKey::OffsetCommit, 2, 9),
-    (ApiKey::OffsetFetch, 1, 9),
+    (ApiKey::OffsetCommit, 0, 9),
+    (ApiKey::OffsetFetch, 0, 9),
     (ApiKey::FindCoordinator, 0, 6),
     (ApiKey::JoinGroup, 0, 9),
     (ApiKey::Heartbeat, 0, 4),
@@ -57,8 +57,8 @@ pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DescribeGroups, 0, 6),
     (ApiKey::ListGroups, 0, 5),
     (ApiKey::ApiVersions, 0, 4),
-    (ApiKey::CreateTopics, 2, 7),
-    (ApiKey::DeleteTopics, 1, 6),
+    (ApiKey::CreateTopics, 0, 7),
+    (ApiKey::DeleteTopics, 0, 6),
     (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 5),
     (ApiKey::OffsetForLeaderEpoch, 2, 4),

@@ -18,6 +18,8 @@ use crate::wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
 const SEVERAL_FROM: i16 = 8;
 /// Errors of the whole group have their own field from this version on.
 const GROUP_ERROR_FROM: i16 = 2;
+/// That nothing is committed is an error before this version.
+const NOTHING_IS_FINE_FROM: i16 = 1;
 
 /// Topics with their partitions and what is committed there.
 type Found = BTreeMap<String, Vec<(i32, Option<Committed>)>>;
@@ -36,7 +38,14 @@ pub(super) async fn handle(request: Request<'_>, asked: OffsetFetchRequest) -> O
         .map(|topics| topics.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
     match find(&request, &asked.group_id, topics.clone()) {
         Ok(found) => {
-            OffsetFetchResponse { topics: old_topics(found), ..OffsetFetchResponse::default() }
+            let mut topics = old_topics(found);
+            if request.version() < NOTHING_IS_FINE_FROM {
+                let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.filter(|p| p.committed_offset < 0).for_each(|partition| {
+                    partition.error_code = ErrorCode::UnknownTopicOrPartition.number();
+                });
+            }
+            OffsetFetchResponse { topics, ..OffsetFetchResponse::default() }
         }
         Err(error) => {
             let code = map::group_error(error);

@@ -1,12 +1,12 @@
 //! Produce: appends record batches.
 
 use base::TopicId;
-use broker::store::batch::{BatchHeader, Compression};
+use broker::store::batch::{BatchHeader, Compression, old};
 use broker::{Produce, ProduceError, Produced};
 use door::{BoxFuture, CloseReason};
 
 use super::{Context, Submitted};
-use crate::map;
+use crate::{map, old_formats};
 use crate::session::{Parts, protocol_error};
 use crate::wire::produce::{
     ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic, ProducedPartition,
@@ -15,7 +15,7 @@ use crate::wire::produce::{
 use crate::wire::{ErrorCode, Reader, RequestHeader, encode_response};
 
 /// Versions below carry message formats before record batches.
-const BATCHES_FROM: i16 = 3;
+pub(crate) const BATCHES_FROM: i16 = 3;
 /// A client that may use zstd says so by this version (KIP-110).
 const ZSTD_FROM: i16 = 7;
 /// Topics are named by id from this version on.
@@ -30,17 +30,34 @@ pub(super) async fn submit(
 ) -> Submitted {
     let request = ProduceRequest::decode(reader, header.version).map_err(protocol_error)?;
     let acks = request.acks;
-    let mut entries = Vec::new();
-    let mut response = ProduceResponse::default();
-    for topic in request.topics {
-        response.topics.push(prepare(context, header, acks, topic, &mut entries));
-    }
+    let (mut response, entries) = if header.version < BATCHES_FROM {
+        let (context, header) = (context.clone(), header.clone());
+        old_formats::convert(move || prepare_all(&context, &header, request)).await?
+    } else {
+        prepare_all(context, header, request)
+    };
     let producing = context.broker.produce(entries).await;
     let header = header.clone();
     Ok(Box::pin(async move {
         fill(&mut response, producing.done().await);
+        if header.version < BATCHES_FROM {
+            let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            partitions.for_each(|p| p.error_code = old_formats::error_code(p.error_code));
+        }
         finish(&header, acks, &response)
     }) as BoxFuture<_>)
+}
+
+/// The response so far, and the batches that can be stored.
+fn prepare_all(
+    context: &Context,
+    header: &RequestHeader,
+    request: ProduceRequest,
+) -> (ProduceResponse, Vec<Produce>) {
+    let mut entries = Vec::new();
+    let prepare = |topic| prepare(context, header, request.acks, topic, &mut entries);
+    let topics = request.topics.into_iter().map(prepare).collect();
+    (ProduceResponse { topics, ..ProduceResponse::default() }, entries)
 }
 
 /// Adds a topic's batches to `entries`; those that cannot be stored are answered at once.
@@ -70,11 +87,13 @@ fn prepare(
         if !(-1..=1).contains(&acks) {
             return refused(ErrorCode::InvalidRequiredAcks);
         }
+        let Some(mut records) = records else { return refused(ErrorCode::InvalidRecord) };
         if header.version < BATCHES_FROM {
-            return refused(ErrorCode::UnsupportedForMessageFormat);
-        }
-        let Some(records) = records else { return refused(ErrorCode::InvalidRecord) };
-        if header.version < ZSTD_FROM && is_zstd(&records) {
+            records = match old::up_convert(&records) {
+                Ok(batch) => batch.bytes().clone(),
+                Err(error) => return refused(map::batch_error(&error)),
+            };
+        } else if header.version < ZSTD_FROM && is_zstd(&records) {
             return refused(ErrorCode::UnsupportedCompressionType);
         }
         entries.push(Produce { topic, partition: index, records });

@@ -48,11 +48,11 @@ macro_rules! api_keys {
 
 api_keys! {
     Produce = 0, 0..=13, Some(9);
-    Fetch = 1, 4..=18, Some(12);
-    ListOffsets = 2, 1..=11, Some(6);
+    Fetch = 1, 0..=18, Some(12);
+    ListOffsets = 2, 0..=11, Some(6);
     Metadata = 3, 0..=13, Some(9);
-    OffsetCommit = 8, 2..=10, Some(8);
-    OffsetFetch = 9, 1..=10, Some(6);
+    OffsetCommit = 8, 0..=10, Some(8);
+    OffsetFetch = 9, 0..=10, Some(6);
     FindCoordinator = 10, 0..=6, Some(3);
     JoinGroup = 11, 0..=9, Some(6);
     Heartbeat = 12, 0..=4, Some(4);
@@ -62,8 +62,8 @@ api_keys! {
     ListGroups = 16, 0..=5, Some(3);
     SaslHandshake = 17, 0..=1, None;
     ApiVersions = 18, 0..=4, Some(3);
-    CreateTopics = 19, 2..=7, Some(5);
-    DeleteTopics = 20, 1..=6, Some(4);
+    CreateTopics = 19, 0..=7, Some(5);
+    DeleteTopics = 20, 0..=6, Some(4);
     DeleteRecords = 21, 0..=2, Some(2);
     InitProducerId = 22, 0..=6, Some(2);
     OffsetForLeaderEpoch = 23, 2..=4, Some(4);

@@ -10,7 +10,7 @@ use super::{ApiKey, Reader, Str, TaggedFields, WireError, Writer};
 
 const FLEXIBLE_FROM: i16 = 12;
 const TOPIC_IDS_FROM: i16 = 13;
-const VERSIONS: std::ops::RangeInclusive<i16> = 4..=18;
+const VERSIONS: std::ops::RangeInclusive<i16> = 0..=18;
 
 /// Bytes of a response besides records and names: for the frame, and for each partition.
 const FRAME_BYTES: usize = 64;
@@ -23,7 +23,7 @@ fn check_version(name: &'static str, version: i16) -> Result<(), WireError> {
     Err(WireError::UnknownVersion { name, version })
 }
 
-/// `FetchRequest` (versions 4-18). What only replicas say (their cluster, epoch, directory and
+/// `FetchRequest` (versions 0-18). What only replicas say (their cluster, epoch, directory and
 /// high watermark) is not kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FetchRequest {
@@ -33,9 +33,10 @@ pub struct FetchRequest {
     pub max_wait_ms: i32,
     /// Bytes to wait for.
     pub min_bytes: i32,
-    /// Most bytes of records in the response; the first batch goes out even if it is larger.
+    /// Most bytes of records in the response; the first batch goes out even if it is larger
+    /// (versions 3+).
     pub max_bytes: i32,
-    /// 0: all records, 1: those of committed transactions only.
+    /// 0: all records, 1: those of committed transactions only (versions 4+).
     pub isolation_level: i8,
     /// The fetch session, 0 for none (versions 7+, KIP-227).
     pub session_id: i32,
@@ -52,7 +53,7 @@ pub struct FetchRequest {
 /// One topic of a [`FetchRequest`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FetchTopic {
-    /// Its name (versions 4-12).
+    /// Its name (versions 0-12).
     pub name: Str,
     /// Its id (versions 13+).
     pub topic_id: [u8; 16],
@@ -107,8 +108,8 @@ impl FetchRequest {
         let mut replica_id = if version <= 14 { r.i32()? } else { -1 };
         let max_wait_ms = r.i32()?;
         let min_bytes = r.i32()?;
-        let max_bytes = r.i32()?;
-        let isolation_level = r.i8()?;
+        let max_bytes = if version >= 3 { r.i32()? } else { i32::MAX };
+        let isolation_level = if version >= 4 { r.i8()? } else { 0 };
         let (session_id, session_epoch) = if version >= 7 { (r.i32()?, r.i32()?) } else { (0, -1) };
         let topics = r.array(flexible, |r| FetchTopic::decode(r, version, flexible))?;
         let mut forgotten = Vec::new();
@@ -186,10 +187,10 @@ impl ForgottenTopic {
     }
 }
 
-/// `FetchResponse` (versions 4-18).
+/// `FetchResponse` (versions 0-18).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FetchResponse {
-    /// For how long a quota held the request back, in milliseconds.
+    /// For how long a quota held the request back, in milliseconds (versions 1+).
     pub throttle_time_ms: i32,
     /// 0, or why the whole request failed (versions 7+).
     pub error_code: i16,
@@ -204,7 +205,7 @@ pub struct FetchResponse {
 /// One topic of a [`FetchResponse`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FetchedTopic {
-    /// Its name (versions 4-12).
+    /// Its name (versions 0-12).
     pub name: Str,
     /// Its id (versions 13+).
     pub topic_id: [u8; 16],
@@ -221,12 +222,13 @@ pub struct FetchedPartition {
     pub error_code: i16,
     /// The first offset that is not yet durable on all replicas in sync.
     pub high_watermark: i64,
-    /// The first offset of a transaction that is still open, or the high watermark, or -1.
+    /// The first offset of a transaction that is still open, or the high watermark, or -1
+    /// (versions 4+).
     pub last_stable_offset: i64,
     /// The partition's first offset, or -1 (versions 5+).
     pub log_start_offset: i64,
     /// Transactions whose records the consumer has to drop; none unless it asked for committed
-    /// records only.
+    /// records only (versions 4+).
     pub aborted_transactions: Option<Vec<AbortedTransaction>>,
     /// The replica that the consumer had better ask, or -1 (versions 11+).
     pub preferred_read_replica: i32,
@@ -236,7 +238,7 @@ pub struct FetchedPartition {
     pub current_leader: Option<LeaderIdAndEpoch>,
     /// The snapshot to read instead (versions 12+).
     pub snapshot_id: Option<SnapshotId>,
-    /// Record batches, one after the other on the wire.
+    /// Record batches, or a message set before version 4, one after the other on the wire.
     pub records: Vec<Bytes>,
 }
 
@@ -299,7 +301,9 @@ impl FetchResponse {
         let mut parts = Parts { w, records, records_bytes: 0 };
         parts.w.i32(0);
         encode_response_header(&mut parts.w, ApiKey::Fetch, version, correlation_id);
-        parts.w.i32(self.throttle_time_ms);
+        if version >= 1 {
+            parts.w.i32(self.throttle_time_ms);
+        }
         if version >= 7 {
             parts.w.i16(self.error_code);
             parts.w.i32(self.session_id);
@@ -343,12 +347,16 @@ impl FetchedPartition {
         w.i32(self.index);
         w.i16(self.error_code);
         w.i64(self.high_watermark);
-        w.i64(self.last_stable_offset);
+        if version >= 4 {
+            w.i64(self.last_stable_offset);
+        }
         if version >= 5 {
             w.i64(self.log_start_offset);
         }
-        let aborted = self.aborted_transactions.as_deref();
-        w.nullable_array(aborted, flexible, |w, one| one.encode(w, version))?;
+        if version >= 4 {
+            let aborted = self.aborted_transactions.as_deref();
+            w.nullable_array(aborted, flexible, |w, one| one.encode(w, version))?;
+        }
         if version >= 11 {
             w.i32(self.preferred_read_replica);
         }

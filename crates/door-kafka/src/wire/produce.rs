@@ -1,8 +1,8 @@
 //! Produce by hand: the request's records stay slices of its frame, and decoding it allocates
 //! nothing but the vectors of topics and partitions.
 //!
-//! Versions 0 to 2 carry message sets of the formats before record batches; they are read as
-//! opaque bytes, for the door to refuse. (A broker has to offer them, KAFKA-18659.)
+//! Versions 0 to 2 carry message sets of the formats before record batches, which are opaque bytes
+//! here: the door converts them.
 
 use bytes::Bytes;
 
@@ -51,7 +51,7 @@ pub struct ProduceTopic {
 pub struct ProducePartition {
     /// Its number.
     pub index: i32,
-    /// Record batches, a slice of the frame.
+    /// Record batches, or a message set before version 3: a slice of the frame.
     pub records: Option<Bytes>,
 }
 

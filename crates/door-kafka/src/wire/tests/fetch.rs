@@ -77,7 +77,7 @@ fn by_hand(response: &GeneratedResponse) -> FetchResponse {
 
 proptest! {
     #[test]
-    fn requests_are_read_alike(seed: u64, version in 4..=18_i16) {
+    fn requests_are_read_alike(seed: u64, version in 0..=18_i16) {
         let request = Generated::sample(&mut Sample::new(seed), version);
         let mut w = Writer::default();
         request.encode(&mut w, version).unwrap();
@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn responses_are_written_alike(seed: u64, version in 4..=18_i16) {
+    fn responses_are_written_alike(seed: u64, version in 0..=18_i16) {
         let mut response = GeneratedResponse::sample(&mut Sample::new(seed), version);
         for partition in response.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
             // By hand, nothing is empty and never null.

@@ -18,7 +18,7 @@ fn read_as_anything(bytes: &Bytes, version: i16) {
         let _ = (case.decode)(&mut Reader::new(bytes.clone()), version);
     }
     let _ = ProduceRequest::decode(&mut Reader::new(bytes.clone()), version % 14);
-    let _ = FetchRequest::decode(&mut Reader::new(bytes.clone()), 4 + version % 15);
+    let _ = FetchRequest::decode(&mut Reader::new(bytes.clone()), version % 19);
     let _ = RequestHeader::decode(&mut Reader::new(bytes.clone()));
 }
 

@@ -1,0 +1,22 @@
+//! The Kafka door over real sockets, on a real broker, by raw requests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    dead_code,
+    unreachable_pub,
+    reason = "a test stops at the first surprise; not every binary uses all of the support"
+)]
+
+mod admin;
+mod configs;
+mod fetch;
+mod groups;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod records;
+mod sessions;
+#[path = "../support/mod.rs"]
+mod support;
+mod versions;

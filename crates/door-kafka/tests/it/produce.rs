@@ -1,0 +1,198 @@
+//! Produce: what is refused, and how; what is stored.
+
+use broker::store::batch::Compression;
+use bytes::{BufMut, Bytes, BytesMut};
+use door_kafka::wire::ErrorCode;
+use door_kafka::wire::messages::{InitProducerIdRequest, ProduceRequest};
+
+use crate::records::{
+    batch, changed, fetch, idempotent, plain, produce, produce_request, produce_to, values,
+};
+use crate::support::Fixture;
+
+#[tokio::test]
+async fn batches_that_cannot_be_stored_are_refused_for_good_or_to_be_sent_again() {
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    let good = plain(&["a", "b"]);
+    let flipped = {
+        let mut bytes = BytesMut::from(good.as_ref());
+        bytes[70] ^= 1;
+        bytes.freeze()
+    };
+    let count = changed(&good, |bytes| (&mut bytes[57..61]).put_i32(3));
+    let attributes = |bits: i16| changed(&good, |bytes| (&mut bytes[21..23]).put_i16(bits));
+    let cases = [
+        ("bad checksum", flipped, ErrorCode::CorruptMessage),
+        ("cut off", good.slice(..good.len() - 1), ErrorCode::CorruptMessage),
+        ("two batches", [&good[..], &good[..]].concat().into(), ErrorCode::InvalidRecord),
+        ("no batch", Bytes::new(), ErrorCode::InvalidRecord),
+        ("wrong count", count, ErrorCode::InvalidRecord),
+        ("transactional", attributes(1 << 4), ErrorCode::InvalidRecord),
+        ("control", attributes(1 << 5), ErrorCode::InvalidRecord),
+        ("broker's time", attributes(1 << 3), ErrorCode::InvalidTimestamp),
+        ("unknown compression", attributes(7), ErrorCode::UnsupportedCompressionType),
+        ("too large", plain(&[&"x".repeat(1_048_588)]), ErrorCode::MessageTooLarge),
+    ];
+    for (what, records, code) in cases {
+        let refused = produce(&mut client, "t", records).await;
+        assert_eq!(refused.error_code, code.number(), "{what}: {:?}", refused.error_message);
+        assert_eq!(refused.base_offset, -1);
+    }
+    let old = changed(&good, |bytes| bytes[16] = 1);
+    let refused = produce(&mut client, "t", old).await;
+    assert_eq!(refused.error_code, ErrorCode::UnsupportedForMessageFormat.number());
+    // Nothing of all that was stored.
+    let stored = produce(&mut client, "t", good).await;
+    assert_eq!((stored.error_code, stored.base_offset, stored.log_start_offset), (0, 0, 0));
+    assert_eq!(stored.log_append_time_ms, -1);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_unknown() {
+    let fixture = Fixture::start().await;
+    let id = fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    let unknown = ErrorCode::UnknownTopicOrPartition.number();
+    assert_eq!(produce(&mut client, "none", plain(&["a"])).await.error_code, unknown);
+    for partition in [1, -1, i32::MAX] {
+        let refused = produce_to(&mut client, "t", partition, plain(&["a"])).await;
+        assert_eq!(refused.error_code, unknown);
+    }
+    let by_id = |id| {
+        let mut request = produce_request("", 0, -1, plain(&["a"]));
+        request.topic_data[0].topic_id = id;
+        request
+    };
+    let stored = client.call(&by_id(id), 13).await;
+    assert_eq!(stored.responses[0].topic_id, id);
+    assert_eq!(stored.responses[0].partition_responses[0].error_code, 0);
+    let refused = client.call(&by_id([7; 16]), 13).await.responses.remove(0);
+    let code = refused.partition_responses[0].error_code;
+    assert_eq!(code, ErrorCode::UnknownTopicId.number());
+}
+
+#[tokio::test]
+async fn versions_with_older_formats_are_refused() {
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    for version in 0..3 {
+        let request = produce_request("t", 0, 1, plain(&["a"]));
+        let response = client.call(&request, version).await;
+        let code = response.responses[0].partition_responses[0].error_code;
+        assert_eq!(code, ErrorCode::UnsupportedForMessageFormat.number());
+    }
+}
+
+#[tokio::test]
+async fn acks_say_whether_there_is_an_answer() {
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    for acks in [2, -2] {
+        let response = client.call(&produce_request("t", 0, acks, plain(&["a"])), 9).await;
+        let code = response.responses[0].partition_responses[0].error_code;
+        assert_eq!(code, ErrorCode::InvalidRequiredAcks.number());
+    }
+    client.send(&produce_request("t", 0, 0, plain(&["silent"])), 9).await;
+    // The next answer is that of the next request, and comes after both were stored.
+    let stored = produce(&mut client, "t", plain(&["loud"])).await;
+    assert_eq!(stored.base_offset, 1);
+    let all = values(&fetch(&mut client, "t", 0).await);
+    assert_eq!(all, [(0, "silent".to_owned()), (1, "loud".to_owned())]);
+    // Where there is no answer, the end of the connection says that it failed.
+    client.send(&produce_request("none", 0, 0, plain(&["a"])), 9).await;
+    assert_eq!(client.frame().await, None);
+}
+
+#[tokio::test]
+async fn compressed_batches_come_back_as_they_went() {
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    let codecs = [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ];
+    for (round, codec) in (0..).zip(codecs) {
+        let sent = batch(codec, &["a", "b"]);
+        let stored = produce(&mut client, "t", sent.clone()).await;
+        assert_eq!((stored.error_code, stored.base_offset), (0, 2 * round));
+        let fetched = fetch(&mut client, "t", 2 * round).await;
+        let records = fetched.records.clone().unwrap();
+        assert_eq!(records[12 + 4..], sent[12 + 4..], "all but the stamps is untouched");
+        assert_eq!(values(&fetched), [(2 * round, "a".into()), (2 * round + 1, "b".into())]);
+    }
+    let request = produce_request("t", 0, -1, batch(Compression::Zstd, &["a"]));
+    let response = client.call(&request, 6).await;
+    let code = response.responses[0].partition_responses[0].error_code;
+    assert_eq!(code, ErrorCode::UnsupportedCompressionType.number(), "not before version 7");
+}
+
+#[tokio::test]
+async fn idempotent_producers_are_held_to_their_sequence() {
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    let given = client.call(&InitProducerIdRequest::default(), 4).await;
+    assert_eq!((given.error_code, given.producer_epoch), (0, 0));
+    let id = given.producer_id;
+    let another = client.call(&InitProducerIdRequest::default(), 4).await;
+    assert_ne!(another.producer_id, id);
+
+    let first = produce(&mut client, "t", idempotent(&["a", "b"], (id, 1, 0))).await;
+    assert_eq!((first.error_code, first.base_offset), (0, 0));
+    let second = produce(&mut client, "t", idempotent(&["c"], (id, 1, 2))).await;
+    assert_eq!((second.error_code, second.base_offset), (0, 2));
+    let again = produce(&mut client, "t", idempotent(&["a", "b"], (id, 1, 0))).await;
+    assert_eq!((again.error_code, again.base_offset), (0, 0), "stored once");
+    let gap = produce(&mut client, "t", idempotent(&["e"], (id, 1, 4))).await;
+    assert_eq!(gap.error_code, ErrorCode::OutOfOrderSequenceNumber.number());
+    let old = produce(&mut client, "t", idempotent(&["z"], (id, 0, 0))).await;
+    assert_eq!(old.error_code, ErrorCode::InvalidProducerEpoch.number());
+    assert_eq!(values(&fetch(&mut client, "t", 0).await).len(), 3);
+
+    // All of it holds over a restart, and identities do not come again.
+    let fixture = fixture.restart().await;
+    let mut client = fixture.client().await;
+    let again = produce(&mut client, "t", idempotent(&["c"], (id, 1, 2))).await;
+    assert_eq!((again.error_code, again.base_offset), (0, 2));
+    let later = client.call(&InitProducerIdRequest::default(), 4).await;
+    assert!(later.producer_id > another.producer_id);
+}
+
+#[tokio::test]
+async fn transactions_are_refused_plainly() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    let request =
+        InitProducerIdRequest { transactional_id: Some("tx".into()), ..Default::default() };
+    let refused = client.call(&request, 4).await;
+    assert_eq!(refused.error_code, ErrorCode::UnsupportedVersion.number());
+}
+
+#[tokio::test]
+async fn entries_of_one_request_succeed_or_fail_by_themselves() {
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 2).await;
+    let mut client = fixture.client().await;
+    let mut request = produce_request("t", 0, -1, plain(&["a"]));
+    for (partition, records) in [(9, plain(&["b"])), (1, plain(&["c"])), (0, plain(&["d"]))] {
+        let more = produce_request("t", partition, -1, records).topic_data.remove(0);
+        request.topic_data[0].partition_data.extend(more.partition_data);
+    }
+    let response: ProduceResponseOf = client.call::<ProduceRequest>(&request, 9).await;
+    let outcomes: Vec<_> = response.responses[0]
+        .partition_responses
+        .iter()
+        .map(|p| (p.index, p.error_code, p.base_offset))
+        .collect();
+    assert_eq!(outcomes, [(0, 0, 0), (9, 3, -1), (1, 0, 0), (0, 0, 1)]);
+}
+
+type ProduceResponseOf = door_kafka::wire::messages::ProduceResponse;
