@@ -27,3 +27,6 @@ pub use verbs::trim::TrimError;
 pub use cluster::MetaError;
 pub use queue;
 pub use store;
+
+#[cfg(test)]
+mod tests;

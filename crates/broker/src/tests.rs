@@ -1,0 +1,274 @@
+//! The broker on a store and a metadata store in a temporary folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{BrokerId, Offset, SystemClock, SystemRandom};
+use bytes::Bytes;
+use cluster::{Embedded, MetaStore, Op, RangeResponse, Txn};
+use queue::offsets::{CommitRequest, OffsetCommit};
+use store::batch::Batch;
+use store::{LogOptions, Store, StoreOptions};
+use tempfile::TempDir;
+
+use crate::broker::GROUPS_LOG;
+use crate::metadata::follow;
+use crate::*;
+
+struct Fixture {
+    dir: TempDir,
+    broker: Broker,
+    store: Arc<Store>,
+    meta: Arc<Embedded>,
+}
+
+impl Fixture {
+    async fn start() -> Self {
+        Self::try_open(TempDir::new().unwrap()).await.unwrap()
+    }
+
+    async fn try_open(dir: TempDir) -> Result<Self, StartError> {
+        let disk = StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
+        let store = Arc::new(Store::open(disk, Arc::new(SystemClock)).unwrap());
+        let meta = dir.path().join("meta");
+        std::fs::create_dir_all(&meta).unwrap();
+        let meta = Arc::new(Embedded::open(&meta, cluster::Options::default()).unwrap());
+        let options = options(dir.path());
+        let broker = Broker::start(options, Arc::clone(&store), Arc::clone(&meta) as _).await?;
+        Ok(Self { dir, broker, store, meta })
+    }
+
+    /// Stops, leaving the folder.
+    async fn stop(self) -> TempDir {
+        let Self { dir, broker, store, meta } = self;
+        broker.stop().await;
+        drop(broker);
+        tokio::task::spawn_blocking(move || {
+            store.close();
+            drop((store, meta));
+        })
+        .await
+        .unwrap();
+        dir
+    }
+
+    async fn restart(self) -> Self {
+        Self::try_open(self.stop().await).await.unwrap()
+    }
+
+    async fn topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) -> Arc<OpenTopic> {
+        let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let new = NewTopic { name: name.to_owned(), partitions: Some(partitions), config };
+        self.broker.create_topic(new).await.unwrap();
+        self.broker.topic(name).unwrap()
+    }
+
+    async fn commit(&self, topic: &str, partitions: i32, offset: Offset, note: &str) {
+        let one = |partition| OffsetCommit {
+            topic: topic.into(),
+            partition,
+            offset,
+            leader_epoch: -1,
+            note: note.into(),
+        };
+        let request = CommitRequest {
+            group: "g".into(),
+            member_id: "".into(),
+            instance_id: None,
+            generation: -1,
+            retention: None,
+            offsets: (0..partitions).map(one).collect(),
+        };
+        let outcomes = self.broker.groups().commit(request).await.unwrap();
+        assert!(outcomes.iter().all(Result::is_ok));
+    }
+}
+
+fn options(dir: &Path) -> BrokerOptions {
+    BrokerOptions {
+        id: BrokerId(0),
+        endpoints: vec![],
+        rack: None,
+        data_dir: dir.display().to_string(),
+        auto_create_topics: true,
+        delete_topics: true,
+        default_partitions: 1,
+        topic_defaults: BTreeMap::new(),
+        groups: queue::Config::default(),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    }
+}
+
+fn message(key: Option<&str>, value: &str) -> Message {
+    let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    Message { key: key.map(bytes), value: Some(bytes(value)), ..Message::default() }
+}
+
+fn batches(topic: &OpenTopic, partition: i32) -> Vec<Batch> {
+    let read = topic.log(partition).unwrap().read(0, 1 << 20, Offset::MAX).unwrap();
+    read.batches().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn of_many_who_make_a_topic_one_wins() {
+    let fixture = Fixture::start().await;
+    let make = || {
+        let broker = fixture.broker.clone();
+        let new = NewTopic { name: "t".to_owned(), ..NewTopic::default() };
+        tokio::spawn(async move {
+            let made = broker.create_topic(new).await;
+            // Whoever is told that it exists can use it.
+            assert!(broker.topic("t").is_some());
+            made
+        })
+    };
+    let tasks: Vec<_> = (0..1000).map(|_| make()).collect();
+    let mut made = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(error) => assert_eq!(error, TopicError::Exists("t".into())),
+        }
+    }
+    assert_eq!(made, 1);
+}
+
+#[tokio::test]
+async fn messages_go_where_the_partitioner_says() {
+    let fixture = Fixture::start().await;
+    let config = [("entrepot.partitioner", "list:red=0,green=2")];
+    let topic = fixture.topic("t", 3, &config).await;
+    let messages = [("green", "1"), ("red", "2"), ("green", "3")];
+    let messages = messages.map(|(key, value)| message(Some(key), value));
+    let published = fixture.broker.publish(&topic, &messages).await.unwrap();
+    let places: Vec<_> = published.iter().map(|p| (p.partition, p.offset)).collect();
+    assert_eq!(places, [(2, 0), (0, 0), (2, 1)]);
+    assert_eq!(batches(&topic, 2).len(), 1, "what arrives together is one batch");
+    assert!(fixture.broker.publish(&topic, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn messages_are_limited_one_by_one_not_all_together() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 1, &[("max.message.bytes", "300")]).await;
+    let messages: Vec<_> = (0..10).map(|_| message(None, &"x".repeat(90))).collect();
+    let published = fixture.broker.publish(&topic, &messages).await.unwrap();
+    let offsets: Vec<_> = published.iter().map(|p| p.offset).collect();
+    assert_eq!(offsets, (0..10).collect::<Vec<_>>());
+    let batches = batches(&topic, 0);
+    assert!(batches.len() > 1 && batches.iter().all(|batch| batch.bytes().len() <= 300));
+    let large = message(None, &"x".repeat(300));
+    let refused = fixture.broker.publish(&topic, &[large]).await;
+    assert!(matches!(refused, Err(ProduceError::TooLarge { limit: 300, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn producer_identities_never_come_again() {
+    let mut fixture = Fixture::start().await;
+    let mut last = -1;
+    for _ in 0..3 {
+        for _ in 0..1500 {
+            let id = fixture.broker.new_producer().await.unwrap();
+            assert!(id > last);
+            last = id;
+        }
+        fixture = fixture.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn the_journal_is_rewritten_when_it_has_grown() {
+    let mut fixture = Fixture::start().await;
+    fixture.topic("t", 1, &[]).await;
+    let note = "n".repeat(4000);
+    let journal = |fixture: &Fixture| fixture.store.open_log(GROUPS_LOG, LogOptions::default());
+    // A megabyte each.
+    for round in 0..12 {
+        fixture.commit("t", 250, round, &note).await;
+    }
+    let start = tokio::time::timeout(Duration::from_secs(30), async {
+        while journal(&fixture).range().start == 0 {
+            tokio::task::yield_now().await;
+        }
+        journal(&fixture).range().start
+    });
+    let start = start.await.expect("the old part is dropped");
+    // Once: it is not due again before it has grown again, though nothing was deleted yet.
+    fixture.commit("t", 1, 12, &note).await;
+    assert_eq!(journal(&fixture).range().start, start);
+    fixture = fixture.restart().await;
+    let committed = fixture.broker.groups().committed("g", &[("t", 0), ("t", 249)]).unwrap();
+    let offsets: Vec<_> = committed.into_iter().map(|one| one.unwrap().offset).collect();
+    assert_eq!(offsets, [12, 11]);
+}
+
+#[tokio::test]
+async fn offsets_of_topics_that_are_gone_do_not_come_back() {
+    let fixture = Fixture::start().await;
+    fixture.topic("there", 1, &[]).await;
+    fixture.commit("there", 1, 5, "").await;
+    // As a crash between a topic's deletion and that of its offsets leaves them.
+    fixture.commit("gone", 1, 5, "").await;
+    let fixture = fixture.restart().await;
+    fixture.commit("there", 1, 6, "").await;
+    let committed = fixture.broker.groups().committed("g", &[("there", 0), ("gone", 0)]).unwrap();
+    assert!(committed[0].is_some());
+    assert!(committed[1].is_none());
+}
+
+#[tokio::test]
+async fn a_watch_that_fell_behind_forgets_topics_that_are_gone() {
+    let fixture = Fixture::start().await;
+    let kept = fixture.topic("kept", 1, &[]).await;
+    let gone = fixture.topic("gone", 1, &[]).await;
+    fixture.commit("gone", 1, 5, "").await;
+    let range = fixture.meta.range(b"", 0, b"").await.unwrap();
+    let kvs = range.kvs.into_iter().filter(|kv| kv.key != "topic/gone").collect();
+    let range = RangeResponse { kvs, ..range };
+    follow::reload(&fixture.broker.inner, &range);
+    assert!(fixture.broker.topic("gone").is_none());
+    assert!(fixture.broker.topic_by_id(gone.topic.id).is_none());
+    assert!(fixture.broker.topic("kept").is_some());
+    assert_eq!(fixture.store.log_ids().len(), 2, "the journal, and what is kept");
+    let fetch = |topic: &Arc<OpenTopic>| {
+        let topic = Arc::clone(topic);
+        [Fetch { topic, partition: 0, offset: 0, max_bytes: 1 }]
+    };
+    let limits = FetchLimits { min_bytes: 0, max_wait: Duration::ZERO, max_bytes: 1 };
+    let outcomes = fixture.broker.fetch(&fetch(&gone), limits).await;
+    assert!(matches!(outcomes[0], Err(FetchError::NoPartition)));
+    assert!(fixture.broker.fetch(&fetch(&kept), limits).await[0].is_ok());
+}
+
+#[tokio::test]
+async fn records_of_a_topic_that_cannot_be_read_are_kept() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 1, &[]).await;
+    fixture.broker.publish(&topic, &[message(None, "a")]).await.unwrap();
+    let log = topic.log(0).unwrap().id();
+    // As a later version of the program might write it.
+    let newer = Txn::new().then(Op::put("topic/t", "{\"version\":99}"));
+    fixture.meta.txn(newer).await.unwrap();
+    drop(topic);
+    let fixture = fixture.restart().await;
+    assert!(fixture.broker.topic("t").is_none());
+    assert!(fixture.store.log_ids().contains(&log));
+    let range = fixture.meta.range(b"", 0, b"").await.unwrap();
+    follow::reload(&fixture.broker.inner, &range);
+    assert!(fixture.store.log_ids().contains(&log));
+}
+
+#[tokio::test]
+async fn records_without_metadata_are_not_taken_for_garbage() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 1, &[]).await;
+    fixture.broker.publish(&topic, &[message(None, "a")]).await.unwrap();
+    drop(topic);
+    let dir = fixture.stop().await;
+    std::fs::remove_dir_all(dir.path().join("meta")).unwrap();
+    let refused = Fixture::try_open(dir).await.map(|_| ());
+    assert!(matches!(refused, Err(StartError::MetadataLost)), "{refused:?}");
+}
