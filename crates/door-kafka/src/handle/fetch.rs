@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use base::TopicId;
 use broker::store::ReadBatches;
-use broker::{Fetch, FetchError, FetchLimits};
+use broker::{Fetch, FetchLimits};
 use door::CloseReason;
 
 use super::Context;
-use crate::{map, old_formats};
 use crate::session::{Parts, protocol_error};
 use crate::wire::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchedPartition, FetchedTopic,
 };
 use crate::wire::{ErrorCode, Reader, RequestHeader};
+use crate::{map, old_formats};
 
 /// Topics are named by id from this version on.
 const TOPIC_IDS_FROM: i16 = 13;
@@ -52,11 +52,13 @@ pub(super) async fn handle(
     let refused = topics.iter().flat_map(|topic| &topic.partitions).any(is_refused);
     // An error is told at once, not after the wait.
     let limits = if refused { FetchLimits { max_wait: Duration::ZERO, ..limits } } else { limits };
-    let mut outcomes = if header.version < BATCHES_FROM {
-        old_formats::fetch(&context.broker, header.version, entries, limits).await?.into_iter()
+    let outcomes = if header.version < BATCHES_FROM {
+        old_formats::fetch(&context.broker, header.version, entries, limits).await?
     } else {
-        context.broker.fetch(&entries, limits).await.into_iter()
+        let outcomes = context.broker.fetch(&entries, limits).await.into_iter();
+        outcomes.map(|outcome| outcome.map_err(|error| map::fetch_error(&error))).collect()
     };
+    let mut outcomes = outcomes.into_iter();
     for partition in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
         if !is_refused(partition)
             && let Some(outcome) = outcomes.next()
@@ -139,7 +141,7 @@ fn is_refused(partition: &FetchedPartition) -> bool {
 
 fn fill(
     partition: &mut FetchedPartition,
-    outcome: Result<ReadBatches, FetchError>,
+    outcome: Result<ReadBatches, ErrorCode>,
     committed_only: bool,
 ) {
     match outcome {
@@ -150,6 +152,6 @@ fn fill(
             partition.aborted_transactions = committed_only.then(Vec::new);
             partition.records = read.slices;
         }
-        Err(error) => partition.error_code = map::fetch_error(&error).number(),
+        Err(code) => partition.error_code = code.number(),
     }
 }

@@ -6,16 +6,16 @@ use broker::{Produce, ProduceError, Produced};
 use door::{BoxFuture, CloseReason};
 
 use super::{Context, Submitted};
-use crate::{map, old_formats};
 use crate::session::{Parts, protocol_error};
 use crate::wire::produce::{
     ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic, ProducedPartition,
     ProducedTopic,
 };
 use crate::wire::{ErrorCode, Reader, RequestHeader, encode_response};
+use crate::{map, old_formats};
 
 /// Versions below carry message formats before record batches.
-pub(crate) const BATCHES_FROM: i16 = 3;
+const BATCHES_FROM: i16 = 3;
 /// A client that may use zstd says so by this version (KIP-110).
 const ZSTD_FROM: i16 = 7;
 /// Topics are named by id from this version on.
@@ -42,7 +42,7 @@ pub(super) async fn submit(
         fill(&mut response, producing.done().await);
         if header.version < BATCHES_FROM {
             let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-            partitions.for_each(|p| p.error_code = old_formats::error_code(p.error_code));
+            partitions.for_each(|p| p.error_code = old_formats::known_number(p.error_code));
         }
         finish(&header, acks, &response)
     }) as BoxFuture<_>)

@@ -74,7 +74,7 @@ async fn what_is_not_there_is_unknown() {
 }
 
 #[tokio::test]
-async fn versions_with_older_formats_are_refused() {
+async fn versions_of_older_formats_take_no_record_batches() {
     let fixture = Fixture::start().await;
     fixture.topic("t", 1).await;
     let mut client = fixture.client().await;
@@ -82,7 +82,7 @@ async fn versions_with_older_formats_are_refused() {
         let request = produce_request("t", 0, 1, plain(&["a"]));
         let response = client.call(&request, version).await;
         let code = response.responses[0].partition_responses[0].error_code;
-        assert_eq!(code, ErrorCode::UnsupportedForMessageFormat.number());
+        assert_eq!(code, ErrorCode::CorruptMessage.number());
     }
 }
 

@@ -1,4 +1,5 @@
-//! The bytes of another implementation, kafka-python 3.0.12: `golden/*.txt`.
+//! The bytes of another implementation, kafka-python 3.0.12, and 1.4.7 for versions that it dropped:
+//! `golden/*.txt`.
 
 use bytes::Bytes;
 

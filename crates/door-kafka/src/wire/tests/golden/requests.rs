@@ -124,8 +124,7 @@ fn fetch() {
 
 #[test]
 fn list_offsets() {
-    let partition =
-        ListOffsetsPartition { partition_index: 0, current_leader_epoch: -1, timestamp: -2 };
+    let partition = ListOffsetsPartition { timestamp: -2, ..Default::default() };
     let topic = ListOffsetsTopic { name: "t".into(), partitions: vec![partition] };
     check(5, &ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() });
 }
@@ -137,6 +136,7 @@ fn offsets() {
         committed_offset: 42,
         committed_leader_epoch: 3,
         committed_metadata: Some("note".into()),
+        ..Default::default()
     };
     let partitions = vec![partition];
     let topic = OffsetCommitRequestTopic { name: "t".into(), partitions, ..Default::default() };
