@@ -29,6 +29,9 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::sync::Arc;
 
