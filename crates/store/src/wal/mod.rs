@@ -27,6 +27,8 @@ pub(crate) use replay::{Replay, replay};
 const MAGIC: &[u8; 4] = b"ENWL";
 const VERSION: u16 = 1;
 const SUFFIX: &str = "wal";
+/// What is written ahead of small frames.
+static ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
 /// Used-up files kept for reuse; more are deleted.
 const SPARES_MAX: usize = 2;
 
@@ -106,6 +108,24 @@ struct Current {
     next: u64,
     /// Has frames that were not synced.
     dirty: bool,
+    /// Everything below was written to before, if only with zeros.
+    touched: u64,
+}
+
+impl Current {
+    /// Writing to space that was only allocated makes the file system note each time that it is in
+    /// use now, in the sync that an append waits for. So zeros go ahead of small frames, many
+    /// frames' worth at once. Files that are used again are spared this.
+    fn touch_ahead(&mut self, frame: &Bytes) -> io::Result<()> {
+        let end = self.position + frame.len() as u64;
+        let small = frame.len() < ZEROS.len() / 16;
+        if small && end > self.touched && end < self.capacity {
+            let length = ZEROS.len().min(usize::try_from(self.capacity - end).unwrap_or(0));
+            self.file.write_all_at(ZEROS.get(..length).unwrap_or_default(), end)?;
+            self.touched = end + length as u64;
+        }
+        Ok(())
+    }
 }
 
 impl LocalWal {
@@ -134,6 +154,7 @@ impl LocalWal {
         let path = self.dir.join(file_name(first_sequence));
         let capacity = self.file_bytes.max(bytes + ALIGN as u64);
         let spare = if capacity == self.file_bytes { self.spares.pop() } else { None };
+        let touched = if spare.is_some() { capacity } else { 0 };
         let file = match spare {
             Some(spare) => {
                 fs::rename(&spare, &path)?;
@@ -156,7 +177,8 @@ impl LocalWal {
         // A file of this name that was found at start held no frame, or this one would not bear it.
         self.full.retain(|(full, _)| *full != path);
         let position = ALIGN as u64;
-        let new = Current { file, path, position, capacity, next: first_sequence, dirty: false };
+        let next = first_sequence;
+        let new = Current { file, path, position, capacity, next, dirty: false, touched };
         if let Some(old) = self.current.replace(new) {
             if old.dirty {
                 self.unsynced.push((old.file, old.next));
@@ -179,6 +201,7 @@ impl CommitSink for LocalWal {
     fn write(&mut self, sequence: u64, frame: &Bytes) -> io::Result<()> {
         let current = self.current.as_mut().ok_or(io::ErrorKind::NotFound)?;
         current.dirty = true;
+        current.touch_ahead(frame)?;
         current.file.write_all_at(frame, current.position)?;
         current.position += frame.len() as u64;
         current.next = sequence + 1;

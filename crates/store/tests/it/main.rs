@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::needless_pass_by_value,
     reason = "a test stops at the first surprise"
 )]
@@ -14,6 +15,7 @@ mod faults;
 mod formats;
 mod golden;
 mod keeping;
+mod many;
 mod model;
 mod producers;
 mod support;
