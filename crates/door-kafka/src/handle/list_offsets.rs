@@ -18,6 +18,8 @@ const LATEST_TIERED: i64 = -5;
 const LATEST: i64 = -1;
 /// "The first that can be read."
 const EARLIEST: i64 = -2;
+/// "The one with the largest time."
+const LARGEST: i64 = -3;
 /// One offset from this version on, a list of them before.
 const ONE_FROM: i16 = 1;
 
@@ -52,8 +54,10 @@ async fn list(
         return found;
     }
     if found.offset < 0 {
-        // All records are older.
-        found = find(request, topic, &at(LATEST)).await;
+        // All records are older, or have no time and may be younger.
+        let newest = find(request, topic, &at(LARGEST)).await;
+        let instead = if newest.timestamp < 0 { EARLIEST } else { LATEST };
+        found = find(request, topic, &at(instead)).await;
     }
     let first = find(request, topic, &at(EARLIEST)).await;
     let most = usize::try_from(asked.max_num_offsets).unwrap_or(0);
@@ -80,7 +84,7 @@ async fn find(
     let position = match asked.timestamp {
         LATEST => Position::Latest,
         EARLIEST | -4 => Position::Earliest,
-        -3 => Position::LargestTime,
+        LARGEST => Position::LargestTime,
         LATEST_TIERED => return failed(index, ErrorCode::None),
         time if time >= 0 => Position::Time(time),
         _ => return failed(index, ErrorCode::UnsupportedVersion),

@@ -14,6 +14,7 @@ mod fetch;
 mod groups;
 mod list_offsets;
 mod metadata;
+mod old_formats;
 mod produce;
 mod records;
 mod sessions;

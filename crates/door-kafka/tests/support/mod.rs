@@ -25,7 +25,7 @@ pub struct Fixture {
     pub dir: TempDir,
     pub broker: Broker,
     pub door: Arc<KafkaDoor>,
-    store: Arc<Store>,
+    pub store: Arc<Store>,
     listener: ListenerHandle,
 }
 
