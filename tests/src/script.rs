@@ -18,6 +18,8 @@ pub enum Python {
     Kafka3,
     /// kafka-python 1.4.7 and kazoo.
     Kafka1,
+    /// kafka-python 1.3.5, for brokers of Kafka 0.8 to 0.10.
+    Kafka0,
     /// confluent-kafka, which is librdkafka.
     Confluent,
 }
@@ -28,6 +30,7 @@ impl Python {
         let name = match self {
             Self::Kafka3 => "py-kafka3",
             Self::Kafka1 => "py-kafka1",
+            Self::Kafka0 => "py-kafka0",
             Self::Confluent => "py-confluent",
         };
         Some(tools::tool(name)?.join("bin/python"))

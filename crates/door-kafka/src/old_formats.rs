@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use base::Offset;
 use broker::store::ReadBatches;
-use broker::store::batch::old::{DownConvertError, DownConverter, Format};
-use broker::{Broker, Fetch, FetchLimits};
+use broker::store::batch::old::{self, DownConvertError, DownConverter, Format};
+use broker::{Broker, Fetch, FetchLimits, OpenTopic};
 use bytes::Bytes;
 use door::CloseReason;
 use tokio::sync::Semaphore;
@@ -21,6 +21,10 @@ const TIMESTAMPS_FROM: i16 = 2;
 
 /// Conversions at a time, of all connections: each may hold an unpacked batch, and computes.
 static CONVERTING: Semaphore = Semaphore::const_new(2);
+
+/// A message without key and value takes 34 bytes, as a record 7: a set is at most so many times
+/// larger than the batch that it becomes.
+const SHRINKS: usize = 5;
 
 /// What became of one partition's read.
 type Outcome = Result<ReadBatches, ErrorCode>;
@@ -52,6 +56,16 @@ pub(crate) fn known_number(code: i16) -> i16 {
     let unknown = [ErrorCode::InvalidRecord, ErrorCode::KafkaStorageError];
     let unknown = unknown.into_iter().find(|unknown| unknown.number() == code);
     unknown.map_or(code, |unknown| known(unknown).number())
+}
+
+/// The record batch for a produced message set.
+pub(crate) fn up_convert(topic: &OpenTopic, set: &Bytes) -> Result<Bytes, ErrorCode> {
+    // What would surely be refused is not unpacked first. (What is not compressed may still fit.)
+    if set.len() > topic.config.max_message_bytes.saturating_mul(SHRINKS) {
+        return Err(ErrorCode::MessageTooLarge);
+    }
+    let batch = old::up_convert(set).map_err(|error| map::batch_error(&error))?;
+    Ok(batch.bytes().clone())
 }
 
 /// Reads like [`Broker::fetch`], but message sets for a Fetch of this version. One outcome per

@@ -15,4 +15,5 @@ mod figures;
 mod flights;
 mod kill9;
 mod notes;
+mod old_clients;
 mod properties;

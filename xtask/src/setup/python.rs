@@ -7,12 +7,18 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The environments: name, and what proves that it works.
-const ENVIRONMENTS: [(&str, &str); 3] = [
+const ENVIRONMENTS: [(&str, &str); 4] = [
     (
         "py-kafka3",
         "import kafka, kazoo, lz4, snappy, zstandard; assert kafka.__version__[0] == '3'",
     ),
     ("py-kafka1", "import kafka, kazoo; assert kafka.__version__ == '1.4.7'"),
+    // It loads with some help only, which tests/python/old_kafka.py gives it.
+    (
+        "py-kafka0",
+        "import importlib.metadata as m, lz4.frame, six, snappy, xxhash; \
+         assert m.version('kafka-python') == '1.3.5'",
+    ),
     ("py-confluent", "import confluent_kafka"),
 ];
 

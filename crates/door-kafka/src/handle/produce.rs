@@ -1,7 +1,7 @@
 //! Produce: appends record batches.
 
 use base::TopicId;
-use broker::store::batch::{BatchHeader, Compression, old};
+use broker::store::batch::{BatchHeader, Compression};
 use broker::{Produce, ProduceError, Produced};
 use door::{BoxFuture, CloseReason};
 
@@ -89,9 +89,9 @@ fn prepare(
         }
         let Some(mut records) = records else { return refused(ErrorCode::InvalidRecord) };
         if header.version < BATCHES_FROM {
-            records = match old::up_convert(&records) {
-                Ok(batch) => batch.bytes().clone(),
-                Err(error) => return refused(map::batch_error(&error)),
+            records = match old_formats::up_convert(&topic, &records) {
+                Ok(batch) => batch,
+                Err(code) => return refused(code),
             };
         } else if header.version < ZSTD_FROM && is_zstd(&records) {
             return refused(ErrorCode::UnsupportedCompressionType);
