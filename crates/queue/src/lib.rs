@@ -41,6 +41,7 @@ pub mod group;
 pub mod offsets;
 mod output;
 pub mod record;
+pub mod transactions;
 
 pub use config::Config;
 pub use coordinator::{Coordinator, Counts};

@@ -42,7 +42,7 @@ pub enum Response {
 
 /// Names one [`Output::Persist`]. Later ones compare greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Ticket(u64);
+pub struct Ticket(pub(crate) u64);
 
 /// What became of an [`Output::Persist`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

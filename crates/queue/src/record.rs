@@ -9,7 +9,7 @@
 mod group;
 mod key;
 mod offset;
-mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;

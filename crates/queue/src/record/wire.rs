@@ -8,13 +8,13 @@ use crate::Name;
 
 const ABSENT: u32 = u32::MAX;
 
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     /// Starts reading, and checks the version.
-    pub(super) fn new(bytes: &'a [u8], version: u8) -> Result<Self, RecordError> {
+    pub(crate) fn new(bytes: &'a [u8], version: u8) -> Result<Self, RecordError> {
         let mut reader = Self { rest: bytes };
         match reader.u8()? {
             found if found == version => Ok(reader),
@@ -34,32 +34,36 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, RecordError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, RecordError> {
         self.array().map(u8::from_be_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, RecordError> {
+    pub(crate) fn i16(&mut self) -> Result<i16, RecordError> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, RecordError> {
         self.array().map(u32::from_be_bytes)
     }
 
-    pub(super) fn i32(&mut self) -> Result<i32, RecordError> {
+    pub(crate) fn i32(&mut self) -> Result<i32, RecordError> {
         self.array().map(i32::from_be_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Result<i64, RecordError> {
+    pub(crate) fn i64(&mut self) -> Result<i64, RecordError> {
         self.array().map(i64::from_be_bytes)
     }
 
-    pub(super) fn bytes(&mut self) -> Result<Bytes, RecordError> {
+    pub(crate) fn bytes(&mut self) -> Result<Bytes, RecordError> {
         let len = self.u32()?;
         self.take(len as usize).map(Bytes::copy_from_slice)
     }
 
-    pub(super) fn text(&mut self) -> Result<Name, RecordError> {
+    pub(crate) fn text(&mut self) -> Result<Name, RecordError> {
         self.optional_text()?.ok_or(RecordError::Truncated)
     }
 
-    pub(super) fn optional_text(&mut self) -> Result<Option<Name>, RecordError> {
+    pub(crate) fn optional_text(&mut self) -> Result<Option<Name>, RecordError> {
         let len = self.u32()?;
         if len == ABSENT {
             return Ok(None);
@@ -68,38 +72,38 @@ impl<'a> Reader<'a> {
         Ok(Some(text.into()))
     }
 
-    pub(super) fn optional_time(&mut self) -> Result<Option<Millis>, RecordError> {
+    pub(crate) fn optional_time(&mut self) -> Result<Option<Millis>, RecordError> {
         Ok(Some(self.i64()?).filter(|&time| time != Millis::MIN))
     }
 
-    pub(super) fn end(self) -> Result<(), RecordError> {
+    pub(crate) fn end(self) -> Result<(), RecordError> {
         if self.rest.is_empty() { Ok(()) } else { Err(RecordError::Trailing) }
     }
 }
 
 /// Lengths are checked against the limits long before they are written, so the cast cannot cut.
 #[allow(clippy::cast_possible_truncation, reason = "no part of a record is near 4 GiB")]
-pub(super) fn put_len(out: &mut BytesMut, len: usize) {
+pub(crate) fn put_len(out: &mut BytesMut, len: usize) {
     debug_assert!(len < ABSENT as usize, "a part of a record is too long");
     out.put_u32(len as u32);
 }
 
-pub(super) fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
     put_len(out, bytes.len());
     out.put_slice(bytes);
 }
 
-pub(super) fn put_text(out: &mut BytesMut, text: &str) {
+pub(crate) fn put_text(out: &mut BytesMut, text: &str) {
     put_bytes(out, text.as_bytes());
 }
 
-pub(super) fn put_optional_text(out: &mut BytesMut, text: Option<&str>) {
+pub(crate) fn put_optional_text(out: &mut BytesMut, text: Option<&str>) {
     match text {
         Some(text) => put_text(out, text),
         None => out.put_u32(ABSENT),
     }
 }
 
-pub(super) fn put_optional_time(out: &mut BytesMut, time: Option<Millis>) {
+pub(crate) fn put_optional_time(out: &mut BytesMut, time: Option<Millis>) {
     out.put_i64(time.unwrap_or(Millis::MIN));
 }
