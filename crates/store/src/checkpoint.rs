@@ -17,6 +17,7 @@ use crate::frame::crc;
 use crate::log::Log;
 use crate::producers::{Producer, Sent};
 use crate::segment::{Segment, sync_dir};
+use crate::transactions::{Aborted, Transactions};
 
 const MAGIC: &[u8; 4] = b"ENCP";
 const VERSION: u16 = 1;
@@ -43,6 +44,7 @@ pub(crate) struct LogCheckpoint {
     pub(crate) segments: Vec<Segment>,
     pub(crate) damaged: Vec<Range<Offset>>,
     pub(crate) producers: Vec<(i64, Producer)>,
+    pub(crate) transactions: Transactions,
 }
 
 impl Checkpoint {
@@ -131,6 +133,7 @@ impl LogCheckpoint {
             segments: state.segments.clone(),
             damaged: state.damaged.iter().filter(|r| r.start < state.flushed).cloned().collect(),
             producers: Vec::new(),
+            transactions: state.transactions.as_of(state.flushed),
         });
         // Only what is in segments: a batch that is remembered but then lost in a crash would be
         // taken for a duplicate when its producer sends it again. The rest comes from replay.
@@ -175,6 +178,17 @@ impl LogCheckpoint {
                 to.put_i64(sent.base_offset);
             }
         }
+        put_count(to, self.transactions.open.len());
+        for (producer, first) in &self.transactions.open {
+            to.put_i64(*producer);
+            to.put_i64(*first);
+        }
+        put_count(to, self.transactions.aborted.len());
+        for aborted in &self.transactions.aborted {
+            to.put_i64(aborted.producer);
+            to.put_i64(aborted.first);
+            to.put_i64(aborted.last);
+        }
     }
 
     fn decode(from: &mut Bytes) -> Option<Self> {
@@ -187,6 +201,7 @@ impl LogCheckpoint {
                 Some(from.try_get_i64().ok()?..from.try_get_i64().ok()?)
             })?,
             producers: take_all(from, take_producer)?,
+            transactions: take_transactions(from)?,
         })
     }
 }
@@ -201,6 +216,18 @@ fn take_segment(from: &mut Bytes) -> Option<Segment> {
         max_timestamp: from.try_get_i64().ok()?,
         created_at: from.try_get_i64().ok()?,
     })
+}
+
+fn take_transactions(from: &mut Bytes) -> Option<Transactions> {
+    let open = take_all(from, |from| Some((from.try_get_i64().ok()?, from.try_get_i64().ok()?)))?;
+    let aborted = take_all(from, |from| {
+        Some(Aborted {
+            producer: from.try_get_i64().ok()?,
+            first: from.try_get_i64().ok()?,
+            last: from.try_get_i64().ok()?,
+        })
+    })?;
+    Some(Transactions { open: open.into_iter().collect(), aborted, ..Transactions::default() })
 }
 
 fn take_producer(from: &mut Bytes) -> Option<(i64, Producer)> {

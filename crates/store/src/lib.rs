@@ -21,6 +21,7 @@ mod shared;
 mod signal;
 mod sink;
 mod store;
+mod transactions;
 mod wal;
 mod writer;
 
@@ -31,6 +32,7 @@ pub use recovery::Recovered;
 pub use signal::{Signal, Watching};
 pub use sink::CommitSink;
 pub use store::{Append, Pending, Store};
+pub use transactions::Aborted;
 pub use writer::Appended;
 
 pub(crate) use batch::sequence_after_last as batch_sequence_after;

@@ -16,6 +16,7 @@ use crate::options::LogOptions;
 use crate::producers::Producers;
 use crate::segment::{Segment, SegmentFiles};
 use crate::signal::{Signal, Signals, Watching};
+use crate::transactions::{Aborted, Transactions};
 
 /// One log. Shared: one writer thread appends, one flusher moves the tail to segments, anybody
 /// reads.
@@ -50,6 +51,7 @@ pub(crate) struct State {
     pub(crate) flushed: Offset,
     /// Offsets whose records were damaged on disk, in order.
     pub(crate) damaged: Vec<Range<Offset>>,
+    pub(crate) transactions: Transactions,
 }
 
 /// What a read returned.
@@ -132,6 +134,24 @@ impl Log {
     pub fn range(&self) -> Range<Offset> {
         let state = self.state.read();
         state.start..state.end
+    }
+
+    /// Everything below this offset is committed, aborted, or never was in a transaction: where
+    /// readers of committed records stop.
+    pub fn stable_end(&self) -> Offset {
+        let state = self.state.read();
+        state.transactions.stable(state.end)
+    }
+
+    /// The aborted transactions with records in this range.
+    pub fn aborted_in(&self, range: &Range<Offset>) -> Vec<Aborted> {
+        self.state.read().transactions.aborted_in(range)
+    }
+
+    /// The producers with open transactions, and the offsets of their first records.
+    pub fn open_transactions(&self) -> Vec<(i64, Offset)> {
+        let state = self.state.read();
+        state.transactions.open.iter().map(|(producer, first)| (*producer, *first)).collect()
     }
 
     /// Where it stands.
@@ -344,6 +364,7 @@ impl Log {
             let mut state = self.state.write();
             for batch in batches {
                 state.end = batch.header.next_offset();
+                state.transactions.observe(&batch.header, &batch.bytes);
                 state.tail.push_back(batch);
             }
         }
@@ -377,6 +398,7 @@ impl Log {
             }
         }
         state.flushed = state.flushed.max(next);
+        state.transactions.flushed(next);
         while state.tail.front().is_some_and(|batch| batch.header.next_offset() <= next) {
             state.tail.pop_front();
         }
@@ -412,6 +434,7 @@ impl Log {
         }
         let start = state.start;
         state.damaged.retain(|range| range.end > start);
+        state.transactions.trim(start);
         expired
     }
 

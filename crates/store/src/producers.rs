@@ -96,7 +96,13 @@ impl Producers {
         for batch in batches {
             let header = batch.header();
             let mut verdict = Verdict::New;
-            if header.is_idempotent() {
+            if header.is_control() {
+                if let Some(producer) = self.known.get(&header.producer_id) {
+                    let producer = || producer.clone();
+                    changed.known.entry(header.producer_id).or_insert_with(producer);
+                }
+                changed.mark(header, now);
+            } else if header.is_idempotent() {
                 if let Some(producer) = self.known.get(&header.producer_id) {
                     let producer = || producer.clone();
                     changed.known.entry(header.producer_id).or_insert_with(producer);
@@ -113,6 +119,19 @@ impl Producers {
         }
         self.known.extend(changed.known);
         Ok(verdicts)
+    }
+
+    /// Takes notice of a marker: it may come with a higher epoch, which fences the lower ones and
+    /// starts its own count.
+    pub(crate) fn mark(&mut self, marker: &BatchHeader, now: Millis) {
+        let epoch = marker.producer_epoch;
+        let new = || Producer { epoch, last_seen: now, sent: VecDeque::new() };
+        let producer = self.known.entry(marker.producer_id).or_insert_with(new);
+        producer.last_seen = now;
+        if epoch > producer.epoch {
+            producer.epoch = epoch;
+            producer.sent.clear();
+        }
     }
 
     /// Remembers a batch that is stored at `base_offset`.

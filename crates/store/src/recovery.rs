@@ -1,6 +1,6 @@
 //! Opening a data folder: the checkpoint, then the frames after it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -91,8 +91,9 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn restore(&mut self, from: LogCheckpoint) {
-        let LogCheckpoint { id, start, end, segments, damaged, producers } = from;
-        let state = State { start, end, flushed: end, segments, damaged, ..State::default() };
+        let LogCheckpoint { id, start, end, segments, damaged, producers, transactions } = from;
+        let tail = VecDeque::new();
+        let state = State { start, end, flushed: end, segments, damaged, transactions, tail };
         let log = Log::new(id, Arc::clone(self.files), until_opened(), state);
         log.producers.lock().known.extend(producers);
         self.logs.insert(id, Arc::new(log));
@@ -152,9 +153,11 @@ impl Builder<'_> {
             };
             let bytes = rest.split_to(header.size);
             expected = header.next_offset();
-            if header.is_idempotent() {
-                let mut producers = log.producers.lock();
-                producers.record(&header, header.base_offset, frame.header.written_at);
+            let written_at = frame.header.written_at;
+            if header.is_control() {
+                log.producers.lock().mark(&header, written_at);
+            } else if header.is_idempotent() {
+                log.producers.lock().record(&header, header.base_offset, written_at);
             }
             whole.push(TailBatch { header, bytes });
         }

@@ -135,3 +135,18 @@ fn put_varint(to: &mut BytesMut, value: i64) {
     }
     to.put_u8((rest & 0x7f) as u8);
 }
+
+/// One record at offset 0 and the batch's base time, its length in front.
+pub(super) fn length_prefixed_record(key: &[u8], value: &[u8]) -> BytesMut {
+    let mut body = BytesMut::new();
+    body.put_i8(0);
+    put_varint(&mut body, 0);
+    put_varint(&mut body, 0);
+    put_nullable(&mut body, Some(key));
+    put_nullable(&mut body, Some(value));
+    put_varint(&mut body, 0);
+    let mut record = BytesMut::with_capacity(body.len() + 2);
+    put_varint(&mut record, length(&body));
+    record.put_slice(&body);
+    record
+}

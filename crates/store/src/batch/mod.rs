@@ -17,6 +17,7 @@
 mod build;
 mod compression;
 mod header;
+mod marker;
 pub mod old;
 mod records;
 
@@ -24,6 +25,8 @@ pub use build::{BatchBuilder, NewRecord};
 pub use compression::Compression;
 pub(crate) use header::sequence_after_last;
 pub use header::{Batch, BatchError, BatchHeader, HEADER_BYTES};
+pub use marker::Marker;
+pub(crate) use marker::marker;
 pub use records::{Record, RecordHeader, Records};
 
 /// Producer id of a batch whose producer is not idempotent.

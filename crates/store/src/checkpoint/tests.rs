@@ -27,6 +27,11 @@ fn sample() -> Checkpoint {
                 segments: vec![segment, segment],
                 damaged: vec![3..4, 7..9],
                 producers: vec![(8, producer)],
+                transactions: Transactions {
+                    open: [(8, 41), (9, 2)].into(),
+                    aborted: vec![Aborted { producer: 8, first: 2, last: 30 }],
+                    ..Transactions::default()
+                },
             },
             LogCheckpoint {
                 id: LogId(10),
@@ -35,6 +40,7 @@ fn sample() -> Checkpoint {
                 segments: vec![],
                 damaged: vec![],
                 producers: vec![],
+                transactions: Transactions::default(),
             },
         ],
     }
