@@ -106,7 +106,7 @@ impl Broker {
         let tasks = vec![
             tokio::spawn(follow::run(Arc::clone(&inner), range.revision + 1)),
             tokio::spawn(keep_registered(Arc::clone(&inner), lease)),
-            tokio::spawn(Groups::run_journal(Arc::clone(&inner.groups))),
+            tokio::spawn(Groups::run_journal(Arc::clone(&inner.groups), Arc::clone(&inner))),
             tokio::spawn(Groups::run_timers(Arc::clone(&inner.groups))),
         ];
         inner.tasks.lock().extend(tasks);

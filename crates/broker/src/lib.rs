@@ -12,12 +12,12 @@ mod topics;
 mod verbs;
 
 pub use broker::{Broker, StartError};
-pub use groups::Groups;
+pub use groups::{AddOffsetsError, Groups};
 pub use options::BrokerOptions;
 pub use partitioner::{Partitioner, hash_partition};
 pub use topics::OpenTopic;
 pub use verbs::create_topic::{NewTopic, TopicError};
-pub use verbs::fetch::{Fetch, FetchError, FetchLimits};
+pub use verbs::fetch::{Fetch, FetchError, FetchLimits, Fetched};
 pub use verbs::find_offset::{FoundOffset, Position};
 pub use verbs::produce::{Produce, ProduceError, Produced, Producing};
 pub use verbs::publish::{Message, Published};

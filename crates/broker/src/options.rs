@@ -29,6 +29,8 @@ pub struct BrokerOptions {
     pub topic_defaults: BTreeMap<String, String>,
     /// Settings of consumer groups.
     pub groups: queue::Config,
+    /// Settings of transactions.
+    pub transactions: queue::transactions::TxnConfig,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -97,6 +97,7 @@ fn options(dir: &Path) -> BrokerOptions {
         default_partitions: 1,
         topic_defaults: BTreeMap::new(),
         groups: queue::Config::default(),
+        transactions: queue::transactions::TxnConfig::default(),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     }
@@ -237,7 +238,8 @@ async fn a_watch_that_fell_behind_forgets_topics_that_are_gone() {
         let topic = Arc::clone(topic);
         [Fetch { topic, partition: 0, offset: 0, max_bytes: 1 }]
     };
-    let limits = FetchLimits { min_bytes: 0, max_wait: Duration::ZERO, max_bytes: 1 };
+    let limits =
+        FetchLimits { min_bytes: 0, max_wait: Duration::ZERO, max_bytes: 1, committed: false };
     let outcomes = fixture.broker.fetch(&fetch(&gone), limits).await;
     assert!(matches!(outcomes[0], Err(FetchError::NoPartition)));
     assert!(fixture.broker.fetch(&fetch(&kept), limits).await[0].is_ok());

@@ -3,6 +3,7 @@
 use base::ErrorKind;
 use broker::metadata::{BrokerInfo, Endpoint};
 use broker::queue::GroupError;
+use broker::queue::transactions::TxnError;
 use broker::store::batch::BatchError;
 use broker::store::{AppendError, ReadError};
 use broker::{FetchError, MetaError, ProduceError, TopicError, TrimError};
@@ -64,6 +65,26 @@ pub(crate) fn group_code(outcome: Result<(), GroupError>) -> i16 {
     outcome.map_or_else(group_error, |()| ErrorCode::None).number()
 }
 
+/// `knows_fenced`: the client knows the error that is only about transactions (KIP-588).
+pub(crate) fn txn_error(error: TxnError, knows_fenced: bool) -> ErrorCode {
+    match error {
+        TxnError::Loading => ErrorCode::CoordinatorLoadInProgress,
+        TxnError::NotAvailable | TxnError::LimitReached => ErrorCode::CoordinatorNotAvailable,
+        TxnError::InvalidId => ErrorCode::InvalidRequest,
+        TxnError::InvalidTimeout => ErrorCode::InvalidTransactionTimeout,
+        TxnError::UnknownProducer => ErrorCode::InvalidProducerIdMapping,
+        TxnError::Fenced if knows_fenced => ErrorCode::ProducerFenced,
+        TxnError::Fenced => ErrorCode::InvalidProducerEpoch,
+        TxnError::InvalidState => ErrorCode::InvalidTxnState,
+        TxnError::Concurrent => ErrorCode::ConcurrentTransactions,
+        TxnError::NotFound => ErrorCode::TransactionalIdNotFound,
+    }
+}
+
+pub(crate) fn txn_code(outcome: Result<(), TxnError>, knows_fenced: bool) -> ErrorCode {
+    outcome.err().map_or(ErrorCode::None, |error| txn_error(error, knows_fenced))
+}
+
 pub(crate) fn meta_error(error: &MetaError) -> ErrorCode {
     match error.kind() {
         ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::NotFound => {
@@ -103,6 +124,7 @@ pub(crate) fn produce_error(error: &ProduceError) -> ErrorCode {
         ProduceError::TimestampType => ErrorCode::InvalidTimestamp,
         ProduceError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         ProduceError::Append(error) => append_error(error),
+        ProduceError::Transaction(error) => txn_error(*error, false),
         ProduceError::Batch(error) => batch_error(error),
     }
 }

@@ -92,10 +92,10 @@ pub(crate) async fn fetch(
         for ((entry, asked), read) in entries.iter_mut().zip(&asked).zip(read) {
             let from = entry.offset;
             let outcome = match read {
-                Ok(read) if left == 0 => Ok(ReadBatches { slices: Vec::new(), ..read }),
-                Ok(read) => {
+                Ok(fetched) if left == 0 => Ok(ReadBatches { slices: Vec::new(), ..fetched.read }),
+                Ok(fetched) => {
                     let max_bytes = left.min(*asked);
-                    down_convert(broker, format, entry, read, max_bytes).await?
+                    down_convert(broker, format, entry, fetched.read, max_bytes).await?
                 }
                 Err(error) => Err(map::fetch_error(&error)),
             };
@@ -131,10 +131,14 @@ async fn down_convert(
             return Ok(Ok(ReadBatches { slices: vec![set], start, end }));
         }
         entry.offset = next;
-        let at_once =
-            FetchLimits { min_bytes: 0, max_wait: Duration::ZERO, max_bytes: entry.max_bytes };
+        let at_once = FetchLimits {
+            min_bytes: 0,
+            max_wait: Duration::ZERO,
+            max_bytes: entry.max_bytes,
+            committed: false,
+        };
         read = match broker.fetch(std::slice::from_ref(entry), at_once).await.pop() {
-            Some(Ok(read)) => read,
+            Some(Ok(fetched)) => fetched.read,
             Some(Err(error)) => return Ok(Err(map::fetch_error(&error))),
             None => ReadBatches { slices: Vec::new(), start, end },
         };

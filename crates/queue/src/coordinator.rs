@@ -46,6 +46,7 @@ enum Pending<T> {
     DeleteOffsets { keys: Vec<OffsetKey>, results: Vec<Result<(), GroupError>>, to: T },
     DeleteGroup { group: Name, keys: Vec<OffsetKey>, to: Option<T> },
     Expire { keys: Vec<OffsetKey> },
+    Transaction { keys: Vec<OffsetKey> },
 }
 
 /// How much a coordinator holds.

@@ -103,6 +103,7 @@ pub(crate) fn broker_options(
             offsets_retention: millis(group.offsets_retention_minutes.saturating_mul(60_000)),
             ..broker::queue::Config::default()
         },
+        transactions: broker::queue::transactions::TxnConfig::default(),
         clock,
         random,
     }

@@ -49,7 +49,9 @@ pub(crate) struct LogCheckpoint {
 
 impl Checkpoint {
     pub(crate) fn of(sequence: u64, deleted: Vec<(LogId, u64)>, logs: &[Arc<Log>]) -> Self {
-        Self { sequence, deleted, logs: logs.iter().map(|log| LogCheckpoint::of(log)).collect() }
+        let mut logs: Vec<_> = logs.iter().map(|log| LogCheckpoint::of(log)).collect();
+        logs.sort_unstable_by_key(|log| log.id);
+        Self { sequence, deleted, logs }
     }
 
     /// Replaces the checkpoint in `dir`.

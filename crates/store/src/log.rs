@@ -71,6 +71,17 @@ impl ReadBatches {
         self.slices.iter().map(Bytes::len).sum()
     }
 
+    /// Offset after the last record, if there is any.
+    pub fn next_offset(&self) -> Option<Offset> {
+        let mut rest = self.slices.iter().rev().find(|slice| !slice.is_empty())?.as_ref();
+        let mut next = None;
+        while let Ok(header) = BatchHeader::decode(rest) {
+            next = Some(header.next_offset());
+            rest = rest.get(header.size..).unwrap_or_default();
+        }
+        next
+    }
+
     /// Nothing was there (yet).
     pub fn is_empty(&self) -> bool {
         self.slices.iter().all(Bytes::is_empty)

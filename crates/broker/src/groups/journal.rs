@@ -8,14 +8,15 @@ use base::limits::FRAME_BYTES_MAX;
 use base::{Millis, Offset};
 use parking_lot::Mutex;
 use queue::record::Record;
-use queue::{Coordinator, Persisted, Ticket};
-use store::batch::{Batch, BatchBuilder, BatchError, Compression, NewRecord};
+use queue::transactions::{Marker, Transactions};
+use queue::{Coordinator, Persisted};
+use store::batch::{self, Batch, BatchBuilder, BatchError, Compression, NewRecord};
 use store::{Append, Log, LogOptions, ReadError, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Groups, State};
-use crate::broker::GROUPS_LOG;
+use super::{Groups, Queued, State};
+use crate::broker::{GROUPS_LOG, Inner};
 use crate::options::BrokerOptions;
 
 /// Records are gathered into batches of about this size.
@@ -42,13 +43,20 @@ impl Groups {
             LogOptions { retention_ms: None, segment_bytes: 16 << 20, ..LogOptions::default() };
         let log = store.open_log(GROUPS_LOG, keep);
         let machine = Coordinator::new(options.groups.clone(), Arc::clone(&options.random));
+        let transactions = Transactions::new(options.transactions.clone());
         let now = options.clock.now();
         let replay = {
             let log = Arc::clone(&log);
-            tokio::task::spawn_blocking(move || replay(&log, machine, now)).await
+            tokio::task::spawn_blocking(move || replay(&log, machine, transactions, now)).await
         };
-        let machine = replay.map_err(|error| error.to_string())??;
-        let state = State { machine, queue: Vec::new(), snapshot_due: false, next_deadline: None };
+        let (machine, transactions) = replay.map_err(|error| error.to_string())??;
+        let state = State {
+            machine,
+            transactions,
+            queue: Vec::new(),
+            snapshot_due: false,
+            next_deadline: None,
+        };
         Ok(Self {
             state: Mutex::new(state),
             queued: Notify::new(),
@@ -60,16 +68,21 @@ impl Groups {
     }
 
     /// Journals what is queued, until the broker stops.
-    pub(crate) async fn run_journal(self: Arc<Self>) {
+    pub(crate) async fn run_journal(self: Arc<Self>, broker: Arc<Inner>) {
         // What was there at the start has no known share that is alive.
         let mut growth = Growth { bytes: self.log.status().bytes, alive: 0, not_before: None };
         loop {
             self.queued.notified().await;
-            let (tickets, records, snapshot) = self.take_queued();
-            if tickets.is_empty() && !snapshot {
+            let (alive, queued, snapshot) = self.take_queued();
+            if queued.is_empty() && !snapshot {
                 continue;
             }
-            let outcome = self.append(&records).await;
+            let records = alive.iter().chain(queued.iter().flat_map(|queued| &queued.records));
+            let markers = self.markers(&broker, queued.iter().flat_map(|queued| &queued.markers));
+            let outcome = match markers {
+                Ok(markers) => self.append(records, markers).await,
+                Err(error) => Err(error.to_string()),
+            };
             let persisted = match &outcome {
                 Ok(_) => Persisted::Durable,
                 Err(error) => {
@@ -77,9 +90,14 @@ impl Groups {
                     Persisted::Failed
                 }
             };
-            self.with(|machine, now| {
-                for ticket in tickets {
-                    machine.persisted(ticket, persisted, now);
+            self.with_state(|state, now| {
+                for Queued { groups, transactions, .. } in queued {
+                    if let Some(ticket) = groups {
+                        state.machine.persisted(ticket, persisted, now);
+                    }
+                    if let Some(ticket) = transactions {
+                        state.transactions.persisted(ticket, persisted, now);
+                    }
                 }
             });
             match outcome {
@@ -100,17 +118,44 @@ impl Groups {
     }
 
     /// Takes what is queued; preceded by everything that is alive, if the journal is due for that.
-    fn take_queued(&self) -> (Vec<Ticket>, Vec<Record>, bool) {
+    fn take_queued(&self) -> (Vec<Record>, Vec<Queued>, bool) {
         let mut state = self.state.lock();
         let snapshot = std::mem::take(&mut state.snapshot_due);
         let queued = std::mem::take(&mut state.queue);
-        let tickets = queued.iter().map(|(ticket, _)| *ticket).collect();
         // The snapshot holds what the queued records say already, and repeating them is harmless;
         // but it must not come after records that are queued later.
-        let alive: Vec<Record> =
-            if snapshot { state.machine.snapshot().collect() } else { Vec::new() };
-        let records = alive.into_iter().chain(queued.into_iter().flat_map(|(_, records)| records));
-        (tickets, records.collect(), snapshot)
+        let mut alive = Vec::new();
+        if snapshot {
+            alive.extend(state.machine.snapshot());
+            alive.extend(state.transactions.snapshot());
+        }
+        (alive, queued, snapshot)
+    }
+
+    /// The ends of transactions, as batches for the logs of their partitions. Partitions that are
+    /// gone need none.
+    fn markers<'a>(
+        &self,
+        broker: &Inner,
+        markers: impl Iterator<Item = &'a Marker>,
+    ) -> Result<Vec<Append>, BatchError> {
+        let now = self.now();
+        let mut appends: Vec<Append> = Vec::new();
+        for Marker { partition, producer, commit } in markers {
+            let topic = broker.topics.get(&partition.topic);
+            let Some(log) = topic.as_ref().and_then(|topic| topic.log(partition.partition)) else {
+                continue;
+            };
+            let end = if *commit { batch::Marker::Commit } else { batch::Marker::Abort };
+            let batch = BatchBuilder::marker(producer.id, producer.epoch, end, now)?;
+            match appends.iter_mut().find(|append| append.log.id() == log.id()) {
+                Some(append) => append.batches.push(batch),
+                None => {
+                    appends.push(Append { log: Arc::clone(log), batches: vec![batch], epoch: 0 });
+                }
+            }
+        }
+        Ok(appends)
     }
 
     /// The journal before `first` is superfluous. If it cannot be dropped now, the next rewriting
@@ -121,15 +166,23 @@ impl Groups {
         }
     }
 
-    /// Appends records durably; returns the offset of the first, and the bytes of all.
-    async fn append(&self, records: &[Record]) -> Result<Option<(Offset, u64)>, String> {
+    /// Appends records durably, and the ends of transactions with them: all of it in one atomic
+    /// write. Returns the offset of the first record, and the bytes of all.
+    async fn append<'a>(
+        &self,
+        records: impl Iterator<Item = &'a Record>,
+        markers: Vec<Append>,
+    ) -> Result<Option<(Offset, u64)>, String> {
         let batches = batches(records, self.now()).map_err(|error| error.to_string())?;
         if batches.is_empty() {
             return Ok(None);
         }
         let bytes: usize = batches.iter().map(|batch| batch.bytes().len()).sum();
-        let append = Append { log: Arc::clone(&self.log), batches, epoch: 0 };
-        let pending = self.store.append(vec![append]).await.map_err(|error| error.to_string())?;
+        let mut entries = markers;
+        // Last, so that its outcome is the last one.
+        entries.push(Append { log: Arc::clone(&self.log), batches, epoch: 0 });
+        let pending = self.store.append(entries).await.map_err(|error| error.to_string())?;
+        // A marker is refused only for a log that was deleted meanwhile, which needs none.
         match pending.await.pop() {
             Some(Ok(appended)) => Ok(Some((appended.base, bytes as u64))),
             Some(Err(error)) => Err(error.to_string()),
@@ -142,7 +195,7 @@ impl Groups {
         loop {
             let wait = {
                 let mut state = self.state.lock();
-                state.next_deadline = state.machine.next_deadline();
+                state.next_deadline = state.deadline();
                 let left = state.next_deadline.map(|deadline| deadline - self.now());
                 left.map_or(TICK_MAX, |left| Duration::from_millis(left.max(0).cast_unsigned()))
             };
@@ -152,7 +205,10 @@ impl Groups {
                     continue;
                 }
             }
-            self.with(|machine, now| machine.tick(now));
+            self.with_state(|state, now| {
+                state.machine.tick(now);
+                state.transactions.tick(now);
+            });
         }
     }
 }
@@ -176,12 +232,13 @@ impl Growth {
     }
 }
 
-/// Feeds the journal to a new machine, and starts it.
-fn replay<T>(
+/// Feeds the journal to new machines, and starts them.
+fn replay<T, U>(
     log: &Arc<Log>,
     mut machine: Coordinator<T>,
+    mut transactions: Transactions<U>,
     now: Millis,
-) -> Result<Coordinator<T>, String> {
+) -> Result<(Coordinator<T>, Transactions<U>), String> {
     let mut next = log.range().start;
     while next < log.range().end {
         let read = log.read(next, 1 << 20, Offset::MAX);
@@ -192,7 +249,10 @@ fn replay<T>(
             for record in batch.records().map_err(|error| error.to_string())? {
                 let record = record.map_err(|error| error.to_string())?;
                 let key = record.key.unwrap_or_default();
-                let restored = machine.restore(&key, record.value.as_deref());
+                let value = record.value.as_deref();
+                let restored = transactions
+                    .restore(&key, value)
+                    .and_then(|ours| if ours { Ok(()) } else { machine.restore(&key, value) });
                 restored.map_err(|error| format!("offset {}: {error}", record.offset))?;
             }
         }
@@ -201,11 +261,15 @@ fn replay<T>(
         }
     }
     machine.start(now);
-    Ok(machine)
+    transactions.start(now);
+    Ok((machine, transactions))
 }
 
 /// Records as batches of bounded size.
-fn batches(records: &[Record], now: Millis) -> Result<Vec<Batch>, BatchError> {
+fn batches<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    now: Millis,
+) -> Result<Vec<Batch>, BatchError> {
     let mut batches = Vec::new();
     let mut builder = BatchBuilder::new(Compression::None);
     for record in records {

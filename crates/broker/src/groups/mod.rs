@@ -1,23 +1,29 @@
-//! Consumer groups: the coordinator's state machine, made asynchronous and durable.
+//! Consumer groups and transactions: the coordinators' state machines, made asynchronous and
+//! durable.
 //!
-//! Every call goes into the machine under one lock, for microseconds. What the machine wants
+//! Every call goes into a machine under one lock, for microseconds. What the machine wants
 //! persisted is queued under the same lock, so the journal has it in order; the journal task
 //! appends what has gathered as one batch, waits until it is durable, and tells the machine.
 
 mod calls;
 mod journal;
+mod transactions;
+
+pub use transactions::AddOffsetsError;
 
 use std::sync::Arc;
 
 use base::Millis;
 use parking_lot::Mutex;
 use queue::record::Record;
+use queue::transactions::{Marker, Transactions, TxnOutput, TxnResponse};
 use queue::{Coordinator, Output, Response, Ticket};
 use store::{Log, Store};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 type Reply = oneshot::Sender<Response>;
+type TxnReply = oneshot::Sender<TxnResponse>;
 
 /// The groups that this broker coordinates.
 #[derive(Debug)]
@@ -37,12 +43,25 @@ pub struct Groups {
 #[derive(Debug)]
 struct State {
     machine: Coordinator<Reply>,
+    transactions: Transactions<TxnReply>,
     /// What is to be journalled. Bounded by the requests that wait for it, and those by the
     /// connections and their pipelines.
-    queue: Vec<(Ticket, Vec<Record>)>,
+    queue: Vec<Queued>,
     /// The journal is due for a compact copy of everything.
     snapshot_due: bool,
     next_deadline: Option<Millis>,
+}
+
+/// What is to become durable together.
+#[derive(Debug)]
+struct Queued {
+    records: Vec<Record>,
+    /// For the partitions' logs: the ends of transactions.
+    markers: Vec<Marker>,
+    /// For the machine of the groups.
+    groups: Option<Ticket>,
+    /// For the machine of the transactions.
+    transactions: Option<Ticket>,
 }
 
 impl Groups {
@@ -54,11 +73,16 @@ impl Groups {
 
     /// Puts something into the machine, and carries out what comes of it.
     fn with<T>(&self, input: impl FnOnce(&mut Coordinator<Reply>, Millis) -> T) -> T {
+        self.with_state(|state, now| input(&mut state.machine, now))
+    }
+
+    /// Puts something into the machines, and carries out what comes of it.
+    fn with_state<T>(&self, input: impl FnOnce(&mut State, Millis) -> T) -> T {
         let now = self.now();
         let mut state = self.state.lock();
-        let result = input(&mut state.machine, now);
-        let queued = state.run_outputs();
-        let deadline = state.machine.next_deadline();
+        let result = input(&mut state, now);
+        let queued = state.run_outputs(now);
+        let deadline = state.deadline();
         let moved =
             deadline.is_some() && (deadline < state.next_deadline || state.next_deadline.is_none());
         drop(state);
@@ -84,14 +108,40 @@ impl Groups {
 }
 
 impl State {
+    /// When the machines want to be looked at next.
+    fn deadline(&self) -> Option<Millis> {
+        let transactions = self.transactions.next_deadline();
+        self.machine.next_deadline().into_iter().chain(transactions).min()
+    }
+
     /// Answers who can be answered, queues what must be durable first. Whether any was queued.
-    fn run_outputs(&mut self) -> bool {
+    fn run_outputs(&mut self, now: Millis) -> bool {
         let before = self.queue.len();
+        for output in self.transactions.take_outputs() {
+            match output {
+                TxnOutput::Reply { to, response } => drop(to.send(response)),
+                TxnOutput::Persist { ticket, mut records, markers, offsets } => {
+                    let mut groups = None;
+                    if !offsets.is_empty() {
+                        let (committed, offsets) = self.machine.commit_transaction(offsets, now);
+                        groups = Some(committed);
+                        records.extend(offsets);
+                    }
+                    let transactions = Some(ticket);
+                    self.queue.push(Queued { records, markers, groups, transactions });
+                }
+            }
+        }
         for output in self.machine.take_outputs() {
             match output {
                 // Who asked may have gone away meanwhile.
                 Output::Reply { to, response } => drop(to.send(response)),
-                Output::Persist { ticket, records } => self.queue.push((ticket, records)),
+                Output::Persist { ticket, records } => self.queue.push(Queued {
+                    records,
+                    markers: Vec::new(),
+                    groups: Some(ticket),
+                    transactions: None,
+                }),
             }
         }
         self.queue.len() > before

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{ErrorKind, Offset};
-use store::{Log, ReadBatches, ReadError, Signal};
+use store::{Aborted, Log, ReadBatches, ReadError, Signal};
 use tokio::time::Instant;
 
 use crate::Broker;
@@ -33,6 +33,21 @@ pub struct FetchLimits {
     pub max_wait: Duration,
     /// Most bytes of all partitions together. The first batch is returned even if it is larger.
     pub max_bytes: usize,
+    /// Only records of which it is known that they count: those of committed transactions, and of
+    /// none.
+    pub committed: bool,
+}
+
+/// What was read of one partition.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// The batches. Those of aborted transactions are among them.
+    pub read: ReadBatches,
+    /// Readers of committed records stop here.
+    pub stable: Offset,
+    /// Aborted transactions whose records the reader has to drop; asked for committed records
+    /// only.
+    pub aborted: Vec<Aborted>,
 }
 
 /// Why a partition could not be read.
@@ -56,14 +71,14 @@ impl FetchError {
     }
 }
 
-type Outcome = Result<ReadBatches, FetchError>;
+type Outcome = Result<Fetched, FetchError>;
 
 impl Broker {
     /// Reads from partitions in their order until the limits are reached. Waits until enough is
     /// there, an error needs telling, or the time is over. One outcome per entry.
     pub async fn fetch(&self, entries: &[Fetch], limits: FetchLimits) -> Vec<Outcome> {
         let deadline = Instant::now() + limits.max_wait;
-        let outcomes = self.read_all(entries, limits.max_bytes).await;
+        let outcomes = self.read_all(entries, limits).await;
         let waits = !entries.is_empty() && !limits.max_wait.is_zero();
         if !waits || is_enough(&outcomes, limits.min_bytes) {
             return outcomes;
@@ -79,7 +94,7 @@ impl Broker {
             .collect();
         loop {
             // Again after watching began: what came in between woke nobody.
-            let outcomes = self.read_all(entries, limits.max_bytes).await;
+            let outcomes = self.read_all(entries, limits).await;
             if is_enough(&outcomes, limits.min_bytes) {
                 return outcomes;
             }
@@ -89,8 +104,8 @@ impl Broker {
         }
     }
 
-    async fn read_all(&self, entries: &[Fetch], max_bytes: usize) -> Vec<Outcome> {
-        let mut left = max_bytes;
+    async fn read_all(&self, entries: &[Fetch], limits: FetchLimits) -> Vec<Outcome> {
+        let mut left = limits.max_bytes;
         let mut outcomes = Vec::with_capacity(entries.len());
         let mut first = true;
         for entry in entries {
@@ -102,17 +117,17 @@ impl Broker {
                 Some(log) if left == 0 && !first => Ok(state_only(log)),
                 Some(log) => {
                     let room = entry.max_bytes.min(left);
-                    match read(log, entry.offset, room).await {
+                    match read(log, entry.offset, room, limits.committed).await {
                         // A log gives one batch at least. Only the first of all may be too large.
-                        Ok(read) if read.len() > room && !first => Ok(state_only(log)),
+                        Ok(fetched) if fetched.read.len() > room && !first => Ok(state_only(log)),
                         outcome => outcome,
                     }
                 }
             };
-            if let Ok(read) = &outcome
-                && !read.is_empty()
+            if let Ok(fetched) = &outcome
+                && !fetched.read.is_empty()
             {
-                left = left.saturating_sub(read.len());
+                left = left.saturating_sub(fetched.read.len());
                 first = false;
             }
             outcomes.push(outcome);
@@ -125,24 +140,36 @@ fn is_enough(outcomes: &[Outcome], min_bytes: usize) -> bool {
     let mut bytes = 0;
     for outcome in outcomes {
         match outcome {
-            Ok(read) => bytes += read.len(),
+            Ok(fetched) => bytes += fetched.read.len(),
             Err(_) => return true,
         }
     }
     bytes >= min_bytes
 }
 
-fn state_only(log: &Log) -> ReadBatches {
+fn state_only(log: &Log) -> Fetched {
     let range = log.range();
-    ReadBatches { slices: Vec::new(), start: range.start, end: range.end }
+    let read = ReadBatches { slices: Vec::new(), start: range.start, end: range.end };
+    Fetched { read, stable: log.stable_end(), aborted: Vec::new() }
 }
 
 /// Reads from memory, or from disk on a thread that may block.
-async fn read(log: &Arc<Log>, offset: Offset, max_bytes: usize) -> Outcome {
-    if let Some(read) = log.read_memory(offset, max_bytes, Offset::MAX)? {
-        return Ok(read);
-    }
-    let log = Arc::clone(log);
-    let read = tokio::task::spawn_blocking(move || log.read(offset, max_bytes, Offset::MAX)).await;
-    Ok(read.map_err(|error| ReadError::Io(std::io::Error::other(error)))??)
+async fn read(log: &Arc<Log>, offset: Offset, max_bytes: usize, committed: bool) -> Outcome {
+    // Asked for first: what ends meanwhile is read next time.
+    let stable = log.stable_end();
+    let until = if committed { stable } else { Offset::MAX };
+    let read = match log.read_memory(offset, max_bytes, until)? {
+        Some(read) => read,
+        None => {
+            let log = Arc::clone(log);
+            let read =
+                tokio::task::spawn_blocking(move || log.read(offset, max_bytes, until)).await;
+            read.map_err(|error| ReadError::Io(std::io::Error::other(error)))??
+        }
+    };
+    let aborted = match read.next_offset().filter(|_| committed) {
+        Some(next) => log.aborted_in(&(offset..next)),
+        None => Vec::new(),
+    };
+    Ok(Fetched { read, stable, aborted })
 }

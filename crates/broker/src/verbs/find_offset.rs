@@ -16,6 +16,8 @@ pub enum Position {
     Earliest,
     /// The one that the next record gets.
     Latest,
+    /// The first that is not known to count, or else the one that the next record gets.
+    Stable,
     /// That of the record with the largest timestamp.
     LargestTime,
     /// That of the first record with this timestamp or a later one.
@@ -40,6 +42,7 @@ impl Broker {
         match position {
             Position::Earliest => Ok(Some((log.range().start, None))),
             Position::Latest => Ok(Some((log.range().end, None))),
+            Position::Stable => Ok(Some((log.stable_end(), None))),
             Position::LargestTime => search(log, |log| log.find_latest_time()).await,
             Position::Time(time) => search(log, move |log| log.find_time(time)).await,
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base::{ErrorKind, Millis, Offset};
 use bytes::Bytes;
+use queue::transactions::{TxnError, TxnPartition, TxnProducer};
 use store::batch::{Batch, BatchError};
 use store::{Append, AppendError, Appended, Pending};
 
@@ -52,6 +53,9 @@ pub enum ProduceError {
     /// The batch says that the broker set its times, which is the broker's to say.
     #[error("only the broker sets times of appending, and this topic keeps the producer's")]
     TimestampType,
+    /// The batch is part of no open transaction, or of a newer instance's.
+    #[error(transparent)]
+    Transaction(#[from] TxnError),
     /// The broker writes this topic itself.
     #[error("the topic is internal")]
     Internal,
@@ -68,6 +72,7 @@ impl ProduceError {
             Self::Batch(error) => error.kind(),
             Self::TooLarge { .. } | Self::TimestampType | Self::Internal => ErrorKind::Invalid,
             Self::Append(error) => error.kind(),
+            Self::Transaction(error) => error.kind(),
         }
     }
 }
@@ -87,7 +92,7 @@ impl Broker {
         let mut refused = Vec::with_capacity(entries.len());
         let mut accepted = Vec::with_capacity(entries.len());
         for entry in entries {
-            match check(&entry) {
+            match self.check(&entry) {
                 Ok(append) => {
                     accepted.push(append);
                     refused.push(None);
@@ -133,27 +138,33 @@ impl Producing {
     }
 }
 
-fn check(entry: &Produce) -> Result<Append, ProduceError> {
-    let Produce { topic, partition, records } = entry;
-    let log = topic.log(*partition).ok_or(ProduceError::NoPartition)?;
-    if topic.topic.internal {
-        return Err(ProduceError::Internal);
+impl Broker {
+    fn check(&self, entry: &Produce) -> Result<Append, ProduceError> {
+        let Produce { topic, partition, records } = entry;
+        let log = topic.log(*partition).ok_or(ProduceError::NoPartition)?;
+        if topic.topic.internal {
+            return Err(ProduceError::Internal);
+        }
+        let limit = topic.config.max_message_bytes;
+        if records.len() > limit {
+            return Err(ProduceError::TooLarge { size: records.len(), limit });
+        }
+        if records.is_empty() {
+            return Err(BatchError::Malformed("there is no batch").into());
+        }
+        let batch = Batch::parse(records.clone())?;
+        batch.check_produced()?;
+        if batch.header().is_log_append_time() {
+            return Err(ProduceError::TimestampType);
+        }
+        if batch.header().is_transactional() {
+            let header = batch.header();
+            let producer = TxnProducer { id: header.producer_id, epoch: header.producer_epoch };
+            let partition =
+                TxnPartition { topic: topic.topic.name.as_str().into(), partition: *partition };
+            self.inner.groups.verify(producer, &partition)?;
+        }
+        let epoch = topic.leader_epoch(*partition);
+        Ok(Append { log: Arc::clone(log), batches: vec![batch], epoch })
     }
-    let limit = topic.config.max_message_bytes;
-    if records.len() > limit {
-        return Err(ProduceError::TooLarge { size: records.len(), limit });
-    }
-    if records.is_empty() {
-        return Err(BatchError::Malformed("there is no batch").into());
-    }
-    let batch = Batch::parse(records.clone())?;
-    batch.check_produced()?;
-    if batch.header().is_log_append_time() {
-        return Err(ProduceError::TimestampType);
-    }
-    if batch.header().is_transactional() {
-        return Err(BatchError::Malformed("transactions are not supported yet").into());
-    }
-    let epoch = topic.leader_epoch(*partition);
-    Ok(Append { log: Arc::clone(log), batches: vec![batch], epoch })
 }

@@ -4,13 +4,35 @@ use door::CloseReason;
 
 use super::{OFFERED, Request};
 use crate::session::{Parts, protocol_error};
-use crate::wire::messages::api_versions_response::ApiVersion;
+use crate::wire::messages::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::wire::{ApiKey, ErrorCode, RequestHeader, encode_response};
 
-pub(super) async fn handle(_: Request<'_>, _: ApiVersionsRequest) -> ApiVersionsResponse {
+/// What the cluster can do beyond its requests (KIP-584): transactions whose every end gives a new
+/// epoch (KIP-890).
+const FEATURES: &[(&str, i16)] = &[("transaction.version", 2)];
+/// Features that begin at level 0 can be told from this version on.
+const LEVEL_ZERO_FROM: i16 = 4;
+
+pub(super) async fn handle(request: Request<'_>, _: ApiVersionsRequest) -> ApiVersionsResponse {
+    let supported = |(name, level): &(&str, i16)| SupportedFeatureKey {
+        name: (*name).to_owned(),
+        min_version: 0,
+        max_version: *level,
+    };
+    let finalized = |(name, level): &(&str, i16)| FinalizedFeatureKey {
+        name: (*name).to_owned(),
+        max_version_level: *level,
+        min_version_level: *level,
+    };
+    let tells_zero = request.version() >= LEVEL_ZERO_FROM;
     ApiVersionsResponse {
         api_keys: OFFERED.iter().map(|(api, low, high)| offer(*api, *low, *high)).collect(),
+        supported_features: FEATURES.iter().filter(|_| tells_zero).map(supported).collect(),
+        finalized_features_epoch: 0,
+        finalized_features: FEATURES.iter().map(finalized).collect(),
         ..ApiVersionsResponse::default()
     }
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use base::TopicId;
-use broker::store::ReadBatches;
-use broker::{Fetch, FetchLimits};
+use broker::{Fetch, FetchLimits, Fetched};
 use door::CloseReason;
 
 use super::Context;
@@ -12,6 +11,7 @@ use crate::session::{Parts, protocol_error};
 use crate::wire::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchedPartition, FetchedTopic,
 };
+use crate::wire::messages::fetch_response::AbortedTransaction;
 use crate::wire::{ErrorCode, Reader, RequestHeader};
 use crate::{map, old_formats};
 
@@ -52,8 +52,10 @@ pub(super) async fn handle(
     let refused = topics.iter().flat_map(|topic| &topic.partitions).any(is_refused);
     // An error is told at once, not after the wait.
     let limits = if refused { FetchLimits { max_wait: Duration::ZERO, ..limits } } else { limits };
-    let outcomes = if header.version < BATCHES_FROM {
-        old_formats::fetch(&context.broker, header.version, entries, limits).await?
+    let outcomes: Vec<Result<Fetched, ErrorCode>> = if header.version < BATCHES_FROM {
+        let read = old_formats::fetch(&context.broker, header.version, entries, limits).await?;
+        let fetched = |read| Fetched { read, ..Fetched::default() };
+        read.into_iter().map(|outcome| outcome.map(fetched)).collect()
     } else {
         let outcomes = context.broker.fetch(&entries, limits).await.into_iter();
         outcomes.map(|outcome| outcome.map_err(|error| map::fetch_error(&error))).collect()
@@ -77,6 +79,7 @@ fn limits(context: &Context, request: &FetchRequest) -> FetchLimits {
         max_wait: Duration::from_millis(request.max_wait_ms.max(0).unsigned_abs().into())
             .min(WAIT_MAX),
         max_bytes,
+        committed: request.isolation_level == READ_COMMITTED,
     }
 }
 
@@ -141,15 +144,19 @@ fn is_refused(partition: &FetchedPartition) -> bool {
 
 fn fill(
     partition: &mut FetchedPartition,
-    outcome: Result<ReadBatches, ErrorCode>,
+    outcome: Result<Fetched, ErrorCode>,
     committed_only: bool,
 ) {
     match outcome {
-        Ok(read) => {
+        Ok(Fetched { read, stable, aborted }) => {
+            let aborted = aborted.iter().map(|aborted| AbortedTransaction {
+                producer_id: aborted.producer,
+                first_offset: aborted.first,
+            });
             partition.high_watermark = read.end;
-            partition.last_stable_offset = read.end;
+            partition.last_stable_offset = stable;
             partition.log_start_offset = read.start;
-            partition.aborted_transactions = committed_only.then(Vec::new);
+            partition.aborted_transactions = committed_only.then(|| aborted.collect());
             partition.records = read.slices;
         }
         Err(code) => partition.error_code = code.number(),

@@ -8,6 +8,8 @@ use crate::wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
 /// The kind of key that names a consumer group; transactions and shares come later.
 const GROUP: i8 = 0;
+/// The kind of key that is a transactional id.
+const TRANSACTION: i8 = 1;
 /// Several keys at once from this version on (KIP-699).
 const BATCHED_FROM: i16 = 4;
 
@@ -40,7 +42,7 @@ fn find(request: &Request<'_>, key: String, key_type: i8) -> Coordinator {
         error_message: Some(text.to_owned()),
         ..Coordinator::default()
     };
-    if key_type != GROUP {
+    if key_type != GROUP && key_type != TRANSACTION {
         return failed(
             key,
             ErrorCode::InvalidRequest,

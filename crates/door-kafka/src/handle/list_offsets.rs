@@ -12,6 +12,8 @@ use crate::wire::messages::list_offsets_response::{
 };
 use crate::wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
+/// Isolation level: only what is committed.
+const READ_COMMITTED: i8 = 1;
 /// "What lies in remote storage only" (KIP-1005): nothing does.
 const LATEST_TIERED: i64 = -5;
 /// "The one that the next record gets."
@@ -24,6 +26,7 @@ const LARGEST: i64 = -3;
 const ONE_FROM: i16 = 1;
 
 pub(super) async fn handle(request: Request<'_>, asked: ListOffsetsRequest) -> ListOffsetsResponse {
+    let committed = asked.isolation_level == READ_COMMITTED;
     let mut response = ListOffsetsResponse::default();
     for topic in asked.topics {
         let open = request.broker().topic(&topic.name);
@@ -31,7 +34,7 @@ pub(super) async fn handle(request: Request<'_>, asked: ListOffsetsRequest) -> L
         for partition in &topic.partitions {
             partitions.push(match &open {
                 Some(open) if request.version() < ONE_FROM => list(&request, open, partition).await,
-                Some(open) => find(&request, open, partition).await,
+                Some(open) => find(&request, open, partition, committed).await,
                 None => failed(partition.partition_index, ErrorCode::UnknownTopicOrPartition),
             });
         }
@@ -49,17 +52,17 @@ async fn list(
     asked: &ListOffsetsPartition,
 ) -> ListOffsetsPartitionResponse {
     let at = |timestamp| ListOffsetsPartition { timestamp, ..asked.clone() };
-    let mut found = find(request, topic, asked).await;
+    let mut found = find(request, topic, asked, false).await;
     if found.error_code != ErrorCode::None.number() {
         return found;
     }
     if found.offset < 0 {
         // All records are older, or have no time and may be younger.
-        let newest = find(request, topic, &at(LARGEST)).await;
+        let newest = find(request, topic, &at(LARGEST), false).await;
         let instead = if newest.timestamp < 0 { EARLIEST } else { LATEST };
-        found = find(request, topic, &at(instead)).await;
+        found = find(request, topic, &at(instead), false).await;
     }
-    let first = find(request, topic, &at(EARLIEST)).await;
+    let first = find(request, topic, &at(EARLIEST), false).await;
     let most = usize::try_from(asked.max_num_offsets).unwrap_or(0);
     let mut offsets = vec![found.offset, first.offset];
     offsets.dedup();
@@ -72,6 +75,7 @@ async fn find(
     request: &Request<'_>,
     topic: &OpenTopic,
     asked: &ListOffsetsPartition,
+    committed: bool,
 ) -> ListOffsetsPartitionResponse {
     let index = asked.partition_index;
     let number = usize::try_from(index).unwrap_or(usize::MAX);
@@ -82,6 +86,7 @@ async fn find(
         return failed(index, code);
     }
     let position = match asked.timestamp {
+        LATEST if committed => Position::Stable,
         LATEST => Position::Latest,
         EARLIEST | -4 => Position::Earliest,
         LARGEST => Position::LargestTime,

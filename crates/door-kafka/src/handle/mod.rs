@@ -1,6 +1,8 @@
 //! One file per request: parse, one verb of the broker, reply. Which requests are served, and in
 //! which versions, stands here on one page.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
 mod create_partitions;
@@ -13,6 +15,8 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -28,6 +32,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+mod txn_offset_commit;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +70,11 @@ pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 5),
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
+    // Later versions are between brokers.
+    (ApiKey::AddPartitionsToTxn, 0, 3),
+    (ApiKey::AddOffsetsToTxn, 0, 4),
+    (ApiKey::EndTxn, 0, 5),
+    (ApiKey::TxnOffsetCommit, 0, 5),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
     (ApiKey::DescribeLogDirs, 1, 4),
@@ -73,6 +83,8 @@ pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
+    (ApiKey::DescribeTransactions, 0, 0),
+    (ApiKey::ListTransactions, 0, 1),
     (ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 
@@ -140,6 +152,12 @@ pub(crate) async fn dispatch(
         ApiKey::DeleteRecords => call.answer(delete_records::handle).await,
         ApiKey::InitProducerId => call.answer(init_producer_id::handle).await,
         ApiKey::OffsetForLeaderEpoch => call.answer(offset_for_leader_epoch::handle).await,
+        ApiKey::AddPartitionsToTxn => call.answer(add_partitions_to_txn::handle).await,
+        ApiKey::AddOffsetsToTxn => call.answer(add_offsets_to_txn::handle).await,
+        ApiKey::EndTxn => call.answer(end_txn::handle).await,
+        ApiKey::TxnOffsetCommit => call.answer(txn_offset_commit::handle).await,
+        ApiKey::DescribeTransactions => call.answer(describe_transactions::handle).await,
+        ApiKey::ListTransactions => call.answer(describe_transactions::handle_list).await,
         ApiKey::DescribeConfigs => call.answer(describe_configs::handle).await,
         ApiKey::AlterConfigs => call.answer(alter_configs::handle_replace).await,
         ApiKey::IncrementalAlterConfigs => call.answer(alter_configs::handle_incremental).await,

@@ -1,6 +1,9 @@
 //! Produce: appends record batches.
 
+use std::collections::BTreeMap;
+
 use base::TopicId;
+use broker::queue::transactions::{TxnPartition, TxnProducer};
 use broker::store::batch::{BatchHeader, Compression};
 use broker::{Produce, ProduceError, Produced};
 use door::{BoxFuture, CloseReason};
@@ -21,6 +24,9 @@ const ZSTD_FROM: i16 = 7;
 /// Topics are named by id from this version on.
 const TOPIC_IDS_FROM: i16 = 13;
 
+/// Producing to a partition makes it part of the transaction from this version on (KIP-890).
+const IMPLICIT_FROM: i16 = 12;
+
 /// Hands the batches to the log. Resolves once they have their place in its order; the future that
 /// it returns waits for the disk, and is the response.
 pub(super) async fn submit(
@@ -30,12 +36,16 @@ pub(super) async fn submit(
 ) -> Submitted {
     let request = ProduceRequest::decode(reader, header.version).map_err(protocol_error)?;
     let acks = request.acks;
+    let id = request.transactional_id.clone().filter(|_| header.version >= IMPLICIT_FROM);
     let (mut response, entries) = if header.version < BATCHES_FROM {
         let (context, header) = (context.clone(), header.clone());
         old_formats::convert(move || prepare_all(&context, &header, request)).await?
     } else {
         prepare_all(context, header, request)
     };
+    if let Some(id) = id {
+        take_part(context, &id, &entries).await;
+    }
     let producing = context.broker.produce(entries).await;
     let header = header.clone();
     Ok(Box::pin(async move {
@@ -58,6 +68,28 @@ fn prepare_all(
     let prepare = |topic| prepare(context, header, request.acks, topic, &mut entries);
     let topics = request.topics.into_iter().map(prepare).collect();
     (ProduceResponse { topics, ..ProduceResponse::default() }, entries)
+}
+
+/// Makes the partitions part of the producer's transaction, those that are not yet. What goes
+/// wrong shows when the batches are refused for not being part of it.
+async fn take_part(context: &Context, id: &str, entries: &[Produce]) {
+    let groups = context.broker.groups();
+    let mut missing: BTreeMap<TxnProducer, Vec<TxnPartition>> = BTreeMap::new();
+    for entry in entries {
+        let Ok(header) = BatchHeader::decode(&entry.records) else { continue };
+        let producer = TxnProducer { id: header.producer_id, epoch: header.producer_epoch };
+        let topic = entry.topic.topic.name.as_str().into();
+        let partition = TxnPartition { topic, partition: entry.partition };
+        if header.is_transactional() && groups.verify(producer, &partition).is_err() {
+            missing.entry(producer).or_default().push(partition);
+        }
+    }
+    let id = id.into();
+    for (producer, partitions) in missing {
+        if let Err(error) = groups.add_partitions(&id, producer, partitions).await {
+            tracing::debug!(%id, %error, "partitions did not become part of the transaction");
+        }
+    }
 }
 
 /// Adds a topic's batches to `entries`; those that cannot be stored are answered at once.

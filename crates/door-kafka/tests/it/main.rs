@@ -20,4 +20,5 @@ mod records;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
+mod transactions;
 mod versions;

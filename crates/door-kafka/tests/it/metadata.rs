@@ -117,7 +117,9 @@ async fn the_cluster_is_described() {
     let found = client.call(&groups, 4).await;
     let codes: Vec<_> = found.coordinators.iter().map(|c| c.error_code).collect();
     assert_eq!(codes, [0, ErrorCode::InvalidGroupId.number()]);
-    let transactions = FindCoordinatorRequest { key_type: 1, key: "t".into(), ..groups };
-    let refused = client.call(&transactions, 3).await;
+    let transactions = FindCoordinatorRequest { key_type: 1, key: "t".into(), ..groups.clone() };
+    assert_eq!(client.call(&transactions, 3).await.error_code, 0);
+    let shares = FindCoordinatorRequest { key_type: 2, key: "t".into(), ..groups };
+    let refused = client.call(&shares, 3).await;
     assert_eq!(refused.error_code, ErrorCode::InvalidRequest.number());
 }

@@ -29,7 +29,7 @@ async fn batches_that_cannot_be_stored_are_refused_for_good_or_to_be_sent_again(
         ("two batches", [&good[..], &good[..]].concat().into(), ErrorCode::InvalidRecord),
         ("no batch", Bytes::new(), ErrorCode::InvalidRecord),
         ("wrong count", count, ErrorCode::InvalidRecord),
-        ("transactional", attributes(1 << 4), ErrorCode::InvalidRecord),
+        ("in no transaction", attributes(1 << 4), ErrorCode::InvalidProducerIdMapping),
         ("control", attributes(1 << 5), ErrorCode::InvalidRecord),
         ("broker's time", attributes(1 << 3), ErrorCode::InvalidTimestamp),
         ("unknown compression", attributes(7), ErrorCode::UnsupportedCompressionType),
@@ -164,16 +164,6 @@ async fn idempotent_producers_are_held_to_their_sequence() {
     assert_eq!((again.error_code, again.base_offset), (0, 2));
     let later = client.call(&InitProducerIdRequest::default(), 4).await;
     assert!(later.producer_id > another.producer_id);
-}
-
-#[tokio::test]
-async fn transactions_are_refused_plainly() {
-    let fixture = Fixture::start().await;
-    let mut client = fixture.client().await;
-    let request =
-        InitProducerIdRequest { transactional_id: Some("tx".into()), ..Default::default() };
-    let refused = client.call(&request, 4).await;
-    assert_eq!(refused.error_code, ErrorCode::UnsupportedVersion.number());
 }
 
 #[tokio::test]

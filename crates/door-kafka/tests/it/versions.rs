@@ -27,7 +27,7 @@ async fn what_is_not_offered_closes_the_connection() {
     for frame in [
         &b"\0\0\0\x0a\0\x03\0\x63\0\0\0\x07\xff\xff"[..], // Metadata version 99
         b"\0\0\0\x0a\x03\xe7\0\0\0\0\0\x07\xff\xff",      // no such request
-        b"\0\0\0\x0a\0\x18\0\0\0\0\0\x07\xff\xff",        // AddPartitionsToTxn
+        b"\0\0\0\x0a\0\x1b\0\0\0\0\0\x07\xff\xff",        // WriteTxnMarkers
         b"\0\0\0\x04\0\x12\0\0",                          // half a header
         b"\xff\xff\xff\xff",                              // a negative length
     ] {
@@ -87,6 +87,10 @@ async fn every_version_that_is_offered_is_answered() {
         DeleteGroups: DeleteGroupsRequest, OffsetDelete: OffsetDeleteRequest,
         DescribeCluster: DescribeClusterRequest,
         DescribeTopicPartitions: DescribeTopicPartitionsRequest,
+        AddPartitionsToTxn: AddPartitionsToTxnRequest, AddOffsetsToTxn: AddOffsetsToTxnRequest,
+        EndTxn: EndTxnRequest, TxnOffsetCommit: TxnOffsetCommitRequest,
+        DescribeTransactions: DescribeTransactionsRequest,
+        ListTransactions: ListTransactionsRequest,
         Produce: AckedProduce,
     );
 }

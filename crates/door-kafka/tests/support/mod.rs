@@ -105,6 +105,7 @@ fn options(data_dir: String, address: SocketAddr) -> BrokerOptions {
             initial_rebalance_delay: 0,
             ..broker::queue::Config::default()
         },
+        transactions: broker::queue::transactions::TxnConfig::default(),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     }

@@ -12,6 +12,9 @@ use crate::offsets::{
 use crate::record::{OffsetKey, Record};
 use crate::{GroupError, Name, Persisted, Response, Ticket};
 
+/// Offsets that may be committed, or why not, one by one.
+type CheckedOffsets = Vec<Result<(OffsetKey, Committed), GroupError>>;
+
 impl<T> Coordinator<T> {
     /// Commits offsets. Answered by [`Response::Commit`], when they are durable; until then readers
     /// see the ones before.
@@ -43,6 +46,58 @@ impl<T> Coordinator<T> {
         self.members.keep_for_offsets(&request.group, now);
         self.outbox.persist(ticket, records);
         self.pending.insert(ticket, Pending::Commit { keys, results, to });
+    }
+
+    /// Which of these offsets a transaction may take, to be committed with it. A consumer that is
+    /// no member of anything may always.
+    ///
+    /// # Errors
+    /// When the member may commit nothing.
+    pub fn check_transactional(
+        &mut self,
+        request: CommitRequest,
+        now: Millis,
+    ) -> Result<CheckedOffsets, GroupError> {
+        let is_member = request.generation >= 0 || !request.member_id.is_empty();
+        if is_member {
+            self.check_commit(&request, now)?;
+        } else {
+            self.check_started()?;
+            if request.group.len() > limits::GROUP_NAME_BYTES_MAX {
+                return Err(GroupError::InvalidGroup);
+            }
+        }
+        let mut checked = Vec::with_capacity(request.offsets.len());
+        for commit in request.offsets {
+            checked.push(self.check_offset(&request.group, &commit).map(|()| {
+                let OffsetCommit { topic, partition, offset, leader_epoch, note } = commit;
+                let key = OffsetKey { group: request.group.clone(), topic, partition };
+                let value =
+                    Committed { offset, leader_epoch, note, committed_at: now, expires_at: None };
+                (key, value)
+            }));
+        }
+        Ok(checked)
+    }
+
+    /// A transaction commits offsets: the records are to be persisted together with its end, and
+    /// [`Self::persisted`] is to be called with the ticket then.
+    pub fn commit_transaction(
+        &mut self,
+        offsets: Vec<(OffsetKey, Committed)>,
+        now: Millis,
+    ) -> (Ticket, Vec<Record>) {
+        let ticket = self.outbox.ticket();
+        let mut keys = Vec::with_capacity(offsets.len());
+        let mut records = Vec::with_capacity(offsets.len());
+        for (key, value) in offsets {
+            self.members.keep_for_offsets(&key.group, now);
+            records.push(Record { key: key.encode(), value: Some(value.encode()) });
+            self.offsets.stage(ticket, &key, Some(value));
+            keys.push(key);
+        }
+        self.pending.insert(ticket, Pending::Transaction { keys });
+        (ticket, records)
     }
 
     fn check_commit(&mut self, request: &CommitRequest, now: Millis) -> Result<(), GroupError> {
@@ -201,6 +256,7 @@ impl<T> Coordinator<T> {
         let (Pending::Commit { keys, .. }
         | Pending::DeleteOffsets { keys, .. }
         | Pending::DeleteGroup { keys, .. }
+        | Pending::Transaction { keys }
         | Pending::Expire { keys }) = &pending;
         for key in keys {
             self.offsets.settle(ticket, key, outcome);
@@ -226,7 +282,7 @@ impl<T> Coordinator<T> {
                     self.outbox.reply(to, Response::DeleteGroup(result));
                 }
             }
-            Pending::Expire { .. } => {}
+            Pending::Expire { .. } | Pending::Transaction { .. } => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::record::{OffsetKey, Record};
 type Partitions = BTreeMap<i32, Entry>;
 type Topics = BTreeMap<Name, Partitions>;
 
-/// One partition's offset. Pending commits of transactions will stand beside `current` too.
+/// One partition's offset.
 #[derive(Debug, Default)]
 struct Entry {
     /// What is committed and durable.
