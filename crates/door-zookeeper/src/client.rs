@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::Millis;
+use tokio::sync::Semaphore;
 
-use crate::limits::IDENTITIES_MAX;
+use crate::acl::Identity;
+use crate::limits::{IDENTITIES_MAX, WRITES_MAX};
 use crate::outgoing::Outgoing;
 use crate::wire::jute::Writer;
 use crate::wire::op;
 
-/// A connection, as the registry sees it.
+/// What the state knows of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
@@ -21,8 +23,10 @@ pub(crate) struct Client {
     /// That session's time-out, in milliseconds.
     pub(crate) timeout: i32,
     pub(crate) outgoing: Arc<Outgoing>,
-    /// The users that it has said it is (`auth`), by scheme. Nothing depends on them.
-    pub(crate) identities: Vec<(&'static str, String)>,
+    /// Who it has shown to be: its address, and the users that it knows the passwords of (`auth`).
+    pub(crate) identities: Arc<Vec<Identity>>,
+    /// Room for writes that wait for the disk; what waits holds permits.
+    pub(crate) writes: Arc<Semaphore>,
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) latency: Latency,
@@ -78,7 +82,8 @@ impl Client {
             session: None,
             timeout: 0,
             outgoing: Arc::default(),
-            identities: Vec::new(),
+            identities: Arc::new(vec![Identity::address(peer.ip())]),
+            writes: Arc::new(Semaphore::new(WRITES_MAX as usize)),
             received: 0,
             sent: 0,
             latency: Latency::default(),
@@ -92,11 +97,10 @@ impl Client {
         self.outgoing.push(frame.as_slice());
     }
 
-    /// Remembers who the client says it is; past the limit, it is not remembered.
-    pub(crate) fn identify(&mut self, scheme: &'static str, user: &str) {
-        let known = self.identities.iter().any(|(s, u)| *s == scheme && u == user);
-        if !known && self.identities.len() < IDENTITIES_MAX {
-            self.identities.push((scheme, user.chars().take(256).collect()));
+    /// Remembers who the client has shown to be; past the limit, it is not remembered.
+    pub(crate) fn identify(&mut self, identity: Identity) {
+        if !self.identities.contains(&identity) && self.identities.len() < IDENTITIES_MAX {
+            Arc::make_mut(&mut self.identities).push(identity);
         }
     }
 }

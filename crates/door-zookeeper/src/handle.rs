@@ -1,9 +1,11 @@
-//! One request: parse, look up, reply. One file for each.
+//! Requests that do not write: parse, look up, reply. One file for each. Those that write:
+//! [`crate::write`].
 
 use door::CloseReason;
 
+use crate::acl;
 use crate::client::Client;
-use crate::registry::Registry;
+use crate::state::State;
 use crate::tree::Node;
 use crate::watches::{ClientId, Kinds, TooManyWatches};
 use crate::wire::code::Code;
@@ -14,22 +16,20 @@ use crate::wire::request::RequestHeader;
 
 mod add_watch;
 mod auth;
+mod check;
 mod check_watches;
 mod count;
-mod create;
 mod exists;
 mod get_acl;
 mod get_children;
 mod get_data;
-mod multi;
 mod multi_read;
 mod set_watches;
 mod who_am_i;
-mod write;
 
 /// What a handler works with.
 pub(crate) struct Context<'a> {
-    pub(crate) registry: &'a mut Registry,
+    pub(crate) state: &'a mut State,
     pub(crate) id: ClientId,
     /// The reply's record.
     pub(crate) out: Writer,
@@ -71,24 +71,35 @@ impl From<TooManyWatches> for Failure {
 
 impl<'a> Context<'a> {
     /// For a request of connection `id`, when the tree is up to date.
-    pub(crate) fn new(registry: &'a mut Registry, id: ClientId, request: RequestHeader) -> Self {
-        let header = ReplyHeader { xid: request.xid, zxid: registry.tree.zxid(), error: 0 };
-        Self { registry, id, out: Writer::default(), header, close: false }
+    pub(crate) fn new(state: &'a mut State, id: ClientId, request: RequestHeader) -> Self {
+        let header = ReplyHeader { xid: request.xid, zxid: state.tree.zxid(), error: 0 };
+        Self { state, id, out: Writer::default(), header, close: false }
     }
 
     /// The connection that sent the request, unless it is gone already.
     fn client(&mut self) -> Option<&mut Client> {
-        self.registry.clients.get_mut(&self.id)
+        self.state.clients.get_mut(&self.id)
     }
 
     /// The node at `path`.
     fn node(&self, path: &str) -> Result<&Node, Failure> {
-        self.registry.tree.get(path).ok_or(Failure::Code(Code::NoNode))
+        self.state.tree.get(path).ok_or(Failure::Code(Code::NoNode))
+    }
+
+    /// The node at `path`, if the client may do one of these things to it.
+    fn permitted(&self, path: &str, permissions: i32) -> Result<&Node, Failure> {
+        let node = self.node(path)?;
+        if self.may(node, permissions) { Ok(node) } else { Err(Code::NoAuth.into()) }
+    }
+
+    fn may(&self, node: &Node, permissions: i32) -> bool {
+        let who = self.state.clients.get(&self.id).map(|client| &client.identities[..]);
+        acl::allows(&node.body.access, permissions, who.unwrap_or_default())
     }
 
     /// Leaves a watch for the client that sent the request.
     fn watch(&mut self, path: &str, kinds: Kinds) -> Outcome {
-        Ok(self.registry.watches.add(self.id, path, kinds)?)
+        Ok(self.state.watches.add(self.id, path, kinds)?)
     }
 }
 
@@ -97,11 +108,6 @@ pub(crate) fn answer(cx: &mut Context<'_>, op: i32, body: &mut Reader<'_>) -> Ou
     match op {
         op::PING => {
             cx.header.xid = PING_XID;
-            Ok(())
-        }
-        op::CLOSE_SESSION => {
-            cx.registry.close_session(cx.id);
-            cx.close = true;
             Ok(())
         }
         op::EXISTS => exists::answer(cx, body),
@@ -120,19 +126,13 @@ pub(crate) fn answer(cx: &mut Context<'_>, op: i32, body: &mut Reader<'_>) -> Ou
         op::ADD_WATCH => add_watch::answer(cx, body),
         op::CHECK_WATCHES => check_watches::check(cx, body),
         op::REMOVE_WATCHES => check_watches::remove(cx, body),
-        op::MULTI => multi::answer(cx, body),
         op::MULTI_READ => multi_read::answer(cx, body),
         op::GET_EPHEMERALS => count::ephemerals(cx, body),
         op::GET_ALL_CHILDREN_NUMBER => count::all_children(cx, body),
         op::WHO_AM_I => who_am_i::answer(cx),
         op::AUTH => auth::answer(cx, body),
         op::SASL => auth::refuse_sasl(cx),
-        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER => create::answer(cx, body, false),
-        op::CREATE_TTL => create::answer(cx, body, true),
-        op::DELETE => write::delete(cx, body),
-        op::SET_DATA => write::set_data(cx, body),
-        op::SET_ACL => write::set_acl(cx, body),
-        op::CHECK => write::check(cx, body),
+        op::CHECK => check::answer(cx, body),
         op::RECONFIG => Err(Code::ReconfigDisabled.into()),
         _ => {
             // As ZooKeeper does: the rest of the stream may not be what we think it is.

@@ -38,6 +38,38 @@ pub(crate) const REPLY_BYTES_MAX: usize = 8 << 20;
 /// Credentials that one connection may present (`auth` requests).
 pub(crate) const IDENTITIES_MAX: usize = 16;
 
+/// Writes of one connection that wait for the disk; past it, its next request is not read.
+pub(crate) const WRITES_MAX: u32 = 64;
+
+/// Bytes of all connections' writes that wait; past it, connections wait before they add theirs.
+pub(crate) const WRITE_BYTES_TOTAL_MAX: usize = 32 << 20;
+
+/// Writes of all connections that wait.
+pub(crate) const WRITE_QUEUE_MAX: usize = 4096;
+
+/// Writes that are attempted at once, and (but for the last of them) their bytes. The metadata
+/// store tells what they changed as long as it is not more than its history keeps.
+pub(crate) const ROUND_WRITES_MAX: usize = 512;
+/// See [`ROUND_WRITES_MAX`].
+pub(crate) const ROUND_BYTES_MAX: usize = 1 << 20;
+
+/// What all entries of the registry may cost, in bytes: paths, data, and [`ENTRY_COST`] for each.
+/// All of it is in memory.
+pub(crate) const REGISTRY_BYTES_MAX: usize = 256 << 20;
+
+/// What an entry costs beside its path and data.
+pub(crate) const ENTRY_COST: usize = 512;
+
+/// Ephemeral nodes that are deleted in one transaction when their session ends: each takes up to
+/// three of its operations.
+pub(crate) const ENDING_STEP_MAX: usize = 40;
+
+/// How often the containers that have become empty are deleted.
+pub(crate) const CONTAINER_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often a write that others overtook is attempted anew.
+pub(crate) const ATTEMPTS_MAX: u32 = 100;
+
 /// How long a connection may take to say hello.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -45,4 +77,5 @@ pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 const _: () = assert!(REPLY_BYTES_MAX + OUTGOING_BYTES_HIGH < OUTGOING_BYTES_MAX);
+const _: () = assert!(WRITES_MAX as usize == base::limits::CONNECTION_PIPELINE_MAX);
 const _: () = assert!(SESSION_TIMEOUT_MIN < SESSION_TIMEOUT_MAX);

@@ -49,6 +49,8 @@ pub(crate) fn apply(tree: &mut Tree, old: Option<&Metadata>, new: &Metadata, now
             tree.create(path, data.map(|text| Bytes::from_static(text.as_bytes())), 0, now);
         }
         tree.create("/cluster/id", Some(cluster), 0, now);
+        // Consumers of old keep their own there.
+        tree.open_below("/consumers");
     } else {
         tree.set("/cluster/id", Some(cluster));
     }
@@ -57,6 +59,11 @@ pub(crate) fn apply(tree: &mut Tree, old: Option<&Metadata>, new: &Metadata, now
     apply_controller(tree, old.and_then(controller), controller(new));
     let topics = old.map(|old| old.topics.iter()).into_iter().flatten();
     merge(topics, new.topics.iter(), |name, old, new| apply_topic(tree, name, old, new));
+}
+
+/// Whether a path is for metadata, although it may not be there at the moment.
+pub(crate) fn is_reserved(path: &str) -> bool {
+    path == "/controller"
 }
 
 fn apply_broker(tree: &mut Tree, old: Option<&BrokerInfo>, new: Option<&BrokerInfo>) {
@@ -106,7 +113,7 @@ fn apply_controller(
 
 /// The session that owns a broker's ephemeral nodes. Brokers have no session with us, so it is a
 /// number made of the broker's and its registration's; a client's session never has its form (see
-/// [`crate::registry`]).
+/// [`crate::state`]).
 fn session_of(id: BrokerId, registered_at: Millis) -> i64 {
     let unique = (registered_at << 16) ^ i64::from(id.0 & 0xffff);
     (unique & 0x00ff_ffff_ffff_ffff) | 0x0100_0000_0000_0000

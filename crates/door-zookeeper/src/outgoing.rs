@@ -46,6 +46,8 @@ pub(crate) enum Cut {
     Expired,
     /// Its session is served by another connection now.
     Moved,
+    /// It is unknown whether a write of its was carried out.
+    Failed,
     /// The client does not read what is sent to it.
     SlowReader,
 }

@@ -153,6 +153,7 @@ impl Watches {
     }
 
     /// Whether nobody watches anything.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.by_path.is_empty()
     }

@@ -2,13 +2,15 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit};
+use tracing::warn;
 
 use crate::Shared;
 use crate::client::{Client, Latency};
 use crate::limits::TICK;
-use crate::registry::Registry;
+use crate::state::State;
 use crate::watches::ClientId;
 
 /// The ZooKeeper version that we are compatible with, then ours. Tools read the first numbers.
@@ -59,13 +61,23 @@ impl Word {
 }
 
 /// What to say to `word`, which connection `asker` sent to the address `local`.
-pub(crate) fn answer(word: Word, shared: &Shared, asker: ClientId, local: SocketAddr) -> String {
-    let now = shared.now();
-    let mut registry = shared.registry.lock();
-    if matches!(word, Word::Srvr | Word::Stat | Word::Mntr) {
-        registry.catch_up(now);
+pub(crate) async fn answer(
+    word: Word,
+    shared: &Arc<Shared>,
+    asker: ClientId,
+    local: SocketAddr,
+) -> String {
+    if matches!(word, Word::Srvr | Word::Stat | Word::Mntr)
+        && let Err(error) = shared.open().await
+    {
+        warn!(%error, "cannot read the registry");
     }
-    if let Some(client) = registry.clients.get_mut(&asker) {
+    let now = shared.now();
+    let mut state = shared.state.lock();
+    if matches!(word, Word::Srvr | Word::Stat | Word::Mntr) {
+        state.catch_up(now);
+    }
+    if let Some(client) = state.clients.get_mut(&asker) {
         client.received += 1;
     }
     let mut out = String::new();
@@ -73,12 +85,12 @@ pub(crate) fn answer(word: Word, shared: &Shared, asker: ClientId, local: Socket
     let _infallible = match word {
         Word::Ruok => write!(out, "imok"),
         Word::Isro => write!(out, "rw"),
-        Word::Srvr => server(&mut out, &registry, false),
-        Word::Stat => server(&mut out, &registry, true),
-        Word::Mntr => numbers(&mut out, &registry, now.steady),
+        Word::Srvr => server(&mut out, &state, false),
+        Word::Stat => server(&mut out, &state, true),
+        Word::Mntr => numbers(&mut out, &state, now.steady),
         Word::Envi => environment(&mut out),
-        Word::Conf => configuration(&mut out, local, &registry.timeouts),
-        Word::Cons => connections(&mut out, &registry, true).and_then(|()| writeln!(out)),
+        Word::Conf => configuration(&mut out, local, &state.timeouts),
+        Word::Cons => connections(&mut out, &state, true).and_then(|()| writeln!(out)),
         Word::Refused(word) => {
             writeln!(out, "{word} is not executed because it is not in the whitelist.")
         }
@@ -86,24 +98,24 @@ pub(crate) fn answer(word: Word, shared: &Shared, asker: ClientId, local: Socket
     out
 }
 
-fn server(out: &mut String, registry: &Registry, with_clients: bool) -> std::fmt::Result {
+fn server(out: &mut String, state: &State, with_clients: bool) -> std::fmt::Result {
     writeln!(out, "Zookeeper version: {VERSION}")?;
     if with_clients {
         writeln!(out, "Clients:")?;
-        connections(out, registry, false)?;
+        connections(out, state, false)?;
         writeln!(out)?;
     }
-    let Latency { min, max, .. } = registry.latency;
-    writeln!(out, "Latency min/avg/max: {min}/{}/{max}", average(registry.latency))?;
-    let (received, sent) = registry.packets();
+    let Latency { min, max, .. } = state.latency;
+    writeln!(out, "Latency min/avg/max: {min}/{}/{max}", average(state.latency))?;
+    let (received, sent) = state.packets();
     writeln!(out, "Received: {received}\nSent: {sent}")?;
-    writeln!(out, "Connections: {}\nOutstanding: 0", registry.clients.len())?;
-    writeln!(out, "Zxid: 0x{:x}\nMode: standalone", registry.tree.zxid())?;
-    writeln!(out, "Node count: {}", registry.tree.len())
+    writeln!(out, "Connections: {}\nOutstanding: 0", state.clients.len())?;
+    writeln!(out, "Zxid: 0x{:x}\nMode: standalone", state.tree.zxid())?;
+    writeln!(out, "Node count: {}", state.tree.len())
 }
 
-fn connections(out: &mut String, registry: &Registry, in_detail: bool) -> std::fmt::Result {
-    for client in registry.clients.values() {
+fn connections(out: &mut String, state: &State, in_detail: bool) -> std::fmt::Result {
+    for client in state.clients.values() {
         let Client { peer, received, sent, since, timeout, .. } = client;
         let queued = client.outgoing.queued();
         write!(out, " /{peer}[1](queued={queued},recved={received},sent={sent}")?;
@@ -125,26 +137,26 @@ fn connections(out: &mut String, registry: &Registry, in_detail: bool) -> std::f
     Ok(())
 }
 
-fn numbers(out: &mut String, registry: &Registry, uptime: u64) -> std::fmt::Result {
-    let Latency { min, max, .. } = registry.latency;
-    let (received, sent) = registry.packets();
+fn numbers(out: &mut String, state: &State, uptime: u64) -> std::fmt::Result {
+    let Latency { min, max, .. } = state.latency;
+    let (received, sent) = state.packets();
     let mut line = |name: &str, value: String| writeln!(out, "zk_{name}\t{value}");
     line("version", VERSION.into())?;
     line("server_state", "standalone".into())?;
-    line("ephemerals_count", registry.tree.ephemerals().to_string())?;
-    line("num_alive_connections", registry.clients.len().to_string())?;
-    line("avg_latency", average(registry.latency))?;
+    line("ephemerals_count", state.tree.ephemerals().to_string())?;
+    line("num_alive_connections", state.clients.len().to_string())?;
+    line("avg_latency", average(state.latency))?;
     line("outstanding_requests", 0.to_string())?;
-    line("znode_count", registry.tree.len().to_string())?;
-    line("global_sessions", registry.sessions().to_string())?;
+    line("znode_count", state.tree.len().to_string())?;
+    line("global_sessions", state.sessions().to_string())?;
     line("packets_sent", sent.to_string())?;
     line("packets_received", received.to_string())?;
-    line("watch_count", registry.watches.len().to_string())?;
+    line("watch_count", state.watches.len().to_string())?;
     line("min_latency", min.to_string())?;
     if let Some(limit) = getrlimit(Resource::Nofile).current {
         line("max_file_descriptor_count", limit.to_string())?;
     }
-    line("approximate_data_size", registry.tree.data_bytes().to_string())?;
+    line("approximate_data_size", state.tree.data_bytes().to_string())?;
     if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
         line("open_file_descriptor_count", open.count().to_string())?;
     }

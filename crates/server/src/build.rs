@@ -134,8 +134,12 @@ impl Doors {
             idle: config.network.connections_max_idle_ms.map(Duration::from_millis),
         };
         let BrokerOptions { clock, random, .. } = broker.options();
-        let zookeeper =
-            ZooKeeperDoor::new(broker.watch_metadata(), Arc::clone(clock), Arc::clone(random));
+        let zookeeper = ZooKeeperDoor::new(
+            broker.watch_metadata(),
+            broker.registry(),
+            Arc::clone(clock),
+            Arc::clone(random),
+        );
         let timeouts = &config.zookeeper;
         let zookeeper = zookeeper.with_session_timeouts(
             timeouts.session_timeout_min_ms..=timeouts.session_timeout_max_ms,

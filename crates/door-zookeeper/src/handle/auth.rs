@@ -1,7 +1,8 @@
-//! `auth` and `sasl`: credentials for the connection. Reading needs none and nothing else is
-//! allowed to anybody, so `digest` is accepted and makes no difference.
+//! `auth` and `sasl`: credentials for the connection. Any user and password will do: they show who
+//! set an access list, and who is named in one.
 
 use super::{Context, Outcome};
+use crate::acl::Identity;
 use crate::wire::code::Code;
 use crate::wire::jute::Reader;
 use crate::wire::request::Auth;
@@ -13,11 +14,8 @@ pub(super) fn answer(cx: &mut Context<'_>, body: &mut Reader<'_>) -> Outcome {
         // Everybody is identified by address anyway.
         "ip" => Ok(()),
         "digest" => {
-            // `user:password`; we keep no password.
-            let user = credentials.split(|byte| *byte == b':').next().unwrap_or_default();
-            let user = String::from_utf8_lossy(user);
             if let Some(client) = cx.client() {
-                client.identify("digest", &user);
+                client.identify(Identity::digest(credentials));
             }
             Ok(())
         }

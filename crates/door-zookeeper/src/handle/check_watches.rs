@@ -12,7 +12,7 @@ pub(super) fn check(cx: &mut Context<'_>, body: &mut Reader<'_>) -> Outcome {
     if kinds == Kinds::DATA || kinds == Kinds::CHILDREN {
         kinds = kinds.or(Kinds::PERSISTENT).or(Kinds::RECURSIVE);
     }
-    if cx.registry.watches.contains(cx.id, path, kinds) {
+    if cx.state.watches.contains(cx.id, path, kinds) {
         return Ok(());
     }
     Err(Code::NoWatcher.into())
@@ -20,7 +20,7 @@ pub(super) fn check(cx: &mut Context<'_>, body: &mut Reader<'_>) -> Outcome {
 
 pub(super) fn remove(cx: &mut Context<'_>, body: &mut Reader<'_>) -> Outcome {
     let (path, kinds) = decode(body)?;
-    if cx.registry.watches.remove(cx.id, path, kinds) {
+    if cx.state.watches.remove(cx.id, path, kinds) {
         return Ok(());
     }
     Err(Code::NoWatcher.into())

@@ -1,12 +1,15 @@
-//! `getACL`: anybody may read, nobody may write.
+//! `getACL`: who may do what with a node.
 
 use super::{Context, Outcome};
+use crate::acl;
 use crate::wire::jute::Reader;
 use crate::wire::reply;
 
 pub(super) fn answer(cx: &mut Context<'_>, body: &mut Reader<'_>) -> Outcome {
-    let stat = cx.node(body.text()?)?.stat();
-    reply::read_only_acl(&mut cx.out);
+    let node = cx.permitted(body.text()?, acl::READ | acl::ADMIN)?;
+    let rules = acl::shown(&node.body.access, cx.may(node, acl::ADMIN));
+    let stat = node.body.stat();
+    reply::acl(&rules, &mut cx.out);
     stat.encode(&mut cx.out);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use door::CloseReason;
 
 use super::{Context, Failure, Outcome, get_children, get_data};
+use crate::acl;
 use crate::limits::REPLY_BYTES_MAX;
 use crate::wire::code::Code;
 use crate::wire::jute::Reader;
@@ -23,11 +24,13 @@ pub(super) fn answer(cx: &mut Context<'_>, body: &mut Reader<'_>) -> Outcome {
             _ => return Err(Code::MarshallingError.into()),
         };
         let request = Read::decode(body)?;
-        if cx.registry.tree.get(request.path).is_some() {
-            reply::multi_result(header.op, &mut cx.out);
-            write(cx, request)?;
-        } else {
-            reply::multi_error(Some(Code::NoNode), &mut cx.out);
+        match cx.permitted(request.path, acl::READ).map(|_| ()) {
+            Ok(()) => {
+                reply::multi_result(header.op, &mut cx.out);
+                write(cx, request)?;
+            }
+            Err(Failure::Code(code)) => reply::multi_error(Some(code), &mut cx.out),
+            Err(failure) => return Err(failure),
         }
         if cx.out.len() > REPLY_BYTES_MAX {
             let text = format!("a multiRead reply of more than {REPLY_BYTES_MAX} bytes");

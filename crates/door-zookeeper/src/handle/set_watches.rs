@@ -31,7 +31,7 @@ fn each(
     missed: impl Fn(Option<Stat>) -> Option<EventKind>,
 ) -> Outcome {
     for path in paths {
-        let stat = cx.registry.tree.get(path).map(|node| node.stat());
+        let stat = cx.state.tree.get(path).map(|node| node.body.stat());
         match missed(stat) {
             None => cx.watch(path, kinds)?,
             Some(kind) => {

@@ -1,17 +1,16 @@
 //! `whoAmI`: whom the client has said it is.
 
+use std::sync::Arc;
+
 use super::{Context, Outcome};
 
 pub(super) fn answer(cx: &mut Context<'_>) -> Outcome {
     let Some(client) = cx.client() else { return Ok(()) };
-    let address = client.peer.ip().to_string();
-    let identities = client.identities.clone();
-    cx.out.count(1 + identities.len());
-    cx.out.text("ip");
-    cx.out.text(&address);
-    for (scheme, user) in identities {
-        cx.out.text(scheme);
-        cx.out.text(&user);
+    let identities = Arc::clone(&client.identities);
+    cx.out.count(identities.len());
+    for identity in identities.iter() {
+        cx.out.text(identity.scheme);
+        cx.out.text(identity.name());
     }
     Ok(())
 }

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use base::TopicId;
 
 use super::*;
-use crate::testing::{CREATED, broker_info, endpoint, metadata, topic};
+use crate::testing::{CREATED_AT, broker_info, endpoint, metadata, topic};
 use crate::tree::Change;
 
 fn show(metadata: &Metadata) -> Tree {
-    let mut tree = Tree::new();
+    let mut tree = Tree::default();
     tree.begin(10, 5000);
     apply(&mut tree, None, metadata, 5000);
     tree.take_changes();
@@ -27,7 +27,7 @@ fn change(tree: &mut Tree, old: &Metadata, new: &Metadata) -> Vec<String> {
 }
 
 fn data(tree: &Tree, path: &str) -> String {
-    let data = tree.get(path).unwrap().data.clone().unwrap();
+    let data = tree.get(path).unwrap().body.data.clone().unwrap();
     String::from_utf8(data.to_vec()).unwrap()
 }
 
@@ -84,7 +84,7 @@ fn the_data_is_what_kafka_writes() {
     for (path, text) in expected {
         assert_eq!(data(&tree, path), text, "{path}");
     }
-    assert_eq!(tree.get("/brokers/seqid").unwrap().data, None);
+    assert_eq!(tree.get("/brokers/seqid").unwrap().body.data, None);
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn a_broker_with_every_field() {
 #[test]
 fn times_and_owners() {
     let tree = show(&metadata(10, &[topic("orders", 1, 1)]));
-    let stat = |path: &str| tree.get(path).unwrap().stat();
-    assert_eq!(stat("/brokers/topics/orders").ctime, CREATED);
+    let stat = |path: &str| tree.get(path).unwrap().body.stat();
+    assert_eq!(stat("/brokers/topics/orders").ctime, CREATED_AT);
     assert_eq!(stat("/brokers").ctime, 5000);
     assert_eq!(stat("/brokers").ephemeral_owner, 0);
     assert_ne!(stat("/brokers/ids/1").ephemeral_owner, 0);
@@ -150,7 +150,7 @@ fn only_what_changed_is_touched() {
         "+/brokers/topics/orders/partitions/3/state",
     ];
     assert_eq!(change(&mut tree, &old, &new), expected);
-    let stat = tree.get("/brokers/topics/orders/partitions/1/state").unwrap().stat();
+    let stat = tree.get("/brokers/topics/orders/partitions/1/state").unwrap().body.stat();
     assert_eq!((stat.czxid, stat.mzxid, stat.version, stat.mtime), (10, 11, 1, 6000));
 }
 
@@ -174,7 +174,7 @@ fn another_topic_under_the_same_name_is_deleted_and_created() {
     let changes = change(&mut tree, &old, &new);
     assert!(changes.contains(&"-/brokers/topics/orders".into()), "{changes:?}");
     assert!(changes.contains(&"+/brokers/topics/orders".into()), "{changes:?}");
-    assert_eq!(tree.get("/brokers/topics/orders").unwrap().stat().czxid, 11);
+    assert_eq!(tree.get("/brokers/topics/orders").unwrap().body.stat().czxid, 11);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Code {
+    /// The server failed; nothing was done.
+    SystemError = -1,
     /// Of a transaction's operations, those after the one that failed.
     RuntimeInconsistency = -2,
     MarshallingError = -5,
@@ -12,11 +14,15 @@ pub(crate) enum Code {
     NoNode = -101,
     NoAuth = -102,
     BadVersion = -103,
+    NoChildrenForEphemerals = -108,
     NodeExists = -110,
+    NotEmpty = -111,
+    SessionExpired = -112,
     InvalidAcl = -114,
     AuthFailed = -115,
     NoWatcher = -121,
     ReconfigDisabled = -123,
+    QuotaExceeded = -125,
 }
 
 impl Code {

@@ -1,5 +1,7 @@
 //! The records of replies and events.
 
+use broker::registry::Rule;
+
 use super::code::Code;
 use super::jute::Writer;
 use super::op;
@@ -53,6 +55,8 @@ pub(crate) struct Stat {
     pub(crate) version: i32,
     /// How often a child was created or deleted.
     pub(crate) cversion: i32,
+    /// How often its access list was replaced.
+    pub(crate) aversion: i32,
     /// The session that the node ends with; zero for none.
     pub(crate) ephemeral_owner: i64,
     pub(crate) data_length: usize,
@@ -69,8 +73,7 @@ impl Stat {
         out.long(self.mtime);
         out.int(self.version);
         out.int(self.cversion);
-        // The access list's version; ours never changes.
-        out.int(0);
+        out.int(self.aversion);
         out.long(self.ephemeral_owner);
         out.count(self.data_length);
         out.count(self.children);
@@ -99,13 +102,14 @@ pub(crate) fn event(kind: EventKind, path: &str) -> Writer {
     ReplyHeader { xid: EVENT_XID, zxid: -1, error: 0 }.frame(record.as_slice())
 }
 
-/// The one access list that every node has: anybody may read.
-pub(crate) fn read_only_acl(out: &mut Writer) {
-    const READ: i32 = 1;
-    out.count(1);
-    out.int(READ);
-    out.text("world");
-    out.text("anyone");
+/// An access list.
+pub(crate) fn acl(rules: &[Rule], out: &mut Writer) {
+    out.count(rules.len());
+    for Rule { permissions, scheme, id } in rules {
+        out.int(*permissions);
+        out.text(scheme);
+        out.text(id);
+    }
 }
 
 /// The header of one result of a `multi` or `multiRead` that succeeded.

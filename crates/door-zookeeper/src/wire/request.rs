@@ -31,26 +31,34 @@ impl<'a> Read<'a> {
     }
 }
 
-/// `create`, `create2`, `createContainer`, `createTTL`; the data is passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An entry of an access list as a client sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AclEntry {
+    pub(crate) permissions: i32,
+    pub(crate) scheme: Option<String>,
+    pub(crate) id: String,
+}
+
+/// `create`, `create2`, `createContainer`, `createTTL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Create<'a> {
     pub(crate) path: &'a str,
-    /// Number of entries in the access list; there must be one.
-    pub(crate) acl_entries: usize,
+    pub(crate) data: Option<&'a [u8]>,
+    pub(crate) acl: Vec<AclEntry>,
     /// Kind of node: ephemeral, sequential, and so on.
     pub(crate) flags: i32,
+    /// Time to live in milliseconds; -1 where the operation has none.
+    pub(crate) ttl: i64,
 }
 
 impl<'a> Create<'a> {
     pub(crate) fn decode(reader: &mut Reader<'a>, has_ttl: bool) -> Result<Self, Malformed> {
         let path = reader.text()?;
-        let _data = reader.buffer()?;
-        let acl_entries = skip_acl(reader)?;
+        let data = reader.buffer()?;
+        let acl = decode_acl(reader)?;
         let flags = reader.int()?;
-        if has_ttl {
-            let _ttl = reader.long()?;
-        }
-        Ok(Self { path, acl_entries, flags })
+        let ttl = if has_ttl { reader.long()? } else { -1 };
+        Ok(Self { path, data, acl, flags, ttl })
     }
 }
 
@@ -65,41 +73,51 @@ impl<'a> Versioned<'a> {
     pub(crate) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(Self { path: reader.text()?, version: reader.int()? })
     }
+}
 
-    /// `setData`; the data is passed over.
-    pub(crate) fn decode_set_data(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let path = reader.text()?;
-        let _data = reader.buffer()?;
-        Ok(Self { path, version: reader.int()? })
+/// `setData`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SetData<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) data: Option<&'a [u8]>,
+    pub(crate) version: i32,
+}
+
+impl<'a> SetData<'a> {
+    pub(crate) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(Self { path: reader.text()?, data: reader.buffer()?, version: reader.int()? })
     }
 }
 
-/// `setACL`; the entries are counted and passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `setACL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SetAcl<'a> {
     pub(crate) path: &'a str,
-    pub(crate) acl_entries: usize,
+    pub(crate) acl: Vec<AclEntry>,
+    pub(crate) version: i32,
 }
 
 impl<'a> SetAcl<'a> {
     pub(crate) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let path = reader.text()?;
-        let acl_entries = skip_acl(reader)?;
-        let _version = reader.int()?;
-        Ok(Self { path, acl_entries })
+        let acl = decode_acl(reader)?;
+        Ok(Self { path, acl, version: reader.int()? })
     }
 }
 
 /// A null list counts as an empty one.
-fn skip_acl(reader: &mut Reader<'_>) -> Result<usize, Malformed> {
+fn decode_acl(reader: &mut Reader<'_>) -> Result<Vec<AclEntry>, Malformed> {
     let entries = match reader.clone().int()? {
         -1 => reader.int().map(|_| 0)?,
         _ => reader.count(12)?,
     };
-    for _ in 0..entries {
-        let (_permissions, _scheme, _id) = (reader.int()?, reader.string()?, reader.string()?);
-    }
-    Ok(entries)
+    let entry = |_| {
+        let permissions = reader.int()?;
+        let scheme = reader.string()?.map(str::to_owned);
+        let id = reader.text()?.to_owned();
+        Ok(AclEntry { permissions, scheme, id })
+    };
+    (0..entries).map(entry).collect()
 }
 
 /// `setWatches` and `setWatches2`: what a client that reconnected still waits for.

@@ -1,3 +1,4 @@
+use broker::registry::Rule;
 use proptest::prelude::*;
 
 use super::code::Code;
@@ -5,7 +6,8 @@ use super::connect::{ConnectRequest, ConnectResponse};
 use super::jute::{Malformed, Reader, Writer};
 use super::reply::{self, EventKind, ReplyHeader, Stat};
 use super::request::{
-    Auth, Create, MultiHeader, Read, RequestHeader, SetAcl, SetWatches, Versioned, WatchRequest,
+    AclEntry, Auth, Create, MultiHeader, Read, RequestHeader, SetAcl, SetData, SetWatches,
+    Versioned, WatchRequest,
 };
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -51,22 +53,24 @@ fn kazoos_writes() {
     let create = bytes(
         "000000042f612f620000000464617461000000010000001f00000005776f726c6400000006616e796f6e6500000003",
     );
-    let expected = Create { path: "/a/b", acl_entries: 1, flags: 3 };
+    let open = AclEntry { permissions: 31, scheme: Some("world".into()), id: "anyone".into() };
+    let (data, acl) = (Some(&b"data"[..]), vec![open]);
+    let expected = Create { path: "/a/b", data, acl: acl.clone(), flags: 3, ttl: -1 };
     assert_eq!(Create::decode(&mut Reader::new(&create), false), Ok(expected));
     assert_eq!(Create::decode(&mut Reader::new(&create), true), Err(Malformed), "no ttl in it");
     let no_data =
         bytes("000000022f61ffffffff000000010000001f00000005776f726c6400000006616e796f6e6500000000");
-    let expected = Create { path: "/a", acl_entries: 1, flags: 0 };
+    let expected = Create { path: "/a", data: None, acl: acl.clone(), flags: 0, ttl: -1 };
     assert_eq!(Create::decode(&mut Reader::new(&no_data), false), Ok(expected));
     let delete = bytes("000000022f61ffffffff");
     let expected = Versioned { path: "/a", version: -1 };
     assert_eq!(Versioned::decode(&mut Reader::new(&delete)), Ok(expected));
     let set_data = bytes("000000022f6100000002787900000005");
-    let expected = Versioned { path: "/a", version: 5 };
-    assert_eq!(Versioned::decode_set_data(&mut Reader::new(&set_data)), Ok(expected));
+    let expected = SetData { path: "/a", data: Some(b"xy"), version: 5 };
+    assert_eq!(SetData::decode(&mut Reader::new(&set_data)), Ok(expected));
     let set_acl =
         bytes("000000022f61000000010000001f00000005776f726c6400000006616e796f6e6500000002");
-    let expected = SetAcl { path: "/a", acl_entries: 1 };
+    let expected = SetAcl { path: "/a", acl, version: 2 };
     assert_eq!(SetAcl::decode(&mut Reader::new(&set_acl)), Ok(expected));
 }
 
@@ -134,6 +138,7 @@ fn a_stat_has_its_fields_in_order() {
         mtime: 4,
         version: 5,
         cversion: 6,
+        aversion: 11,
         ephemeral_owner: 7,
         data_length: 8,
         children: 9,
@@ -143,7 +148,7 @@ fn a_stat_has_its_fields_in_order() {
     stat.encode(&mut out);
     let expected = bytes(
         "0000000000000001 0000000000000002 0000000000000003 0000000000000004 00000005 00000006 \
-         00000000 0000000000000007 00000008 00000009 000000000000000a",
+         0000000b 0000000000000007 00000008 00000009 000000000000000a",
     );
     assert_eq!(out.into_vec(), expected);
 }
@@ -163,9 +168,10 @@ fn transaction_results() {
 }
 
 #[test]
-fn the_access_list_lets_anybody_read() {
+fn an_access_list() {
     let mut out = Writer::default();
-    reply::read_only_acl(&mut out);
+    let rule = Rule { permissions: 1, scheme: "world".into(), id: "anyone".into() };
+    reply::acl(&[rule], &mut out);
     let expected = bytes("00000001 00000001 00000005 776f726c64 00000006 616e796f6e65");
     assert_eq!(out.into_vec(), expected);
 }
@@ -191,7 +197,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = Create::decode(&mut reader(), false);
     let _ = Create::decode(&mut reader(), true);
     let _ = Versioned::decode(&mut reader());
-    let _ = Versioned::decode_set_data(&mut reader());
+    let _ = SetData::decode(&mut reader());
     let _ = SetAcl::decode(&mut reader());
     let _ = WatchRequest::decode(&mut reader());
     let _ = Auth::decode(&mut reader());
