@@ -241,6 +241,8 @@ impl Log {
             }
             let (segments, tail, range, until) = {
                 let state = self.state.read();
+                // Again: retention may have been here, and what is left begins later.
+                state.check(offset)?;
                 let segments = state.segments_from(offset);
                 let until = state.until(offset, until);
                 (segments, state.tail_start(), state.start..state.end, until)

@@ -47,7 +47,7 @@ pub struct Store {
     threads: Mutex<Vec<JoinHandle<()>>>,
     recovered: Recovered,
     /// Holds the folder's lock while it lives.
-    _lock: File,
+    lock: File,
 }
 
 impl Store {
@@ -106,7 +106,7 @@ impl Store {
                 .map_err(OpenError::io("starting a thread", &dir))?,
         ];
         let recovered = recovery.report;
-        Ok(Self { shared, files, queue, threads: Mutex::new(threads), recovered, _lock: lock })
+        Ok(Self { shared, files, queue, threads: Mutex::new(threads), recovered, lock })
     }
 
     /// What opening found.
@@ -199,6 +199,11 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.close();
+        // Said, not left to closing the file: a process that is being started by another thread
+        // holds a copy of it for a moment.
+        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
+            tracing::warn!(%error, "cannot unlock the data folder");
+        }
     }
 }
 

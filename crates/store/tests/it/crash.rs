@@ -119,6 +119,8 @@ fn killed_processes_lose_nothing_acknowledged() {
         assert!(count >= lines, "the child stopped by itself");
         let mut fixture = busy(dir.path().to_path_buf());
         fixture.options.flush_after = Duration::from_secs(3600);
+        // Not while we look.
+        fixture.options.retention_interval = Duration::from_secs(3600);
         let store = fixture.open();
         assert_eq!(store.recovered().damaged, []);
         for id in 0..LOGS {

@@ -146,8 +146,8 @@ async fn damage_in_frames_that_are_in_segments_already_loses_nothing() {
         let frame = frames(&image)[hurt].clone();
         edit(&frame.path, |bytes| bytes[frame.position + 20] ^= 1);
         let store = image.open();
-        // The flusher may have looked once more than it had to.
-        assert!((1..=3).contains(&store.recovered().frames));
+        // Not all six (the flusher may have looked once more than it had to).
+        assert!(store.recovered().frames <= 3);
         assert_eq!(log(&store, 1).range(), 0..18);
         assert_eq!(texts(&log(&store, 1)).len(), 18);
     }

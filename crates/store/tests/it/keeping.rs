@@ -87,6 +87,7 @@ async fn records_without_timestamps_are_kept_as_long_as_others() {
     append(&store, &untimed, batch(-1, &["x"])).await.unwrap();
     append(&store, &old, batch(NOW - 70_000, &["x"])).await.unwrap();
     flush(&store, &untimed);
+    flush(&store, &old);
     eventually("retention ran", || old.range() == (1..1));
     assert_eq!(untimed.range(), 0..1);
     fixture.clock.advance(65_001);
@@ -101,6 +102,44 @@ async fn a_log_keeps_to_its_size() {
     eventually("old segments are gone", || target.range().start > 0);
     let bytes = target.status().bytes;
     assert!((30 * KILO as u64..40 * KILO as u64).contains(&bytes), "{bytes}");
+}
+
+#[tokio::test]
+async fn a_read_that_meets_retention_says_so_and_skips_nothing() {
+    let mut fixture = retaining();
+    fixture.options.retention_interval = Duration::from_micros(1);
+    fixture.options.flush_bytes = 1;
+    let store = fixture.open();
+    let keep = LogOptions {
+        segment_bytes: 1,
+        retention_bytes: Some(1),
+        durability: store::Durability::Memory,
+        ..small_segments()
+    };
+    let target = store.open_log(LogId(1), keep);
+    let reader = {
+        let target = Arc::clone(&target);
+        std::thread::spawn(move || {
+            let (mut hits, mut misses) = (0, 0);
+            while target.range().end < 3000 || hits == 0 || misses == 0 {
+                let offset = target.range().start;
+                match target.read(offset, 1, i64::MAX) {
+                    Ok(read) => {
+                        if let Some(first) = read.batches().next() {
+                            assert_eq!(first.unwrap().header().base_offset, offset);
+                            hits += 1;
+                        }
+                    }
+                    Err(ReadError::OutOfRange { .. }) => misses += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        })
+    };
+    while !reader.is_finished() {
+        append(&store, &target, batch(NOW, &["x"])).await.unwrap();
+    }
+    reader.join().unwrap();
 }
 
 #[tokio::test]
