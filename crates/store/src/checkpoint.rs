@@ -142,8 +142,10 @@ impl LogCheckpoint {
         let end = checkpoint.end;
         let stored = |(id, producer): (&i64, &Producer)| {
             let mut producer = producer.clone();
+            // One that is known by a marker alone is fenced by it, and that must stay.
+            let marked = producer.sent.is_empty();
             producer.sent.retain(|sent| sent.base_offset < end);
-            (!producer.sent.is_empty()).then_some((*id, producer))
+            (marked || !producer.sent.is_empty()).then_some((*id, producer))
         };
         checkpoint.producers = log.producers.lock().known.iter().filter_map(stored).collect();
         checkpoint

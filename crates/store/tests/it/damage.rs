@@ -214,28 +214,30 @@ async fn a_record_that_looks_like_a_frame_is_not_taken_for_one() {
     let (other, forged) = {
         let other = Fixture::new();
         let store = other.open();
-        append(&store, &log(&store, 1), batch(NOW, &["forged"])).await.unwrap();
-        let frame = frames(&other)[0].clone();
+        for _ in 0..3 {
+            append(&store, &log(&store, 1), batch(NOW, &["forged"])).await.unwrap();
+        }
+        // It says of the frames before it that they were synced.
+        let frame = frames(&other)[2].clone();
         let bytes = fs::read(&frame.path).unwrap();
         (other, bytes[frame.position..frame.position + frame.length].to_vec())
     };
     drop(other);
     let mut value = vec![b'x'; 16 * BLOCK];
-    let data_at = 64 + 48 + 61 + 10;
+    // Behind the headers of frame, run, batch and record it starts at a block.
+    let value_at = 64 + 48 + 61 + 10;
     for block in 1..15 {
-        for shift in 0..8 {
-            let at = block * BLOCK - data_at - shift;
-            if shift == 3 {
-                value[at..at + forged.len()].copy_from_slice(&forged);
-            }
-        }
+        let at = block * BLOCK - value_at;
+        value[at..at + forged.len()].copy_from_slice(&forged);
     }
     let mut builder = store::batch::BatchBuilder::new(store::batch::Compression::None);
     builder.push(&store::batch::NewRecord { value: Some(&value), ..Default::default() });
     append(&store, &target, builder.build().unwrap()).await.unwrap();
     let image = fixture.crash_image();
-    // Its first block is lost in a power cut.
+    assert_eq!(frames(&image).len(), 15, "they are where frames would be");
+    // The true one's first block is lost in a power cut.
     let frame = frames(&image)[0].clone();
+    assert_eq!(frame.position, BLOCK);
     edit(&frame.path, |bytes| bytes[frame.position..frame.position + BLOCK].fill(0));
     let store = image.open();
     assert_eq!(store.recovered().frames, 0);
@@ -275,6 +277,11 @@ async fn a_damaged_or_missing_checkpoint_is_said_and_nothing_is_removed() {
     let error = fixture.try_open().unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("missing"), "{error}");
+    for path in fixture.wal_files() {
+        fs::remove_file(path).unwrap();
+    }
+    let error = fixture.try_open().unwrap_err();
+    assert!(error.to_string().contains("only it says where to find"), "{error}");
     assert_eq!(files(&fixture.dir.path().join("segments")).len(), 2, "nothing was removed");
 }
 

@@ -157,6 +157,19 @@ async fn segments_that_cannot_be_written_stop_the_store_and_a_restart_finds_ever
 }
 
 #[tokio::test]
+async fn a_batch_sent_again_is_as_durable_as_is_asked_for_now() {
+    let fixture = Fixture::new();
+    let faults = Arc::new(Faults::default());
+    let store = fixture.open_faulty(&faults);
+    let target = log_with(&store, 1, Durability::Os);
+    append(&store, &target, numbered(7, 0, 0, &["x"])).await.unwrap();
+    assert_eq!((faults.written.load(SeqCst), faults.synced.load(SeqCst)), (1, 0));
+    log_with(&store, 1, Durability::Fsync);
+    append(&store, &target, numbered(7, 0, 0, &["x"])).await.unwrap();
+    assert_eq!((faults.written.load(SeqCst), faults.synced.load(SeqCst)), (1, 1));
+}
+
+#[tokio::test]
 async fn a_closed_store_takes_nothing_and_can_still_be_read() {
     let fixture = Fixture::new();
     let store = fixture.open();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use store::batch::{BatchBuilder, Marker};
 use store::{Append, AppendError, Store};
 
 use crate::support::*;
@@ -91,6 +92,25 @@ async fn a_batch_lost_in_a_crash_is_not_taken_for_stored() {
     assert_eq!(log(&store, 1).range(), 0..2);
     assert_eq!(send(&store, 2, 0).await, Ok(2));
     assert_eq!(texts(&log(&store, 1)), ["0:0", "0:0", "0:2", "0:2"]);
+}
+
+#[tokio::test]
+async fn a_marker_fences_older_epochs_also_after_a_crash_and_a_restart() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    send(&store, 0, 3).await.unwrap();
+    let marker = BatchBuilder::marker(7, 4, Marker::Abort, NOW).unwrap();
+    append(&store, &log(&store, 1), marker).await.unwrap();
+    let image = fixture.crash_image();
+    drop(store);
+    for fixture in [fixture, image] {
+        for _ in 0..2 {
+            let store = fixture.open();
+            let fenced = AppendError::Fenced { producer: 7, found: 3, current: 4 };
+            assert_eq!(send(&store, 2, 3).await, Err(fenced));
+        }
+        assert_eq!(send(&fixture.open(), 0, 4).await, Ok(3));
+    }
 }
 
 #[tokio::test]
