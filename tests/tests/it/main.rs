@@ -17,3 +17,4 @@ mod kill9;
 mod notes;
 mod old_clients;
 mod properties;
+mod zookeeper;
