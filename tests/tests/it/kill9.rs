@@ -1,12 +1,12 @@
 //! SIGKILL under load, again and again: what was acknowledged is there, where it was said to be.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tests::{Broker, PATIENCE, Python, Script, Serve, record_figure};
 
+use crate::chance::{Delays, random_seed, setting};
 use crate::notes::{self, number};
 
 const TOPIC: &str = "survivors";
@@ -20,7 +20,7 @@ fn no_acknowledged_record_is_lost_whenever_the_broker_is_killed() {
     // Shown when the test fails. The same seed kills after the same delays; what the broker is
     // doing then is up to the machine.
     println!("{rounds} rounds; ENTREPOT_KILL_SEED={seed}");
-    let mut delays = Delays(seed | 1);
+    let mut delays = Delays::new(seed);
 
     let mut broker = Serve::new().start();
     let Some(mut producers) = start_producers(&broker) else { return };
@@ -49,26 +49,6 @@ fn no_acknowledged_record_is_lost_whenever_the_broker_is_killed() {
     let records = check(&broker, &sent);
     record_figure("kill9_rounds", rounds);
     record_figure("kill9_records", records);
-}
-
-fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn random_seed() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// Delays from a seed (xorshift64): no quality needed but that they differ.
-struct Delays(u64);
-
-impl Delays {
-    fn up_to(&mut self, most_ms: u64) -> Duration {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        Duration::from_millis(self.0 % (most_ms + 1))
-    }
 }
 
 fn notes_of(broker: &Broker, producer: &str) -> PathBuf {

@@ -8,6 +8,7 @@
 )]
 
 mod article;
+mod chance;
 mod cli;
 mod docs;
 mod exchange;
