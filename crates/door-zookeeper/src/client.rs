@@ -91,6 +91,11 @@ impl Client {
         }
     }
 
+    /// Whether writes of its wait for the disk.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writes.available_permits() < WRITES_MAX as usize
+    }
+
     /// Queues a whole frame.
     pub(crate) fn send(&mut self, frame: &Writer) {
         self.sent += 1;

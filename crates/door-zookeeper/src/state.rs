@@ -475,6 +475,12 @@ impl State {
             if session.broker != own || session.closing || !is_silent(session) {
                 continue;
             }
+            // What it said since is not read while its writes wait for a slow disk.
+            let client = session.client.and_then(|id| self.clients.get(&id));
+            if client.is_some_and(Client::is_writing) {
+                session.heard = now.steady;
+                continue;
+            }
             debug!(session = format!("0x{number:x}"), "session expired");
             session.closing = true;
             over.push(*number);

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cluster::{Embedded, MetaStore, Options};
+use cluster::{
+    BoxFuture, Embedded, KeyValue, Lease, LeaseId, MetaError, MetaStore, Options, RangeResponse,
+    Txn, TxnResponse, Watch,
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::acl::Identity;
 use crate::outgoing::Cut;
@@ -568,4 +574,133 @@ async fn requests_of_an_ended_session_are_not_carried_out() {
     let frame = [&[0, 0, 0, 2, 0, 0, 0, 1][..], create("/late", EPHEMERAL).0.as_slice()].concat();
     assert_eq!(request(&member, &frame).await.unwrap(), crate::session::Flow::Close);
     assert!(!exists(&world.client().await, "/late").await);
+}
+
+/// A metadata store that fails, or does not answer, when told to.
+#[derive(Debug)]
+struct Faulty {
+    store: Embedded,
+    fault: Mutex<Option<Fault>>,
+    released: Notify,
+}
+
+#[derive(Debug, Clone)]
+enum Fault {
+    Error(MetaError),
+    Silence,
+}
+
+impl Faulty {
+    fn new() -> Arc<Self> {
+        let store = Embedded::in_memory(Options::default()).unwrap();
+        Arc::new(Self { store, fault: Mutex::new(None), released: Notify::new() })
+    }
+
+    fn set(&self, fault: Option<Fault>) {
+        *self.fault.lock() = fault;
+        self.released.notify_waiters();
+    }
+}
+
+impl MetaStore for Faulty {
+    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Option<KeyValue>, MetaError>> {
+        self.store.get(key)
+    }
+
+    fn range<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        limit: usize,
+        from: &'a [u8],
+    ) -> BoxFuture<'a, Result<RangeResponse, MetaError>> {
+        self.store.range(prefix, limit, from)
+    }
+
+    fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<TxnResponse, MetaError>> {
+        Box::pin(async move {
+            let released = self.released.notified();
+            let fault = self.fault.lock().clone();
+            match fault {
+                Some(Fault::Error(error)) => return Err(error),
+                Some(Fault::Silence) => released.await,
+                None => {}
+            }
+            self.store.txn(txn).await
+        })
+    }
+
+    fn watch<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        from: u64,
+    ) -> BoxFuture<'a, Result<Box<dyn Watch>, MetaError>> {
+        self.store.watch(prefix, from)
+    }
+
+    fn lease_grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, MetaError>> {
+        self.store.lease_grant(ttl)
+    }
+
+    fn lease_keep_alive(&self, id: LeaseId) -> BoxFuture<'_, Result<Lease, MetaError>> {
+        self.store.lease_keep_alive(id)
+    }
+
+    fn lease_revoke(&self, id: LeaseId) -> BoxFuture<'_, Result<(), MetaError>> {
+        self.store.lease_revoke(id)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_work_goes_on_when_there_is_space() {
+    let store = Faulty::new();
+    let world = World::on(Arc::clone(&store) as Arc<dyn MetaStore>, &[]);
+    let (member, gone) = (world.client().await, world.client().await);
+    made(&gone, "/e", EPHEMERAL).await;
+    store.set(Some(Fault::Error(MetaError::Full("no space".into()))));
+    assert_eq!(code(&member, op::CREATE, create("/a", 0)).await, -1);
+    assert!(!exists(&member, "/a").await);
+    assert!(connect(&world.join(), &HELLO).await.is_err(), "a session would not last");
+    // The end of a session is tried again until it can be written.
+    drop(gone);
+    let now = world.shared.now();
+    let late = crate::state::Now { steady: now.steady + 11_000, ..now };
+    world.shared.state.lock().touch(member.id, late);
+    world.shared.look_after(late, false).await;
+    world.settle().await;
+    assert!(exists(&member, "/e").await);
+    store.set(None);
+    world.later(11_000).await;
+    let third = world.client().await;
+    assert!(!exists(&third, "/e").await);
+    made(&third, "/a", 0).await;
+}
+
+#[tokio::test]
+async fn a_client_is_not_told_what_nobody_knows() {
+    let store = Faulty::new();
+    let world = World::on(Arc::clone(&store) as Arc<dyn MetaStore>, &[]);
+    let (member, other) = (world.client().await, world.client().await);
+    let detail = "lost".to_owned();
+    store.set(Some(Fault::Error(MetaError::Io { doing: "committing", detail })));
+    send(&member, 1, op::CREATE, create("/a", 0)).await;
+    assert_eq!(member.outgoing.until_cut().await, Cut::Failed);
+    assert!(!exists(&other, "/a").await, "reading goes on");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_slow_disk_is_not_silent() {
+    let store = Faulty::new();
+    let world = World::on(Arc::clone(&store) as Arc<dyn MetaStore>, &[]);
+    let (member, _) = session(&world).await;
+    store.set(Some(Fault::Silence));
+    send(&member, 1, op::CREATE, create("/a", 0)).await;
+    let now = world.shared.now();
+    let late = crate::state::Now { steady: now.steady + 60_000, ..now };
+    assert_eq!(world.shared.state.lock().expire(late), [0; 0]);
+    // The writer may be on its way still.
+    while member.outgoing.queued() == 0 {
+        store.set(None);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(received(&member).await[0].2, 0);
 }
