@@ -171,8 +171,7 @@ impl Client {
 pub async fn eventually(mut check: impl FnMut() -> bool) {
     let waiting = async {
         while !check() {
-            // poll: until it has happened, bounded by the time-out here.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await; // poll: bounded by the time-out here
         }
     };
     tokio::time::timeout(HANG, waiting).await.expect("happens at last");

@@ -142,8 +142,7 @@ pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < Duration::from_secs(30), "still not: {what}");
-        // poll: until it has happened, bounded by the time-out here.
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1)); // poll: bounded by the time-out here
     }
 }
 
