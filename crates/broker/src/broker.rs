@@ -83,6 +83,7 @@ impl Broker {
         topics.load(&metadata, &store, &options);
         let groups =
             Groups::restore(&options, Arc::clone(&store)).await.map_err(StartError::Journal)?;
+        groups.put_topics(metadata.topics.values());
         if follow::is_complete(&metadata, &range) {
             // What a crash left of topics that were deleted just before it.
             Topics::delete_orphans(&metadata, &store, FIRST_TOPIC_LOG);

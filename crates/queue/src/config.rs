@@ -15,6 +15,12 @@ pub struct Config {
     /// How long a new member may wait for its first rebalance before it is taken for gone. It
     /// cannot send heartbeats meanwhile, so its session timeout says nothing.
     pub new_member_timeout: Millis,
+    /// A member of a consumer group is gone when it is not heard of for so long
+    /// (`group.consumer.session.timeout.ms`).
+    pub consumer_session_timeout: Millis,
+    /// How often members of consumer groups are told to send heartbeats
+    /// (`group.consumer.heartbeat.interval.ms`).
+    pub consumer_heartbeat_interval: Millis,
     /// Most members of one group (`group.max.size`), and most ids handed out to members that have
     /// not come back with them.
     pub group_members_max: usize,
@@ -47,6 +53,8 @@ impl Default for Config {
             session_timeout_min: 6_000,
             session_timeout_max: 30 * 60 * 1000,
             new_member_timeout: 5 * 60 * 1000,
+            consumer_session_timeout: 45_000,
+            consumer_heartbeat_interval: 5_000,
             group_members_max: limits::GROUP_MEMBERS_MAX,
             group_bytes_max: limits::FRAME_BYTES_MAX / 2,
             groups_max: 100_000,

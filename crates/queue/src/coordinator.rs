@@ -1,5 +1,6 @@
 //! The one handle: membership and committed offsets of all groups of a broker.
 
+mod consumer;
 mod offsets;
 mod sweep;
 
@@ -12,13 +13,17 @@ use std::sync::Arc;
 use base::{Millis, Random};
 use bytes::Bytes;
 
+use crate::consumer_group::{ConsumerGroups, Stored};
 use crate::group::{
     Caller, Description, Filter, JoinRefused, JoinRequest, LeaveRequest, Listing, Membership,
     SyncRequest, check_restored,
 };
 use crate::offsets::Offsets;
 use crate::output::Outbox;
-use crate::record::{GroupValue, Key, OffsetKey, OffsetValue, Record, RecordError};
+use crate::record::{
+    ConsumerGroupValue, ConsumerMemberValue, CurrentAssignmentValue, GroupValue, Key, OffsetKey,
+    OffsetValue, Record, RecordError, TargetAssignmentValue,
+};
 use crate::{Config, GroupError, Name, Output, Persisted, Response, Ticket};
 use sweep::Sweep;
 
@@ -32,7 +37,10 @@ use sweep::Sweep;
 pub struct Coordinator<T> {
     config: Config,
     started: bool,
+    /// Classic groups, and those that have nothing but committed offsets.
     members: Membership<T>,
+    /// Consumer groups. A name is in one of the two at most.
+    consumers: ConsumerGroups<T>,
     offsets: Offsets,
     pending: HashMap<Ticket, Pending<T>>,
     outbox: Outbox<T>,
@@ -69,7 +77,8 @@ impl<T> Coordinator<T> {
     /// it is started.
     pub fn new(config: Config, random: Arc<dyn Random>) -> Self {
         Self {
-            members: Membership::new(config.clone(), random),
+            members: Membership::new(config.clone(), Arc::clone(&random)),
+            consumers: ConsumerGroups::new(config.clone(), random),
             config,
             started: false,
             offsets: Offsets::default(),
@@ -95,11 +104,34 @@ impl<T> Coordinator<T> {
                 let decoded = value.map(GroupValue::decode).transpose()?;
                 decoded.as_ref().map_or(Ok(()), check_restored)?;
                 let encoded = value.map(Bytes::copy_from_slice);
+                if encoded.is_some() {
+                    // The later of two kinds is what a crash found on its way.
+                    self.consumers.forget(&name);
+                }
                 self.members.restore(&name, decoded.zip(encoded));
             }
             Key::Offset(key) => {
                 let value = value.map(OffsetValue::decode).transpose()?;
                 self.offsets.restore(&key, value);
+            }
+            Key::ConsumerGroup(name) => {
+                let value = value.map(ConsumerGroupValue::decode).transpose()?;
+                if value.is_some() {
+                    self.members.restore(&name, None);
+                }
+                self.consumers.restore(Stored::Group(name, value));
+            }
+            Key::ConsumerMember(key) => {
+                let value = value.map(ConsumerMemberValue::decode).transpose()?;
+                self.consumers.restore(Stored::Member(key, value));
+            }
+            Key::TargetAssignment(key) => {
+                let value = value.map(TargetAssignmentValue::decode).transpose()?;
+                self.consumers.restore(Stored::Target(key, value));
+            }
+            Key::CurrentAssignment(key) => {
+                let value = value.map(CurrentAssignmentValue::decode).transpose()?;
+                self.consumers.restore(Stored::Current(key, value));
             }
         }
         Ok(())
@@ -111,8 +143,14 @@ impl<T> Coordinator<T> {
             return;
         }
         self.started = true;
-        for group in self.offsets.groups() {
-            self.members.keep_for_offsets(group, now);
+        self.consumers.start(now);
+        for name in self.consumers.names() {
+            // A change of kind that a crash cut short: consumer groups are stored by members too.
+            self.members.restore(name, None);
+        }
+        let groups: Vec<Name> = self.offsets.groups().cloned().collect();
+        for group in groups {
+            self.keep_for_offsets(&group, now);
         }
         self.members.start(now);
         self.sweep.schedule(now + self.config.offsets_check_interval);
@@ -130,6 +168,11 @@ impl<T> Coordinator<T> {
             let refused = JoinRefused { error, member_id: request.member_id };
             return self.outbox.reply(to, Response::Join(Err(refused)));
         }
+        if let Err(error) = self.make_classic(&request.group, now) {
+            let refused = JoinRefused { error, member_id: request.member_id };
+            return self.outbox.reply(to, Response::Join(Err(refused)));
+        }
+        self.members.set_others(self.consumers.usage());
         self.members.join(request, to, now, &mut self.outbox);
     }
 
@@ -139,6 +182,7 @@ impl<T> Coordinator<T> {
         if let Err(error) = self.check_started() {
             return self.outbox.reply(to, Response::Sync(Err(error)));
         }
+        self.members.set_others(self.consumers.usage());
         self.members.sync(request, to, now, &mut self.outbox);
     }
 
@@ -174,10 +218,10 @@ impl<T> Coordinator<T> {
         self.members.leave(request, now, &mut self.outbox)
     }
 
-    /// A group, in full.
+    /// A classic group, in full.
     ///
     /// # Errors
-    /// [`GroupError::NotFound`], [`GroupError::Loading`].
+    /// [`GroupError::NotFound`] (for groups of other kinds too), [`GroupError::Loading`].
     pub fn describe(&self, group: &str) -> Result<Description, GroupError> {
         self.check_started()?;
         self.members.describe(group)
@@ -189,10 +233,13 @@ impl<T> Coordinator<T> {
     /// [`GroupError::Loading`].
     pub fn list(&self, filter: &Filter) -> Result<Vec<Listing>, GroupError> {
         self.check_started()?;
-        Ok(self.members.list(filter))
+        let mut listings = self.members.list(filter);
+        listings.extend(self.consumers.list(filter));
+        listings.sort_by(|a, b| a.group.cmp(&b.group));
+        Ok(listings)
     }
 
-    /// What each member subscribes to: its metadata under the protocol chosen, or else the one that
+    /// What each member of a classic group subscribes to: its metadata under the protocol chosen, or else the one that
     /// it prefers. For [`Self::delete_offsets`], whose caller can read it.
     pub fn subscriptions(&self, group: &str) -> Vec<Bytes> {
         self.members.subscriptions(group)
@@ -202,6 +249,7 @@ impl<T> Coordinator<T> {
     pub fn tick(&mut self, now: Millis) {
         if self.started {
             self.members.tick(now, &mut self.outbox);
+            self.consumers.tick(now, &mut self.outbox);
             self.sweep(now);
         }
     }
@@ -209,7 +257,8 @@ impl<T> Coordinator<T> {
     /// When to call [`Self::tick`] next; `None` before the start. Inputs move it.
     pub fn next_deadline(&self) -> Option<Millis> {
         let sweep = self.sweep.next();
-        self.members.next_deadline().into_iter().chain(sweep).min()
+        let consumers = self.consumers.next_deadline();
+        self.members.next_deadline().into_iter().chain(consumers).chain(sweep).min()
     }
 
     /// An [`Output::Persist`] has ended. Call it once for each.
@@ -220,6 +269,7 @@ impl<T> Coordinator<T> {
     pub fn persisted(&mut self, ticket: Ticket, outcome: Persisted, now: Millis) {
         match self.pending.remove(&ticket) {
             Some(pending) => self.settle(ticket, pending, outcome, now),
+            None if self.consumers.persisted(ticket, outcome, now, &mut self.outbox) => {}
             None => self.members.persisted(ticket, outcome, now, &mut self.outbox),
         }
     }
@@ -229,14 +279,19 @@ impl<T> Coordinator<T> {
     /// that was put out before it are durable. Write it where replaying puts it before all that is
     /// put out later.
     pub fn snapshot(&self) -> impl Iterator<Item = Record> {
-        self.members.snapshot().chain(self.offsets.snapshot())
+        self.members.snapshot().chain(self.consumers.snapshot()).chain(self.offsets.snapshot())
     }
 
     /// How much it holds.
     pub fn counts(&self) -> Counts {
-        let (groups, members, bytes) = self.members.counts();
-        let in_flight = self.pending.len();
-        Counts { groups, members, bytes, offsets: self.offsets.len(), in_flight }
+        let (classic, consumer) = (self.members.usage(), self.consumers.usage());
+        Counts {
+            groups: classic.groups + consumer.groups,
+            members: classic.members + consumer.members,
+            bytes: classic.bytes + consumer.bytes,
+            offsets: self.offsets.len(),
+            in_flight: self.pending.len(),
+        }
     }
 
     fn check_started(&self) -> Result<(), GroupError> {

@@ -47,6 +47,26 @@ pub enum GroupError {
     /// Another member has taken over this instance id (KIP-345): stop.
     #[error("another member has taken over this instance id")]
     FencedInstance,
+    /// The member's epoch is not the one that the group knows: give up all partitions and join
+    /// again (KIP-848).
+    #[error("the member's epoch is not the group's: it has to join again")]
+    FencedEpoch,
+    /// The epoch named is not the member's present one: ask again after the next heartbeat
+    /// (KIP-848).
+    #[error("the member's epoch has changed")]
+    StaleEpoch,
+    /// Another member holds the instance id and has not left (KIP-848).
+    #[error("another member still holds this instance id")]
+    UnreleasedInstance,
+    /// There is no such assignor.
+    #[error("no such assignor; there are: uniform, range")]
+    UnsupportedAssignor,
+    /// The pattern of topic names cannot be read, or is too large.
+    #[error("the pattern of topic names is not a regular expression (RE2) or is too large")]
+    InvalidPattern,
+    /// A heartbeat lacks what it must have, or has what it must not have.
+    #[error("the heartbeat lacks a field that it must have, or a field has an impossible value")]
+    InvalidHeartbeat,
     /// The group has members, and what was asked needs one without.
     #[error("the group is not empty")]
     NotEmpty,
@@ -76,12 +96,18 @@ impl GroupError {
             | Self::InvalidSessionTimeout
             | Self::InconsistentProtocol
             | Self::NoteTooLarge
+            | Self::UnsupportedAssignor
+            | Self::InvalidPattern
+            | Self::InvalidHeartbeat
             | Self::InvalidTopic => ErrorKind::Invalid,
             Self::UnknownMember | Self::NotFound => ErrorKind::NotFound,
             Self::MemberIdRequired
             | Self::IllegalGeneration
             | Self::GroupFull
             | Self::FencedInstance
+            | Self::FencedEpoch
+            | Self::StaleEpoch
+            | Self::UnreleasedInstance
             | Self::NotEmpty
             | Self::Subscribed => ErrorKind::Conflict,
         }

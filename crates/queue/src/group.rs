@@ -30,5 +30,8 @@ pub use types::{
 
 pub(crate) use describe::Idle;
 pub(crate) use heartbeat::Caller;
-pub(crate) use membership::Membership;
-pub(crate) use restore::check as check_restored;
+pub(crate) use member::shorten;
+pub(crate) use membership::{Membership, check_name};
+pub(crate) use restore::{TIMEOUTS, check as check_restored};
+pub(crate) use state::Usage;
+pub(crate) use timers::{Timer, Timers};

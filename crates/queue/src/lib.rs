@@ -14,7 +14,7 @@
 //! them over before letting go of the lock around the coordinator); whether completions are
 //! reported in that order does not matter.
 //!
-//! # A group's life
+//! # A classic group's life
 //! ```text
 //!             first join                 all joined, or deadline
 //!   Empty ----------------> Preparing --------------------------> Completing
@@ -27,6 +27,8 @@
 //!   Dead
 //! ```
 //!
+//! Consumer groups live differently: see [`consumer_group`].
+//!
 //! # Cost
 //! A heartbeat is one hash look-up of the group and one tree look-up of the member; it moves no
 //! timer (a timer that fires too early is set again). Joining, leaving and expiring cost
@@ -35,6 +37,7 @@
 //! examines a bounded number per tick.
 
 mod config;
+pub mod consumer_group;
 mod coordinator;
 mod error;
 pub mod group;

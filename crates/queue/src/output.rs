@@ -1,6 +1,7 @@
 //! What the coordinator wants done, and the answers to those who wait.
 
 use crate::GroupError;
+use crate::consumer_group::Heartbeat;
 use crate::group::{JoinRefused, Joined, Synced};
 use crate::record::Record;
 
@@ -32,6 +33,8 @@ pub enum Response {
     Join(Result<Joined, JoinRefused>),
     /// To [`crate::Coordinator::sync`].
     Sync(Result<Synced, GroupError>),
+    /// To [`crate::Coordinator::consumer_heartbeat`].
+    Heartbeat(Result<Heartbeat, GroupError>),
     /// To [`crate::Coordinator::commit`]: one result per offset, in the request's order.
     Commit(Result<Vec<Result<(), GroupError>>, GroupError>),
     /// To [`crate::Coordinator::delete_offsets`]: one result per partition, in the request's order.

@@ -6,9 +6,14 @@
 //! value deletes its key. Decoding allocates no more than it was given, and refuses what it does
 //! not know.
 
+mod consumer_group;
+mod consumer_member;
+mod current_assignment;
 mod group;
 mod key;
 mod offset;
+mod partitions;
+mod target_assignment;
 pub(crate) mod wire;
 
 #[cfg(test)]
@@ -18,16 +23,20 @@ use base::ErrorKind;
 use bytes::Bytes;
 use thiserror::Error;
 
+pub use consumer_group::ConsumerGroupValue;
+pub use consumer_member::ConsumerMemberValue;
+pub use current_assignment::CurrentAssignmentValue;
 pub use group::{GroupValue, MemberValue};
-pub use key::{Key, OffsetKey};
+pub use key::{Key, MemberKey, OffsetKey};
 pub use offset::OffsetValue;
+pub use target_assignment::TargetAssignmentValue;
 
 /// One record for the journal: the newest one of each key counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// An encoded [`Key`].
     pub key: Bytes,
-    /// An encoded [`GroupValue`] or [`OffsetValue`]; `None` deletes the key.
+    /// An encoded value of the key's kind; `None` deletes the key.
     pub value: Option<Bytes>,
 }
 

@@ -99,6 +99,8 @@ pub(crate) fn broker_options(
             initial_rebalance_delay: millis(group.initial_rebalance_delay_ms),
             session_timeout_min: group.min_session_timeout_ms.into(),
             session_timeout_max: group.max_session_timeout_ms.into(),
+            consumer_session_timeout: millis(group.consumer_session_timeout_ms),
+            consumer_heartbeat_interval: millis(group.consumer_heartbeat_interval_ms),
             group_members_max: group.max_size,
             offsets_retention: millis(group.offsets_retention_minutes.saturating_mul(60_000)),
             ..broker::queue::Config::default()

@@ -14,6 +14,7 @@ mod docs;
 mod exchange;
 mod figures;
 mod flights;
+mod groups_new;
 mod kill9;
 mod notes;
 mod old_clients;

@@ -1,8 +1,10 @@
 //! What can be asked of consumer groups.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use queue::consumer_group::{ConsumerDescription, Heartbeat, HeartbeatRequest, TopicView};
 use queue::group::{
     Description, Filter, JoinRefused, JoinRequest, Joined, LeaveRequest, Listing, SyncRequest,
     Synced,
@@ -11,6 +13,7 @@ use queue::offsets::{CommitRequest, Committed, DeleteOffsetsRequest, PartitionOf
 use queue::{GroupError, Name, Response};
 
 use super::Groups;
+use crate::metadata::Topic;
 
 /// One outcome per item of a request.
 type Each = Vec<Result<(), GroupError>>;
@@ -53,6 +56,42 @@ impl Groups {
         self.with(|machine, now| machine.heartbeat(group, member_id, instance_id, generation, now))
     }
 
+    /// A member of a consumer group joins, lives or leaves (KIP-848).
+    ///
+    /// # Errors
+    /// See [`queue::Coordinator::consumer_heartbeat`].
+    pub async fn consumer_heartbeat(
+        &self,
+        request: HeartbeatRequest,
+    ) -> Result<Heartbeat, GroupError> {
+        match self.ask(|machine, to, now| machine.consumer_heartbeat(&request, to, now)).await {
+            Some(Response::Heartbeat(answer)) => answer,
+            _ => Err(GroupError::NotAvailable),
+        }
+    }
+
+    /// A consumer group, in full.
+    ///
+    /// # Errors
+    /// [`GroupError::NotFound`], for groups of other kinds too.
+    pub fn describe_consumer(&self, group: &str) -> Result<ConsumerDescription, GroupError> {
+        self.with(|machine, _| machine.describe_consumer(group))
+    }
+
+    /// Whether one who fetches offsets, and says that it is a member of a consumer group in this
+    /// epoch, is.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownMember`], [`GroupError::StaleEpoch`].
+    pub fn check_fetch(
+        &self,
+        group: &str,
+        member_id: Option<&str>,
+        epoch: i32,
+    ) -> Result<(), GroupError> {
+        self.with(|machine, _| machine.check_fetch(group, member_id, epoch))
+    }
+
     /// Members leave; one outcome for each.
     ///
     /// # Errors
@@ -61,10 +100,10 @@ impl Groups {
         self.with(|machine, now| machine.leave(request, now))
     }
 
-    /// A group, in full.
+    /// A classic group, in full.
     ///
     /// # Errors
-    /// [`GroupError::NotFound`].
+    /// [`GroupError::NotFound`], for groups of other kinds too.
     pub fn describe(&self, group: &str) -> Result<Description, GroupError> {
         self.with(|machine, _| machine.describe(group))
     }
@@ -77,7 +116,7 @@ impl Groups {
         self.with(|machine, _| machine.list(filter))
     }
 
-    /// What each member subscribes to, in the members' own form.
+    /// What each member of a classic group subscribes to, in the members' own form.
     pub fn subscriptions(&self, group: &str) -> Vec<Bytes> {
         self.with(|machine, _| machine.subscriptions(group))
     }
@@ -160,7 +199,21 @@ impl Groups {
         });
     }
 
+    /// Topics that are new, or have changed.
+    pub(crate) fn put_topics<'a>(&self, topics: impl IntoIterator<Item = &'a Arc<Topic>>) {
+        self.with(|machine, _| topics.into_iter().for_each(|topic| machine.topic_put(view(topic))));
+    }
+
     pub(crate) fn topic_deleted(&self, topic: &str) {
         self.with(|machine, _| machine.topic_deleted(topic));
+    }
+}
+
+/// A topic, as groups see it.
+fn view(topic: &Topic) -> TopicView {
+    TopicView {
+        name: topic.name.as_str().into(),
+        id: topic.id,
+        partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
     }
 }

@@ -47,6 +47,7 @@ pub(crate) fn reload(inner: &Inner, range: &RangeResponse) {
             inner.groups.topic_deleted(&topic.name);
         }
     }
+    inner.groups.put_topics(metadata.topics.values());
     inner.metadata.send_replace(Arc::new(metadata));
 }
 
@@ -77,8 +78,9 @@ async fn follow(inner: &Inner, from: &mut u64) -> Result<(), WatchError> {
         let mut metadata = Metadata::clone(&inner.metadata.borrow());
         for change in metadata.apply(&batch, inner.options.id) {
             inner.topics.apply(&change, &inner.store, &inner.options);
-            if let super::TopicChange::Deleted(topic) = &change {
-                inner.groups.topic_deleted(&topic.name);
+            match &change {
+                super::TopicChange::Put(topic) => inner.groups.put_topics([topic]),
+                super::TopicChange::Deleted(topic) => inner.groups.topic_deleted(&topic.name),
             }
         }
         inner.metadata.send_replace(Arc::new(metadata));

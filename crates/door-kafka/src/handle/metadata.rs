@@ -59,7 +59,9 @@ async fn one(
     operations: bool,
 ) -> MetadataResponseTopic {
     let broker = request.broker();
-    let Some(name) = asked.name else {
+    // Who asks by id says an empty name, or none.
+    let by_name = asked.topic_id == TopicId::NONE.to_bytes();
+    let Some(name) = asked.name.filter(|_| by_name) else {
         return match broker.topic_by_id(TopicId::from_bytes(asked.topic_id)) {
             Some(open) => describe(&open.topic, operations),
             None => MetadataResponseTopic {

@@ -5,6 +5,8 @@ mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -85,6 +87,8 @@ pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DescribeCluster, 0, 2),
     (ApiKey::DescribeTransactions, 0, 0),
     (ApiKey::ListTransactions, 0, 1),
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    (ApiKey::ConsumerGroupDescribe, 0, 1),
     (ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 
@@ -166,6 +170,8 @@ pub(crate) async fn dispatch(
         ApiKey::DeleteGroups => call.answer(delete_groups::handle).await,
         ApiKey::OffsetDelete => call.answer(offset_delete::handle).await,
         ApiKey::DescribeCluster => call.answer(describe_cluster::handle).await,
+        ApiKey::ConsumerGroupHeartbeat => call.answer(consumer_group_heartbeat::handle).await,
+        ApiKey::ConsumerGroupDescribe => call.answer(consumer_group_describe::handle).await,
         ApiKey::DescribeTopicPartitions => call.answer(describe_topic_partitions::handle).await,
         _ => not_offered(header),
     }

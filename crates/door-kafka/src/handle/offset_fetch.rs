@@ -90,7 +90,11 @@ fn one_group(request: &Request<'_>, asked: OffsetFetchRequestGroup) -> OffsetFet
     let topics = asked
         .topics
         .map(|topics| topics.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
-    match find(request, &asked.group_id, topics) {
+    // Who names no member, or an empty one, does not say who it is (KIP-848).
+    let member = asked.member_id.as_deref().filter(|id| !id.is_empty());
+    let groups = request.broker().groups();
+    let checked = groups.check_fetch(&asked.group_id, member, asked.member_epoch);
+    match checked.and_then(|()| find(request, &asked.group_id, topics)) {
         Ok(found) => OffsetFetchResponseGroup {
             group_id: asked.group_id,
             topics: found.into_iter().map(new_topic).collect(),

@@ -1,9 +1,9 @@
 //! TxnOffsetCommit: offsets that are committed if the transaction is (KIP-98, KIP-447).
 
 use broker::AddOffsetsError;
-use broker::queue::Name;
 use broker::queue::offsets::{CommitRequest, OffsetCommit};
 use broker::queue::transactions::TxnProducer;
+use broker::queue::{GroupError, Name};
 
 use super::Request;
 use crate::map;
@@ -62,6 +62,8 @@ pub(super) async fn handle(
         Ok(each) => accepted.zip(each).for_each(|(p, one)| p.error_code = map::group_code(one)),
         Err(error) => {
             let code = match error {
+                // What transactional producers know of epochs that have passed.
+                AddOffsetsError::Group(GroupError::StaleEpoch) => ErrorCode::IllegalGeneration,
                 AddOffsetsError::Group(error) => map::group_error(error),
                 AddOffsetsError::Transaction(error) => map::txn_error(error, true),
             };

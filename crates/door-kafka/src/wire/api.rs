@@ -97,6 +97,8 @@ api_keys! {
     DescribeProducers = 61, 0..=0, Some(0);
     DescribeTransactions = 65, 0..=0, Some(0);
     ListTransactions = 66, 0..=2, Some(0);
+    ConsumerGroupHeartbeat = 68, 0..=1, Some(0);
+    ConsumerGroupDescribe = 69, 0..=1, Some(0);
     ListConfigResources = 74, 0..=1, Some(0);
     DescribeTopicPartitions = 75, 0..=0, Some(0);
 }

@@ -94,6 +94,10 @@ async fn topics_are_found_by_id() {
         ..MetadataRequest::default()
     };
     assert_eq!(names(&client.call(&by_id(id), 12).await), ["t"]);
+    // Java's clients say an empty name instead of none.
+    let mut request = by_id(id);
+    request.topics.iter_mut().flatten().for_each(|topic| topic.name = Some(String::new()));
+    assert_eq!(names(&client.call(&request, 12).await), ["t"]);
     let unknown = client.call(&by_id([3; 16]), 12).await;
     assert_eq!(unknown.topics[0].error_code, ErrorCode::UnknownTopicId.number());
     assert_eq!(unknown.topics[0].name, None);

@@ -91,6 +91,8 @@ async fn every_version_that_is_offered_is_answered() {
         EndTxn: EndTxnRequest, TxnOffsetCommit: TxnOffsetCommitRequest,
         DescribeTransactions: DescribeTransactionsRequest,
         ListTransactions: ListTransactionsRequest,
+        ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest,
+        ConsumerGroupDescribe: ConsumerGroupDescribeRequest,
         Produce: AckedProduce,
     );
 }

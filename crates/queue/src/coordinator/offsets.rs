@@ -43,7 +43,7 @@ impl<T> Coordinator<T> {
         if records.is_empty() {
             return self.outbox.reply(to, Response::Commit(Ok(results)));
         }
-        self.members.keep_for_offsets(&request.group, now);
+        self.keep_for_offsets(&request.group, now);
         self.outbox.persist(ticket, records);
         self.pending.insert(ticket, Pending::Commit { keys, results, to });
     }
@@ -91,7 +91,7 @@ impl<T> Coordinator<T> {
         let mut keys = Vec::with_capacity(offsets.len());
         let mut records = Vec::with_capacity(offsets.len());
         for (key, value) in offsets {
-            self.members.keep_for_offsets(&key.group, now);
+            self.keep_for_offsets(&key.group, now);
             records.push(Record { key: key.encode(), value: Some(value.encode()) });
             self.offsets.stage(ticket, &key, Some(value));
             keys.push(key);
@@ -105,12 +105,17 @@ impl<T> Coordinator<T> {
         if request.group.len() > limits::GROUP_NAME_BYTES_MAX {
             return Err(GroupError::InvalidGroup);
         }
+        if self.consumers.contains(&request.group) {
+            let (id, epoch) = (&request.member_id, request.generation);
+            return self.consumers.check_commit(&request.group, id, epoch);
+        }
         let caller = Caller {
             member_id: &request.member_id,
             instance_id: request.instance_id.as_deref(),
             generation: request.generation,
         };
         self.members.check_commit(&request.group, caller, now)?;
+        self.members.set_others(self.consumers.usage());
         let room = self.members.has_room_for(&request.group);
         if room { Ok(()) } else { Err(GroupError::LimitReached) }
     }
@@ -169,7 +174,8 @@ impl<T> Coordinator<T> {
         let mut results = Vec::with_capacity(request.partitions.len());
         let mut keys = Vec::new();
         for (topic, partition) in request.partitions {
-            let kept = subscribed.is_some_and(|topics| topics.contains(&topic));
+            let kept = subscribed.is_some_and(|topics| topics.contains(&topic))
+                || self.consumers.subscribes(&request.group, &topic);
             results.push(if kept { Err(GroupError::Subscribed) } else { Ok(()) });
             if !kept && self.offsets.contains(&request.group, &topic, partition) {
                 keys.push(OffsetKey { group: request.group.clone(), topic, partition });
@@ -189,8 +195,9 @@ impl<T> Coordinator<T> {
         readable: bool,
     ) -> Result<(), GroupError> {
         self.check_started()?;
-        match self.members.check_empty(&request.group) {
-            Err(GroupError::NotEmpty) if readable => Ok(()),
+        let consumer = self.consumers.contains(&request.group);
+        match self.check_empty(&request.group) {
+            Err(GroupError::NotEmpty) if readable || consumer => Ok(()),
             checked => checked,
         }
     }
@@ -198,7 +205,7 @@ impl<T> Coordinator<T> {
     /// Deletes an empty group with its committed offsets. Answered by [`Response::DeleteGroup`],
     /// when that is durable; until then the group is [`crate::group::GroupState::Dead`].
     pub fn delete_group(&mut self, group: &Name, to: T, now: Millis) {
-        let checked = self.check_started().and_then(|()| self.members.check_empty(group));
+        let checked = self.check_started().and_then(|()| self.check_empty(group));
         match checked {
             Err(error) => self.outbox.reply(to, Response::DeleteGroup(Err(error))),
             Ok(()) => self.begin_delete_group(group, Some(to), now),
@@ -209,7 +216,11 @@ impl<T> Coordinator<T> {
         let keys = self.offsets.keys(group);
         let (ticket, mut records) = self.stage_deletions(&keys);
         // Last: what a crash leaves undone can still be seen, and done again.
-        records.extend(self.members.begin_delete(group, now));
+        if self.consumers.contains(group) {
+            records.extend(self.consumers.begin_delete(group));
+        } else {
+            records.extend(self.members.begin_delete(group, now));
+        }
         let nothing_stored = records.is_empty();
         if !nothing_stored {
             self.outbox.persist(ticket, records);
@@ -222,10 +233,12 @@ impl<T> Coordinator<T> {
         }
     }
 
-    /// A topic is deleted: so are all offsets committed for it.
+    /// A topic is deleted: so are all offsets committed for it, and consumer groups share out what
+    /// is left.
     pub fn topic_deleted(&mut self, topic: &str) {
         let keys = self.offsets.keys_of_topic(topic);
         self.expire(keys);
+        self.consumers.topic_deleted(topic);
     }
 
     pub(super) fn expire(&mut self, keys: Vec<OffsetKey>) {
@@ -276,7 +289,11 @@ impl<T> Coordinator<T> {
                 self.outbox.reply(to, Response::DeleteOffsets(ended(results)));
             }
             Pending::DeleteGroup { group, to, .. } => {
-                self.members.end_delete(&group, outcome, now);
+                if self.consumers.contains(&group) {
+                    self.consumers.end_delete(&group, outcome, now, &mut self.outbox);
+                } else {
+                    self.members.end_delete(&group, outcome, now);
+                }
                 if let Some(to) = to {
                     let result = if failed { Err(GroupError::NotAvailable) } else { Ok(()) };
                     self.outbox.reply(to, Response::DeleteGroup(result));

@@ -35,6 +35,7 @@ impl<T> Coordinator<T> {
         }
         if self.sweep.left.is_empty() {
             self.sweep.left = self.members.names();
+            self.sweep.left.extend(self.consumers.names().cloned());
         }
         let mut budget = self.config.sweep_batch.max(2);
         while budget > 1 {
@@ -53,7 +54,8 @@ impl<T> Coordinator<T> {
     fn sweep_group(&mut self, group: &Name, budget: &mut usize, now: Millis) {
         let from = self.sweep.resume.take();
         // The offsets of a group with members are in use, however old.
-        let Some(idle) = self.members.idle(group) else { return };
+        let idle = self.members.idle(group).or_else(|| self.consumers.idle(group));
+        let Some(idle) = idle else { return };
         if !self.offsets.has_group(group) {
             return self.sweep_unused(group, now);
         }
@@ -73,7 +75,8 @@ impl<T> Coordinator<T> {
     /// No members, no offsets: what is stored of it goes too.
     fn sweep_unused(&mut self, group: &Name, now: Millis) {
         self.members.without_offsets(group);
-        if self.members.check_empty(group).is_ok() {
+        self.consumers.set_has_offsets(group, false);
+        if self.check_empty(group).is_ok() {
             self.begin_delete_group(group, None, now);
         }
     }

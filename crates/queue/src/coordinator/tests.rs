@@ -1,5 +1,7 @@
 //! One scenario per behaviour, told in the words of [`world::World`].
 
+mod consumer;
+mod consumer_model;
 mod joining;
 mod leaving;
 mod limits;

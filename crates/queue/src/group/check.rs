@@ -64,6 +64,7 @@ impl<T> Group<T> {
                 // The leader's sync ends it, and the timer is there for as long as that is missing.
                 assert!(self.phase_at.is_some() == (self.unsynced > 0));
             }
+            GroupState::Assigning | GroupState::Reconciling => panic!("not a state of such groups"),
             GroupState::Stable => {
                 assert!(!self.members.is_empty() && members().all(|m| m.sync.is_none()));
                 let waiting = members().filter(|m| m.join.is_some()).count();

@@ -50,7 +50,7 @@ impl<T> Group<T> {
         if self.bytes - old_bytes + more > config.group_bytes_max {
             return Err(GroupError::TooLarge);
         }
-        if cx.shared.bytes - old_bytes + more > config.bytes_max {
+        if cx.shared.bytes + cx.shared.others.bytes - old_bytes + more > config.bytes_max {
             return Err(GroupError::LimitReached);
         }
         let mut seen = HashSet::new();
@@ -81,9 +81,7 @@ impl<T> Group<T> {
             GroupState::PreparingRebalance => {
                 old.is_some_and(|m| m.join.is_some()) || self.joining < max
             }
-            GroupState::CompletingRebalance | GroupState::Stable => {
-                old.is_some() || self.members.len() < max
-            }
+            _ => old.is_some() || self.members.len() < max,
         }
     }
 

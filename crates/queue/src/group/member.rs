@@ -101,7 +101,7 @@ fn copy(protocols: &[Protocol]) -> Vec<Protocol> {
 }
 
 /// The text, cut where it is too long to be kept.
-pub(super) fn shorten(text: &Name) -> Name {
+pub(crate) fn shorten(text: &Name) -> Name {
     if text.len() <= SHOWN_BYTES_MAX {
         return text.clone();
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::{Millis, Random, limits};
 
-use super::state::{Context, Group, Shared};
+use super::state::{Context, Group, Shared, Usage};
 use super::timers::{Timer, Timers};
 use super::types::{GroupState, JoinRequest, LeaveRequest, SyncRequest};
 use crate::output::{Outbox, Ticket};
@@ -21,8 +21,14 @@ pub(crate) struct Membership<T> {
 
 impl<T> Membership<T> {
     pub(crate) fn new(config: Config, random: Arc<dyn Random>) -> Self {
-        let shared =
-            Shared { config, random, timers: Timers::default(), bytes: 0, tickets: HashMap::new() };
+        let shared = Shared {
+            config,
+            random,
+            timers: Timers::default(),
+            others: Usage::default(),
+            bytes: 0,
+            tickets: HashMap::new(),
+        };
         Self { groups: HashMap::new(), shared }
     }
 
@@ -66,8 +72,9 @@ impl<T> Membership<T> {
         if !request.member_id.is_empty() {
             return if exists { Ok(()) } else { Err(GroupError::UnknownMember) };
         }
-        if (!exists && self.groups.len() >= config.groups_max)
-            || self.shared.timers.len() >= config.members_max
+        let others = self.shared.others;
+        if (!exists && self.groups.len() + others.groups >= config.groups_max)
+            || self.shared.timers.len() + others.members >= config.members_max
         {
             return Err(GroupError::LimitReached);
         }
@@ -153,7 +160,8 @@ impl<T> Membership<T> {
 
     /// Whether one more group fits, if this one is not known yet.
     pub(crate) fn has_room_for(&self, name: &str) -> bool {
-        self.groups.contains_key(name) || self.groups.len() < self.shared.config.groups_max
+        let known = self.groups.len() + self.shared.others.groups;
+        self.groups.contains_key(name) || known < self.shared.config.groups_max
     }
 
     /// The group has no committed offsets (any more).
@@ -162,6 +170,27 @@ impl<T> Membership<T> {
             group.has_offsets = false;
         }
         self.forget_unused(name);
+    }
+
+    /// What groups of other kinds take of the limits now.
+    pub(crate) fn set_others(&mut self, others: Usage) {
+        self.shared.others = others;
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let (groups, members, bytes) = self.counts();
+        Usage { groups, members, bytes }
+    }
+
+    /// Takes out an empty group, because one of another kind takes its place. Returns what deletes
+    /// its stored state, if any is stored, and whether it was kept for committed offsets.
+    pub(crate) fn give_way(&mut self, name: &str) -> (Option<Record>, bool) {
+        let Some(mut group) = self.groups.remove(name) else { return (None, false) };
+        while let Some(id) = group.pending.keys().next().cloned() {
+            group.remove_pending(&id, &mut self.shared);
+        }
+        let deletion = || Record { key: encode_group_key(name), value: None };
+        (group.latest.is_some().then(deletion), group.has_offsets)
     }
 
     fn forget_unused(&mut self, name: &str) {
@@ -224,7 +253,7 @@ impl<T> Membership<T> {
 }
 
 /// Groups with members have a name, and not an endless one.
-pub(super) fn check_name(group: &str) -> Result<(), GroupError> {
+pub(crate) fn check_name(group: &str) -> Result<(), GroupError> {
     if group.is_empty() || group.len() > limits::GROUP_NAME_BYTES_MAX {
         return Err(GroupError::InvalidGroup);
     }

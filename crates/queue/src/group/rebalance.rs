@@ -24,7 +24,7 @@ impl<T> Group<T> {
         match self.state {
             GroupState::Dead => {}
             GroupState::PreparingRebalance => self.complete_join_if_all_joined(cx),
-            GroupState::Empty | GroupState::CompletingRebalance | GroupState::Stable => {
+            _ => {
                 let reason = reason.map(shorten);
                 self.last_rebalance = Some(Rebalance { what, reason, at: cx.now });
                 self.prepare(cx);
@@ -70,8 +70,8 @@ impl<T> Group<T> {
                     self.complete_join(cx);
                 }
             }
-            GroupState::CompletingRebalance | GroupState::Stable => self.remove_unsynced(cx),
             GroupState::Empty | GroupState::Dead => self.set_phase(None, cx.shared),
+            _ => self.remove_unsynced(cx),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::Name;
 use crate::record::{GroupValue, MemberValue, RecordError};
 
 /// A timeout beyond these is damage, and adding it to the time could overflow.
-pub(super) const TIMEOUTS: std::ops::RangeInclusive<Millis> = 0..=i32::MAX as Millis;
+pub(crate) const TIMEOUTS: std::ops::RangeInclusive<Millis> = 0..=i32::MAX as Millis;
 
 /// Whether the parts of a stored group fit together.
 pub(crate) fn check(value: &GroupValue) -> Result<(), RecordError> {

@@ -16,12 +16,22 @@ use super::types::{GroupState, JoinRefused, Joined, Synced};
 use crate::output::{Outbox, Response, Ticket};
 use crate::{Config, GroupError, Name};
 
+/// How much groups take of what is limited.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    pub(crate) groups: usize,
+    pub(crate) members: usize,
+    pub(crate) bytes: usize,
+}
+
 /// What all groups share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) random: Arc<dyn Random>,
     pub(super) timers: Timers,
+    /// What groups of other kinds take.
+    pub(super) others: Usage,
     /// Of all groups' members together.
     pub(super) bytes: usize,
     /// Which group a persist belongs to.

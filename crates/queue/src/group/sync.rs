@@ -73,7 +73,7 @@ impl<T> Group<T> {
         if self.bytes - old + more > cx.shared.config.group_bytes_max {
             return Err(GroupError::TooLarge);
         }
-        if cx.shared.bytes - old + more > cx.shared.config.bytes_max {
+        if cx.shared.bytes + cx.shared.others.bytes - old + more > cx.shared.config.bytes_max {
             return Err(GroupError::LimitReached);
         }
         Ok(Some(known))

@@ -8,7 +8,7 @@ use crate::Name;
 
 /// Who is waiting for a time to come.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
+pub(crate) enum Timer {
     /// A group whose rebalance phase ends.
     Phase(Name),
     /// A member, or an id handed out, of a group: its session may have ended.
@@ -18,30 +18,30 @@ pub(super) enum Timer {
 /// All timers, at most one per group and one per member or id handed out. Removed exactly, so that
 /// members who come and go leave nothing behind.
 #[derive(Debug, Default)]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     queue: BTreeSet<(Millis, Timer)>,
 }
 
 impl Timers {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    pub(super) fn next(&self) -> Option<Millis> {
+    pub(crate) fn next(&self) -> Option<Millis> {
         self.queue.first().map(|(at, _)| *at)
     }
 
-    pub(super) fn set(&mut self, at: Millis, timer: Timer) {
+    pub(crate) fn set(&mut self, at: Millis, timer: Timer) {
         self.queue.insert((at, timer));
     }
 
-    pub(super) fn remove(&mut self, at: Millis, timer: Timer) {
+    pub(crate) fn remove(&mut self, at: Millis, timer: Timer) {
         let found = self.queue.remove(&(at, timer));
         debug_assert!(found, "a timer is known by its time");
     }
 
     /// The first timer that is due, with the time that it was set to.
-    pub(super) fn pop(&mut self, now: Millis) -> Option<(Millis, Timer)> {
+    pub(crate) fn pop(&mut self, now: Millis) -> Option<(Millis, Timer)> {
         if self.next()? > now {
             return None;
         }
@@ -51,7 +51,7 @@ impl Timers {
 
 #[cfg(test)]
 impl Timers {
-    pub(super) fn all(&self) -> &BTreeSet<(Millis, Timer)> {
+    pub(crate) fn all(&self) -> &BTreeSet<(Millis, Timer)> {
         &self.queue
     }
 }

@@ -17,6 +17,10 @@ pub enum GroupState {
     PreparingRebalance,
     /// Waiting for the leader's assignment.
     CompletingRebalance,
+    /// Of a consumer group: a new target assignment has to be made.
+    Assigning,
+    /// Of a consumer group: members are on their way to the target assignment.
+    Reconciling,
     /// Every member has its assignment.
     Stable,
     /// Being deleted.
@@ -30,6 +34,8 @@ impl GroupState {
             Self::Empty => "Empty",
             Self::PreparingRebalance => "PreparingRebalance",
             Self::CompletingRebalance => "CompletingRebalance",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
             Self::Stable => "Stable",
             Self::Dead => "Dead",
         }
@@ -47,10 +53,16 @@ impl FromStr for GroupState {
 
     /// Reads a state's name; case does not matter.
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Empty, Self::PreparingRebalance, Self::CompletingRebalance, Self::Stable, Self::Dead]
-            .into_iter()
-            .find(|state| state.as_str().eq_ignore_ascii_case(text))
-            .ok_or(())
+        let all = [
+            Self::Empty,
+            Self::PreparingRebalance,
+            Self::CompletingRebalance,
+            Self::Assigning,
+            Self::Reconciling,
+            Self::Stable,
+            Self::Dead,
+        ];
+        all.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(text)).ok_or(())
     }
 }
 
@@ -59,6 +71,9 @@ impl FromStr for GroupState {
 pub enum GroupKind {
     /// By an assignment that one of the members computes.
     Classic,
+    /// By an assignment that the broker computes; members reconcile themselves with it one by one
+    /// (KIP-848).
+    Consumer,
 }
 
 impl GroupKind {
@@ -66,6 +81,7 @@ impl GroupKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Classic => "classic",
+            Self::Consumer => "consumer",
         }
     }
 }
@@ -75,7 +91,8 @@ impl FromStr for GroupKind {
 
     /// Reads a kind's name; case does not matter.
     fn from_str(text: &str) -> Result<Self, ()> {
-        if text.eq_ignore_ascii_case("classic") { Ok(Self::Classic) } else { Err(()) }
+        let all = [Self::Classic, Self::Consumer];
+        all.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text)).ok_or(())
     }
 }
 

@@ -1,8 +1,14 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{GroupValue, Key, MemberValue, OffsetKey, OffsetValue, RecordError};
+use base::TopicId;
+
+use super::{
+    ConsumerGroupValue, ConsumerMemberValue, CurrentAssignmentValue, GroupValue, Key, MemberKey,
+    MemberValue, OffsetKey, OffsetValue, RecordError, TargetAssignmentValue,
+};
 use crate::Name;
+use crate::consumer_group::{MemberState, Partitions};
 use crate::group::Protocol;
 
 fn name() -> impl Strategy<Value = Name> {
@@ -20,6 +26,73 @@ fn key() -> impl Strategy<Value = Key> {
             OffsetKey { group, topic, partition }
         )),
     ]
+}
+
+fn member_key() -> impl Strategy<Value = MemberKey> {
+    (name(), name()).prop_map(|(group, member_id)| MemberKey { group, member_id })
+}
+
+fn consumer_key() -> impl Strategy<Value = Key> {
+    prop_oneof![
+        name().prop_map(Key::ConsumerGroup),
+        member_key().prop_map(Key::ConsumerMember),
+        member_key().prop_map(Key::TargetAssignment),
+        member_key().prop_map(Key::CurrentAssignment),
+    ]
+}
+
+fn consumer_group() -> impl Strategy<Value = ConsumerGroupValue> {
+    (any::<i32>(), any::<i32>(), any::<i64>(), name()).prop_map(
+        |(epoch, target_epoch, changed_at, assignor)| ConsumerGroupValue {
+            epoch,
+            target_epoch,
+            changed_at,
+            assignor,
+        },
+    )
+}
+
+fn consumer_member() -> impl Strategy<Value = ConsumerMemberValue> {
+    let optional = || prop::option::of(name());
+    let names = (optional(), optional(), name(), name());
+    let topics = prop::collection::vec(name(), 0..4);
+    (names, any::<i64>(), optional(), optional(), topics).prop_map(
+        |(names, rebalance_timeout, assignor, pattern, topics)| {
+            let (instance_id, rack, client_id, client_host) = names;
+            ConsumerMemberValue {
+                instance_id,
+                rack,
+                client_id,
+                client_host,
+                rebalance_timeout,
+                assignor,
+                pattern,
+                topics,
+            }
+        },
+    )
+}
+
+fn partitions() -> impl Strategy<Value = Partitions> {
+    let topic = prop_oneof![(0u128..3).prop_map(TopicId), any::<u128>().prop_map(TopicId)];
+    prop::collection::btree_set((topic, any::<i32>()), 0..12)
+}
+
+fn current() -> impl Strategy<Value = CurrentAssignmentValue> {
+    let state = prop::sample::select(vec![
+        MemberState::Stable,
+        MemberState::Unrevoked,
+        MemberState::Unreleased,
+    ]);
+    (any::<i32>(), any::<i32>(), state, partitions(), partitions()).prop_map(
+        |(epoch, previous_epoch, state, assigned, revoking)| CurrentAssignmentValue {
+            epoch,
+            previous_epoch,
+            state,
+            assigned,
+            revoking,
+        },
+    )
 }
 
 fn offset() -> impl Strategy<Value = OffsetValue> {
@@ -80,6 +153,37 @@ proptest! {
     }
 
     #[test]
+    fn what_is_written_of_consumer_groups_is_read(
+        key in consumer_key(),
+        group in consumer_group(),
+        member in consumer_member(),
+        target in partitions(),
+        current in current(),
+    ) {
+        prop_assert_eq!(Key::decode(&key.encode()), Ok(key));
+        prop_assert_eq!(ConsumerGroupValue::decode(&group.encode()), Ok(group));
+        prop_assert_eq!(ConsumerMemberValue::decode(&member.encode()), Ok(member));
+        let target = TargetAssignmentValue { partitions: target };
+        prop_assert_eq!(TargetAssignmentValue::decode(&target.encode()), Ok(target));
+        prop_assert_eq!(CurrentAssignmentValue::decode(&current.encode()), Ok(current));
+    }
+
+    #[test]
+    fn damage_to_what_a_member_owns_is_an_error_or_another_value(
+        current in current(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut bytes = current.encode().to_vec();
+        prop_assert!(CurrentAssignmentValue::decode(&bytes[..at.index(bytes.len())]).is_err());
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(read) = CurrentAssignmentValue::decode(&bytes) {
+            prop_assert_eq!(read.encode(), bytes);
+        }
+    }
+
+    #[test]
     fn nothing_cut_or_lengthened_is_read(
         group in group(),
         offset in offset(),
@@ -112,7 +216,57 @@ proptest! {
         let _ = Key::decode(&bytes);
         let _ = GroupValue::decode(&bytes);
         let _ = OffsetValue::decode(&bytes);
+        let _ = ConsumerGroupValue::decode(&bytes);
+        let _ = ConsumerMemberValue::decode(&bytes);
+        let _ = TargetAssignmentValue::decode(&bytes);
+        let _ = CurrentAssignmentValue::decode(&bytes);
     }
+}
+
+#[test]
+fn the_bytes_of_consumer_groups_are_these() {
+    let member = MemberKey { group: "g".into(), member_id: "m".into() };
+    let key = |kind: u8| [&[1, kind], &b"\0\0\0\x01g\0\0\0\x01m"[..]].concat();
+    assert_eq!(&Key::ConsumerGroup("g".into()).encode()[..], b"\x01\x03\0\0\0\x01g");
+    assert_eq!(Key::ConsumerMember(member.clone()).encode(), key(4));
+    assert_eq!(Key::TargetAssignment(member.clone()).encode(), key(5));
+    assert_eq!(Key::CurrentAssignment(member).encode(), key(6));
+    let group =
+        ConsumerGroupValue { epoch: 3, target_epoch: 2, changed_at: 9, assignor: "u".into() };
+    let expected = b"\x01\0\0\0\x03\0\0\0\x02\0\0\0\0\0\0\0\x09\0\0\0\x01u";
+    assert_eq!(&group.encode()[..], expected);
+    let about = ConsumerMemberValue {
+        instance_id: Some("i".into()),
+        rack: None,
+        client_id: "c".into(),
+        client_host: "h".into(),
+        rebalance_timeout: 5,
+        assignor: None,
+        pattern: Some("p".into()),
+        topics: vec!["t".into()],
+    };
+    let expected = [
+        &b"\x01\0\0\0\x01i\xff\xff\xff\xff\0\0\0\x01c\0\0\0\x01h"[..],
+        b"\0\0\0\0\0\0\0\x05\xff\xff\xff\xff\0\0\0\x01p\0\0\0\x01\0\0\0\x01t",
+    ];
+    assert_eq!(about.encode(), expected.concat());
+    let current = CurrentAssignmentValue {
+        epoch: 4,
+        previous_epoch: 3,
+        state: MemberState::Unrevoked,
+        assigned: [(TopicId(7), 0), (TopicId(7), 2)].into(),
+        revoking: Partitions::new(),
+    };
+    let id = [&[0; 15][..], &[7]].concat();
+    let expected = [
+        &b"\x01\0\0\0\x04\0\0\0\x03\x01\0\0\0\x01"[..],
+        &id,
+        b"\0\0\0\x02\0\0\0\0\0\0\0\x02\0\0\0\0",
+    ];
+    assert_eq!(current.encode(), expected.concat());
+    let target = TargetAssignmentValue { partitions: [(TopicId(7), 1)].into() };
+    let expected = [&b"\x01\0\0\0\x01"[..], &id, b"\0\0\0\x01\0\0\0\x01"];
+    assert_eq!(target.encode(), expected.concat());
 }
 
 #[test]

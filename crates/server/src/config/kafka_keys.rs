@@ -153,8 +153,7 @@ const NO_TRANSACTIONS: &str = "transactions are not supported yet";
 const NO_PRODUCER_IDS: &str = "how long producer ids are remembered cannot be configured yet";
 const NO_SHARE: &str = "share groups are not supported yet";
 const NO_STREAMS: &str = "streams groups are not supported yet";
-const NO_NEW_GROUPS: &str =
-    "the consumer group protocol of KIP-848 is not supported yet; classic groups are";
+const GROUPS_FIXED: &str = "both group protocols are always served, and a group without members changes its own; other settings are fixed";
 const NO_TIERS: &str = "tiered storage is not supported yet; all data stays in storage.dir";
 const NO_CLEANER: &str = "topics are not compacted yet";
 const NO_QUOTAS: &str = "quotas are not supported yet; nothing is throttled";
@@ -297,9 +296,11 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("group.coordinator.cached.buffer.max.bytes", Int(0), JOURNAL),
     nothing("group.coordinator.threads", Int(1), ONE_WRITER),
     nothing("group.coordinator.background.threads", Int(1), ONE_WRITER),
-    nothing("group.coordinator.new.enable", Bool, NO_NEW_GROUPS),
-    nothing("group.coordinator.rebalance.protocols", Text, NO_NEW_GROUPS),
-    nothing("group.consumer.", Text, NO_NEW_GROUPS),
+    nothing("group.coordinator.new.enable", Bool, GROUPS_FIXED),
+    nothing("group.coordinator.rebalance.protocols", Text, GROUPS_FIXED),
+    sets("group.consumer.session.timeout.ms", "group.consumer_session_timeout_ms", Same),
+    sets("group.consumer.heartbeat.interval.ms", "group.consumer_heartbeat_interval_ms", Same),
+    nothing("group.consumer.", Text, GROUPS_FIXED),
     nothing("group.share.", Text, NO_SHARE),
     nothing("share.coordinator.", Text, NO_SHARE),
     nothing("share.fetch.purgatory.purge.interval.requests", Int(0), NO_SHARE),

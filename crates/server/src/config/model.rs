@@ -145,6 +145,11 @@ pub struct Groups {
     pub min_session_timeout_ms: i32,
     /// Longest session time-out that a member may ask for, in milliseconds.
     pub max_session_timeout_ms: i32,
+    /// A member of a consumer group (KIP-848) is gone when not heard of for so long, in
+    /// milliseconds.
+    pub consumer_session_timeout_ms: u64,
+    /// How often members of consumer groups are told to send heartbeats, in milliseconds.
+    pub consumer_heartbeat_interval_ms: u64,
     /// Most members of one group.
     pub max_size: usize,
     /// How long the offsets of an empty group are kept, in minutes.

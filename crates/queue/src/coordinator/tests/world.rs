@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::{Millis, Random};
 use bytes::Bytes;
 
+use crate::consumer_group::{Heartbeat, HeartbeatRequest, TopicView};
 use crate::group::{
     GroupState, JoinRefused, JoinRequest, Joined, LeaveRequest, Leaver, Protocol, SyncRequest,
     Synced,
@@ -44,6 +45,8 @@ pub(super) struct World {
     /// What waits for the disk, while `held`.
     pub(super) queue: Vec<(Ticket, Vec<Record>)>,
     pub(super) held: bool,
+    /// All topics, as the coordinator is told.
+    pub(super) topics: Vec<TopicView>,
     next: u64,
     answers: BTreeMap<u64, Response>,
     /// Tokens that were given away and have not come back.
@@ -113,6 +116,7 @@ impl World {
             journal: Vec::new(),
             queue: Vec::new(),
             held: false,
+            topics: Vec::new(),
             next: 0,
             answers: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -191,6 +195,7 @@ impl World {
     /// The process dies and comes back with what was durable; those who waited are gone.
     pub(super) fn crash(&mut self) {
         self.coordinator = Coordinator::new(self.config.clone(), Arc::clone(&self.random));
+        self.topics.iter().cloned().for_each(|topic| self.coordinator.topic_put(topic));
         for record in &self.journal {
             self.coordinator.restore(&record.key, record.value.as_deref()).unwrap();
         }
@@ -239,6 +244,43 @@ impl World {
         self.coordinator.commit(request, token, self.now);
         self.run();
         token
+    }
+
+    /// There is such a topic now, or again, or with more partitions.
+    pub(super) fn topic(&mut self, topic: &str, id: u128, partitions: i32) {
+        self.topics.retain(|known| &*known.name != topic);
+        let view = TopicView { name: name(topic), id: base::TopicId(id), partitions };
+        self.topics.push(view.clone());
+        self.coordinator.topic_put(view);
+        self.run();
+    }
+
+    pub(super) fn delete_topic(&mut self, topic: &str) {
+        self.topics.retain(|known| &*known.name != topic);
+        self.coordinator.topic_deleted(topic);
+        self.run();
+    }
+
+    pub(super) fn send_heartbeat(&mut self, request: &HeartbeatRequest) -> u64 {
+        let token = self.token("heartbeat");
+        self.coordinator.consumer_heartbeat(request, token, self.now);
+        self.run();
+        token
+    }
+
+    pub(super) fn heartbeat_answer(&mut self, token: u64) -> Result<Heartbeat, GroupError> {
+        match self.answer(token) {
+            Response::Heartbeat(result) => result,
+            other => panic!("not a heartbeat: {other:?}"),
+        }
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        request: &HeartbeatRequest,
+    ) -> Result<Heartbeat, GroupError> {
+        let token = self.send_heartbeat(request);
+        self.heartbeat_answer(token)
     }
 
     pub(super) fn send_delete(&mut self) -> u64 {
