@@ -29,7 +29,7 @@ pub(crate) fn write(root: &Path) -> Result<(), Failure> {
 /// Fails when the page's graph is not the workspace's.
 ///
 /// # Errors
-/// When it is stale, or as [`write`].
+/// When it is stale, or as [`fn@write`].
 pub(crate) fn check(root: &Path) -> Result<(), Failure> {
     let page = std::fs::read_to_string(root.join(PAGE)).map_err(|e| format!("{PAGE}: {e}"))?;
     if replace(&page, &render(&workspace::crates(root)?))? == page {

@@ -11,6 +11,7 @@ mod article;
 mod chance;
 mod cli;
 mod docs;
+mod exactly_once;
 mod exchange;
 mod figures;
 mod flights;
