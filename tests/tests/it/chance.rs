@@ -12,18 +12,22 @@ pub(crate) fn random_seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Delays from a seed (xorshift64): no quality needed but that they differ.
-pub(crate) struct Delays(u64);
+/// Numbers from a seed (xorshift64): no quality needed but that a run can be repeated.
+pub(crate) struct Chance(u64);
 
-impl Delays {
+impl Chance {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed | 1)
     }
 
-    pub(crate) fn up_to(&mut self, most_ms: u64) -> Duration {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        Duration::from_millis(self.0 % (most_ms + 1))
+        self.0 % end
+    }
+
+    pub(crate) fn up_to(&mut self, most_ms: u64) -> Duration {
+        Duration::from_millis(self.below(most_ms + 1))
     }
 }

@@ -3,7 +3,7 @@
 
 use tests::{PATIENCE, Python, Script, Serve, record_figure};
 
-use crate::chance::{Delays, random_seed, setting};
+use crate::chance::{Chance, random_seed, setting};
 
 const MESSAGES: usize = 20_000;
 
@@ -12,7 +12,7 @@ fn each_message_is_copied_once_whenever_the_broker_is_killed() {
     let rounds: u32 = setting("ENTREPOT_EOS_ROUNDS").unwrap_or(25);
     let seed = setting("ENTREPOT_EOS_SEED").unwrap_or_else(random_seed);
     println!("{rounds} rounds; ENTREPOT_EOS_SEED={seed}");
-    let mut delays = Delays::new(seed);
+    let mut delays = Chance::new(seed);
 
     let mut broker = Serve::new().start();
     for topic in ["source", "copy"] {

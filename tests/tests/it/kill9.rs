@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tests::{Broker, PATIENCE, Python, Script, Serve, record_figure};
 
-use crate::chance::{Delays, random_seed, setting};
+use crate::chance::{Chance, random_seed, setting};
 use crate::notes::{self, number};
 
 const TOPIC: &str = "survivors";
@@ -20,7 +20,7 @@ fn no_acknowledged_record_is_lost_whenever_the_broker_is_killed() {
     // Shown when the test fails. The same seed kills after the same delays; what the broker is
     // doing then is up to the machine.
     println!("{rounds} rounds; ENTREPOT_KILL_SEED={seed}");
-    let mut delays = Delays::new(seed);
+    let mut delays = Chance::new(seed);
 
     let mut broker = Serve::new().start();
     let Some(mut producers) = start_producers(&broker) else { return };

@@ -1,9 +1,10 @@
 //! Programs register themselves, and find and await each other, through the ZooKeeper door.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use tests::{PATIENCE, Python, Script, Serve};
+
+use crate::chance::{Chance, random_seed, setting};
 
 /// Recipes with several clients take their time on a busy machine.
 const LONG: Duration = Duration::from_secs(240);
@@ -82,7 +83,7 @@ fn workers_that_are_killed_at_random_never_share_a_lock_nor_lose_an_item() {
     let kills: usize = setting("ENTREPOT_ZOOKEEPER_KILLS").unwrap_or(12);
     let seed = setting("ENTREPOT_ZOOKEEPER_SEED").unwrap_or_else(random_seed);
     println!("{kills} kills; ENTREPOT_ZOOKEEPER_SEED={seed}");
-    let mut random = Xorshift(seed | 1);
+    let mut random = Chance::new(seed);
 
     let mut broker = Serve::new().start();
     let server = broker.zookeeper();
@@ -99,9 +100,9 @@ fn workers_that_are_killed_at_random_never_share_a_lock_nor_lose_an_item() {
     let mut ended = Vec::new();
     for kill in 0..kills {
         // Somewhere in its work: after this many locks, and a little.
-        let victim = random.below(WORKERS);
+        let victim = usize::try_from(random.below(WORKERS as u64)).unwrap();
         workers[victim].event("inside", LONG);
-        broker.lives_for(Duration::from_millis(random.below(120) as u64));
+        broker.lives_for(random.up_to(120));
         workers[victim].kill();
         let new = start(WORKERS + kill);
         ended.push(std::mem::replace(&mut workers[victim], new));
@@ -127,24 +128,4 @@ fn workers_that_are_killed_at_random_never_share_a_lock_nor_lose_an_item() {
     let counted = usize::try_from(counted["inside"].as_u64().unwrap()).unwrap();
     assert!(inside > WORKERS, "{inside}");
     println!("{inside} times inside, {counted} when all items were done");
-}
-
-fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn random_seed() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// No quality needed but that a run can be repeated.
-struct Xorshift(u64);
-
-impl Xorshift {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % end as u64).unwrap_or(0)
-    }
 }
