@@ -69,7 +69,7 @@ impl Flusher {
     }
 
     /// Returns whether it succeeded. Where not, it is tried again.
-    fn flush(&mut self, frames: Vec<CommittedFrame>) -> bool {
+    pub(crate) fn flush(&mut self, frames: Vec<CommittedFrame>) -> bool {
         let next = frames.last().map_or(self.flushed, |frame| frame.sequence + 1);
         let moved = self.move_to_segments(&frames).and_then(|written| {
             for Written { log, segments, next } in written {

@@ -10,7 +10,7 @@ use crate::flusher::Flusher;
 use crate::log::{State, TailBatch};
 use crate::options::{LogOptions, StoreOptions};
 use crate::segment::SegmentFiles;
-use crate::shared::{Deleted, Shared};
+use crate::shared::{CommittedFrame, Deleted, Shared};
 
 fn sample() -> Checkpoint {
     let sent = Sent { first_sequence: 3, last_sequence: 9, base_offset: 40 };
@@ -112,6 +112,35 @@ fn a_trim_below_the_start_or_above_the_end_is_harmless() {
     log.trim(60);
     log.trim(500);
     assert_eq!((log.range().start, log.range().end), (100, 60));
+}
+
+/// A flush whose checkpoint finds the disk full has moved the batches all the same. The next
+/// checkpoint, whatever it is for, must say so of frames and logs alike.
+#[test]
+fn frames_and_logs_agree_after_a_checkpoint_that_failed() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir_all(dir.path().join("segments")).unwrap();
+    let shared = Arc::new(Shared::new(StoreOptions::new(dir.path()), 0, 1));
+    let files = Arc::new(SegmentFiles::new(dir.path().join("segments")));
+    let log = log(dir.path(), 1);
+    log.publish([tail(0, 10)]);
+    *shared.logs.write() = HashMap::from([(LogId(1), Arc::clone(&log))]);
+    let clock = Arc::new(ManualClock::at(0));
+    let expired = Vec::new();
+    let mut flusher = Flusher { shared: Arc::clone(&shared), files, clock, flushed: 0, expired };
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("checkpoint.tmp")).unwrap();
+    let frame = || CommittedFrame { sequence: 0, logs: vec![(Arc::clone(&log), 10)], bytes: 1 };
+    assert!(!flusher.flush(vec![frame()]));
+    assert!(shared.health.is_full() && shared.health.check().is_ok());
+    assert_eq!(shared.flushed.load(std::sync::atomic::Ordering::SeqCst), 0, "still needed");
+    fs::remove_file(dir.path().join("checkpoint.tmp")).unwrap();
+    flusher.checkpoint().unwrap();
+    let written = Checkpoint::read(dir.path()).unwrap().unwrap();
+    assert_eq!((written.sequence, written.logs[0].end), (1, 10));
+    assert!(flusher.flush(vec![frame()]));
+    assert!(!shared.health.is_full());
+    let written = Checkpoint::read(dir.path()).unwrap().unwrap();
+    assert_eq!((written.sequence, written.logs[0].end), (1, 10));
 }
 
 #[test]
