@@ -6,9 +6,11 @@ mod clock;
 mod error;
 mod ids;
 pub mod limits;
+mod principal;
 mod random;
 
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use error::ErrorKind;
 pub use ids::{BrokerId, LogId, Offset, TopicId};
+pub use principal::Principal;
 pub use random::{Random, SystemRandom};
