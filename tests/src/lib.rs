@@ -15,6 +15,7 @@ mod broker;
 mod figures;
 mod process;
 mod script;
+mod suite;
 mod tools;
 mod turns;
 
@@ -22,7 +23,8 @@ pub use broker::{Broker, Serve, entrepot};
 pub use figures::{median, record_figure};
 pub use process::{Exit, Process};
 pub use script::{Python, Script};
-pub use tools::{binary, flights_table, kcat, root, scratch};
+pub use suite::{Outcome, Suite};
+pub use tools::{binary, flights_table, kcat, root, scratch, tool};
 pub use turns::{default_ports, free_port, quiet_machine};
 
 use std::time::Duration;

@@ -46,7 +46,7 @@ pub fn scratch() -> TempDir {
 ///
 /// # Panics
 /// When the tool was never installed, or is missing in CI, where nothing may be skipped.
-pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+pub fn tool(name: &str) -> Option<PathBuf> {
     let deps = root().join("target/deps");
     let folder = deps.join(name);
     if folder.join("stamp").exists() {

@@ -20,4 +20,5 @@ mod kill9;
 mod notes;
 mod old_clients;
 mod properties;
+mod suites;
 mod zookeeper;
