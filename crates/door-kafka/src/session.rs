@@ -42,7 +42,7 @@ pub(crate) type Parts = Vec<Bytes>;
 
 /// Runs until either side closes the connection.
 pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, listener, stopping } = connection;
+    let Connection { stream, peer, listener, principal, stopping } = connection;
     let (read, write) = stream.into_split();
     let frames =
         FrameReader::new(read, door.options.request_bytes_max).with_idle_timeout(door.options.idle);
@@ -50,6 +50,7 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
         broker: door.broker.clone(),
         fetch_bytes_max: door.options.fetch_bytes_max,
         listener,
+        principal,
         host: Arc::from(format!("/{}", peer.ip())),
     };
     let session = Session {

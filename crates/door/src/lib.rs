@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Principal;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -46,6 +47,9 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The name of the listener that accepted it, such as `PLAINTEXT`.
     pub listener: Arc<str>,
+    /// Who speaks, as far as is known before a byte of the protocol: anonymous, unless the
+    /// transport proved more. A login within the protocol replaces it.
+    pub principal: Principal,
     /// Turns true when the broker is stopping: finish what was begun, then close.
     pub stopping: watch::Receiver<bool>,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use base::Principal;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -234,6 +235,7 @@ impl Accepting {
             stream,
             peer,
             listener: Arc::clone(&self.name),
+            principal: Principal::anonymous(),
             stopping: self.stopping.clone(),
         };
         connections.spawn(serve(Arc::clone(&self.door), connection, open));

@@ -42,6 +42,7 @@ mod tests;
 use std::future::Future;
 use std::sync::Arc;
 
+use base::Principal;
 use broker::Broker;
 use door::{BoxFuture, CloseReason};
 
@@ -99,6 +100,9 @@ pub(crate) struct Context {
     pub(crate) fetch_bytes_max: usize,
     /// The listener that the client came through.
     pub(crate) listener: Arc<str>,
+    /// Who asks: anonymous until a login says otherwise.
+    #[allow(dead_code, reason = "what access rules judge; they are about to come")]
+    pub(crate) principal: Principal,
     /// Where the client connects from.
     pub(crate) host: Arc<str>,
 }
