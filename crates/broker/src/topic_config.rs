@@ -180,28 +180,48 @@ impl ConfigKey {
     }
 
     fn check(&self, value: &str) -> Result<(), ConfigError> {
-        let (fits, expected) = match self.kind {
-            Kind::Int(low, high) | Kind::Long(low, high) => (
-                value.parse().is_ok_and(|number: i64| (low..=high).contains(&number)),
-                format!("a number from {low} to {high}"),
-            ),
-            Kind::Boolean => (matches!(value, "true" | "false"), "true or false".to_owned()),
-            Kind::Word(words) => (words.contains(&value), format!("one of {}", words.join(", "))),
-            Kind::Ratio => (
-                value.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio)),
-                "a number from 0 to 1".to_owned(),
-            ),
-            Kind::List => (true, String::new()),
-            Kind::Partitioner => {
-                let parsed = Partitioner::parse(value);
-                let expected = parsed.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                (parsed.is_ok(), expected)
-            }
-        };
-        if fits {
+        if self.kind.takes(value) {
             return Ok(());
         }
+        let expected = match (self.kind, Partitioner::parse(value)) {
+            (Kind::Partitioner, Err(error)) => error.to_string(),
+            (kind, _) => kind.allowed(),
+        };
         Err(ConfigError::Invalid { name: self.name, value: value.to_owned(), expected })
+    }
+}
+
+impl Kind {
+    fn takes(self, value: &str) -> bool {
+        match self {
+            Self::Int(low, high) | Self::Long(low, high) => {
+                value.parse().is_ok_and(|number: i64| (low..=high).contains(&number))
+            }
+            Self::Boolean => matches!(value, "true" | "false"),
+            Self::Word(words) => words.contains(&value),
+            Self::Ratio => value.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio)),
+            Self::List => true,
+            Self::Partitioner => Partitioner::parse(value).is_ok(),
+        }
+    }
+
+    /// What a value must be, in words.
+    pub fn allowed(self) -> String {
+        match self {
+            Self::Int(low, i64::MAX) | Self::Long(low, i64::MAX) => {
+                format!("a number from {low} up")
+            }
+            Self::Int(low, high) | Self::Long(low, high) => {
+                format!("a number from {low} to {high}")
+            }
+            Self::Boolean => "true or false".to_owned(),
+            Self::Word(words) => format!("one of {}", words.join(", ")),
+            Self::Ratio => "a number from 0 to 1".to_owned(),
+            Self::List => "a list".to_owned(),
+            Self::Partitioner => {
+                "hash, round-robin, range:BOUND,… or list:KEY=PARTITION,…".to_owned()
+            }
+        }
     }
 }
 

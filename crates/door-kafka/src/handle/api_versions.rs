@@ -2,7 +2,7 @@
 
 use door::CloseReason;
 
-use super::{OFFERED, Request};
+use super::{OFFERED, Offer, Request};
 use crate::session::{Parts, protocol_error};
 use crate::wire::messages::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
@@ -29,7 +29,7 @@ pub(super) async fn handle(request: Request<'_>, _: ApiVersionsRequest) -> ApiVe
     };
     let tells_zero = request.version() >= LEVEL_ZERO_FROM;
     ApiVersionsResponse {
-        api_keys: OFFERED.iter().map(|(api, low, high)| offer(*api, *low, *high)).collect(),
+        api_keys: OFFERED.iter().map(offer).collect(),
         supported_features: FEATURES.iter().filter(|_| tells_zero).map(supported).collect(),
         finalized_features_epoch: 0,
         finalized_features: FEATURES.iter().map(finalized).collect(),
@@ -39,10 +39,10 @@ pub(super) async fn handle(request: Request<'_>, _: ApiVersionsRequest) -> ApiVe
 
 /// The answer to a version that we do not know: in version 0, naming the versions that we do.
 pub(super) fn unsupported(header: &RequestHeader) -> Result<Parts, CloseReason> {
-    let own = OFFERED.iter().filter(|(api, ..)| *api == ApiKey::ApiVersions);
+    let own = OFFERED.iter().filter(|offered| offered.api == ApiKey::ApiVersions);
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.number(),
-        api_keys: own.map(|(api, low, high)| offer(*api, *low, *high)).collect(),
+        api_keys: own.map(offer).collect(),
         ..ApiVersionsResponse::default()
     };
     let frame =
@@ -50,6 +50,10 @@ pub(super) fn unsupported(header: &RequestHeader) -> Result<Parts, CloseReason> 
     Ok(vec![frame.map_err(protocol_error)?])
 }
 
-fn offer(api: ApiKey, min_version: i16, max_version: i16) -> ApiVersion {
-    ApiVersion { api_key: api.number(), min_version, max_version }
+fn offer(offered: &Offer) -> ApiVersion {
+    ApiVersion {
+        api_key: offered.api.number(),
+        min_version: offered.low,
+        max_version: offered.high,
+    }
 }

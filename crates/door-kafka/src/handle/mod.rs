@@ -37,7 +37,7 @@ mod sync_group;
 mod txn_offset_commit;
 
 #[cfg(test)]
-mod tests;
+mod document;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -49,49 +49,109 @@ use door::{BoxFuture, CloseReason};
 use crate::session::{Parts, protocol_error};
 use crate::wire::{ApiKey, Message, Reader, RequestHeader, RequestMessage, encode_response};
 
-/// The requests that are served, with the versions that clients are told.
+/// A request that is served, in the versions that clients are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offer {
+    pub(crate) api: ApiKey,
+    pub(crate) low: i16,
+    pub(crate) high: i16,
+    /// What users should know of it: a cell of the table in `docs/doors/kafka.md`.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the page is written by a test"))]
+    pub(crate) notes: &'static str,
+}
+
+/// Makes [`OFFERED`] and [`answer`] of one table. How a request is handled:
 ///
-/// Produce below version 3 and Fetch below 4 carry message formats that are converted
-/// (`old_formats.rs`). librdkafka insists on seeing the former (KAFKA-18659).
-pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
-    (ApiKey::Produce, 0, 13),
-    (ApiKey::Fetch, 0, 17),
-    (ApiKey::ListOffsets, 0, 10),
-    (ApiKey::Metadata, 0, 13),
-    (ApiKey::OffsetCommit, 0, 9),
-    (ApiKey::OffsetFetch, 0, 9),
-    (ApiKey::FindCoordinator, 0, 6),
-    (ApiKey::JoinGroup, 0, 9),
-    (ApiKey::Heartbeat, 0, 4),
-    (ApiKey::LeaveGroup, 0, 5),
-    (ApiKey::SyncGroup, 0, 5),
-    (ApiKey::DescribeGroups, 0, 6),
-    (ApiKey::ListGroups, 0, 5),
-    (ApiKey::ApiVersions, 0, 4),
-    (ApiKey::CreateTopics, 0, 7),
-    (ApiKey::DeleteTopics, 0, 6),
-    (ApiKey::DeleteRecords, 0, 2),
-    (ApiKey::InitProducerId, 0, 5),
-    (ApiKey::OffsetForLeaderEpoch, 2, 4),
-    // Later versions are between brokers.
-    (ApiKey::AddPartitionsToTxn, 0, 3),
-    (ApiKey::AddOffsetsToTxn, 0, 4),
-    (ApiKey::EndTxn, 0, 5),
-    (ApiKey::TxnOffsetCommit, 0, 5),
-    (ApiKey::DescribeConfigs, 1, 4),
-    (ApiKey::AlterConfigs, 0, 2),
-    (ApiKey::DescribeLogDirs, 1, 4),
-    (ApiKey::CreatePartitions, 0, 3),
-    (ApiKey::DeleteGroups, 0, 2),
-    (ApiKey::IncrementalAlterConfigs, 0, 1),
-    (ApiKey::OffsetDelete, 0, 0),
-    (ApiKey::DescribeCluster, 0, 2),
-    (ApiKey::DescribeTransactions, 0, 0),
-    (ApiKey::ListTransactions, 0, 1),
-    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
-    (ApiKey::ConsumerGroupDescribe, 0, 1),
-    (ApiKey::DescribeTopicPartitions, 0, 0),
-];
+/// - `message`: decoded, then one message for another;
+/// - `frame`: the handler writes the frame, because records must not be copied;
+/// - `pipelined`: in [`pipelined`].
+macro_rules! requests {
+    ($($api:ident $low:literal - $high:literal $how:ident $handler:path, $notes:literal;)*) => {
+        /// The requests that are served.
+        pub(crate) const OFFERED: &[Offer] = &[$(
+            Offer { api: ApiKey::$api, low: $low, high: $high, notes: $notes },
+        )*];
+
+        async fn answer(call: Call<'_>) -> Result<Parts, CloseReason> {
+            match call.header.api {
+                $(ApiKey::$api => requests!(@$how call, $handler),)*
+                _ => not_offered(call.header),
+            }
+        }
+    };
+    (@message $call:ident, $handler:path) => { $call.answer($handler).await };
+    (@frame $call:ident, $handler:path) => {
+        Box::pin($handler($call.context, $call.header, $call.reader)).await
+    };
+    (@pipelined $call:ident, $handler:path) => { not_offered($call.header) };
+}
+
+// Produce below version 3 and Fetch below 4 carry message formats that are converted
+// (`old_formats.rs`). librdkafka insists on seeing the former (KAFKA-18659).
+//
+// Sorted by key. The page docs/doors/kafka.md is made from this table; how: `document.rs`.
+requests! {
+    Produce 0-13 pipelined produce::submit,
+        "acks 0, 1, all: all wait for what the topic's `entrepot.durability` asks. One batch per \
+         partition; compressed batches pass unopened, zstd from version 7. Versions 0–2: message \
+         sets, see below";
+    Fetch 0-17 frame fetch::handle,
+        "long polling; by name and by topic id; no fetch sessions (answered with session 0, which \
+         is allowed; a session of another broker: FETCH_SESSION_ID_NOT_FOUND). Answered early \
+         with UNKNOWN_TOPIC_OR_PARTITION when the topic is deleted. Versions 0–3: message sets, \
+         see below";
+    ListOffsets 0-10 message list_offsets::handle,
+        "earliest, latest, by time, largest timestamp (-3), earliest local (-4); tiered (-5) has \
+         none. Version 0 lists the offset and the partition's first";
+    Metadata 0-13 message metadata::handle,
+        "topics are made on first use if client and configuration allow; a topic named several \
+         times is answered once";
+    OffsetCommit 0-9 message offset_commit::handle,
+        "durable when answered. Version 0, which ZooKeeper stored, means the group's too; the \
+         commit times of version 1 are ignored";
+    OffsetFetch 0-9 message offset_fetch::handle, "version 0: from the group, as OffsetCommit";
+    FindCoordinator 0-6 message find_coordinator::handle,
+        "groups and transactions; other kinds: INVALID_REQUEST";
+    JoinGroup 0-9 message join_group::handle,
+        "classic groups: static members, member-id-required, cooperative; survive a restart \
+         without a rebalance";
+    Heartbeat 0-4 message heartbeat::handle, "";
+    LeaveGroup 0-5 message leave_group::handle, "";
+    SyncGroup 0-5 message sync_group::handle, "";
+    DescribeGroups 0-6 message describe_groups::handle,
+        "classic groups only; one named several times is answered once";
+    ListGroups 0-5 message list_groups::handle, "groups of all kinds";
+    ApiVersions 0-4 message api_versions::handle,
+        "features `transaction.version` 2, `group.version` 1";
+    CreateTopics 0-7 message create_topics::handle,
+        "replication factor 1 (or -1): a message is stored once";
+    DeleteTopics 0-6 message delete_topics::handle, "";
+    DeleteRecords 0-2 message delete_records::handle, "";
+    InitProducerId 0-5 message init_producer_id::handle,
+        "idempotent producers; the last five batches of each are remembered, also over a restart";
+    OffsetForLeaderEpoch 2-4 message offset_for_leader_epoch::handle, "";
+    AddPartitionsToTxn 0-3 message add_partitions_to_txn::handle,
+        "transactions, see below; later versions are between brokers";
+    AddOffsetsToTxn 0-4 message add_offsets_to_txn::handle, "";
+    EndTxn 0-5 message end_txn::handle, "";
+    TxnOffsetCommit 0-5 message txn_offset_commit::handle, "";
+    DescribeConfigs 1-4 message describe_configs::handle, "topics, and the broker";
+    AlterConfigs 0-2 message alter_configs::handle_replace,
+        "topics; the broker's own is read-only. Keys without effect here can be set, and say why \
+         they have none";
+    DescribeLogDirs 1-4 message describe_log_dirs::handle, "";
+    CreatePartitions 0-3 message create_partitions::handle, "";
+    DeleteGroups 0-2 message delete_groups::handle, "groups of all kinds";
+    IncrementalAlterConfigs 0-1 message alter_configs::handle_incremental, "as AlterConfigs";
+    OffsetDelete 0-0 message offset_delete::handle, "groups of all kinds";
+    DescribeCluster 0-2 message describe_cluster::handle, "";
+    DescribeTransactions 0-0 message describe_transactions::handle, "";
+    ListTransactions 0-1 message describe_transactions::handle_list, "";
+    ConsumerGroupHeartbeat 0-1 message consumer_group_heartbeat::handle,
+        "consumer groups (KIP-848), see below";
+    ConsumerGroupDescribe 0-1 message consumer_group_describe::handle, "";
+    DescribeTopicPartitions 0-0 message describe_topic_partitions::handle, "";
+}
 
 /// What a handler may need besides the request.
 #[derive(Debug, Clone)]
@@ -121,9 +181,7 @@ pub(crate) fn pipelined<'a>(
 }
 
 fn is_offered(header: &RequestHeader) -> bool {
-    OFFERED
-        .iter()
-        .any(|(api, low, high)| *api == header.api && (*low..=*high).contains(&header.version))
+    OFFERED.iter().any(|o| o.api == header.api && (o.low..=o.high).contains(&header.version))
 }
 
 /// Whether a request may wait for long: for records, or for other members of a group.
@@ -140,45 +198,7 @@ pub(crate) async fn dispatch(
     if !is_offered(header) {
         return not_offered(header);
     }
-    let call = Call { context, header, reader };
-    match header.api {
-        ApiKey::Fetch => Box::pin(fetch::handle(context, header, call.reader)).await,
-        ApiKey::ListOffsets => call.answer(list_offsets::handle).await,
-        ApiKey::Metadata => call.answer(metadata::handle).await,
-        ApiKey::OffsetCommit => call.answer(offset_commit::handle).await,
-        ApiKey::OffsetFetch => call.answer(offset_fetch::handle).await,
-        ApiKey::FindCoordinator => call.answer(find_coordinator::handle).await,
-        ApiKey::JoinGroup => call.answer(join_group::handle).await,
-        ApiKey::Heartbeat => call.answer(heartbeat::handle).await,
-        ApiKey::LeaveGroup => call.answer(leave_group::handle).await,
-        ApiKey::SyncGroup => call.answer(sync_group::handle).await,
-        ApiKey::DescribeGroups => call.answer(describe_groups::handle).await,
-        ApiKey::ListGroups => call.answer(list_groups::handle).await,
-        ApiKey::ApiVersions => call.answer(api_versions::handle).await,
-        ApiKey::CreateTopics => call.answer(create_topics::handle).await,
-        ApiKey::DeleteTopics => call.answer(delete_topics::handle).await,
-        ApiKey::DeleteRecords => call.answer(delete_records::handle).await,
-        ApiKey::InitProducerId => call.answer(init_producer_id::handle).await,
-        ApiKey::OffsetForLeaderEpoch => call.answer(offset_for_leader_epoch::handle).await,
-        ApiKey::AddPartitionsToTxn => call.answer(add_partitions_to_txn::handle).await,
-        ApiKey::AddOffsetsToTxn => call.answer(add_offsets_to_txn::handle).await,
-        ApiKey::EndTxn => call.answer(end_txn::handle).await,
-        ApiKey::TxnOffsetCommit => call.answer(txn_offset_commit::handle).await,
-        ApiKey::DescribeTransactions => call.answer(describe_transactions::handle).await,
-        ApiKey::ListTransactions => call.answer(describe_transactions::handle_list).await,
-        ApiKey::DescribeConfigs => call.answer(describe_configs::handle).await,
-        ApiKey::AlterConfigs => call.answer(alter_configs::handle_replace).await,
-        ApiKey::IncrementalAlterConfigs => call.answer(alter_configs::handle_incremental).await,
-        ApiKey::DescribeLogDirs => call.answer(describe_log_dirs::handle).await,
-        ApiKey::CreatePartitions => call.answer(create_partitions::handle).await,
-        ApiKey::DeleteGroups => call.answer(delete_groups::handle).await,
-        ApiKey::OffsetDelete => call.answer(offset_delete::handle).await,
-        ApiKey::DescribeCluster => call.answer(describe_cluster::handle).await,
-        ApiKey::ConsumerGroupHeartbeat => call.answer(consumer_group_heartbeat::handle).await,
-        ApiKey::ConsumerGroupDescribe => call.answer(consumer_group_describe::handle).await,
-        ApiKey::DescribeTopicPartitions => call.answer(describe_topic_partitions::handle).await,
-        _ => not_offered(header),
-    }
+    answer(Call { context, header, reader }).await
 }
 
 /// A client that asks for what it was not offered is told once in a form that it surely reads (the
