@@ -4,6 +4,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 it worked, 1 it
 //! failed, 2 it was called wrongly, 10 the cluster is not healthy.
 
+mod bench;
 mod client;
 mod consume;
 mod error;
@@ -89,6 +90,8 @@ pub enum Command {
     Produce(produce::Produce),
     /// Read messages from a topic
     Consume(consume::Consume),
+    /// Measure a broker: throughput and latency
+    Bench(bench::Bench),
     /// Say how the cluster is: brokers, topics, stored bytes, round trip
     Status(status::Status),
 }
@@ -104,6 +107,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Group(group) => group.run(),
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Status(status) => status.run(),
     }
 }

@@ -167,3 +167,36 @@ fn a_mistake_is_explained_and_is_no_success() {
         assert!(!exit.stderr.is_empty() && exit.stdout.is_empty(), "{exit:?}");
     }
 }
+
+#[test]
+fn a_load_is_counted_exactly_and_read_back_whole() {
+    let broker = Serve::new().start();
+    let pid = broker.id().to_string();
+    let load = ["bench", "produce", "-n", "20000", "--size", "100", "-z", "lz4"];
+    let spread = ["--partitions", "8", "--connections", "3", "--server-pid", &pid];
+    let sent = json(&broker, &[&load[..], &spread[..]].concat());
+    let records = sent["records"].as_u64().expect("a number");
+    assert!(records >= 20_000, "{sent}");
+    assert!(sent["server"]["memory_peak_bytes"].as_u64() > Some(1_000_000), "{sent}");
+    let described = json(&broker, &["topic", "describe", "bench"]);
+    assert_eq!(described["partitions"].as_array().map(Vec::len), Some(8), "{described}");
+    for connections in ["1", "3", "9"] {
+        let read = json(&broker, &["bench", "consume", "--connections", connections]);
+        assert_eq!(read["records"], records, "{read}");
+    }
+}
+
+#[test]
+fn each_message_of_a_fixed_rate_is_timed_once() {
+    let broker = Serve::new().start();
+    let load = ["bench", "latency", "--topic", "paced", "--partitions", "3", "--size", "20"];
+    let timed = json(
+        &broker,
+        &[&load[..], &["--rate", "500", "--seconds", "2", "--warm-up", "1"]].concat(),
+    );
+    assert_eq!(timed["records"], 1500, "{timed}");
+    for latency in timed["latencies"].as_array().expect("a list") {
+        assert_eq!(latency["count"], 1000, "the warm-up does not count: {timed}");
+        assert!(latency["p50_ms"].as_f64() <= latency["p99_ms"].as_f64(), "{timed}");
+    }
+}

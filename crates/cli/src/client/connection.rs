@@ -57,6 +57,11 @@ impl Connection {
         self.decode::<R>(frame, version)
     }
 
+    /// The socket, no request being under way, and the address that it leads to.
+    pub(crate) fn into_stream(self) -> (TcpStream, String) {
+        (self.stream, self.address)
+    }
+
     /// Waits for answers this much longer, or no longer than usual with zero.
     pub(crate) fn be_patient(&mut self, longer: Duration) -> Result<(), ClientError> {
         let set = self.stream.set_read_timeout(Some(self.timeout + longer));

@@ -13,7 +13,7 @@ use door_kafka::wire::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponseTopic,
 };
 use door_kafka::wire::messages::{FindCoordinatorRequest, ListOffsetsRequest, MetadataRequest};
-use door_kafka::wire::{ErrorCode, RequestMessage};
+use door_kafka::wire::{ApiKey, ErrorCode, RequestMessage};
 
 use connection::Connection;
 pub use error::ClientError;
@@ -143,6 +143,23 @@ impl Client {
         } else {
             self.call(request, most)
         }
+    }
+
+    /// A connection of its own to a broker, which [`Client::metadata`] has named.
+    pub(crate) fn open(&mut self, broker: i32) -> Result<Connection, ClientError> {
+        self.connection(broker)?;
+        self.by_broker.remove(&broker).map_or_else(
+            || {
+                let (address, why) = (format!("broker {broker}"), "it is gone".to_owned());
+                Err(ClientError::Unreachable { address, why })
+            },
+            Ok,
+        )
+    }
+
+    /// The newest version of a request that both sides know, but none above `most`.
+    pub(crate) fn version(&self, api: ApiKey, most: i16) -> Result<i16, ClientError> {
+        self.bootstrap.version(api, most)
     }
 
     fn connection(&mut self, broker: i32) -> Result<&mut Connection, ClientError> {
