@@ -25,7 +25,7 @@ pub use process::{Exit, Process};
 pub use script::{Python, Script};
 pub use suite::{Outcome, Suite};
 pub use tools::{binary, flights_table, kcat, root, scratch, tool};
-pub use turns::{default_ports, free_port, quiet_machine};
+pub use turns::{default_ports, free_port, quiet_machine, shared_machine};
 
 use std::time::Duration;
 

