@@ -14,9 +14,8 @@ use std::time::Duration;
 
 use base::limits::CONNECTION_PIPELINE_MAX;
 use bytes::{Buf, Bytes};
-use door::{BoxFuture, CloseReason, Connection, FrameReader};
+use door::{BoxFuture, CloseReason, Connection, FrameReader, ReadHalf, WriteHalf};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
 use crate::KafkaDoor;
@@ -36,6 +35,9 @@ const AHEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// A client that closed its side may still read the answer to a request that waits, for this long.
 const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The connection's end may take this long to be written.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A frame in pieces, in order.
 pub(crate) type Parts = Vec<Bytes>;
@@ -66,8 +68,8 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
 }
 
 struct Session {
-    frames: FrameReader<OwnedReadHalf>,
-    write: OwnedWriteHalf,
+    frames: FrameReader<ReadHalf>,
+    write: WriteHalf,
     stopping: watch::Receiver<bool>,
     context: Context,
     /// Produce requests that wait for the disk, oldest first, with the bytes that each holds.
@@ -111,6 +113,15 @@ enum Event {
 
 impl Session {
     async fn run(mut self) -> Result<(), CloseReason> {
+        let ended = self.talk().await;
+        if ended.is_ok() {
+            // TLS says goodbye; a client that does not hear it would call us cut off.
+            let _ = tokio::time::timeout(GOODBYE_PATIENCE, self.write.shutdown()).await;
+        }
+        ended
+    }
+
+    async fn talk(&mut self) -> Result<(), CloseReason> {
         loop {
             match self.next_event().await {
                 Event::Frame(frame) => match frame? {
@@ -214,7 +225,7 @@ impl Session {
 /// Reads ahead while a request is handled. Returns when the client is gone: `None` if it closed its
 /// side properly, which it may do and still read, else the reason.
 async fn watch_client(
-    frames: &mut FrameReader<OwnedReadHalf>,
+    frames: &mut FrameReader<ReadHalf>,
     ahead: &mut ReadAhead,
 ) -> Option<CloseReason> {
     loop {
@@ -249,7 +260,11 @@ async fn send(write: &mut (impl AsyncWrite + Unpin), parts: Parts) -> Result<(),
             Err(_) => return Err(CloseReason::Idle(WRITE_PATIENCE)),
         };
     }
-    Ok(())
+    // An encrypted stream may hold back the end; a plain one has nothing to do.
+    match tokio::time::timeout(WRITE_PATIENCE, write.flush()).await {
+        Ok(flushed) => Ok(flushed?),
+        Err(_) => Err(CloseReason::Idle(WRITE_PATIENCE)),
+    }
 }
 
 pub(crate) fn protocol_error(error: WireError) -> CloseReason {

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use door::{CloseReason, Connection, FrameReader};
+use door::{CloseReason, Connection, FrameReader, WriteHalf};
 use tokio::io::{AsyncRead, AsyncWriteExt};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
@@ -85,11 +84,14 @@ impl Drop for Member {
     }
 }
 
-async fn write_out(writer: &mut OwnedWriteHalf, outgoing: &Outgoing) -> Result<(), CloseReason> {
+async fn write_out(writer: &mut WriteHalf, outgoing: &Outgoing) -> Result<(), CloseReason> {
     while let Some(frames) = outgoing.take().await {
         writer.write_all(&frames).await?;
+        // An encrypted stream may hold back the end of it.
+        writer.flush().await?;
     }
-    Ok(())
+    // TLS says goodbye; a client that does not hear it would call us cut off.
+    Ok(writer.shutdown().await?)
 }
 
 fn cut_off(why: Cut) -> Result<(), CloseReason> {

@@ -1,5 +1,5 @@
-//! What every door shares: the [`Door`] trait, the [`Listener`] that runs it, the [`FrameReader`]
-//! for length-prefixed protocols, and the `conformance` suite (a cargo feature) that every door must
+//! What every door shares: the [`Door`] trait, the [`Listener`] that runs it, [`tls`], the
+//! [`FrameReader`] for length-prefixed protocols, and the `conformance` suite (a cargo feature) that every door must
 //! pass.
 
 use std::future::Future;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Principal;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 #[cfg(feature = "conformance")]
@@ -18,11 +17,14 @@ mod frame;
 mod limit;
 mod listener;
 mod stats;
+mod stream;
+pub mod tls;
 
 pub use frame::FrameReader;
 pub use limit::ConnectionLimit;
 pub use listener::{Listener, ListenerHandle, ListenerOptions, Stopped};
 pub use stats::{Stats, StatsSnapshot};
+pub use stream::{ReadHalf, Stream, WriteHalf};
 
 /// A future that owns all it needs, as a trait object can return it.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -41,8 +43,8 @@ pub trait Door: Send + Sync + 'static {
 /// An accepted connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// The socket, with TCP_NODELAY set.
-    pub stream: TcpStream,
+    /// Its bytes, after the TLS handshake if there is one. TCP_NODELAY is set.
+    pub stream: Stream,
     /// The client's address.
     pub peer: SocketAddr,
     /// The name of the listener that accepted it, such as `PLAINTEXT`.
@@ -66,6 +68,12 @@ pub enum CloseReason {
     /// The client exceeded a limit.
     #[error("limit exceeded: {0}")]
     Limit(String),
+    /// The client did not get through the TLS handshake.
+    #[error("TLS: {0}")]
+    Handshake(String),
+    /// The client's login was refused.
+    #[error("login failed: {0}")]
+    Login(String),
     /// The client sent nothing for longer than it may.
     #[error("idle for {0:?}")]
     Idle(Duration),

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::stats::bump;
-use crate::{CloseReason, Connection, ConnectionLimit, Door, Stats};
+use crate::tls::Tls;
+use crate::{CloseReason, Connection, ConnectionLimit, Door, Stats, Stream};
 
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,7 @@ pub struct Listener {
     socket: TcpListener,
     name: Arc<str>,
     address: SocketAddr,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
@@ -90,12 +92,19 @@ impl Listener {
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
         let socket = TcpListener::from_std(socket.into())?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, name: Arc::clone(&options.name), address })
+        Ok(Self { socket, name: Arc::clone(&options.name), address, tls: None })
     }
 
     /// Where it listens, with the real port.
     pub fn local_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Speaks TLS with clients.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Starts to accept connections and to hand them to `door`, as many as `limit` allows.
@@ -107,6 +116,7 @@ impl Listener {
         let accepting = Accepting {
             socket: self.socket,
             name: Arc::clone(&name),
+            tls: self.tls,
             door,
             limit,
             stats: Arc::clone(&stats),
@@ -184,6 +194,7 @@ impl Drop for ListenerHandle {
 struct Accepting {
     socket: TcpListener,
     name: Arc<str>,
+    tls: Option<Arc<Tls>>,
     door: Arc<dyn Door>,
     limit: ConnectionLimit,
     stats: Arc<Stats>,
@@ -231,14 +242,14 @@ impl Accepting {
         }
         bump(&self.stats.accepted);
         let open = OpenConnection::new(Arc::clone(&self.stats), permit);
-        let connection = Connection {
+        let accepted = Accepted {
             stream,
             peer,
             listener: Arc::clone(&self.name),
-            principal: Principal::anonymous(),
+            tls: self.tls.clone(),
             stopping: self.stopping.clone(),
         };
-        connections.spawn(serve(Arc::clone(&self.door), connection, open));
+        connections.spawn(serve(Arc::clone(&self.door), accepted, open));
     }
 
     fn note_failure(&mut self, error: &io::Error) {
@@ -249,11 +260,44 @@ impl Accepting {
     }
 }
 
+/// A connection of which no byte has been read.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: Arc<str>,
+    tls: Option<Arc<Tls>>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Accepted {
+    /// Does what comes before the protocol. `None` if the broker is stopping.
+    async fn into_connection(self) -> Result<Option<Connection>, CloseReason> {
+        let Self { stream, peer, listener, tls, mut stopping } = self;
+        let (stream, principal) = match tls {
+            None => (Stream::Plain(stream), Principal::anonymous()),
+            Some(tls) => tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => return Ok(None),
+                accepted = tls.accept(stream) => {
+                    let (stream, principal) = accepted?;
+                    (Stream::Tls(Box::new(stream)), principal)
+                }
+            },
+        };
+        Ok(Some(Connection { stream, peer, listener, principal, stopping }))
+    }
+}
+
 /// Serves one connection and counts how it ended. A panic ends this connection only.
-async fn serve(door: Arc<dyn Door>, connection: Connection, open: OpenConnection) {
-    let (peer, listener) = (connection.peer, Arc::clone(&connection.listener));
+async fn serve(door: Arc<dyn Door>, accepted: Accepted, open: OpenConnection) {
+    let (peer, listener) = (accepted.peer, Arc::clone(&accepted.listener));
     let name = door.name();
-    let mut serving = Box::pin(async move { door.serve(connection).await });
+    let mut serving = Box::pin(async move {
+        match accepted.into_connection().await? {
+            Some(connection) => door.serve(connection).await,
+            None => Ok(()),
+        }
+    });
     let outcome = std::future::poll_fn(|context| {
         // The future is not polled again after a panic, so nobody sees its broken state.
         match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(context))) {

@@ -14,6 +14,8 @@ pub struct Stats {
     pub(crate) closed_limit: AtomicU64,
     pub(crate) closed_io: AtomicU64,
     pub(crate) closed_idle: AtomicU64,
+    pub(crate) failed_handshakes: AtomicU64,
+    pub(crate) failed_logins: AtomicU64,
     pub(crate) panicked: AtomicU64,
     pub(crate) accept_failures: AtomicU64,
 }
@@ -35,6 +37,10 @@ pub struct StatsSnapshot {
     pub closed_io: u64,
     /// Connections ended because the client sent nothing for too long.
     pub closed_idle: u64,
+    /// Connections that did not get through the TLS handshake.
+    pub failed_handshakes: u64,
+    /// Connections ended because their login was refused.
+    pub failed_logins: u64,
     /// Connections whose task panicked: each is a bug of ours.
     pub panicked: u64,
     /// Times that the operating system could not hand over a connection, such as for want of file
@@ -54,6 +60,8 @@ impl Stats {
             closed_limit: read(&self.closed_limit),
             closed_io: read(&self.closed_io),
             closed_idle: read(&self.closed_idle),
+            failed_handshakes: read(&self.failed_handshakes),
+            failed_logins: read(&self.failed_logins),
             panicked: read(&self.panicked),
             accept_failures: read(&self.accept_failures),
         }
@@ -66,6 +74,8 @@ impl Stats {
             CloseReason::Protocol(_) => &self.closed_protocol,
             CloseReason::Limit(_) => &self.closed_limit,
             CloseReason::Idle(_) => &self.closed_idle,
+            CloseReason::Handshake(_) => &self.failed_handshakes,
+            CloseReason::Login(_) => &self.failed_logins,
         };
         bump(counter);
     }
