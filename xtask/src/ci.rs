@@ -65,6 +65,19 @@ pub(crate) fn test(root: &Path, names: &[&str]) -> Result<(), Failure> {
     if setup::in_ci() { Err("tests were skipped".to_owned()) } else { Ok(()) }
 }
 
+/// Measures the release binary against Apache Kafka.
+///
+/// # Errors
+/// When something cannot be installed or built, or a load fails.
+pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
+    setup::kafka(root)?;
+    process::step("build", cargo(root).args(["build", "--release", "--package", "entrepot"]))?;
+    let mut bench = cargo(root);
+    bench.args(["run", "--quiet", "--package", "bench", "--"]).args(args);
+    bench.env("ENTREPOT_BIN", binary(root)?);
+    process::step("bench", &mut bench)
+}
+
 fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root);

@@ -8,6 +8,7 @@
 //! it then report themselves as skipped; with CI=true it is a failure here already.
 
 mod debian;
+mod kafka;
 mod python;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,14 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
         return Err(format!("setup: missing {}", missing.join(", ")));
     }
     Ok(())
+}
+
+/// Installs Apache Kafka, which only the benchmarks need.
+///
+/// # Errors
+/// When it cannot be installed.
+pub(crate) fn kafka(root: &Path) -> Result<(), Failure> {
+    ensure(&root.join("target/deps"), &kafka::tool(root)?)
 }
 
 /// Installs cargo-deny and returns its path.
