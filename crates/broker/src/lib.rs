@@ -21,6 +21,7 @@ pub use verbs::fetch::{Fetch, FetchError, FetchLimits, Fetched};
 pub use verbs::find_offset::{FoundOffset, Position};
 pub use verbs::produce::{Produce, ProduceError, Produced, Producing};
 pub use verbs::publish::{Message, Published};
+pub use verbs::read::Reader;
 pub use verbs::trim::TrimError;
 
 // What doors need of the layers below, so that they depend on this crate alone.

@@ -274,3 +274,36 @@ async fn records_without_metadata_are_not_taken_for_garbage() {
     let refused = Fixture::try_open(dir).await.map(|_| ());
     assert!(matches!(refused, Err(StartError::MetadataLost)), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_reader_looks_only_at_what_has_news() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 100, &[("entrepot.partitioner", "list:a=7")]).await;
+    let at = |partition, offset| Fetch {
+        topic: Arc::clone(&topic),
+        partition,
+        offset,
+        max_bytes: 1 << 20,
+    };
+    let limits =
+        |max_wait| FetchLimits { min_bytes: 1, max_wait, max_bytes: 1 << 20, committed: false };
+    let mut reader = Reader::default();
+    for (slot, partition) in (0..100).enumerate() {
+        reader.set(slot, at(partition, 0));
+    }
+    let read = fixture.broker.read(&mut reader, limits(Duration::ZERO)).await;
+    assert_eq!((read.len(), reader.awake()), (100, 0));
+    assert!(fixture.broker.read(&mut reader, limits(Duration::ZERO)).await.is_empty());
+
+    fixture.broker.publish(&topic, &[message(Some("a"), "1")]).await.unwrap();
+    let read = fixture.broker.read(&mut reader, limits(Duration::from_secs(60))).await;
+    let slots: Vec<_> = read.iter().map(|(slot, _)| *slot).collect();
+    assert_eq!((slots, reader.awake()), (vec![7], 1), "it has more until its reader goes on");
+    reader.set(7, at(7, 1));
+    assert_eq!(fixture.broker.read(&mut reader, limits(Duration::ZERO)).await.len(), 1);
+    assert_eq!(reader.awake(), 0);
+    // Nobody is told of what a reader gave up.
+    reader.remove(7);
+    fixture.broker.publish(&topic, &[message(Some("a"), "2")]).await.unwrap();
+    assert!(fixture.broker.read(&mut reader, limits(Duration::ZERO)).await.is_empty());
+}

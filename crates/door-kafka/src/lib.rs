@@ -4,6 +4,7 @@
 //! file per request; `map.rs` translates names and errors; `old_formats.rs` converts what clients
 //! older than record batches send and read.
 
+mod fetch_sessions;
 mod handle;
 mod map;
 mod old_formats;
@@ -16,6 +17,8 @@ use std::time::Duration;
 use broker::Broker;
 use door::{BoxFuture, CloseReason, Connection, Door};
 
+use crate::fetch_sessions::FetchSessions;
+
 /// How the door treats its connections.
 #[derive(Debug, Clone, Copy)]
 pub struct KafkaDoorOptions {
@@ -24,6 +27,8 @@ pub struct KafkaDoorOptions {
     /// Most bytes of records in one fetch response, whatever the client asks for
     /// (`fetch.max.bytes`).
     pub fetch_bytes_max: usize,
+    /// Fetch sessions kept (`max.incremental.fetch.session.cache.slots`); 0 for none.
+    pub fetch_session_slots: usize,
     /// A connection silent for this long is closed (`connections.max.idle.ms`).
     pub idle: Option<Duration>,
 }
@@ -33,6 +38,7 @@ impl Default for KafkaDoorOptions {
         Self {
             request_bytes_max: base::limits::REQUEST_BYTES_MAX,
             fetch_bytes_max: 55 * 1024 * 1024,
+            fetch_session_slots: 1000,
             idle: Some(Duration::from_secs(600)),
         }
     }
@@ -43,12 +49,15 @@ impl Default for KafkaDoorOptions {
 pub struct KafkaDoor {
     broker: Broker,
     options: KafkaDoorOptions,
+    fetch_sessions: Arc<FetchSessions>,
 }
 
 impl KafkaDoor {
     /// A door to this broker.
     pub fn new(broker: Broker, options: KafkaDoorOptions) -> Self {
-        Self { broker, options }
+        let random = Arc::clone(&broker.options().random);
+        let fetch_sessions = Arc::new(FetchSessions::new(options.fetch_session_slots, random));
+        Self { broker, options, fetch_sessions }
     }
 }
 

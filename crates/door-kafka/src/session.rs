@@ -51,6 +51,7 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
     let context = Context {
         broker: door.broker.clone(),
         fetch_bytes_max: door.options.fetch_bytes_max,
+        fetch_sessions: Arc::clone(&door.fetch_sessions),
         listener,
         principal,
         host: Arc::from(format!("/{}", peer.ip())),

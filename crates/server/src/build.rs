@@ -133,6 +133,7 @@ impl Doors {
         let options = KafkaDoorOptions {
             request_bytes_max: config.network.request_max_bytes,
             fetch_bytes_max: config.kafka.fetch_max_bytes,
+            fetch_session_slots: config.kafka.fetch_sessions,
             idle: config.network.connections_max_idle_ms.map(Duration::from_millis),
         };
         let BrokerOptions { clock, random, .. } = broker.options();

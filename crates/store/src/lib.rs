@@ -29,7 +29,7 @@ pub use error::{AppendError, OpenError, ReadError};
 pub use log::{Log, LogStatus, ReadBatches};
 pub use options::{Durability, LogOptions, StoreOptions};
 pub use recovery::Recovered;
-pub use signal::{Signal, Watching};
+pub use signal::{News, Signal, Watching};
 pub use sink::CommitSink;
 pub use store::{Append, Pending, Store};
 pub use transactions::Aborted;

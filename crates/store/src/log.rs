@@ -15,7 +15,7 @@ use crate::error::ReadError;
 use crate::options::LogOptions;
 use crate::producers::Producers;
 use crate::segment::{Segment, SegmentFiles};
-use crate::signal::{Signal, Signals, Watching};
+use crate::signal::{News, Signal, Signals, Watching};
 use crate::transactions::{Aborted, Transactions};
 
 /// One log. Shared: one writer thread appends, one flusher moves the tail to segments, anybody
@@ -182,6 +182,22 @@ impl Log {
     /// range after this, not before: what is added in between would be missed.
     pub fn watch(self: &Arc<Self>, signal: &Signal) -> Watching {
         self.signals.add(Arc::clone(self), signal)
+    }
+
+    /// Tells `news` of the next change (records added or deleted, the log itself deleted) under this
+    /// key, until the returned guard is dropped; at once where the range is not `seen` any more.
+    pub fn watch_once(
+        self: &Arc<Self>,
+        seen: &Range<Offset>,
+        news: &Arc<News>,
+        key: usize,
+    ) -> Watching {
+        let watching = self.signals.add_once(Arc::clone(self), news, key);
+        // After it is on: what came in between told nobody.
+        if self.range() != *seen || self.is_deleted() {
+            news.tell(key);
+        }
+        watching
     }
 
     pub(crate) fn signals(&self) -> &Signals {
@@ -386,8 +402,11 @@ impl Log {
 
     /// Deletes the records before `before`. Whole segments go at the next retention run.
     pub(crate) fn trim(&self, before: Offset) {
-        let mut state = self.state.write();
-        state.start = state.start.max(before.min(state.end));
+        {
+            let mut state = self.state.write();
+            state.start = state.start.max(before.min(state.end));
+        }
+        self.signals.wake();
     }
 
     /// Batches that are not in segments yet and end at or before `next`.
@@ -448,6 +467,10 @@ impl Log {
         let start = state.start;
         state.damaged.retain(|range| range.end > start);
         state.transactions.trim(start);
+        drop(state);
+        if !expired.is_empty() {
+            self.signals.wake();
+        }
         expired
     }
 

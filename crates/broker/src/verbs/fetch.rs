@@ -71,7 +71,7 @@ impl FetchError {
     }
 }
 
-type Outcome = Result<Fetched, FetchError>;
+pub(crate) type Outcome = Result<Fetched, FetchError>;
 
 impl Broker {
     /// Reads from partitions in their order until the limits are reached. Waits until enough is
@@ -104,7 +104,7 @@ impl Broker {
         }
     }
 
-    async fn read_all(&self, entries: &[Fetch], limits: FetchLimits) -> Vec<Outcome> {
+    pub(crate) async fn read_all(&self, entries: &[Fetch], limits: FetchLimits) -> Vec<Outcome> {
         let mut left = limits.max_bytes;
         let mut outcomes = Vec::with_capacity(entries.len());
         let mut first = true;
@@ -136,7 +136,7 @@ impl Broker {
     }
 }
 
-fn is_enough(outcomes: &[Outcome], min_bytes: usize) -> bool {
+pub(crate) fn is_enough(outcomes: &[Outcome], min_bytes: usize) -> bool {
     let mut bytes = 0;
     for outcome in outcomes {
         match outcome {

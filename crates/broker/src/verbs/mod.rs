@@ -9,4 +9,5 @@ pub(crate) mod find_offset;
 pub(crate) mod new_producer;
 pub(crate) mod produce;
 pub(crate) mod publish;
+pub(crate) mod read;
 pub(crate) mod trim;

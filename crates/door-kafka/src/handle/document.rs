@@ -37,7 +37,7 @@ const BETWEEN: &str = "between brokers: where a share group's state is kept is t
 #[rustfmt::skip]
 const KAFKA: &[Theirs] = &[
     theirs(0, "Produce", 0, 13),
-    lacks(1, "Fetch", 4, 18, NOT_YET),
+    theirs(1, "Fetch", 4, 18),
     lacks(2, "ListOffsets", 1, 11, NOT_YET),
     theirs(3, "Metadata", 0, 13),
     lacks(8, "OffsetCommit", 2, 10, NOT_YET),

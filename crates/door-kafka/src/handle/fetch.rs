@@ -1,17 +1,19 @@
 //! Fetch: reads record batches, waiting for them if need be.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::TopicId;
-use broker::{Fetch, FetchLimits, Fetched};
+use broker::{Fetch, FetchLimits, Fetched, OpenTopic};
 use door::CloseReason;
 
 use super::Context;
+use crate::fetch_sessions::{self, Session, Told, TopicKey};
 use crate::session::{Parts, protocol_error};
 use crate::wire::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchedPartition, FetchedTopic,
 };
-use crate::wire::messages::fetch_response::AbortedTransaction;
+use crate::wire::messages::fetch_response::{AbortedTransaction, LeaderIdAndEpoch, NodeEndpoint};
 use crate::wire::{ErrorCode, Reader, RequestHeader};
 use crate::{map, old_formats};
 
@@ -21,8 +23,8 @@ const TOPIC_IDS_FROM: i16 = 13;
 const BATCHES_FROM: i16 = 4;
 /// No client may wait longer than this; they ask for half a second.
 const WAIT_MAX: Duration = Duration::from_secs(300);
-/// Session epochs of requests that stand for themselves: the last of a session, or none; the first.
-const FULL_REQUESTS: [i32; 2] = [-1, 0];
+/// Who is wrong about a leader is told better from this version on.
+const LEADERS_FROM: i16 = 16;
 /// Isolation level: only what is committed.
 const READ_COMMITTED: i8 = 1;
 
@@ -32,28 +34,41 @@ pub(super) async fn handle(
     mut reader: Reader,
 ) -> Result<Parts, CloseReason> {
     let request = FetchRequest::decode(&mut reader, header.version).map_err(protocol_error)?;
-    let respond = |response: FetchResponse| {
-        let parts = response.into_parts(header.version, header.correlation_id);
-        parts.map_err(protocol_error)
+    let (sessions, session_id) = (&context.fetch_sessions, request.session_id);
+    let response = match request.session_epoch {
+        fetch_sessions::LAST => {
+            sessions.close(session_id);
+            whole(context, header.version, request).await?
+        }
+        fetch_sessions::FIRST => {
+            sessions.close(session_id);
+            let mut session = Session::new(header.version >= TOPIC_IDS_FROM, &request.topics);
+            let mut response = whole(context, header.version, request).await?;
+            session.note(&response.topics);
+            response.session_id = sessions.open(session, context.broker.now());
+            response
+        }
+        _ => changes(context, header.version, request).await,
     };
-    // Sessions are an optimisation that a broker may decline by answering with session 0. What says
-    // all that it wants is served, even if it closes a session of a former broker by that; one that
-    // we never gave out cannot be continued.
-    if !FULL_REQUESTS.contains(&request.session_epoch) {
-        let error_code = ErrorCode::FetchSessionIdNotFound.number();
-        return respond(FetchResponse { error_code, ..FetchResponse::default() });
-    }
+    response.into_parts(header.version, header.correlation_id).map_err(protocol_error)
+}
+
+/// Answers a request that says all that it wants, with all that it asked for.
+async fn whole(
+    context: &Context,
+    version: i16,
+    request: FetchRequest,
+) -> Result<FetchResponse, CloseReason> {
     let committed_only = request.isolation_level == READ_COMMITTED;
     let limits = limits(context, &request);
     let mut entries = Vec::new();
-    let by_id = header.version >= TOPIC_IDS_FROM;
-    let prepare = |topic| prepare(context, by_id, topic, &mut entries);
+    let prepare = |topic| prepare(context, version, topic, &mut entries);
     let mut topics: Vec<FetchedTopic> = request.topics.into_iter().map(prepare).collect();
     let refused = topics.iter().flat_map(|topic| &topic.partitions).any(is_refused);
     // An error is told at once, not after the wait.
     let limits = if refused { FetchLimits { max_wait: Duration::ZERO, ..limits } } else { limits };
-    let outcomes: Vec<Result<Fetched, ErrorCode>> = if header.version < BATCHES_FROM {
-        let read = old_formats::fetch(&context.broker, header.version, entries, limits).await?;
+    let outcomes: Vec<Result<Fetched, ErrorCode>> = if version < BATCHES_FROM {
+        let read = old_formats::fetch(&context.broker, version, entries, limits).await?;
         let fetched = |read| Fetched { read, ..Fetched::default() };
         read.into_iter().map(|outcome| outcome.map(fetched)).collect()
     } else {
@@ -68,7 +83,87 @@ pub(super) async fn handle(
             fill(partition, outcome, committed_only);
         }
     }
-    respond(FetchResponse { topics, ..FetchResponse::default() })
+    let mut response = FetchResponse { topics, ..FetchResponse::default() };
+    name_leaders(context, version, &mut response);
+    Ok(response)
+}
+
+/// Answers a later request of a session: it says what it wants otherwise than before, and is told
+/// what has changed.
+async fn changes(context: &Context, version: i16, request: FetchRequest) -> FetchResponse {
+    let by_id = version >= TOPIC_IDS_FROM;
+    let (id, epoch, now) = (request.session_id, request.session_epoch, context.broker.now());
+    let mut response = FetchResponse::default();
+    let mut taken = match context.fetch_sessions.take(id, epoch, by_id, now) {
+        Ok(taken) => taken,
+        Err(code) => return FetchResponse { error_code: code.number(), ..response },
+    };
+    if let Some(session) = taken.session() {
+        session.put(&request.topics);
+        session.forget(&request.forgotten);
+        let limits = limits(context, &request);
+        let find = |topic: &TopicKey, asked: &FetchPartition| {
+            find(open(context, by_id, &topic.0, topic.1).as_ref(), by_id, asked)
+        };
+        // With nothing in it, there is nothing to wait for either.
+        let told = match session.len() {
+            0 => Vec::new(),
+            _ => session.read(&context.broker, limits, find).await,
+        };
+        response.topics = group(told, limits.committed);
+    }
+    response.session_id = taken.put_back();
+    name_leaders(context, version, &mut response);
+    response
+}
+
+/// Neighbours of one topic together.
+fn group(told: Vec<Told>, committed_only: bool) -> Vec<FetchedTopic> {
+    let mut topics: Vec<FetchedTopic> = Vec::new();
+    for Told { topic: (name, topic_id), index, outcome } in told {
+        let mut partition = FetchedPartition { index, ..FetchedPartition::default() };
+        fill(&mut partition, outcome, committed_only);
+        match topics.last_mut().filter(|last| last.name == name && last.topic_id == topic_id) {
+            Some(last) => last.partitions.push(partition),
+            None => topics.push(FetchedTopic { name, topic_id, partitions: vec![partition] }),
+        }
+    }
+    topics
+}
+
+/// Tells a client that is wrong about a partition's leader who it is, and where (KIP-951).
+fn name_leaders(context: &Context, version: i16, response: &mut FetchResponse) {
+    const WRONG: [ErrorCode; 2] = [ErrorCode::NotLeaderOrFollower, ErrorCode::FencedLeaderEpoch];
+    if version < LEADERS_FROM {
+        return;
+    }
+    for topic in &mut response.topics {
+        let is_wrong = |partition: &&mut FetchedPartition| {
+            WRONG.iter().any(|code| code.number() == partition.error_code)
+        };
+        for partition in topic.partitions.iter_mut().filter(is_wrong) {
+            let Some(open) = open(context, true, &topic.name, topic.topic_id) else { continue };
+            let number = usize::try_from(partition.index).unwrap_or(usize::MAX);
+            let Some(current) = open.topic.partitions.get(number) else { continue };
+            let (leader_id, leader_epoch) = (current.leader.0, current.leader_epoch);
+            partition.current_leader = Some(LeaderIdAndEpoch { leader_id, leader_epoch });
+            if response.node_endpoints.iter().any(|node| node.node_id == leader_id) {
+                continue;
+            }
+            let metadata = context.broker.metadata();
+            let leader = metadata.brokers.get(&current.leader);
+            let node = leader.and_then(|leader| {
+                let at = map::endpoint(leader, &context.listener)?;
+                Some(NodeEndpoint {
+                    node_id: leader_id,
+                    host: at.host.clone(),
+                    port: at.port.into(),
+                    rack: leader.rack.clone(),
+                })
+            });
+            response.node_endpoints.extend(node);
+        }
+    }
 }
 
 fn limits(context: &Context, request: &FetchRequest) -> FetchLimits {
@@ -83,47 +178,57 @@ fn limits(context: &Context, request: &FetchRequest) -> FetchLimits {
     }
 }
 
+fn open(context: &Context, by_id: bool, name: &str, id: [u8; 16]) -> Option<Arc<OpenTopic>> {
+    if by_id {
+        context.broker.topic_by_id(TopicId::from_bytes(id))
+    } else {
+        context.broker.topic(name)
+    }
+}
+
 /// Adds a topic's partitions to `entries`; those that cannot be read are answered at once.
 fn prepare(
     context: &Context,
-    by_id: bool,
+    version: i16,
     topic: FetchTopic,
     entries: &mut Vec<Fetch>,
 ) -> FetchedTopic {
-    let open = if by_id {
-        context.broker.topic_by_id(TopicId::from_bytes(topic.topic_id))
-    } else {
-        context.broker.topic(&topic.name)
-    };
-    let unknown =
-        if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    let by_id = version >= TOPIC_IDS_FROM;
+    let open = open(context, by_id, &topic.name, topic.topic_id);
     let one = |asked: FetchPartition| {
-        let index = asked.index;
-        let refused = |code: ErrorCode| FetchedPartition {
-            index,
-            error_code: code.number(),
-            ..FetchedPartition::default()
-        };
-        let Some(topic) = &open else { return refused(unknown) };
-        let number = usize::try_from(index).unwrap_or(usize::MAX);
-        let Some(partition) = topic.topic.partitions.get(number) else {
-            return refused(ErrorCode::UnknownTopicOrPartition);
-        };
-        if let Some(code) = epoch_error(asked.current_leader_epoch, partition.leader_epoch) {
-            return refused(code);
+        let mut partition = FetchedPartition { index: asked.index, ..FetchedPartition::default() };
+        match find(open.as_ref(), by_id, &asked) {
+            Ok(entry) => entries.push(entry),
+            Err(code) => partition.error_code = code.number(),
         }
-        entries.push(Fetch {
-            topic: topic.clone(),
-            partition: index,
-            offset: asked.fetch_offset,
-            max_bytes: usize::try_from(asked.max_bytes).unwrap_or(0),
-        });
-        FetchedPartition { index, ..FetchedPartition::default() }
+        partition
     };
     FetchedTopic {
         partitions: topic.partitions.into_iter().map(one).collect(),
         name: topic.name,
         topic_id: topic.topic_id,
+    }
+}
+
+/// What to read, or why it cannot be.
+fn find(
+    topic: Option<&Arc<OpenTopic>>,
+    by_id: bool,
+    asked: &FetchPartition,
+) -> Result<Fetch, ErrorCode> {
+    let unknown =
+        if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    let topic = topic.ok_or(unknown)?;
+    let number = usize::try_from(asked.index).unwrap_or(usize::MAX);
+    let partition = topic.topic.partitions.get(number).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    match epoch_error(asked.current_leader_epoch, partition.leader_epoch) {
+        Some(code) => Err(code),
+        None => Ok(Fetch {
+            topic: Arc::clone(topic),
+            partition: asked.index,
+            offset: asked.fetch_offset,
+            max_bytes: usize::try_from(asked.max_bytes).unwrap_or(0),
+        }),
     }
 }
 

@@ -46,6 +46,7 @@ use base::Principal;
 use broker::Broker;
 use door::{BoxFuture, CloseReason};
 
+use crate::fetch_sessions::FetchSessions;
 use crate::session::{Parts, protocol_error};
 use crate::wire::{ApiKey, Message, Reader, RequestHeader, RequestMessage, encode_response};
 
@@ -95,11 +96,11 @@ requests! {
         "acks 0, 1, all: all wait for what the topic's `entrepot.durability` asks. One batch per \
          partition; compressed batches pass unopened, zstd from version 7. Versions 0–2: message \
          sets, see below";
-    Fetch 0-17 frame fetch::handle,
-        "long polling; by name and by topic id; no fetch sessions (answered with session 0, which \
-         is allowed; a session of another broker: FETCH_SESSION_ID_NOT_FOUND). Answered early \
-         with UNKNOWN_TOPIC_OR_PARTITION when the topic is deleted. Versions 0–3: message sets, \
-         see below";
+    Fetch 0-18 frame fetch::handle,
+        "long polling; by name and by topic id; fetch sessions (KIP-227) with Kafka's rules of \
+         eviction: what nothing happened to costs nothing. Answered early with \
+         UNKNOWN_TOPIC_OR_PARTITION when the topic is deleted. Versions 0–3: message sets, see \
+         below. The high watermark of version 18 is a follower's, and ignored";
     ListOffsets 0-10 message list_offsets::handle,
         "earliest, latest, by time, largest timestamp (-3), earliest local (-4); tiered (-5) has \
          none. Version 0 lists the offset and the partition's first";
@@ -158,6 +159,7 @@ requests! {
 pub(crate) struct Context {
     pub(crate) broker: Broker,
     pub(crate) fetch_bytes_max: usize,
+    pub(crate) fetch_sessions: Arc<FetchSessions>,
     /// The listener that the client came through.
     pub(crate) listener: Arc<str>,
     /// Who asks: anonymous until a login says otherwise.

@@ -4,9 +4,7 @@ use broker::store::batch::Compression;
 use door_kafka::wire::ErrorCode;
 use door_kafka::wire::messages::FetchRequest;
 
-use crate::records::{
-    batch, fetch, fetch_request, plain, produce, produce_request, produce_to, values,
-};
+use crate::records::{batch, fetch, fetch_request, plain, produce, produce_to, values};
 use crate::support::{Fixture, eventually};
 
 /// Longer than a test may take.
@@ -164,29 +162,6 @@ async fn only_what_is_committed_has_a_list_of_what_is_not() {
         let partition = &response.responses[0].partitions[0];
         assert_eq!(partition.aborted_transactions, aborted);
         assert_eq!(partition.last_stable_offset, 1);
-    }
-}
-
-#[tokio::test]
-async fn sessions_are_declined_and_unknown_ones_refused() {
-    let fixture = Fixture::start().await;
-    fixture.topic("t", 1).await;
-    let mut client = fixture.client().await;
-    client.call(&produce_request("t", 0, -1, plain(&["a"])), 9).await;
-    let call = |session_id, session_epoch| FetchRequest {
-        session_id,
-        session_epoch,
-        ..fetch_request("t", &[(0, 0)])
-    };
-    for (id, epoch) in [(0, -1), (0, 0), (77, 0), (77, -1)] {
-        let response = client.call(&call(id, epoch), 12).await;
-        assert_eq!((response.error_code, response.session_id), (0, 0), "{id} {epoch}");
-        assert_eq!(values(&response.responses[0].partitions[0]).len(), 1);
-    }
-    for (id, epoch) in [(77, 1), (0, 1)] {
-        let response = client.call(&call(id, epoch), 12).await;
-        assert_eq!(response.error_code, ErrorCode::FetchSessionIdNotFound.number());
-        assert!(response.responses.is_empty());
     }
 }
 

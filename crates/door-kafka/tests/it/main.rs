@@ -11,6 +11,7 @@
 mod admin;
 mod configs;
 mod fetch;
+mod fetch_sessions;
 mod groups;
 mod list_offsets;
 mod metadata;

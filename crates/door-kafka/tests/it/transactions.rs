@@ -18,13 +18,13 @@ use crate::support::{Client, Fixture};
 
 /// Old protocol: everything is said; new: producing is enough, and ends give new epochs.
 const OLD: i16 = 9;
-const NEW: i16 = 12;
+pub const NEW: i16 = 12;
 
 fn transactional(records: &[&str], producer: Identity) -> Bytes {
     changed(&idempotent(records, producer), |bytes| (&mut bytes[21..23]).put_i16(1 << 4))
 }
 
-async fn init(client: &mut Client, id: &str) -> (i64, i16) {
+pub async fn init(client: &mut Client, id: &str) -> (i64, i16) {
     let request = InitProducerIdRequest {
         transactional_id: Some(id.to_owned()),
         transaction_timeout_ms: 60_000,
@@ -51,7 +51,7 @@ async fn add(client: &mut Client, id: &str, (pid, epoch): (i64, i16)) -> i16 {
 }
 
 /// Produces a batch; its sequence number, its error code.
-async fn write(
+pub async fn write(
     client: &mut Client,
     id: &str,
     version: i16,
@@ -65,7 +65,7 @@ async fn write(
     client.call(&request, version).await.responses[0].partition_responses[0].error_code
 }
 
-async fn end(
+pub async fn end(
     client: &mut Client,
     id: &str,
     (pid, epoch): (i64, i16),

@@ -53,10 +53,9 @@ fn describe(row: &KafkaKey) -> (String, String) {
                     "a whole number from 1 up; -1 where there may be no limit".to_owned(),
                     format!(", times {factor}"),
                 ),
-                Convert::AtMost(most) => (
-                    "a whole number from 1 up".to_owned(),
-                    format!(", at most {most} (more is lowered, and named at start)"),
-                ),
+                Convert::AtMost(most) => {
+                    (allowed, format!(", at most {most} (more is lowered, and named at start)"))
+                }
             };
             (allowed, format!("sets `{ours}`{how}"))
         }

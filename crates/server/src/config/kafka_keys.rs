@@ -216,7 +216,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("connection.failed.authentication.delay.ms", Int(0), "there is no login that could fail yet"),
     nothing("queued.max.requests", Int(1), PIPELINE),
     nothing("queued.max.request.bytes", Int(-1), PIPELINE),
-    nothing("max.incremental.fetch.session.cache.slots", Int(0), "fetch sessions are bounded by the connections"),
+    sets("max.incremental.fetch.session.cache.slots", "kafka.fetch_sessions", AtMost(100_000)),
     nothing("max.request.partition.size.limit", Int(1), "the elements of a request are bounded together"),
     nothing("background.threads", Int(1), ONE_WRITER),
 

@@ -223,6 +223,8 @@ pub(crate) const KEYS: &[Key] = &[
         "`NAME:PROTOCOL` for each listener whose name is not itself a security protocol. Only `PLAINTEXT` is supported yet."),
     key("kafka.fetch_max_bytes", "57671680", Field::Usize(|c| &mut c.kafka.fetch_max_bytes, 1024, i32::MAX as usize),
         "Most bytes of records in one fetch response."),
+    key("kafka.fetch_sessions", "1000", Field::Usize(|c| &mut c.kafka.fetch_sessions, 0, 100_000),
+        "Fetch sessions kept, in which a consumer is told only what changed (KIP-227). 0 for none."),
 
     key("zookeeper.enabled", "true", Field::Bool(|c| &mut c.zookeeper.enabled),
         "Whether the ZooKeeper door is open."),

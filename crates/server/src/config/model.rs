@@ -66,6 +66,8 @@ pub struct Kafka {
     pub listener_security: Vec<String>,
     /// Most bytes of records in one fetch response.
     pub fetch_max_bytes: usize,
+    /// Fetch sessions kept.
+    pub fetch_sessions: usize,
 }
 
 /// The ZooKeeper door.
