@@ -2,8 +2,9 @@
 //!
 //! `cargo xtask test` builds the binary, installs the clients and runs everything. The parts here:
 //! [`Serve`] and [`Broker`] start, stop, kill and restart a broker; [`Script`] runs a Python
-//! client and reads the events it prints; [`Process`] is what both are made of: output is read as
-//! it comes and waited for with a deadline, so no test needs to sleep.
+//! client and reads the events it prints, and [`Java`] compiles clients that do the same;
+//! [`Process`] is what all are made of: output is read as it comes and waited for with a deadline,
+//! so no test needs to sleep.
 
 #![allow(
     clippy::expect_used,
@@ -13,6 +14,7 @@
 
 mod broker;
 mod figures;
+mod java;
 mod process;
 mod script;
 mod suite;
@@ -21,6 +23,7 @@ mod turns;
 
 pub use broker::{Broker, Serve, entrepot};
 pub use figures::{median, record_figure};
+pub use java::Java;
 pub use process::{Exit, Process};
 pub use script::{Python, Script};
 pub use suite::{Outcome, Suite};

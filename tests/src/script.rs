@@ -56,9 +56,16 @@ impl Script {
         command.arg(tools::root().join(format!("tests/python/{name}.py")));
         command.args(args.iter().map(|arg| arg.as_ref()));
         command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
-        let name = format!("{python:?} {name}");
-        let process = Process::start(&name, &mut command);
-        Some(Self { name, process, next: 0 })
+        Some(Self::of(&format!("{python:?} {name}"), &mut command))
+    }
+
+    /// Starts any program that prints such events.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn of(name: &str, command: &mut Command) -> Self {
+        let process = Process::start(name, command);
+        Self { name: name.to_owned(), process, next: 0 }
     }
 
     /// Runs a script to its end and returns the events that it printed.
@@ -79,9 +86,20 @@ impl Script {
     /// # Panics
     /// When it does not come in time.
     pub fn event(&mut self, kind: &str, within: Duration) -> Value {
-        let wanted = |line: &str| parse(line).filter(|event| event["event"] == kind);
-        let what = format!("event {kind:?}");
-        let (event, next, _) = self.process.wait_for(&what, self.next, within, wanted);
+        self.wait_for(&format!("event {kind:?}"), within, |event| event["event"] == kind)
+    }
+
+    /// The next event of any kind.
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub fn any_event(&mut self, within: Duration) -> Value {
+        self.wait_for("an event", within, |_| true)
+    }
+
+    fn wait_for(&mut self, what: &str, within: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
+        let wanted = |line: &str| parse(line).filter(|event| wanted(event));
+        let (event, next, _) = self.process.wait_for(what, self.next, within, wanted);
         self.next = next;
         event
     }

@@ -8,6 +8,7 @@
 //! it then report themselves as skipped; with CI=true it is a failure here already.
 
 mod debian;
+mod java;
 mod kafka;
 mod python;
 
@@ -38,6 +39,7 @@ struct Tool {
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut tools = python::tools(root)?;
     tools.push(debian::kcat());
+    tools.extend(java::tools(root)?);
     let deps = root.join("target/deps");
     let mut missing = Vec::new();
     for tool in tools {

@@ -1,6 +1,7 @@
 //! Other people's clients, each with its own test suite or with programs of ours that drive it: see
 //! `tests::Suite` for how they are scored, and `docs/clients.md` for the scores.
 
+mod jvm;
 mod python;
 
 use serde_json::Value;
@@ -15,15 +16,19 @@ fn pinned(list: &str, package: &str) -> String {
     found.unwrap_or_else(|| panic!("{file:?} does not name {package}")).1.to_owned()
 }
 
-/// Notes what a program printed about its tests: `{"event": "test", "name": …, "failed": …}` a line,
-/// `failed` being how, or null.
+/// Notes what a program printed about its tests: see [`note_event`].
 fn note_events(suite: &mut Suite, output: &str) {
     for line in output.lines().filter(|line| line.starts_with('{')) {
         let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
         if event["event"] == "test" {
-            let how = event["failed"].as_str().map(str::to_owned);
-            let name = event["name"].as_str().expect("a test has a name");
-            suite.note(name, how.map_or(Outcome::Passed, Outcome::Failed));
+            note_event(suite, &event);
         }
     }
+}
+
+/// Notes `{"event": "test", "name": …, "failed": …}`, `failed` being how, or null.
+fn note_event(suite: &mut Suite, event: &Value) {
+    let how = event["failed"].as_str().map(str::to_owned);
+    let name = event["name"].as_str().expect("a test has a name");
+    suite.note(name, how.map_or(Outcome::Passed, Outcome::Failed));
 }
