@@ -7,9 +7,11 @@
 //! gone.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use base::limits::CONNECTION_PIPELINE_MAX;
@@ -132,7 +134,13 @@ impl Session {
                 },
                 Event::Answer(answer) => {
                     self.forget_oldest();
-                    self.send(answer?).await?;
+                    let mut parts = answer?;
+                    // One sync answers several requests: they leave together.
+                    while let Some(more) = self.oldest_if_ready().await {
+                        self.forget_oldest();
+                        parts.extend(more?);
+                    }
+                    self.send(parts).await?;
                 }
                 Event::Stopping => return self.answer_all().await,
             }
@@ -200,6 +208,16 @@ impl Session {
             }
         };
         self.send(parts).await
+    }
+
+    /// The answer to the oldest request that waits, if it is there already.
+    async fn oldest_if_ready(&mut self) -> Option<Result<Parts, CloseReason>> {
+        let (_, answer) = self.waiting.front_mut()?;
+        poll_fn(|context| match answer.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     fn forget_oldest(&mut self) {

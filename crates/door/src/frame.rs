@@ -1,6 +1,8 @@
 //! Frames with a four-byte length in front, as several protocols have them.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -14,13 +16,16 @@ mod tests;
 /// Bytes of the length in front of each frame.
 const HEADER_BYTES: usize = 4;
 
-/// What a connection that waits for a frame holds. Small, because most connections wait most of the
-/// time; large enough that a small request arrives in one read.
-const IDLE_BYTES: usize = 1024;
+/// The least room that a header is read into: large enough that a small request arrives in one read.
+const FIRST_BYTES: usize = 1024;
+
+/// The most room that a header is read into, where the last frame was that large: frames of one
+/// size, as producers send them, arrive in one read each.
+const FIRST_BYTES_MAX: usize = 64 * 1024;
 
 /// With less room than this behind the buffered bytes, waiting for a header starts a new buffer
 /// rather than reading in crumbs.
-const IDLE_ROOM_BYTES: usize = 256;
+const FIRST_ROOM_BYTES: usize = 256;
 
 /// The least room made once a larger frame has begun to arrive.
 const STEP_BYTES: usize = 8 * 1024;
@@ -118,10 +123,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() {
                 return Ok(Some(*header));
             }
-            if self.buffer.capacity() - self.buffer.len() < IDLE_ROOM_BYTES {
-                self.make_room(IDLE_BYTES);
-            }
-            if self.fill().await? == 0 {
+            if self.fill_first().await? == 0 {
                 if self.buffer.is_empty() {
                     return Ok(None);
                 }
@@ -152,14 +154,27 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     async fn fill(&mut self) -> Result<usize, CloseReason> {
-        let read = self.reader.read_buf(&mut self.buffer);
-        match self.idle {
-            None => Ok(read.await?),
-            Some(idle) => match tokio::time::timeout(idle, read).await {
-                Ok(read) => Ok(read?),
-                Err(_elapsed) => Err(CloseReason::Idle(idle)),
-            },
-        }
+        within(self.idle, self.reader.read_buf(&mut self.buffer)).await
+    }
+
+    /// Reads into room that is made when there is something to read, and given back when there is
+    /// not: a connection that waits between two frames, as most do most of the time, holds nothing.
+    async fn fill_first(&mut self) -> Result<usize, CloseReason> {
+        let idle = self.idle;
+        let read = poll_fn(|context| {
+            if self.buffer.capacity() - self.buffer.len() < FIRST_ROOM_BYTES {
+                let like_the_last = self.trusted + HEADER_BYTES;
+                self.make_room(like_the_last.clamp(FIRST_BYTES, FIRST_BYTES_MAX));
+            }
+            // Holds no state, so it may be made anew for each poll.
+            let read = pin!(self.reader.read_buf(&mut self.buffer)).poll(context);
+            if read.is_pending() && self.buffer.is_empty() {
+                self.buffer = BytesMut::new();
+                self.held = 0;
+            }
+            read
+        });
+        within(idle, read).await
     }
 
     /// Lets go of a large buffer when nothing is left in it: even an empty view would keep all of
@@ -169,5 +184,19 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             self.buffer = BytesMut::new();
             self.held = 0;
         }
+    }
+}
+
+/// A read that must not take longer than this.
+async fn within(
+    idle: Option<Duration>,
+    read: impl Future<Output = io::Result<usize>>,
+) -> Result<usize, CloseReason> {
+    match idle {
+        None => Ok(read.await?),
+        Some(idle) => match tokio::time::timeout(idle, read).await {
+            Ok(read) => Ok(read?),
+            Err(_elapsed) => Err(CloseReason::Idle(idle)),
+        },
     }
 }
