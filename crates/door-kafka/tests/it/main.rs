@@ -15,6 +15,7 @@ mod fetch_sessions;
 mod groups;
 mod list_offsets;
 mod metadata;
+mod newest;
 mod old_formats;
 mod produce;
 mod records;
