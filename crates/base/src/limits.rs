@@ -31,6 +31,18 @@ pub const GROUP_MEMBERS_MAX: usize = 10_000;
 /// (`offset.metadata.max.bytes`).
 pub const OFFSET_NOTE_BYTES_MAX: usize = 4096;
 
+/// Longest name of a user, in bytes.
+pub const USER_NAME_BYTES_MAX: usize = 255;
+
+/// Most users kept. Each takes some 300 bytes of memory on every broker.
+pub const USERS_MAX: usize = 100_000;
+
+/// How often a user's password is hashed, at least (RFC 7677) and at most: each login costs as much.
+pub const PASSWORD_ITERATIONS: std::ops::RangeInclusive<u32> = 4096..=16_384;
+
+/// Longest salt of a user's password, in bytes.
+pub const PASSWORD_SALT_BYTES_MAX: usize = 256;
+
 /// Connections of all doors together, unless configured.
 pub const CONNECTIONS_MAX: usize = 20_000;
 

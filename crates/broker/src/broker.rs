@@ -176,6 +176,30 @@ impl Broker {
         Registry::new(Arc::clone(&self.inner.meta), self.id())
     }
 
+    /// Random bytes that are the same on every broker and after every restart, and known to no
+    /// client.
+    ///
+    /// # Errors
+    /// The metadata store failed.
+    pub async fn secret(&self) -> Result<[u8; 32], MetaError> {
+        let (meta, key) = (&self.inner.meta, keys::SECRET);
+        loop {
+            let known = meta.get(key.as_bytes()).await?;
+            if let Some(secret) = known.as_ref().and_then(|kv| kv.value.as_ref().try_into().ok()) {
+                return Ok(secret);
+            }
+            let mut made = [0; 32];
+            self.options().random.fill(&mut made);
+            // One of another length is not ours, and is replaced.
+            let unchanged = match &known {
+                None => Compare::absent(key),
+                Some(kv) => Compare::mod_revision(key, kv.mod_revision),
+            };
+            let put = Txn::new().when(unchanged).then(Op::put(key, made.to_vec()));
+            meta.txn(put).await?;
+        }
+    }
+
     /// Why the broker can acknowledge nothing at the moment, if so.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ pub use groups::{AddOffsetsError, Groups};
 pub use options::BrokerOptions;
 pub use partitioner::{Partitioner, hash_partition};
 pub use topics::OpenTopic;
+pub use verbs::alter_user::UserError;
 pub use verbs::create_topic::{NewTopic, TopicError};
 pub use verbs::fetch::{Fetch, FetchError, FetchLimits, Fetched};
 pub use verbs::find_offset::{FoundOffset, Position};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{BrokerId, Offset, SystemClock, SystemRandom};
+use base::{BrokerId, Credential, Offset, PasswordHash, SystemClock, SystemRandom};
 use bytes::Bytes;
 use cluster::{Embedded, MetaStore, Op, RangeResponse, Txn};
 use queue::offsets::{CommitRequest, OffsetCommit};
@@ -306,4 +306,55 @@ async fn a_reader_looks_only_at_what_has_news() {
     reader.remove(7);
     fixture.broker.publish(&topic, &[message(Some("a"), "2")]).await.unwrap();
     assert!(fixture.broker.read(&mut reader, limits(Duration::ZERO)).await.is_empty());
+}
+
+fn credential(hash: PasswordHash, iterations: u32) -> Credential {
+    let key = Arc::from(vec![iterations.to_le_bytes()[0]; hash.bytes()]);
+    Credential {
+        iterations,
+        salt: Arc::from(&b"salt"[..]),
+        stored_key: Arc::clone(&key),
+        server_key: key,
+    }
+}
+
+#[tokio::test]
+async fn users_outlast_a_restart_and_end_with_their_last_credential() {
+    use PasswordHash::{Sha256, Sha512};
+
+    let fixture = Fixture::start().await;
+    let (weak, strong) = (credential(Sha256, 4096), credential(Sha512, 8192));
+    let both = [(Sha256, Some(weak)), (Sha512, Some(strong.clone()))];
+    fixture.broker.alter_user("zoë/=", &both).await.unwrap();
+    fixture.broker.alter_user("bob", &both[..1]).await.unwrap();
+    fixture.broker.alter_user("bob", &[(Sha256, None)]).await.unwrap();
+    assert!(!fixture.broker.metadata().users.contains_key("bob"));
+
+    let fixture = fixture.restart().await;
+    fixture.broker.alter_user("zoë/=", &[(Sha256, None)]).await.unwrap();
+    let users = Arc::clone(&fixture.broker.metadata().users);
+    assert_eq!(users.len(), 1);
+    assert_eq!(users["zoë/="].credentials, BTreeMap::from([(Sha512, strong)]));
+    let gone = fixture.broker.alter_user("zoë/=", &[(Sha256, None)]).await;
+    assert!(matches!(gone, Err(UserError::NotFound)), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_user_that_cannot_be_is_refused() {
+    let fixture = Fixture::start().await;
+    let hash = PasswordHash::Sha256;
+    let good = credential(hash, 4096);
+    for name in ["", "a\nb", &"x".repeat(256)] {
+        let refused = fixture.broker.alter_user(name, &[(hash, Some(good.clone()))]).await;
+        assert!(matches!(refused, Err(UserError::Name)), "{name:?}: {refused:?}");
+    }
+    let short = Credential { stored_key: Arc::from(&[1; 31][..]), ..good.clone() };
+    let unsalted = Credential { salt: Arc::from(&[][..]), ..good.clone() };
+    for bad in [credential(hash, 4095), credential(hash, 16_385), short, unsalted] {
+        // All or none: the good one is not set either.
+        let changes = [(hash, Some(good.clone())), (hash, Some(bad))];
+        let refused = fixture.broker.alter_user("eve", &changes).await;
+        assert!(matches!(refused, Err(UserError::Credential(_))), "{refused:?}");
+    }
+    assert!(fixture.broker.metadata().users.is_empty());
 }

@@ -6,6 +6,7 @@
 
 mod fetch_sessions;
 mod handle;
+mod login;
 mod map;
 mod old_formats;
 mod session;

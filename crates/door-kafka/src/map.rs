@@ -1,12 +1,12 @@
 //! The broker's words in Kafka's: errors to codes, listeners to addresses.
 
-use base::ErrorKind;
+use base::{ErrorKind, PasswordHash};
 use broker::metadata::{BrokerInfo, Endpoint};
 use broker::queue::GroupError;
 use broker::queue::transactions::TxnError;
 use broker::store::batch::BatchError;
 use broker::store::{AppendError, ReadError};
-use broker::{FetchError, MetaError, ProduceError, TopicError, TrimError};
+use broker::{FetchError, MetaError, ProduceError, TopicError, TrimError, UserError};
 
 use crate::wire::ErrorCode;
 
@@ -160,4 +160,26 @@ pub(crate) fn trim_error(error: &TrimError) -> ErrorCode {
         TrimError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         TrimError::Append(error) => append_error(error),
     }
+}
+
+pub(crate) fn user_error(error: &UserError) -> ErrorCode {
+    match error {
+        UserError::Name | UserError::Credential(_) => ErrorCode::UnacceptableCredential,
+        UserError::NotFound => ErrorCode::ResourceNotFound,
+        UserError::TooMany => ErrorCode::PolicyViolation,
+        UserError::Meta(error) => meta_error(error),
+    }
+}
+
+/// The number of a mechanism that proves a password, by its hash (KIP-554).
+pub(crate) fn mechanism_code(hash: PasswordHash) -> i8 {
+    match hash {
+        PasswordHash::Sha256 => 1,
+        PasswordHash::Sha512 => 2,
+    }
+}
+
+/// The hash of the mechanism with this number.
+pub(crate) fn mechanism_hash(code: i8) -> Option<PasswordHash> {
+    PasswordHash::ALL.into_iter().find(|hash| mechanism_code(*hash) == code)
 }

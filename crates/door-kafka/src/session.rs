@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::KafkaDoor;
 use crate::handle::{self, Context};
+use crate::login::{Gate, Outcome, Path};
 use crate::wire::{Reader, RequestHeader, WireError};
 
 /// A client that takes no byte of its responses for this long is gone.
@@ -46,10 +47,13 @@ pub(crate) type Parts = Vec<Bytes>;
 
 /// Runs until either side closes the connection.
 pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, listener, principal, stopping } = connection;
+    let Connection { stream, peer, listener, principal, logins, stopping } = connection;
+    let gate = Gate::new(logins);
     let (read, write) = stream.into_split();
-    let frames =
-        FrameReader::new(read, door.options.request_bytes_max).with_idle_timeout(door.options.idle);
+    let request_bytes_max = door.options.request_bytes_max;
+    let frame_bytes_max =
+        gate.frame_bytes_max().map_or(request_bytes_max, |max| max.min(request_bytes_max));
+    let frames = FrameReader::new(read, frame_bytes_max).with_idle_timeout(door.options.idle);
     let context = Context {
         broker: door.broker.clone(),
         fetch_bytes_max: door.options.fetch_bytes_max,
@@ -62,6 +66,8 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
         frames,
         write,
         stopping,
+        gate,
+        request_bytes_max,
         context,
         waiting: VecDeque::new(),
         waiting_bytes: 0,
@@ -74,6 +80,9 @@ struct Session {
     frames: FrameReader<ReadHalf>,
     write: WriteHalf,
     stopping: watch::Receiver<bool>,
+    gate: Gate,
+    /// Largest request of a client that may send any.
+    request_bytes_max: usize,
     context: Context,
     /// Produce requests that wait for the disk, oldest first, with the bytes that each holds.
     waiting: VecDeque<(usize, BoxFuture<Result<Parts, CloseReason>>)>,
@@ -112,6 +121,8 @@ enum Event {
     Frame(Result<Option<Bytes>, CloseReason>),
     Answer(Result<Parts, CloseReason>),
     Stopping,
+    /// The client did not log in for too long.
+    NoLogin,
 }
 
 impl Session {
@@ -143,6 +154,9 @@ impl Session {
                     self.send(parts).await?;
                 }
                 Event::Stopping => return self.answer_all().await,
+                Event::NoLogin => {
+                    return Err(CloseReason::Login("the client did not log in in time".into()));
+                }
             }
         }
     }
@@ -150,7 +164,7 @@ impl Session {
     async fn next_event(&mut self) -> Event {
         let read_on =
             self.waiting.len() < CONNECTION_PIPELINE_MAX && self.waiting_bytes < PIPELINE_BYTES_MAX;
-        let Self { frames, stopping, waiting, ahead, .. } = self;
+        let Self { frames, stopping, gate, waiting, ahead, .. } = self;
         let oldest = async {
             match waiting.front_mut() {
                 Some((_, answer)) => answer.await,
@@ -163,19 +177,35 @@ impl Session {
                 None => frames.next().await,
             }
         };
+        let no_login = async {
+            match gate.deadline() {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             answer = oldest => Event::Answer(answer),
             // Before the frames: a client that never pauses must not keep us from stopping.
             _ = stopping.wait_for(|stopping| *stopping) => Event::Stopping,
             frame = next, if read_on => Event::Frame(frame),
+            () = no_login => Event::NoLogin,
         }
     }
 
     async fn request(&mut self, frame: Bytes) -> Result<(), CloseReason> {
+        if self.gate.is_raw() {
+            let outcome = self.gate.raw_token(&frame).await;
+            return self.login(outcome).await;
+        }
         let bytes = frame.len();
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader).map_err(protocol_error)?;
+        if self.gate.check(header.api)? == Path::Login {
+            self.answer_all().await?;
+            let outcome = self.gate.login(&header, reader).await?;
+            return self.login(outcome).await;
+        }
         if let Some(submit) = handle::pipelined(&self.context, &header, &mut reader) {
             let answer = submit.await?;
             self.waiting.push_back((bytes, answer));
@@ -218,6 +248,28 @@ impl Session {
             Poll::Pending => Poll::Ready(None),
         })
         .await
+    }
+
+    /// Tells the client what came of a part of its login.
+    async fn login(&mut self, outcome: Outcome) -> Result<(), CloseReason> {
+        match outcome {
+            Outcome::Answer(parts) => self.send(parts).await,
+            Outcome::In(parts, principal) => {
+                self.context.principal = principal;
+                self.frames.set_frame_bytes_max(self.request_bytes_max);
+                self.send(parts).await
+            }
+            Outcome::Out(parts, reason) => {
+                // To slow guessing down; the broker's end need not wait for that.
+                let stopped = self.stopping.wait_for(|stopping| *stopping);
+                let _ = tokio::time::timeout(self.gate.failure_delay(), stopped).await;
+                if let Some(parts) = parts {
+                    self.send(parts).await?;
+                    let _ = tokio::time::timeout(GOODBYE_PATIENCE, self.write.shutdown()).await;
+                }
+                Err(reason)
+            }
+        }
     }
 
     fn forget_oldest(&mut self) {

@@ -52,6 +52,7 @@ pub(crate) fn metadata(revision: u64, topics: &[Arc<Topic>]) -> Metadata {
         brokers: BTreeMap::from([(BrokerId(1), broker_info(1))]),
         topics: topics.iter().map(|topic| (topic.name.clone(), Arc::clone(topic))).collect(),
         topic_names: HashMap::new(),
+        users: Arc::default(),
     }
 }
 

@@ -29,6 +29,7 @@ fn door() -> Arc<ZooKeeperDoor> {
         brokers: BTreeMap::new(),
         topics: BTreeMap::new(),
         topic_names: HashMap::new(),
+        users: Arc::default(),
     };
     let meta: Arc<dyn MetaStore> = Arc::new(Embedded::in_memory(Options::default()).unwrap());
     let sender = watch::Sender::new(Arc::new(metadata));

@@ -66,6 +66,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self
     }
 
+    /// Changes how large a frame may be, such as when a login succeeded.
+    pub fn set_frame_bytes_max(&mut self, frame_bytes_max: usize) {
+        self.frame_bytes_max = frame_bytes_max;
+    }
+
     /// Changes the idle time-out, such as when a login succeeded.
     pub fn set_idle_timeout(&mut self, idle: Option<Duration>) {
         self.idle = idle;

@@ -16,6 +16,7 @@ pub mod conformance;
 mod frame;
 mod limit;
 mod listener;
+pub mod sasl;
 mod stats;
 mod stream;
 pub mod tls;
@@ -23,6 +24,7 @@ pub mod tls;
 pub use frame::FrameReader;
 pub use limit::ConnectionLimit;
 pub use listener::{Listener, ListenerHandle, ListenerOptions, Stopped};
+pub use sasl::Logins;
 pub use stats::{Stats, StatsSnapshot};
 pub use stream::{ReadHalf, Stream, WriteHalf};
 
@@ -52,6 +54,8 @@ pub struct Connection {
     /// Who speaks, as far as is known before a byte of the protocol: anonymous, unless the
     /// transport proved more. A login within the protocol replaces it.
     pub principal: Principal,
+    /// How the client must log in; none where it need not.
+    pub logins: Option<Arc<Logins>>,
     /// Turns true when the broker is stopping: finish what was begun, then close.
     pub stopping: watch::Receiver<bool>,
 }

@@ -17,7 +17,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::stats::bump;
 use crate::tls::Tls;
-use crate::{CloseReason, Connection, ConnectionLimit, Door, Stats, Stream};
+use crate::{CloseReason, Connection, ConnectionLimit, Door, Logins, Stats, Stream};
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +65,7 @@ pub struct Listener {
     name: Arc<str>,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
+    logins: Option<Arc<Logins>>,
 }
 
 impl Listener {
@@ -92,7 +93,7 @@ impl Listener {
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
         let socket = TcpListener::from_std(socket.into())?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, name: Arc::clone(&options.name), address, tls: None })
+        Ok(Self { socket, name: Arc::clone(&options.name), address, tls: None, logins: None })
     }
 
     /// Where it listens, with the real port.
@@ -107,6 +108,13 @@ impl Listener {
         self
     }
 
+    /// Has clients log in before anything else, where the protocol knows logins.
+    #[must_use]
+    pub fn with_logins(mut self, logins: Arc<Logins>) -> Self {
+        self.logins = Some(logins);
+        self
+    }
+
     /// Starts to accept connections and to hand them to `door`, as many as `limit` allows.
     pub fn run(self, door: Arc<dyn Door>, limit: ConnectionLimit) -> ListenerHandle {
         let stats = Arc::new(Stats::default());
@@ -117,6 +125,7 @@ impl Listener {
             socket: self.socket,
             name: Arc::clone(&name),
             tls: self.tls,
+            logins: self.logins,
             door,
             limit,
             stats: Arc::clone(&stats),
@@ -195,6 +204,7 @@ struct Accepting {
     socket: TcpListener,
     name: Arc<str>,
     tls: Option<Arc<Tls>>,
+    logins: Option<Arc<Logins>>,
     door: Arc<dyn Door>,
     limit: ConnectionLimit,
     stats: Arc<Stats>,
@@ -247,6 +257,7 @@ impl Accepting {
             peer,
             listener: Arc::clone(&self.name),
             tls: self.tls.clone(),
+            logins: self.logins.clone(),
             stopping: self.stopping.clone(),
         };
         connections.spawn(serve(Arc::clone(&self.door), accepted, open));
@@ -266,13 +277,14 @@ struct Accepted {
     peer: SocketAddr,
     listener: Arc<str>,
     tls: Option<Arc<Tls>>,
+    logins: Option<Arc<Logins>>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Accepted {
     /// Does what comes before the protocol. `None` if the broker is stopping.
     async fn into_connection(self) -> Result<Option<Connection>, CloseReason> {
-        let Self { stream, peer, listener, tls, mut stopping } = self;
+        let Self { stream, peer, listener, tls, logins, mut stopping } = self;
         let (stream, principal) = match tls {
             None => (Stream::Plain(stream), Principal::anonymous()),
             Some(tls) => tokio::select! {
@@ -284,7 +296,7 @@ impl Accepted {
                 }
             },
         };
-        Ok(Some(Connection { stream, peer, listener, principal, stopping }))
+        Ok(Some(Connection { stream, peer, listener, principal, logins, stopping }))
     }
 }
 

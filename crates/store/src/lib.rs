@@ -8,7 +8,6 @@
 
 pub mod batch;
 mod checkpoint;
-mod disk_space;
 mod error;
 mod flusher;
 mod frame;
@@ -26,7 +25,6 @@ mod transactions;
 mod wal;
 mod writer;
 
-pub use disk_space::DiskSpace;
 pub use error::{AppendError, OpenError, ReadError};
 pub use log::{Log, LogStatus, ReadBatches};
 pub use options::{Durability, LogOptions, StoreOptions};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use base::{BrokerId, LogId, Millis, TopicId};
+use base::{BrokerId, Credential, LogId, Millis, PasswordHash, TopicId};
 use serde::{Deserialize, Serialize};
 
-use super::model::{BrokerInfo, Endpoint, Partition, Topic};
+use super::model::{BrokerInfo, Endpoint, Partition, Topic, User};
 
 /// The cluster's identity.
 pub(crate) const CLUSTER_ID: &str = "cluster/id";
@@ -13,8 +13,12 @@ pub(crate) const CLUSTER_ID: &str = "cluster/id";
 pub(crate) const NEXT_LOG: &str = "counter/log";
 /// The first producer identity that was never given out.
 pub(crate) const NEXT_PRODUCER: &str = "counter/producer";
+/// 32 random bytes that stay the cluster's own.
+pub(crate) const SECRET: &str = "cluster/secret";
 const BROKERS: &str = "broker/";
 const TOPICS: &str = "topic/";
+/// Users, by name.
+pub(crate) const USERS: &str = "user/";
 
 /// What a key stands for.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +26,7 @@ pub(crate) enum Key<'a> {
     ClusterId,
     Broker(BrokerId),
     Topic(&'a str),
+    User(&'a str),
     /// A counter, or something that a later version keeps there.
     Other,
 }
@@ -35,6 +40,9 @@ impl<'a> Key<'a> {
         if let Some(id) = key.strip_prefix(BROKERS).and_then(|id| id.parse().ok()) {
             return Self::Broker(BrokerId(id));
         }
+        if let Some(name) = key.strip_prefix(USERS) {
+            return Self::User(name);
+        }
         key.strip_prefix(TOPICS).map_or(Self::Other, Self::Topic)
     }
 }
@@ -45,6 +53,10 @@ pub(crate) fn broker(id: BrokerId) -> String {
 
 pub(crate) fn topic(name: &str) -> String {
     format!("{TOPICS}{name}")
+}
+
+pub(crate) fn user(name: &str) -> String {
+    format!("{USERS}{name}")
 }
 
 /// A value as it is stored. The types here always have a JSON form.
@@ -140,4 +152,73 @@ impl TopicValue {
             internal: self.internal,
         })
     }
+}
+
+/// A user's value: credentials by the name of their hash, bytes in hexadecimal.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct UserValue(BTreeMap<String, CredentialValue>);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct CredentialValue {
+    iterations: u32,
+    salt: String,
+    stored_key: String,
+    server_key: String,
+}
+
+impl UserValue {
+    pub(crate) fn of(user: &User) -> Self {
+        let credential = |(hash, c): (&PasswordHash, &Credential)| {
+            let value = CredentialValue {
+                iterations: c.iterations,
+                salt: hex(&c.salt),
+                stored_key: hex(&c.stored_key),
+                server_key: hex(&c.server_key),
+            };
+            (hash_name(*hash).to_owned(), value)
+        };
+        Self(user.credentials.iter().map(credential).collect())
+    }
+
+    /// Without the hashes that this version does not know. `None` if a credential is not one.
+    pub(crate) fn into_user(self) -> Option<User> {
+        let mut user = User::default();
+        for (name, value) in self.0 {
+            let known = PasswordHash::ALL.into_iter().find(|hash| hash_name(*hash) == name);
+            let Some(hash) = known else { continue };
+            let key = |text: &str| unhex(text).filter(|key| key.len() == hash.bytes());
+            let credential = Credential {
+                iterations: value.iterations,
+                salt: unhex(&value.salt)?.into(),
+                stored_key: key(&value.stored_key)?.into(),
+                server_key: key(&value.server_key)?.into(),
+            };
+            user.credentials.insert(hash, credential);
+        }
+        Some(user)
+    }
+}
+
+fn hash_name(hash: PasswordHash) -> &'static str {
+    match hash {
+        PasswordHash::Sha256 => "sha-256",
+        PasswordHash::Sha512 => "sha-512",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
+    digits.len().is_multiple_of(2).then(|| digits.chunks_exact(2).map(byte).collect())?
 }

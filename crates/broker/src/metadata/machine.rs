@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::BrokerId;
 use cluster::{Change, KeyValue, RangeResponse, WatchBatch};
 
-use super::keys::{BrokerValue, Key, TopicValue};
+use super::keys::{BrokerValue, Key, TopicValue, UserValue};
 use super::model::{Metadata, Topic};
 
 /// A topic that a change created, changed or deleted.
@@ -26,6 +26,7 @@ impl Metadata {
             brokers: std::collections::BTreeMap::new(),
             topics: std::collections::BTreeMap::new(),
             topic_names: std::collections::HashMap::new(),
+            users: Arc::default(),
         };
         for kv in &range.kvs {
             metadata.put(kv);
@@ -60,6 +61,11 @@ impl Metadata {
                 self.topics.insert(name.to_owned(), Arc::clone(&topic));
                 return Some(TopicChange::Put(topic));
             }
+            Key::User(name) => {
+                let value: UserValue = decode(kv)?;
+                let user = Arc::new(value.into_user()?);
+                Arc::make_mut(&mut self.users).insert(name.to_owned(), user);
+            }
             Key::Other => {}
         }
         None
@@ -75,6 +81,10 @@ impl Metadata {
                 let topic = self.topics.remove(name)?;
                 self.topic_names.remove(&topic.id);
                 Some(TopicChange::Deleted(topic))
+            }
+            Key::User(name) => {
+                Arc::make_mut(&mut self.users).remove(name);
+                None
             }
             Key::ClusterId | Key::Other => None,
         }

@@ -6,7 +6,7 @@ mod machine;
 mod model;
 
 pub(crate) use machine::TopicChange;
-pub use model::{BrokerInfo, Endpoint, Metadata, Partition, Topic};
+pub use model::{BrokerInfo, Endpoint, Metadata, Partition, Topic, User};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use base::{BrokerId, LogId, Millis, TopicId};
+use base::{BrokerId, Credential, LogId, Millis, PasswordHash, TopicId};
 
 /// Everything the cluster agrees on, at one revision. Never changed in place: each change makes a
 /// new value, so a reader holds one consistent picture for as long as it likes.
@@ -21,6 +21,15 @@ pub struct Metadata {
     pub topics: BTreeMap<String, Arc<Topic>>,
     /// Names by identity.
     pub topic_names: HashMap<TopicId, String>,
+    /// Users who log in with a password, by name.
+    pub users: Arc<BTreeMap<String, Arc<User>>>,
+}
+
+/// Somebody who logs in with a password.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct User {
+    /// What is kept of the password, for each hash that the user may log in with. Never empty.
+    pub credentials: BTreeMap<PasswordHash, Credential>,
 }
 
 /// One broker, as clients need to know it.

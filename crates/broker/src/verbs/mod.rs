@@ -1,6 +1,7 @@
 //! What a broker can do: one file per verb, each an `impl Broker`.
 
 pub(crate) mod alter_topic;
+pub(crate) mod alter_user;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topic;
 pub(crate) mod delete_topic;

@@ -6,11 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{BrokerId, SystemClock, SystemRandom};
+use base::{BrokerId, Credential, PasswordHash, SystemClock, SystemRandom};
 use broker::metadata::Endpoint;
 use broker::store::{Store, StoreOptions};
 use broker::{Broker, BrokerOptions};
 use bytes::{Bytes, BytesMut};
+use door::sasl::jwt::{TokenOptions, Tokens, Trust};
+use door::sasl::{LoginContext, LoginOptions, Logins, Users};
 use door::{ConnectionLimit, Listener, ListenerHandle, ListenerOptions};
 use door_kafka::wire::{RequestMessage, decode_response, encode_request};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
@@ -66,8 +68,23 @@ impl Fixture {
     }
 
     pub async fn client(&self) -> Client {
-        let stream = TcpStream::connect(self.listener.local_address()).await.unwrap();
-        Client { stream, buffer: BytesMut::new(), correlation: 0 }
+        Client::connect(&self.listener).await
+    }
+
+    /// Another listener on which one must log in.
+    pub fn listen(&self, options: LoginOptions) -> ListenerHandle {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = Listener::bind(&ListenerOptions::new("SASL", loopback)).unwrap();
+        let tokens = Tokens::new(TokenOptions::new(Trust::Anybody)).unwrap();
+        let context = LoginContext {
+            users: Arc::new(BrokerUsers(self.broker.clone())),
+            tokens: Some(Arc::new(tokens)),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            secret: [7; 32],
+        };
+        let listener = listener.with_logins(Arc::new(Logins::new(options, context)));
+        listener.run(Arc::clone(&self.door) as _, ConnectionLimit::default())
     }
 
     /// Connections open now.
@@ -111,6 +128,20 @@ fn options(data_dir: String, address: SocketAddr) -> BrokerOptions {
     }
 }
 
+/// The users that the broker knows.
+#[derive(Debug)]
+struct BrokerUsers(Broker);
+
+impl Users for BrokerUsers {
+    fn credential(&self, name: &str, hash: PasswordHash) -> Option<Credential> {
+        self.0.metadata().users.get(name)?.credentials.get(&hash).cloned()
+    }
+
+    fn some_name(&self, _: u64) -> Option<String> {
+        None
+    }
+}
+
 /// One connection.
 pub struct Client {
     stream: TcpStream,
@@ -119,6 +150,11 @@ pub struct Client {
 }
 
 impl Client {
+    pub async fn connect(listener: &ListenerHandle) -> Self {
+        let stream = TcpStream::connect(listener.local_address()).await.unwrap();
+        Self { stream, buffer: BytesMut::new(), correlation: 0 }
+    }
+
     pub async fn call<R: RequestMessage>(&mut self, request: &R, version: i16) -> R::Response {
         let sent = self.send(request, version).await;
         let (correlation, response) = self.receive::<R>(version).await.expect("a response");
