@@ -43,6 +43,7 @@ mod restore;
 mod topics;
 mod types;
 
+pub use pattern::Pattern;
 pub use types::{
     AWAY_EPOCH, ConsumerDescription, ConsumerMemberDescription, Heartbeat, HeartbeatRequest,
     JOIN_EPOCH, LEAVE_EPOCH, MemberState, Partitions, TopicView,

@@ -8,6 +8,7 @@
 
 pub mod batch;
 mod checkpoint;
+mod disk_space;
 mod error;
 mod flusher;
 mod frame;
@@ -25,6 +26,7 @@ mod transactions;
 mod wal;
 mod writer;
 
+pub use disk_space::DiskSpace;
 pub use error::{AppendError, OpenError, ReadError};
 pub use log::{Log, LogStatus, ReadBatches};
 pub use options::{Durability, LogOptions, StoreOptions};

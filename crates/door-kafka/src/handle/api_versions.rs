@@ -16,7 +16,10 @@ const FEATURES: &[(&str, i16)] = &[("transaction.version", 2), ("group.version",
 /// Features that begin at level 0 can be told from this version on.
 const LEVEL_ZERO_FROM: i16 = 4;
 
-pub(super) async fn handle(request: Request<'_>, _: ApiVersionsRequest) -> ApiVersionsResponse {
+pub(super) async fn handle(request: Request<'_>, asked: ApiVersionsRequest) -> ApiVersionsResponse {
+    if let Err(code) = check_route(&request, &asked) {
+        return ApiVersionsResponse { error_code: code.number(), ..ApiVersionsResponse::default() };
+    }
     let supported = |(name, level): &(&str, i16)| SupportedFeatureKey {
         name: (*name).to_owned(),
         min_version: 0,
@@ -34,6 +37,21 @@ pub(super) async fn handle(request: Request<'_>, _: ApiVersionsRequest) -> ApiVe
         finalized_features_epoch: 0,
         finalized_features: FEATURES.iter().map(finalized).collect(),
         ..ApiVersionsResponse::default()
+    }
+}
+
+/// Whether the client reached whom it meant to reach (KIP-1242): behind changed addresses there may
+/// be another broker, or one of another cluster.
+fn check_route(request: &Request<'_>, asked: &ApiVersionsRequest) -> Result<(), ErrorCode> {
+    const UNKNOWN: i32 = -1;
+    match (&asked.cluster_id, asked.node_id) {
+        (None, UNKNOWN) => Ok(()),
+        (None, _) | (_, UNKNOWN) => Err(ErrorCode::InvalidRequest),
+        (Some(cluster), node) => {
+            let broker = request.broker();
+            let reached = *cluster == broker.metadata().cluster_id && node == broker.id().0;
+            if reached { Ok(()) } else { Err(ErrorCode::RebootstrapRequired) }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use broker::OpenTopic;
+use broker::store::DiskSpace;
 
 use super::Request;
 use crate::wire::messages::describe_log_dirs_response::{
@@ -24,7 +25,12 @@ pub(super) async fn handle(
         let open = broker.topic(&name)?;
         Some(describe(name, &open, partitions))
     });
+    // Unknown where the system does not say.
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let space = DiskSpace::of(broker.options().data_dir.as_ref()).ok();
     let result = DescribeLogDirsResult {
+        total_bytes: space.map_or(-1, |space| bytes(space.total)),
+        usable_bytes: space.map_or(-1, |space| bytes(space.free)),
         log_dir: broker.options().data_dir.clone(),
         topics: described.collect(),
         ..DescribeLogDirsResult::default()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use broker::queue::consumer_group::Pattern;
 use broker::queue::transactions::{TxnDescription, TxnState};
 
 use super::Request;
@@ -56,12 +57,24 @@ pub(super) async fn handle_list(
     let is_state = |name: &String| STATES.iter().any(|state| state.as_str() == name);
     let unknown_state_filters =
         asked.state_filters.iter().filter(|name| !is_state(name)).cloned().collect();
+    let pattern = asked.transactional_id_pattern.filter(|pattern| !pattern.is_empty());
+    let pattern = match pattern.as_deref().map(Pattern::new).transpose() {
+        Ok(pattern) => pattern,
+        Err(error) => {
+            return ListTransactionsResponse {
+                error_code: map::group_error(error).number(),
+                unknown_state_filters,
+                ..ListTransactionsResponse::default()
+            };
+        }
+    };
     let now = request.broker().now();
     let wanted = |txn: &TxnDescription| {
         let state = txn.state.as_str();
         let states = &asked.state_filters;
         let producers = &asked.producer_id_filters;
-        (states.is_empty() || states.iter().any(|name| name == state))
+        pattern.as_ref().is_none_or(|pattern| pattern.matches(&txn.id))
+            && (states.is_empty() || states.iter().any(|name| name == state))
             && (producers.is_empty() || producers.contains(&txn.producer.id))
             && (asked.duration_filter < 0
                 || txn.started_at.is_some_and(|began| now - began > asked.duration_filter))

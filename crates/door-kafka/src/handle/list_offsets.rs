@@ -14,8 +14,9 @@ use crate::wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 /// Isolation level: only what is committed.
 const READ_COMMITTED: i8 = 1;
-/// "What lies in remote storage only" (KIP-1005): nothing does.
-const LATEST_TIERED: i64 = -5;
+/// "The last that lies in remote storage" (KIP-1005), and "the first that is to be put there"
+/// (KIP-1023): nothing ever is.
+const TIERED: [i64; 2] = [-5, -6];
 /// "The one that the next record gets."
 const LATEST: i64 = -1;
 /// "The first that can be read."
@@ -90,7 +91,7 @@ async fn find(
         LATEST => Position::Latest,
         EARLIEST | -4 => Position::Earliest,
         LARGEST => Position::LargestTime,
-        LATEST_TIERED => return failed(index, ErrorCode::None),
+        tiered if TIERED.contains(&tiered) => return failed(index, ErrorCode::None),
         time if time >= 0 => Position::Time(time),
         _ => return failed(index, ErrorCode::UnsupportedVersion),
     };

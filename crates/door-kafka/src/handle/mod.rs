@@ -45,12 +45,15 @@ use std::future::Future;
 use std::sync::Arc;
 
 use base::Principal;
-use broker::Broker;
+use base::TopicId;
+use broker::{Broker, OpenTopic};
 use door::{BoxFuture, CloseReason};
 
 use crate::fetch_sessions::FetchSessions;
 use crate::session::{Parts, protocol_error};
-use crate::wire::{ApiKey, Message, Reader, RequestHeader, RequestMessage, encode_response};
+use crate::wire::{
+    ApiKey, ErrorCode, Message, Reader, RequestHeader, RequestMessage, encode_response,
+};
 
 /// A request that is served, in the versions that clients are told.
 #[derive(Debug, Clone, Copy)]
@@ -103,16 +106,16 @@ requests! {
          eviction: what nothing happened to costs nothing. Answered early with \
          UNKNOWN_TOPIC_OR_PARTITION when the topic is deleted. Versions 0–3: message sets, see \
          below. The high watermark of version 18 is a follower's, and ignored";
-    ListOffsets 0-10 message list_offsets::handle,
-        "earliest, latest, by time, largest timestamp (-3), earliest local (-4); tiered (-5) has \
-         none. Version 0 lists the offset and the partition's first";
+    ListOffsets 0-11 message list_offsets::handle,
+        "earliest, latest, by time, largest timestamp (-3), earliest local (-4); tiered (-5, \
+         -6) has none. Version 0 lists the offset and the partition's first";
     Metadata 0-13 message metadata::handle,
         "topics are made on first use if client and configuration allow; a topic named several \
          times is answered once";
-    OffsetCommit 0-9 message offset_commit::handle,
+    OffsetCommit 0-10 message offset_commit::handle,
         "durable when answered. Version 0, which ZooKeeper stored, means the group's too; the \
          commit times of version 1 are ignored";
-    OffsetFetch 0-9 message offset_fetch::handle, "version 0: from the group, as OffsetCommit";
+    OffsetFetch 0-10 message offset_fetch::handle, "version 0: from the group, as OffsetCommit";
     FindCoordinator 0-6 message find_coordinator::handle,
         "groups and transactions; other kinds: INVALID_REQUEST";
     JoinGroup 0-9 message join_group::handle,
@@ -127,8 +130,9 @@ requests! {
     SaslHandshake 0-1 message sasl::handle_handshake,
         "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, as the listener offers; version 0 with \
          tokens as bare frames";
-    ApiVersions 0-4 message api_versions::handle,
-        "features `transaction.version` 2, `group.version` 1";
+    ApiVersions 0-5 message api_versions::handle,
+        "a client that meant another broker or cluster is told so (KIP-1242: \
+         REBOOTSTRAP_REQUIRED). Features `transaction.version` 2, `group.version` 1";
     CreateTopics 0-7 message create_topics::handle,
         "replication factor 1 (or -1): a message is stored once";
     DeleteTopics 0-6 message delete_topics::handle, "";
@@ -140,16 +144,17 @@ requests! {
         "transactions, see below; later versions are between brokers";
     AddOffsetsToTxn 0-4 message add_offsets_to_txn::handle, "";
     EndTxn 0-5 message end_txn::handle, "";
-    TxnOffsetCommit 0-5 message txn_offset_commit::handle, "";
+    TxnOffsetCommit 0-6 message txn_offset_commit::handle, "";
     DescribeConfigs 1-4 message describe_configs::handle, "topics, and the broker";
     AlterConfigs 0-2 message alter_configs::handle_replace,
         "topics; the broker's own is read-only. Keys without effect here can be set, and say why \
          they have none";
-    DescribeLogDirs 1-4 message describe_log_dirs::handle, "";
+    DescribeLogDirs 1-5 message describe_log_dirs::handle,
+        "one folder, with its disk's size and what is free; never cordoned";
     SaslAuthenticate 0-2 message sasl::handle_authenticate,
         "also again on an open connection, by the same user in the same way (KIP-368)";
     CreatePartitions 0-3 message create_partitions::handle, "";
-    DeleteGroups 0-2 message delete_groups::handle, "groups of all kinds";
+    DeleteGroups 0-3 message delete_groups::handle, "groups of all kinds";
     IncrementalAlterConfigs 0-1 message alter_configs::handle_incremental, "as AlterConfigs";
     OffsetDelete 0-0 message offset_delete::handle, "groups of all kinds";
     DescribeUserScramCredentials 0-0 message user_credentials::handle_describe, "";
@@ -157,7 +162,7 @@ requests! {
         "4096 to 16384 iterations, as in Kafka";
     DescribeCluster 0-2 message describe_cluster::handle, "";
     DescribeTransactions 0-0 message describe_transactions::handle, "";
-    ListTransactions 0-1 message describe_transactions::handle_list, "";
+    ListTransactions 0-2 message describe_transactions::handle_list, "";
     ConsumerGroupHeartbeat 0-1 message consumer_group_heartbeat::handle,
         "consumer groups (KIP-848), see below";
     ConsumerGroupDescribe 0-1 message consumer_group_describe::handle, "";
@@ -243,6 +248,18 @@ impl Request<'_> {
 
     fn version(&self) -> i16 {
         self.header.version
+    }
+
+    /// A topic by its name, or in versions that have them by its id; or the error for
+    /// one that is not there.
+    fn find_topic(&self, name: &str, id: Option<[u8; 16]>) -> Result<Arc<OpenTopic>, ErrorCode> {
+        match id {
+            Some(id) => {
+                let topic = self.broker().topic_by_id(TopicId::from_bytes(id));
+                topic.ok_or(ErrorCode::UnknownTopicId)
+            }
+            None => self.broker().topic(name).ok_or(ErrorCode::UnknownTopicOrPartition),
+        }
     }
 }
 

@@ -11,6 +11,11 @@ use crate::wire::messages::offset_commit_response::{
 };
 use crate::wire::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
+/// That there is no such group is told from this version on (KIP-848).
+const NOT_FOUND_FROM: i16 = 9;
+/// Topics are named by id from this version on (KIP-848).
+const TOPIC_IDS_FROM: i16 = 10;
+
 pub(super) async fn handle(
     request: Request<'_>,
     asked: OffsetCommitRequest,
@@ -18,17 +23,21 @@ pub(super) async fn handle(
     let mut response = OffsetCommitResponse::default();
     let mut offsets = Vec::new();
     for topic in asked.topics {
-        let name: Name = topic.name.as_str().into();
-        let open = request.broker().topic(&topic.name);
+        let id = Some(topic.topic_id).filter(|_| request.version() >= TOPIC_IDS_FROM);
+        let open = request.find_topic(&topic.name, id);
+        let name: Name = open.as_ref().map_or("", |open| open.topic.name.as_str()).into();
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
-            let known = open.as_ref().is_some_and(|t| t.log(partition.partition_index).is_some());
-            let refused = if known { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
+            let refused = match &open {
+                Ok(topic) if topic.log(partition.partition_index).is_some() => ErrorCode::None,
+                Ok(_) => ErrorCode::UnknownTopicOrPartition,
+                Err(code) => *code,
+            };
             partitions.push(OffsetCommitResponsePartition {
                 partition_index: partition.partition_index,
                 error_code: refused.number(),
             });
-            if known {
+            if refused == ErrorCode::None {
                 offsets.push(OffsetCommit {
                     topic: name.clone(),
                     partition: partition.partition_index,
@@ -40,8 +49,8 @@ pub(super) async fn handle(
         }
         response.topics.push(OffsetCommitResponseTopic {
             name: topic.name,
+            topic_id: topic.topic_id,
             partitions,
-            ..Default::default()
         });
     }
     let commit = CommitRequest {
@@ -60,9 +69,11 @@ pub(super) async fn handle(
             accepted.zip(outcomes).for_each(|(p, one)| p.error_code = map::group_code(one));
         }
         Err(error) => {
-            // A group without such a member, to a committer, is a generation that has passed.
             let code = match map::group_error(error) {
-                ErrorCode::GroupIdNotFound => ErrorCode::IllegalGeneration,
+                // To an older client, a group that is not there is a generation that has passed.
+                ErrorCode::GroupIdNotFound if request.version() < NOT_FOUND_FROM => {
+                    ErrorCode::IllegalGeneration
+                }
                 code => code,
             };
             accepted.for_each(|partition| partition.error_code = code.number());

@@ -8,7 +8,9 @@ use broker::queue::offsets::Committed;
 use super::Request;
 use crate::map;
 use crate::wire::ErrorCode;
-use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use crate::wire::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
 use crate::wire::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -16,6 +18,8 @@ use crate::wire::messages::offset_fetch_response::{
 use crate::wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
 
 const SEVERAL_FROM: i16 = 8;
+/// Topics are named by id from this version on (KIP-848).
+const TOPIC_IDS_FROM: i16 = 10;
 /// Errors of the whole group have their own field from this version on.
 const GROUP_ERROR_FROM: i16 = 2;
 /// That nothing is committed is an error before this version.
@@ -87,9 +91,22 @@ fn find(
 }
 
 fn one_group(request: &Request<'_>, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
-    let topics = asked
-        .topics
-        .map(|topics| topics.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
+    let by_id = request.version() >= TOPIC_IDS_FROM;
+    // What was asked for by an id that no topic has.
+    let mut unknown = Vec::new();
+    let named = |topic: OffsetFetchRequestTopics| {
+        if !by_id {
+            return Some((topic.name, topic.partition_indexes));
+        }
+        match request.find_topic("", Some(topic.topic_id)) {
+            Ok(open) => Some((open.topic.name.clone(), topic.partition_indexes)),
+            Err(code) => {
+                unknown.push(unknown_topic(topic, code));
+                None
+            }
+        }
+    };
+    let topics = asked.topics.map(|topics| topics.into_iter().filter_map(named).collect());
     // Who names no member, or an empty one, does not say who it is (KIP-848).
     let member = asked.member_id.as_deref().filter(|id| !id.is_empty());
     let groups = request.broker().groups();
@@ -97,7 +114,11 @@ fn one_group(request: &Request<'_>, asked: OffsetFetchRequestGroup) -> OffsetFet
     match checked.and_then(|()| find(request, &asked.group_id, topics)) {
         Ok(found) => OffsetFetchResponseGroup {
             group_id: asked.group_id,
-            topics: found.into_iter().map(new_topic).collect(),
+            topics: found
+                .into_iter()
+                .filter_map(|found| new_topic(request, by_id, found))
+                .chain(unknown)
+                .collect(),
             ..OffsetFetchResponseGroup::default()
         },
         Err(error) => OffsetFetchResponseGroup {
@@ -108,9 +129,32 @@ fn one_group(request: &Request<'_>, asked: OffsetFetchRequestGroup) -> OffsetFet
     }
 }
 
+fn unknown_topic(asked: OffsetFetchRequestTopics, code: ErrorCode) -> OffsetFetchResponseTopics {
+    let partition = |partition_index| OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset: -1,
+        metadata: Some(String::new()),
+        error_code: code.number(),
+        ..OffsetFetchResponsePartitions::default()
+    };
+    OffsetFetchResponseTopics {
+        name: asked.name,
+        topic_id: asked.topic_id,
+        partitions: asked.partition_indexes.into_iter().map(partition).collect(),
+    }
+}
+
+/// `None` for a topic that has no id any more, where it must be named by one.
 fn new_topic(
+    request: &Request<'_>,
+    by_id: bool,
     (name, partitions): (String, Vec<(i32, Option<Committed>)>),
-) -> OffsetFetchResponseTopics {
+) -> Option<OffsetFetchResponseTopics> {
+    let topic_id = match request.broker().topic(&name) {
+        Some(open) => open.topic.id.to_bytes(),
+        None if by_id => return None,
+        None => [0; 16],
+    };
     let partition = |(partition_index, committed): (i32, Option<Committed>)| {
         let (committed_offset, committed_leader_epoch, metadata) = fields(committed);
         OffsetFetchResponsePartitions {
@@ -122,7 +166,7 @@ fn new_topic(
         }
     };
     let partitions = partitions.into_iter().map(partition).collect();
-    OffsetFetchResponseTopics { name, partitions, ..OffsetFetchResponseTopics::default() }
+    Some(OffsetFetchResponseTopics { name, topic_id, partitions })
 }
 
 fn old_topics(found: Found) -> Vec<OffsetFetchResponseTopic> {

@@ -13,6 +13,9 @@ use crate::wire::messages::txn_offset_commit_response::{
 };
 use crate::wire::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
+/// Topics are named by id, and more errors are known, from this version on (KIP-1319).
+const TOPIC_IDS_FROM: i16 = 6;
+
 pub(super) async fn handle(
     request: Request<'_>,
     asked: TxnOffsetCommitRequest,
@@ -20,18 +23,22 @@ pub(super) async fn handle(
     let mut topics = Vec::with_capacity(asked.topics.len());
     let mut offsets = Vec::new();
     for topic in asked.topics {
-        let name: Name = topic.name.as_str().into();
-        let open = request.broker().topic(&topic.name);
+        let id = Some(topic.topic_id).filter(|_| request.version() >= TOPIC_IDS_FROM);
+        let open = request.find_topic(&topic.name, id);
+        let name: Name = open.as_ref().map_or("", |open| open.topic.name.as_str()).into();
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let index = partition.partition_index;
-            let known = open.as_ref().is_some_and(|topic| topic.log(index).is_some());
-            let code = if known { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
+            let code = match &open {
+                Ok(topic) if topic.log(index).is_some() => ErrorCode::None,
+                Ok(_) => ErrorCode::UnknownTopicOrPartition,
+                Err(code) => *code,
+            };
             partitions.push(TxnOffsetCommitResponsePartition {
                 partition_index: index,
                 error_code: code.number(),
             });
-            if known {
+            if code == ErrorCode::None {
                 offsets.push(OffsetCommit {
                     topic: name.clone(),
                     partition: index,
@@ -41,7 +48,8 @@ pub(super) async fn handle(
                 });
             }
         }
-        topics.push(TxnOffsetCommitResponseTopic { name: topic.name, partitions });
+        let (name, topic_id) = (topic.name, topic.topic_id);
+        topics.push(TxnOffsetCommitResponseTopic { name, topic_id, partitions });
     }
     let commit = CommitRequest {
         group: asked.group_id.into(),
@@ -63,7 +71,11 @@ pub(super) async fn handle(
         Err(error) => {
             let code = match error {
                 // What transactional producers know of epochs that have passed.
-                AddOffsetsError::Group(GroupError::StaleEpoch) => ErrorCode::IllegalGeneration,
+                AddOffsetsError::Group(GroupError::StaleEpoch | GroupError::NotFound)
+                    if request.version() < TOPIC_IDS_FROM =>
+                {
+                    ErrorCode::IllegalGeneration
+                }
                 AddOffsetsError::Group(error) => map::group_error(error),
                 AddOffsetsError::Transaction(error) => map::txn_error(error, true),
             };

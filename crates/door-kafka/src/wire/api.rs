@@ -61,7 +61,7 @@ api_keys! {
     DescribeGroups = 15, 0..=6, Some(5);
     ListGroups = 16, 0..=5, Some(3);
     SaslHandshake = 17, 0..=1, None;
-    ApiVersions = 18, 0..=4, Some(3);
+    ApiVersions = 18, 0..=5, Some(3);
     CreateTopics = 19, 0..=7, Some(5);
     DeleteTopics = 20, 0..=6, Some(4);
     DeleteRecords = 21, 0..=2, Some(2);
@@ -71,7 +71,7 @@ api_keys! {
     AddOffsetsToTxn = 25, 0..=4, Some(3);
     EndTxn = 26, 0..=5, Some(3);
     WriteTxnMarkers = 27, 1..=2, Some(1);
-    TxnOffsetCommit = 28, 0..=5, Some(3);
+    TxnOffsetCommit = 28, 0..=6, Some(3);
     DescribeAcls = 29, 1..=3, Some(2);
     CreateAcls = 30, 1..=3, Some(2);
     DeleteAcls = 31, 1..=3, Some(2);
@@ -81,7 +81,7 @@ api_keys! {
     DescribeLogDirs = 35, 1..=5, Some(2);
     SaslAuthenticate = 36, 0..=2, Some(2);
     CreatePartitions = 37, 0..=3, Some(2);
-    DeleteGroups = 42, 0..=2, Some(2);
+    DeleteGroups = 42, 0..=3, Some(2);
     ElectLeaders = 43, 0..=2, Some(2);
     IncrementalAlterConfigs = 44, 0..=1, Some(1);
     AlterPartitionReassignments = 45, 0..=1, Some(0);

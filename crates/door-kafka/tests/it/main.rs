@@ -16,6 +16,7 @@ mod groups;
 mod list_offsets;
 mod logins;
 mod metadata;
+mod newest;
 mod old_formats;
 mod produce;
 mod records;

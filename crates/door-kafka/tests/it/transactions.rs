@@ -251,6 +251,7 @@ async fn offsets_are_committed_with_the_transaction_or_not_at_all() {
                     committed_offset: offset,
                     ..Default::default()
                 }],
+                ..Default::default()
             }],
             ..TxnOffsetCommitRequest::default()
         };

@@ -11,6 +11,25 @@ const PATTERN_BYTES_MAX: usize = 8 * 1024;
 /// Most memory of a compiled pattern, in bytes, and of its lazily built automaton as well.
 const PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 
+/// A pattern that has to match whole names.
+#[derive(Debug, Clone)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// Compiles one.
+    ///
+    /// # Errors
+    /// [`GroupError::InvalidPattern`].
+    pub fn new(pattern: &str) -> Result<Self, GroupError> {
+        compile(pattern).map(Self)
+    }
+
+    /// Whether it matches all of a name.
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+}
+
 /// Compiles a pattern that has to match whole names.
 ///
 /// # Errors

@@ -42,7 +42,7 @@ impl<T> Membership<T> {
         // Who manages its partitions itself is no member of anything.
         let simple = caller.generation < 0;
         let Some(group) = self.groups.get_mut(group) else {
-            return if simple { Ok(()) } else { Err(GroupError::IllegalGeneration) };
+            return if simple { Ok(()) } else { Err(GroupError::NotFound) };
         };
         if simple && group.state == GroupState::Empty {
             return Ok(());

@@ -1,5 +1,5 @@
 //! The bytes of another implementation, kafka-python 3.0.12, 1.4.7 for versions that it dropped, and
-//! Java's kafka-clients 4.1.1 for what it does not know: `golden/*.txt`.
+//! Java's kafka-clients 4.1.1 and 4.4.0 for what it does not know: `golden/*.txt`.
 
 use bytes::Bytes;
 

@@ -69,7 +69,7 @@ fn who_may_commit() {
         let token = world.send_commit(commit(member, generation, 1));
         world.committed(token)
     };
-    assert_eq!(send(&mut world, "m", 1), illegal, "no such group");
+    assert_eq!(send(&mut world, "m", 1), Err(GroupError::NotFound), "no such group");
     assert_eq!(send(&mut world, "", -1), Ok(()), "a simple consumer");
     assert_eq!(send(&mut world, "m", 1), unknown, "no members");
     let ids = world.stable(1);

@@ -41,6 +41,7 @@ fn api_versions() {
     let request = messages::ApiVersionsRequest {
         client_software_name: "kcat".into(),
         client_software_version: "1.7".into(),
+        ..Default::default()
     };
     check(3, &request);
 }
