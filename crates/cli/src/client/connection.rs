@@ -98,6 +98,7 @@ impl Connection {
         let request = ApiVersionsRequest {
             client_software_name: CLIENT_ID.to_owned(),
             client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..ApiVersionsRequest::default()
         };
         let newest = 3;
         let frame = self.exchange(&request, newest)?;
