@@ -198,6 +198,16 @@ impl Broker {
         self.check_log();
     }
 
+    /// Waits until it ends by itself, as one that kills itself does.
+    ///
+    /// # Panics
+    /// When it goes on running.
+    pub fn wait_for_end(&mut self) {
+        let ended = self.process.ends_within(PATIENCE);
+        assert!(ended.is_some(), "the broker goes on running\n{}", self.log());
+        self.check_log();
+    }
+
     /// Starts it again, after [`Self::stop`] or [`Self::kill`], on the same folder and ports.
     ///
     /// # Panics

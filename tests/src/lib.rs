@@ -15,6 +15,7 @@
 mod broker;
 mod figures;
 mod java;
+mod powercut;
 mod process;
 mod script;
 mod suite;
@@ -24,6 +25,7 @@ mod turns;
 pub use broker::{Broker, Serve, entrepot};
 pub use figures::{median, record_figure};
 pub use java::Java;
+pub use powercut::{PowerCut, Struck};
 pub use process::{Exit, Process};
 pub use script::{Python, Script};
 pub use suite::{Outcome, Suite};

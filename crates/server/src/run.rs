@@ -136,9 +136,7 @@ fn open(
         );
     }
     let options = cluster::Options { clock: Arc::clone(clock), ..cluster::Options::default() };
-    let folder = config.storage.dir.join("meta");
-    std::fs::create_dir_all(&folder)?;
-    let meta = Embedded::open(&folder, options)?;
+    let meta = Embedded::open(&config.storage.dir.join("meta"), options)?;
     Ok((Arc::new(store), Arc::new(meta)))
 }
 

@@ -23,7 +23,7 @@ fn no_acknowledged_record_is_lost_whenever_the_broker_is_killed() {
     let mut delays = Chance::new(seed);
 
     let mut broker = Serve::new().start();
-    let Some(mut producers) = start_producers(&broker) else { return };
+    let Some(mut producers) = start_producers(&broker, &[]) else { return };
     let begun = Instant::now();
     for round in 0..rounds {
         for producer in &mut producers {
@@ -55,9 +55,11 @@ fn notes_of(broker: &Broker, producer: &str) -> PathBuf {
     broker.home().join(format!("acknowledged-{producer}"))
 }
 
-fn start_producers(broker: &Broker) -> Option<Vec<Script>> {
+/// Creates the topic, with these options more, and starts the producers.
+pub(crate) fn start_producers(broker: &Broker, options: &[&str]) -> Option<Vec<Script>> {
     let partitions = PARTITIONS.to_string();
-    let created = broker.entrepot(&["topic", "create", TOPIC, "--partitions", &partitions]);
+    let create = ["topic", "create", TOPIC, "--partitions", &partitions];
+    let created = broker.entrepot(&[&create, options].concat());
     assert!(created.status.success(), "{created:?}");
     let server = broker.kafka();
     let start = |(name, compression): &(&str, &str)| {
@@ -69,14 +71,14 @@ fn start_producers(broker: &Broker) -> Option<Vec<Script>> {
 }
 
 /// Waits for an acknowledgement that came after this call: the broker takes records again.
-fn wait_for_an_acknowledgement(producer: &mut Script) {
+pub(crate) fn wait_for_an_acknowledgement(producer: &mut Script) {
     let count = |event: &serde_json::Value| event["acknowledged"].as_u64().unwrap_or(0);
     let last = producer.events().last().map_or(0, count);
     while count(&producer.event("progress", PATIENCE)) <= last {}
 }
 
 /// Ends the producers; returns how many messages each sent.
-fn finish_producers(producers: Vec<Script>) -> BTreeMap<String, i64> {
+pub(crate) fn finish_producers(producers: Vec<Script>) -> BTreeMap<String, i64> {
     let mut sent = BTreeMap::new();
     for (producer, (name, _)) in producers.into_iter().zip(PRODUCERS) {
         let events = producer.finish(PATIENCE * 2);
@@ -89,12 +91,8 @@ fn finish_producers(producers: Vec<Script>) -> BTreeMap<String, i64> {
 }
 
 /// Reads the topic and compares; returns how many records it holds.
-fn check(broker: &Broker, sent: &BTreeMap<String, i64>) -> usize {
-    let file = broker.home().join("read");
-    let (server, partitions) = (broker.kafka(), PARTITIONS.to_string());
-    let args: [&dyn AsRef<std::ffi::OsStr>; 4] = [&server, &TOPIC, &partitions, &file];
-    Script::run(Python::Confluent, "kill9_consume", &args, PATIENCE * 3).expect("it was there");
-    let log = read(&file);
+pub(crate) fn check(broker: &Broker, sent: &BTreeMap<String, i64>) -> usize {
+    let log = read(broker);
     check_log(&log, sent);
     for name in sent.keys() {
         check_acknowledged(&notes_of(broker, name), &log);
@@ -103,9 +101,13 @@ fn check(broker: &Broker, sent: &BTreeMap<String, i64>) -> usize {
 }
 
 /// The values of each partition, by offset.
-fn read(file: &Path) -> BTreeMap<i64, Vec<String>> {
+fn read(broker: &Broker) -> BTreeMap<i64, Vec<String>> {
+    let file = broker.home().join("read");
+    let (server, partitions) = (broker.kafka(), PARTITIONS.to_string());
+    let args: [&dyn AsRef<std::ffi::OsStr>; 4] = [&server, &TOPIC, &partitions, &file];
+    Script::run(Python::Confluent, "kill9_consume", &args, PATIENCE * 3).expect("it was there");
     let mut log: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-    for fields in notes::read(file) {
+    for fields in notes::read(&file) {
         let values = log.entry(number(&fields[0])).or_default();
         assert_eq!(number(&fields[1]), i64::try_from(values.len()).unwrap(), "offsets have a gap");
         values.push(fields[2].clone());
@@ -124,12 +126,23 @@ fn check_log(log: &BTreeMap<i64, Vec<String>>, sent: &BTreeMap<String, i64>) {
     }
 }
 
+/// How many acknowledged records, of those noted so far, are not where they were said to be.
+pub(crate) fn missing(broker: &Broker) -> usize {
+    let log = read(broker);
+    let noted = PRODUCERS.iter().flat_map(|(name, _)| notes::read(&notes_of(broker, name)));
+    noted.filter(|fields| fields.len() == 3 && found(fields, &log) != Some(&fields[2])).count()
+}
+
+/// What stands where an acknowledgement said.
+fn found<'a>(fields: &[String], log: &'a BTreeMap<i64, Vec<String>>) -> Option<&'a String> {
+    let at = usize::try_from(number(&fields[1])).unwrap_or(usize::MAX);
+    log.get(&number(&fields[0])).and_then(|values| values.get(at))
+}
+
 /// Everything acknowledged stands where the acknowledgement said.
 fn check_acknowledged(file: &Path, log: &BTreeMap<i64, Vec<String>>) {
     for fields in notes::read(file) {
-        let (partition, offset) = (number(&fields[0]), number(&fields[1]));
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        let found = log.get(&partition).and_then(|values| values.get(at));
-        assert_eq!(found, Some(&fields[2]), "acknowledged at {partition}:{offset}");
+        let at = &fields[..2];
+        assert_eq!(found(&fields, log), Some(&fields[2]), "acknowledged at {at:?}");
     }
 }

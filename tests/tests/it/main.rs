@@ -19,6 +19,7 @@ mod groups_new;
 mod kill9;
 mod notes;
 mod old_clients;
+mod power;
 mod properties;
 mod suites;
 mod zookeeper;

@@ -130,8 +130,13 @@ impl Disk {
         write.commit().map_err(|error| redb("creating its file", error))?;
         database.close().map_err(|error| redb("creating its file", error))?;
         fs::rename(&new, &self.path).map_err(|error| io("naming its file", &error))?;
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| io("syncing its folder", &error))
+        // The folder may be new as well, and is then as lost as its own name.
+        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|error| io("syncing its folder", &error))?;
+        }
+        Ok(())
     }
 
     fn open_database(&self, path: &Path) -> Result<Database, MetaError> {
