@@ -128,7 +128,8 @@ async fn down_convert(
             Err(code) => return Ok(Err(code)),
         };
         if !set.is_empty() || next <= from {
-            return Ok(Ok(ReadBatches { slices: vec![set], start, end }));
+            let slices = vec![set];
+            return Ok(Ok(ReadBatches { slices, start, end, ..ReadBatches::default() }));
         }
         entry.offset = next;
         let at_once = FetchLimits {
@@ -140,7 +141,7 @@ async fn down_convert(
         read = match broker.fetch(std::slice::from_ref(entry), at_once).await.pop() {
             Some(Ok(fetched)) => fetched.read,
             Some(Err(error)) => return Ok(Err(map::fetch_error(&error))),
-            None => ReadBatches { slices: Vec::new(), start, end },
+            None => ReadBatches { start, end, ..ReadBatches::default() },
         };
     }
     Ok(Ok(ReadBatches { slices: Vec::new(), ..read }))

@@ -20,7 +20,9 @@ use crate::segment::{Segment, sync_dir};
 use crate::transactions::{Aborted, Transactions};
 
 const MAGIC: &[u8; 4] = b"ENCP";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Before logs were compacted: without generations, and without how far that went.
+const BEFORE_COMPACTION: u16 = 1;
 const NAME: &str = "checkpoint";
 
 /// What a checkpoint says.
@@ -41,6 +43,8 @@ pub(crate) struct LogCheckpoint {
     pub(crate) start: Offset,
     /// Offset after the last record that is in a segment.
     pub(crate) end: Offset,
+    /// Everything below was compacted.
+    pub(crate) compacted: Offset,
     pub(crate) segments: Vec<Segment>,
     pub(crate) damaged: Vec<Range<Offset>>,
     pub(crate) producers: Vec<(i64, Producer)>,
@@ -84,12 +88,12 @@ impl Checkpoint {
         if from.get_u32() != crc(bytes.get(8..).unwrap_or_default()) {
             return Err(damaged("its checksum is wrong"));
         }
-        match from.get_u16() {
-            VERSION => {}
-            found => return Err(OpenError::Version { path, found }),
+        let version = from.get_u16();
+        if ![BEFORE_COMPACTION, VERSION].contains(&version) {
+            return Err(OpenError::Version { path, found: version });
         }
         from.advance(2);
-        Self::decode(from).map(Some).ok_or_else(|| damaged("it contradicts itself"))
+        Self::decode(from, version).map(Some).ok_or_else(|| damaged("it contradicts itself"))
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -115,12 +119,12 @@ impl Checkpoint {
         to
     }
 
-    fn decode(mut from: Bytes) -> Option<Self> {
+    fn decode(mut from: Bytes, version: u16) -> Option<Self> {
         let sequence = from.try_get_u64().ok()?;
         let deleted = take_all(&mut from, |from| {
             Some((LogId(from.try_get_u64().ok()?), from.try_get_u64().ok()?))
         })?;
-        let logs = take_all(&mut from, LogCheckpoint::decode)?;
+        let logs = take_all(&mut from, |from| LogCheckpoint::decode(from, version))?;
         from.is_empty().then_some(Self { sequence, deleted, logs })
     }
 }
@@ -132,6 +136,7 @@ impl LogCheckpoint {
             // The frames that follow may be lost, and with them what was to be deleted.
             start: state.start.min(state.flushed),
             end: state.flushed,
+            compacted: state.compacted,
             segments: state.segments.clone(),
             damaged: state.damaged.iter().filter(|r| r.start < state.flushed).cloned().collect(),
             producers: Vec::new(),
@@ -155,6 +160,7 @@ impl LogCheckpoint {
         to.put_u64(self.id.0);
         to.put_i64(self.start);
         to.put_i64(self.end);
+        to.put_i64(self.compacted);
         put_count(to, self.segments.len());
         for segment in &self.segments {
             to.put_i64(segment.base);
@@ -164,6 +170,7 @@ impl LogCheckpoint {
             to.put_u64(segment.since_index);
             to.put_i64(segment.max_timestamp);
             to.put_i64(segment.created_at);
+            to.put_u32(segment.generation);
         }
         put_count(to, self.damaged.len());
         for range in &self.damaged {
@@ -195,12 +202,13 @@ impl LogCheckpoint {
         }
     }
 
-    fn decode(from: &mut Bytes) -> Option<Self> {
+    fn decode(from: &mut Bytes, version: u16) -> Option<Self> {
         Some(Self {
             id: LogId(from.try_get_u64().ok()?),
             start: from.try_get_i64().ok()?,
             end: from.try_get_i64().ok()?,
-            segments: take_all(from, take_segment)?,
+            compacted: if version == BEFORE_COMPACTION { 0 } else { from.try_get_i64().ok()? },
+            segments: take_all(from, |from| take_segment(from, version))?,
             damaged: take_all(from, |from| {
                 Some(from.try_get_i64().ok()?..from.try_get_i64().ok()?)
             })?,
@@ -210,7 +218,7 @@ impl LogCheckpoint {
     }
 }
 
-fn take_segment(from: &mut Bytes) -> Option<Segment> {
+fn take_segment(from: &mut Bytes, version: u16) -> Option<Segment> {
     Some(Segment {
         base: from.try_get_i64().ok()?,
         next: from.try_get_i64().ok()?,
@@ -219,6 +227,7 @@ fn take_segment(from: &mut Bytes) -> Option<Segment> {
         since_index: from.try_get_u64().ok()?,
         max_timestamp: from.try_get_i64().ok()?,
         created_at: from.try_get_i64().ok()?,
+        generation: if version == BEFORE_COMPACTION { 0 } else { from.try_get_u32().ok()? },
     })
 }
 

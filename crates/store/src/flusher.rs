@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use base::{Clock, LogId, Offset};
 
 use crate::checkpoint::Checkpoint;
+use crate::compaction::Made;
 use crate::health::{Part, is_full, is_shortage};
 use crate::log::Log;
 use crate::segment::{Segment, SegmentFiles, WrittenSegment, sync_dir};
@@ -45,6 +46,7 @@ impl Flusher {
     pub(crate) fn run(mut self) {
         let _guard = PoisonOnPanic(Arc::clone(&self.shared), "the flusher");
         sweep(&self.files, &self.shared);
+        self.shared.swept.store(true, Ordering::Release);
         let mut next_retention = Instant::now() + self.shared.options.retention_interval;
         loop {
             let frames = self.shared.take_frames(self.shared.options.retention_interval.min(RETRY));
@@ -57,6 +59,7 @@ impl Flusher {
                 self.enforce_retention();
                 std::thread::sleep(RETRY);
             }
+            self.install_compacted();
             self.remove_deleted();
             if done {
                 return;
@@ -125,7 +128,7 @@ impl Flusher {
         let is_full = |segment: &Segment, more: usize| {
             segment.bytes > 0
                 && (segment.bytes + more as u64 > options.segment_bytes
-                    || now.saturating_sub(segment.created_at) >= options.segment_ms
+                    || now.saturating_sub(segment.created_at) >= options.segment_age_max()
                     // Index entries hold positions in 32 bits.
                     || segment.bytes + more as u64 > u64::from(u32::MAX))
         };
@@ -133,6 +136,8 @@ impl Flusher {
         let base = first.header.base_offset;
         let mut writer = match log.last_segment() {
             None => begin(base)?,
+            // A compacted one is complete.
+            Some(last) if last.generation > 0 => begin(base)?,
             Some(last) => match self.files.writer(log.id(), last) {
                 Err(error) if is_lost(&error) => {
                     tracing::error!(log = %log.id(), base = last.base, %error, "segment damaged");
@@ -153,6 +158,29 @@ impl Flusher {
         Ok(written)
     }
 
+    /// Puts what the cleaner compacted in the place of what it was made from. From this checkpoint
+    /// on a start finds the new segment, before it the old ones; never some of both.
+    fn install_compacted(&mut self) {
+        let Some(made) = self.shared.handover.take() else { return };
+        let (log, installed) = match made {
+            Made::Segment { log, old, new, gone } => {
+                let installed = log.replace(&old, new, &gone);
+                let replaced = old.into_iter().filter(|_| installed);
+                self.expired.extend(replaced.map(|segment| (log.id(), segment)));
+                (log, installed)
+            }
+            Made::Round { log, next } => {
+                log.compacted(next);
+                (log, true)
+            }
+        };
+        if installed && let Err(error) = self.checkpoint() {
+            let log = log.id();
+            tracing::warn!(%log, %error, "cannot write the checkpoint; compacted segments stay");
+        }
+        self.shared.handover.answer(installed);
+    }
+
     /// Writes the checkpoint; then nothing needs what it no longer names.
     pub(crate) fn checkpoint(&mut self) -> io::Result<()> {
         let (logs, deleted) = {
@@ -169,8 +197,8 @@ impl Flusher {
         Checkpoint::of(self.flushed, mentioned, &logs).write(&self.shared.options.dir)?;
         self.shared.flushed.store(self.flushed, Ordering::Release);
         for (log, segment) in self.expired.drain(..) {
-            tracing::debug!(%log, base = segment.base, "segment expired");
-            self.files.remove(log, segment.base);
+            tracing::debug!(%log, base = segment.base, "segment removed");
+            self.files.remove(log, &segment);
         }
         for deleted in deleted.iter().filter(|deleted| !deleted.removed) {
             self.files.remove_log(deleted.id);

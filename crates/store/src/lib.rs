@@ -3,11 +3,13 @@
 //! The way of a batch: [`Store::append`] hands it to the lane's single writer (`writer.rs`), which
 //! assigns its offset, copies it into a frame (`frame.rs`), makes the frame durable (`wal/`) and
 //! publishes it in its [`Log`]. The flusher (`flusher.rs`) later moves it to a segment
-//! (`segment.rs`) and records that in the checkpoint (`checkpoint.rs`). A start reads the
+//! (`segment.rs`) and records that in the checkpoint (`checkpoint.rs`). The cleaner (`compaction/`)
+//! rewrites segments of logs of which only the newest record of each key is wanted. A start reads the
 //! checkpoint, then the frames after it (`recovery.rs`).
 
 pub mod batch;
 mod checkpoint;
+mod compaction;
 mod disk_space;
 mod error;
 mod flusher;
@@ -29,7 +31,7 @@ mod writer;
 pub use disk_space::DiskSpace;
 pub use error::{AppendError, OpenError, ReadError};
 pub use log::{Log, LogStatus, ReadBatches};
-pub use options::{Durability, LogOptions, StoreOptions};
+pub use options::{CleanerOptions, Compaction, Durability, KEY_BYTES, LogOptions, StoreOptions};
 pub use recovery::Recovered;
 pub use signal::{News, Signal, Watching};
 pub use sink::CommitSink;

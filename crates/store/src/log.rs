@@ -49,9 +49,13 @@ pub(crate) struct State {
     pub(crate) tail: VecDeque<TailBatch>,
     /// Everything below is in segments, or damaged, or deleted.
     pub(crate) flushed: Offset,
+    /// Everything below was compacted, each key with all that came before it.
+    pub(crate) compacted: Offset,
     /// Offsets whose records were damaged on disk, in order.
     pub(crate) damaged: Vec<Range<Offset>>,
     pub(crate) transactions: Transactions,
+    /// Counts the times that records and what is known of their transactions went.
+    pub(crate) losses: u64,
 }
 
 /// What a read returned.
@@ -63,6 +67,9 @@ pub struct ReadBatches {
     pub start: Offset,
     /// Offset that the next record will get (the high watermark).
     pub end: Offset,
+    /// The aborted transactions with records among these: exactly those, since a reader drops what a
+    /// producer sent from there to the marker.
+    pub aborted: Vec<Aborted>,
 }
 
 impl ReadBatches {
@@ -106,6 +113,8 @@ pub struct LogStatus {
     pub bytes: u64,
     /// Number of segments.
     pub segments: usize,
+    /// Everything below this offset was compacted, if the log is one that is.
+    pub compacted: Offset,
 }
 
 impl Log {
@@ -154,11 +163,6 @@ impl Log {
         state.transactions.stable(state.end)
     }
 
-    /// The aborted transactions with records in this range.
-    pub fn aborted_in(&self, range: &Range<Offset>) -> Vec<Aborted> {
-        self.state.read().transactions.aborted_in(range)
-    }
-
     /// The producers with open transactions, and the offsets of their first records.
     pub fn open_transactions(&self) -> Vec<(i64, Offset)> {
         let state = self.state.read();
@@ -175,6 +179,7 @@ impl Log {
             end: state.end,
             bytes: stored + waiting as u64,
             segments: state.segments.len(),
+            compacted: state.compacted,
         }
     }
 
@@ -228,9 +233,10 @@ impl Log {
             return Ok(None);
         }
         let until = state.until(offset, until);
-        let mut read = ReadBatches { slices: Vec::new(), start: state.start, end: state.end };
+        let (start, end) = (state.start, state.end);
+        let mut read = ReadBatches { start, end, ..ReadBatches::default() };
         let first = state.tail.partition_point(|batch| batch.header.next_offset() <= offset);
-        let mut total = 0;
+        let (mut total, mut next) = (0, offset);
         for batch in state.tail.range(first..) {
             let fits = total == 0 || total + batch.bytes.len() <= max_bytes;
             if !fits || batch.header.base_offset >= until {
@@ -238,7 +244,9 @@ impl Log {
             }
             total += batch.bytes.len();
             read.slices.push(batch.bytes.clone());
+            next = batch.header.next_offset();
         }
+        read.aborted = state.transactions.aborted_in(&(offset..next));
         Ok(Some(read))
     }
 
@@ -255,17 +263,18 @@ impl Log {
             if let Some(read) = self.read_memory(offset, max_bytes, until)? {
                 return Ok(read);
             }
-            let (segments, tail, range, until) = {
+            let (segments, tail, range, until, losses) = {
                 let state = self.state.read();
                 // Again: retention may have been here, and what is left begins later.
                 state.check(offset)?;
                 let segments = state.segments_from(offset);
                 let until = state.until(offset, until);
-                (segments, state.tail_start(), state.start..state.end, until)
+                let range = state.start..state.end;
+                (segments, state.tail_start(), range, until, state.losses)
             };
             let mut read = Ok(None);
-            for segment in segments {
-                read = self.read_segment(&segment, offset, max_bytes, until);
+            for segment in &segments {
+                read = self.read_segment(segment, offset, max_bytes, until);
                 if !matches!(read, Ok(None)) {
                     break;
                 }
@@ -273,18 +282,34 @@ impl Log {
             match read {
                 Ok(Some(bytes)) => {
                     let slices = if bytes.is_empty() { Vec::new() } else { vec![bytes] };
-                    return Ok(ReadBatches { slices, start: range.start, end: range.end });
+                    let (start, end) = (range.start, range.end);
+                    let mut read = ReadBatches { slices, start, end, ..ReadBatches::default() };
+                    let next = read.next_offset().unwrap_or(offset);
+                    let state = self.state.read();
+                    // Else what was read may be of a transaction that is forgotten by now.
+                    if state.losses == losses {
+                        read.aborted = state.transactions.aborted_in(&(offset..next));
+                        return Ok(read);
+                    }
                 }
                 // A gap: what follows it was in memory when we looked.
                 Ok(None) => offset = tail.max(offset),
-                // Deleted since we looked: look again. If it still counts as there, it is lost.
-                Err(error) => {
-                    if error.kind() != std::io::ErrorKind::NotFound || self.range() == range {
-                        return Err(error.into());
-                    }
-                }
+                Err(error) if self.has_moved_on(&error, &segments) => {}
+                Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether an error only says that one of these segments was deleted, or replaced by one that
+    /// is compacted, since they were looked up: then look again. One that still counts as there is
+    /// lost.
+    fn has_moved_on(&self, error: &std::io::Error, segments: &[Segment]) -> bool {
+        let state = self.state.read();
+        let is_there = |segment: &Segment| {
+            let at = state.segments.binary_search_by_key(&segment.base, |now| now.base);
+            at.is_ok_and(|at| state.segments.get(at).is_some_and(|now| now.is(segment)))
+        };
+        error.kind() == std::io::ErrorKind::NotFound && !segments.iter().all(is_there)
     }
 
     /// `None` if the segment has nothing at or after `offset`.
@@ -312,10 +337,7 @@ impl Log {
                 (state.start, state.segments_from(state.start), tail)
             };
             match self.find_time_in(start, &segments, tail, time) {
-                // Deleted since we looked.
-                Err(ReadError::Io(error))
-                    if error.kind() == std::io::ErrorKind::NotFound
-                        && self.range().start != start => {}
+                Err(ReadError::Io(error)) if self.has_moved_on(&error, &segments) => {}
                 other => return other,
             }
         }
@@ -351,34 +373,55 @@ impl Log {
 
     /// The record with the largest timestamp: its offset and timestamp. Blocks.
     pub fn find_latest_time(&self) -> Result<Option<(Offset, Millis)>, ReadError> {
-        let (start, first, mut largest) = {
-            let state = self.state.read();
-            let segments = state.segments_from(state.start);
-            // Its largest timestamp may be that of a record that was deleted.
-            let first = segments.first().copied().filter(|segment| segment.base < state.start);
-            let whole = segments.iter().skip(usize::from(first.is_some()));
-            let stored = whole.map(|segment| segment.max_timestamp);
-            let waiting = state.tail.iter().filter(|batch| batch.header.base_offset >= state.start);
-            let largest = stored.chain(waiting.map(|batch| batch.header.max_timestamp)).max();
-            let cut = state.tail.iter().find(|batch| {
-                batch.header.base_offset < state.start && state.start < batch.header.next_offset()
-            });
-            let cut = cut.map(|batch| batch.bytes.clone());
-            (state.start, first, largest.max(cut.map_or(Ok(None), |cut| latest(cut, state.start))?))
-        };
+        loop {
+            // All at once: the flusher moves batches from the tail to segments.
+            let (start, segments, waiting, cut) = {
+                let state = self.state.read();
+                let start = state.start;
+                let waiting = state.tail.iter().filter(|batch| batch.header.base_offset >= start);
+                let waiting = waiting.map(|batch| batch.header.max_timestamp).max();
+                let cut = state.tail.iter().find(|batch| {
+                    batch.header.base_offset < start && start < batch.header.next_offset()
+                });
+                let cut = cut.map(|batch| batch.bytes.clone());
+                (start, state.segments_from(start), waiting, cut)
+            };
+            match self.largest_time(start, &segments) {
+                Err(ReadError::Io(error)) if self.has_moved_on(&error, &segments) => {}
+                stored => {
+                    let cut = cut.map_or(Ok(None), |cut| latest(cut, start))?;
+                    let largest = stored?.max(waiting).max(cut);
+                    return largest.map_or(Ok(None), |time| self.find_time(time));
+                }
+            }
+        }
+    }
+
+    /// The largest timestamp in segments, at `start` or later.
+    fn largest_time(
+        &self,
+        start: Offset,
+        segments: &[Segment],
+    ) -> Result<Option<Millis>, ReadError> {
+        // Its largest timestamp may be that of a record that was deleted.
+        let first = segments.first().filter(|segment| segment.base < start);
+        let whole = segments.iter().skip(usize::from(first.is_some()));
+        // Nothing but batches that lost their records have no time.
+        let timed = whole.map(|segment| segment.max_timestamp).filter(|time| *time != Millis::MIN);
+        let mut largest = timed.max();
         if let Some(segment) = first {
             let mut from = 0;
-            let kept = |header: &BatchHeader| header.next_offset() > start;
-            while let Some(found) = self.files.scan(self.id, &segment, from, kept)? {
+            let kept = |header: &BatchHeader| header.next_offset() > start && header.count > 0;
+            while let Some(found) = self.files.scan(self.id, segment, from, kept)? {
                 largest = largest.max(if found.header.base_offset < start {
-                    latest(self.files.read(self.id, &segment, found, 0, Offset::MAX)?, start)?
+                    latest(self.files.read(self.id, segment, found, 0, Offset::MAX)?, start)?
                 } else {
                     Some(found.header.max_timestamp)
                 });
                 from = found.position + found.header.size as u64;
             }
         }
-        largest.map_or(Ok(None), |time| self.find_time(time))
+        Ok(largest)
     }
 
     // What follows is for the writer and the flusher.
@@ -425,7 +468,7 @@ impl Log {
         let mut state = self.state.write();
         for segment in written {
             match state.segments.last_mut() {
-                Some(last) if last.base == segment.base => *last = *segment,
+                Some(last) if last.is(segment) => *last = *segment,
                 _ => state.segments.push(*segment),
             }
         }
@@ -449,10 +492,8 @@ impl Log {
         let mut expired = Vec::new();
         while let Some(first) = state.segments.first().copied() {
             // Without timestamps (they are negative then) a segment's own age decides.
-            let newest = match first.max_timestamp {
-                given @ 0.. => given,
-                _ => first.created_at.saturating_add(options.segment_ms),
-            };
+            let aged = || first.created_at.saturating_add(options.segment_ms);
+            let newest = first.newest().unwrap_or_else(aged);
             let too_old =
                 options.retention_ms.is_some_and(|keep| newest < now.saturating_sub(keep));
             let too_much = excess >= first.bytes && state.segments.len() > 1;
@@ -466,12 +507,38 @@ impl Log {
         }
         let start = state.start;
         state.damaged.retain(|range| range.end > start);
-        state.transactions.trim(start);
+        if state.transactions.trim(start) || !expired.is_empty() {
+            state.losses += 1;
+        }
         drop(state);
         if !expired.is_empty() {
             self.signals.wake();
         }
         expired
+    }
+
+    /// Puts one segment, or none, in the place of several that follow each other, and forgets these
+    /// aborted transactions, of which no record is left then. Does nothing and returns `false` if the
+    /// segments are no longer what they were.
+    pub(crate) fn replace(&self, old: &[Segment], new: Option<Segment>, gone: &[Aborted]) -> bool {
+        let mut state = self.state.write();
+        let at = old.first().and_then(|first| state.segments.iter().position(|s| s == first));
+        let Some(at) = at.filter(|_| !self.is_deleted()) else { return false };
+        if state.segments.get(at..at + old.len()) != Some(old) {
+            return false;
+        }
+        state.segments.splice(at..at + old.len(), new);
+        // Together with their markers: a transaction that is told without its marker would take what
+        // its producer sent later with it.
+        state.transactions.aborted.retain(|aborted| !gone.contains(aborted));
+        state.losses += 1;
+        true
+    }
+
+    /// Everything before `next` is compacted.
+    pub(crate) fn compacted(&self, next: Offset) {
+        let mut state = self.state.write();
+        state.compacted = state.compacted.max(next);
     }
 
     pub(crate) fn with_state<T>(&self, read: impl FnOnce(&State) -> T) -> T {

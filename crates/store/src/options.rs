@@ -28,6 +28,31 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// A segment is closed when it is older than this, in milliseconds.
     pub segment_ms: i64,
+    /// Of records with the same key the newest is kept, and others may go; `None` keeps them all.
+    pub compaction: Option<Compaction>,
+}
+
+/// How a log is compacted by key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compaction {
+    /// A record is not touched before it is this old, in milliseconds.
+    pub min_lag_ms: i64,
+    /// A record that is older than this makes the log due, in milliseconds.
+    pub max_lag_ms: i64,
+    /// Else the log is due when more than this part of it was added since, in millionths.
+    pub dirty_ppm: u32,
+    /// A deletion mark is kept this long after it was first compacted, in milliseconds, so that
+    /// readers that began before see it.
+    pub delete_retention_ms: i64,
+}
+
+impl LogOptions {
+    /// How old a segment gets before it is closed: no older than records may get before they are
+    /// compacted.
+    pub(crate) fn segment_age_max(&self) -> i64 {
+        let lag = self.compaction.map_or(i64::MAX, |compaction| compaction.max_lag_ms);
+        self.segment_ms.min(lag.max(1))
+    }
 }
 
 impl Default for LogOptions {
@@ -39,6 +64,7 @@ impl Default for LogOptions {
             retention_bytes: None,
             segment_bytes: 1 << 30,
             segment_ms: 7 * DAY,
+            compaction: None,
         }
     }
 }
@@ -58,6 +84,8 @@ pub struct StoreOptions {
     pub tail_bytes_max: usize,
     /// How often retention is enforced.
     pub retention_interval: Duration,
+    /// How logs are compacted.
+    pub cleaner: CleanerOptions,
     /// Idempotent producers unheard of for this long are forgotten, in milliseconds.
     pub producer_expiry_ms: i64,
 }
@@ -72,7 +100,36 @@ impl StoreOptions {
             flush_after: Duration::from_secs(5),
             tail_bytes_max: 64 << 20,
             retention_interval: Duration::from_secs(300),
+            cleaner: CleanerOptions::default(),
             producer_expiry_ms: 24 * 60 * 60 * 1000,
+        }
+    }
+}
+
+/// The thread that compacts logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CleanerOptions {
+    /// Whether any log is compacted.
+    pub enabled: bool,
+    /// How long it rests when no log is due.
+    pub backoff: Duration,
+    /// Most bytes of memory for the table of a log's keys, [`KEY_BYTES`] each. A log with more new
+    /// keys than fit is compacted in several rounds.
+    pub table_bytes: usize,
+    /// Most bytes that it reads and writes a second; `None` is no limit.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// Bytes that a key takes in the cleaner's table, however long it is.
+pub const KEY_BYTES: usize = 24;
+
+impl Default for CleanerOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            backoff: Duration::from_secs(15),
+            table_bytes: 128 << 20,
+            bytes_per_second: None,
         }
     }
 }

@@ -91,9 +91,14 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn restore(&mut self, from: LogCheckpoint) {
-        let LogCheckpoint { id, start, end, segments, damaged, producers, transactions } = from;
-        let tail = VecDeque::new();
-        let state = State { start, end, flushed: end, segments, damaged, transactions, tail };
+        let LogCheckpoint { id, start, end, compacted, segments, damaged, .. } = from;
+        let (producers, transactions) = (from.producers, from.transactions);
+        let (tail, flushed) = (VecDeque::new(), end);
+        let losses = 0;
+        #[rustfmt::skip]
+        let state = State {
+            start, end, flushed, compacted, segments, damaged, transactions, tail, losses,
+        };
         let log = Log::new(id, Arc::clone(self.files), until_opened(), state);
         log.producers.lock().known.extend(producers);
         self.logs.insert(id, Arc::new(log));

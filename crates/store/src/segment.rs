@@ -1,6 +1,7 @@
 //! Segments: a partition's older records, batch after batch, as clients read them.
 //!
-//! `segments/<log>/<base offset>.log` holds batches verbatim; `<base offset>.index` beside it holds
+//! `segments/<log>/<base offset>.log` holds batches verbatim; one that was compacted has the number
+//! of its generation behind the offset, `<base offset>-<generation>.log`. An `.index` beside it holds
 //! one entry of 24 bytes for every [`INDEX_INTERVAL`] bytes: a batch's offset i64, the largest
 //! timestamp before it i64, its position u32, and a checksum u32 of these with the base offset. A file may be longer than the checkpoint
 //! says: what lies beyond was not finished, and is written again.
@@ -27,6 +28,8 @@ pub(crate) const INDEX_ENTRY: u64 = 24;
 const OPEN_FILES_MAX: usize = 512;
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 1024 * 1024;
+/// Bytes read at once when all of a segment is read.
+const READ_BYTES: u64 = 1024 * 1024;
 /// Bytes read at once when looking for a batch.
 const SCAN_BYTES: u64 = 64 * 1024;
 
@@ -47,11 +50,14 @@ pub(crate) struct Segment {
     pub(crate) max_timestamp: Millis,
     /// When it was begun.
     pub(crate) created_at: Millis,
+    /// How often what it holds was compacted; part of its name. Nothing is added to one that was.
+    pub(crate) generation: u32,
 }
 
 impl Segment {
     pub(crate) fn new(base: Offset, created_at: Millis) -> Self {
         Self {
+            generation: 0,
             base,
             next: base,
             bytes: 0,
@@ -60,6 +66,16 @@ impl Segment {
             max_timestamp: Millis::MIN,
             created_at,
         }
+    }
+
+    /// The files of the same name.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        (self.base, self.generation) == (other.base, other.generation)
+    }
+
+    /// When the newest of it was written, as far as its times tell.
+    pub(crate) fn newest(&self) -> Option<Millis> {
+        Some(self.max_timestamp).filter(|newest| *newest >= 0)
     }
 }
 
@@ -115,7 +131,7 @@ pub(crate) struct SegmentFiles {
     open: Mutex<OpenFiles>,
 }
 
-type FileKey = (LogId, Offset);
+type FileKey = (LogId, Offset, u32);
 
 #[derive(Debug, Default)]
 struct OpenFiles {
@@ -136,21 +152,25 @@ impl SegmentFiles {
         self.dir.join(log.to_string())
     }
 
-    fn path(&self, log: LogId, base: Offset, suffix: &str) -> PathBuf {
-        self.log_dir(log).join(format!("{base:020}.{suffix}"))
+    fn path(&self, log: LogId, segment: &Segment, suffix: &str) -> PathBuf {
+        let name = match (segment.base, segment.generation) {
+            (base, 0) => format!("{base:020}.{suffix}"),
+            (base, generation) => format!("{base:020}-{generation}.{suffix}"),
+        };
+        self.log_dir(log).join(name)
     }
 
-    pub(crate) fn data_path(&self, log: LogId, base: Offset) -> PathBuf {
-        self.path(log, base, "log")
+    fn data_path(&self, log: LogId, segment: &Segment) -> PathBuf {
+        self.path(log, segment, "log")
     }
 
-    fn index_path(&self, log: LogId, base: Offset) -> PathBuf {
-        self.path(log, base, "index")
+    fn index_path(&self, log: LogId, segment: &Segment) -> PathBuf {
+        self.path(log, segment, "index")
     }
 
     /// The data file, for reading.
-    fn data(&self, log: LogId, base: Offset) -> io::Result<Arc<File>> {
-        let key = (log, base);
+    fn data(&self, log: LogId, segment: &Segment) -> io::Result<Arc<File>> {
+        let key = (log, segment.base, segment.generation);
         let removals = {
             let open = self.open.lock();
             if let Some(file) = open.files.get(&key) {
@@ -158,7 +178,7 @@ impl SegmentFiles {
             }
             open.removals
         };
-        let file = Arc::new(File::open(self.data_path(log, base))?);
+        let file = Arc::new(File::open(self.data_path(log, segment))?);
         let mut open = self.open.lock();
         if open.removals != removals {
             return Ok(file);
@@ -178,27 +198,28 @@ impl SegmentFiles {
     /// longer ones are cut. One that is missing or too short is an error of kind `NotFound` or
     /// `UnexpectedEof`.
     pub(crate) fn writer(&self, log: LogId, segment: Segment) -> io::Result<SegmentWriter> {
-        if segment.bytes == 0 {
+        // Not for one that is compacted: its log's folder was there, and is gone if the log is.
+        if segment.bytes == 0 && segment.generation == 0 {
             fs::create_dir_all(self.log_dir(log))?;
         }
         let mut options = File::options();
         options.read(true).write(true).create(segment.bytes == 0).truncate(false);
-        let data = options.open(self.data_path(log, segment.base))?;
+        let data = options.open(self.data_path(log, &segment))?;
         match data.metadata()?.len().cmp(&segment.bytes) {
             Ordering::Less => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ordering::Equal => {}
             Ordering::Greater => data.set_len(segment.bytes)?,
         }
-        let index_path = self.index_path(log, segment.base);
+        let index_path = self.index_path(log, &segment);
         let is_new = segment.bytes == 0;
         let (entries, buffer) = (Vec::new(), Vec::new());
         Ok(SegmentWriter { segment, data, index_path, entries, buffer, is_new })
     }
 
     /// Removes a segment's files. Readers that have them open go on reading.
-    pub(crate) fn remove(&self, log: LogId, base: Offset) {
-        self.forget(|key| *key == (log, base));
-        for path in [self.data_path(log, base), self.index_path(log, base)] {
+    pub(crate) fn remove(&self, log: LogId, segment: &Segment) {
+        self.forget(|key| *key == (log, segment.base, segment.generation));
+        for path in [self.data_path(log, segment), self.index_path(log, segment)] {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(path = %path.display(), %error, "cannot remove a segment");
@@ -234,13 +255,16 @@ impl SegmentFiles {
             };
             for file in fs::read_dir(entry.path())? {
                 let file = file?.path();
-                let base = file.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-                if base.is_some_and(|base| segments.iter().all(|segment| segment.base != base)) {
+                let named = file.file_stem().and_then(|stem| parse_name(stem.to_str()?));
+                let is = |(base, generation)| {
+                    segments.iter().any(|s| (s.base, s.generation) == (base, generation))
+                };
+                if named.is_some_and(|named| !is(named)) {
                     fs::remove_file(file)?;
                 }
             }
             for segment in segments {
-                let path = self.data_path(id, segment.base);
+                let path = self.data_path(id, &segment);
                 let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
                 if length < segment.bytes {
                     let (path, expected) = (path.display(), segment.bytes);
@@ -285,9 +309,9 @@ impl SegmentFiles {
         log: LogId,
         segment: &Segment,
         from: u64,
-        matches: impl Fn(&BatchHeader) -> bool,
+        mut matches: impl FnMut(&BatchHeader) -> bool,
     ) -> io::Result<Option<Found>> {
-        let file = self.data(log, segment.base)?;
+        let file = self.data(log, segment)?;
         let mut position = from;
         let mut chunk = Bytes::new();
         while position < segment.bytes {
@@ -318,7 +342,7 @@ impl SegmentFiles {
             Ok(floor) => Ok(floor),
             Err(error) => {
                 // A segment that is gone altogether is not a damaged index.
-                self.data(log, segment.base)?;
+                self.data(log, segment)?;
                 tracing::warn!(%log, base = segment.base, %error, "damaged index; searching without");
                 Ok(0)
             }
@@ -335,7 +359,7 @@ impl SegmentFiles {
         if entries == 0 {
             return Ok(0);
         }
-        let file = File::open(self.index_path(log, segment.base))?;
+        let file = File::open(self.index_path(log, segment))?;
         let (mut low, mut high, mut floor) = (0, entries, 0);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -363,7 +387,7 @@ impl SegmentFiles {
         max_bytes: usize,
         until: Offset,
     ) -> io::Result<Bytes> {
-        let file = self.data(log, segment.base)?;
+        let file = self.data(log, segment)?;
         let available = segment.bytes - found.position;
         let length = (max_bytes.max(found.header.size) as u64).min(available);
         let bytes = read_exact(&file, found.position, length)?;
@@ -376,6 +400,70 @@ impl SegmentFiles {
             whole += header.size;
         }
         Ok(bytes.slice(..whole))
+    }
+}
+
+/// Base offset and generation, if a file's name without its suffix says them.
+fn parse_name(stem: &str) -> Option<(Offset, u32)> {
+    match stem.split_once('-') {
+        None => Some((stem.parse().ok()?, 0)),
+        Some((base, generation)) => Some((base.parse().ok()?, generation.parse().ok()?)),
+    }
+}
+
+/// Reads a segment's batches one after the other.
+#[derive(Debug)]
+pub(crate) struct BatchReader {
+    file: Arc<File>,
+    position: u64,
+    end: u64,
+    buffer: Bytes,
+}
+
+impl SegmentFiles {
+    /// Reads `segment` from its start to position `end`.
+    pub(crate) fn batches(
+        &self,
+        log: LogId,
+        segment: &Segment,
+        end: u64,
+    ) -> io::Result<BatchReader> {
+        let file = self.data(log, segment)?;
+        Ok(BatchReader { file, position: 0, end, buffer: Bytes::new() })
+    }
+}
+
+impl BatchReader {
+    /// Where the next batch begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next batch's header and bytes, unverified; `None` at the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(BatchHeader, Bytes)>> {
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        self.fill(HEADER_BYTES)?;
+        let header = BatchHeader::decode(&self.buffer)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.fill(header.size)?;
+        self.position += header.size as u64;
+        Ok(Some((header, self.buffer.split_to(header.size))))
+    }
+
+    /// Makes sure that so many bytes are in the buffer.
+    fn fill(&mut self, bytes: usize) -> io::Result<()> {
+        if self.buffer.len() >= bytes {
+            return Ok(());
+        }
+        let left = self.end.saturating_sub(self.position);
+        if bytes as u64 > left {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let length = (bytes as u64).max(READ_BYTES).min(left);
+        self.buffer = read_exact(&self.file, self.position, length)?;
+        Ok(())
     }
 }
 
@@ -424,7 +512,10 @@ impl SegmentWriter {
         segment.bytes += bytes.len() as u64;
         segment.since_index += bytes.len() as u64;
         segment.next = header.next_offset();
-        segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
+        // A batch that lost its records in a compaction tells the time of one that is gone.
+        if header.count > 0 {
+            segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
+        }
         if self.buffer.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base::{LogId, Offset};
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use crate::compaction::Handover;
 use crate::error::AppendError;
 use crate::health::Health;
 use crate::log::Log;
@@ -40,6 +41,10 @@ pub(crate) struct Shared {
     /// Frames below this are in segments.
     pub(crate) flushed: AtomicU64,
     pub(crate) stopping: AtomicBool,
+    /// Files that a run before left behind are gone; new ones may be made.
+    pub(crate) swept: AtomicBool,
+    /// What the cleaner made, on its way to the flusher.
+    pub(crate) handover: Handover,
     /// Sequence number of the next frame.
     pub(crate) next_sequence: AtomicU64,
     /// Logs that were deleted not long ago. Locked after `logs`.
@@ -67,6 +72,8 @@ impl Shared {
             flushed: AtomicU64::new(flushed),
             next_sequence: AtomicU64::new(next_sequence),
             stopping: AtomicBool::new(false),
+            swept: AtomicBool::new(false),
+            handover: Handover::default(),
             deleted: Mutex::default(),
             backlog: Mutex::default(),
             changed: Condvar::new(),
@@ -104,7 +111,7 @@ impl Shared {
     pub(crate) fn take_frames(&self, idle: Duration) -> Vec<CommittedFrame> {
         let mut backlog = self.backlog.lock();
         let stopping = || self.stopping.load(Ordering::Acquire);
-        if backlog.frames.is_empty() && !stopping() {
+        if backlog.frames.is_empty() && !stopping() && !backlog.flush_now {
             self.changed.wait_for(&mut backlog, idle);
         }
         if backlog.frames.is_empty() {

@@ -16,6 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::Batch;
+use crate::compaction::Cleaner;
 use crate::error::{AppendError, OpenError};
 use crate::flusher::Flusher;
 use crate::log::{Log, State};
@@ -92,6 +93,7 @@ impl Store {
             synced: sequence,
             sink_full: false,
         };
+        let cleaner = Cleaner::new(Arc::clone(&shared), Arc::clone(&files), Arc::clone(&clock));
         let flusher = Flusher {
             shared: Arc::clone(&shared),
             files: Arc::clone(&files),
@@ -103,6 +105,8 @@ impl Store {
             spawn("log-writer", || writer.run())
                 .map_err(OpenError::io("starting a thread", &dir))?,
             spawn("log-flusher", || flusher.run())
+                .map_err(OpenError::io("starting a thread", &dir))?,
+            spawn("log-cleaner", || cleaner.run())
                 .map_err(OpenError::io("starting a thread", &dir))?,
         ];
         let recovered = recovery.report;
@@ -192,6 +196,7 @@ impl Store {
         }
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.wake();
+        self.shared.handover.wake();
         threads.for_each(join);
     }
 }

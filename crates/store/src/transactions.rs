@@ -69,9 +69,11 @@ impl Transactions {
         later.filter(|aborted| aborted.first < range.end).copied().collect()
     }
 
-    /// Records before `start` are gone.
-    pub(crate) fn trim(&mut self, start: Offset) {
+    /// Records before `start` are gone. Returns whether that is to be forgotten of any.
+    pub(crate) fn trim(&mut self, start: Offset) -> bool {
+        let before = self.aborted.len();
         self.aborted.retain(|aborted| aborted.last >= start);
+        self.aborted.len() < before
     }
 
     /// What was known when the log ended at `end`, as far as it can still be told: the rest comes

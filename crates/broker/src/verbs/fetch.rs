@@ -149,7 +149,7 @@ pub(crate) fn is_enough(outcomes: &[Outcome], min_bytes: usize) -> bool {
 
 fn state_only(log: &Log) -> Fetched {
     let range = log.range();
-    let read = ReadBatches { slices: Vec::new(), start: range.start, end: range.end };
+    let read = ReadBatches { start: range.start, end: range.end, ..ReadBatches::default() };
     Fetched { read, stable: log.stable_end(), aborted: Vec::new() }
 }
 
@@ -158,7 +158,7 @@ async fn read(log: &Arc<Log>, offset: Offset, max_bytes: usize, committed: bool)
     // Asked for first: what ends meanwhile is read next time.
     let stable = log.stable_end();
     let until = if committed { stable } else { Offset::MAX };
-    let read = match log.read_memory(offset, max_bytes, until)? {
+    let mut read = match log.read_memory(offset, max_bytes, until)? {
         Some(read) => read,
         None => {
             let log = Arc::clone(log);
@@ -167,9 +167,6 @@ async fn read(log: &Arc<Log>, offset: Offset, max_bytes: usize, committed: bool)
             read.map_err(|error| ReadError::Io(std::io::Error::other(error)))??
         }
     };
-    let aborted = match read.next_offset().filter(|_| committed) {
-        Some(next) => log.aborted_in(&(offset..next)),
-        None => Vec::new(),
-    };
+    let aborted = if committed { std::mem::take(&mut read.aborted) } else { Vec::new() };
     Ok(Fetched { read, stable, aborted })
 }

@@ -3,8 +3,7 @@
 use base::Millis;
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::header::{HEADER_BYTES, LOG_OVERHEAD, checksum};
-use super::{Batch, BatchError, Compression, NO_PRODUCER};
+use super::{Batch, BatchError, BatchHeader, Compression, NO_PRODUCER};
 
 /// A record to be written. All parts are borrowed; building copies them once.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,29 +86,21 @@ impl BatchBuilder {
             Compression::None => self.records.freeze(),
             codec => Bytes::from(codec.compress(&self.records)?),
         };
-        let size = HEADER_BYTES + packed.len();
-        let batch_length = i32::try_from(size - LOG_OVERHEAD)
-            .map_err(|_| BatchError::Malformed("the batch is larger than 2 GiB"))?;
-        let mut batch = BytesMut::with_capacity(size);
-        batch.put_i64(0); // base offset: stamped by the log
-        batch.put_i32(batch_length);
-        batch.put_i32(0); // leader epoch: stamped by the log
-        batch.put_i8(2);
-        batch.put_u32(0); // checksum: below
-        batch.put_i16(self.compression.bits());
-        batch.put_i32(self.count - 1);
-        batch.put_i64(self.base_timestamp);
-        batch.put_i64(self.max_timestamp);
-        batch.put_i64(NO_PRODUCER);
-        batch.put_i16(-1);
-        batch.put_i32(-1);
-        batch.put_i32(self.count);
-        batch.put_slice(&packed);
-        let crc = checksum(&batch);
-        if let Some(mut field) = batch.get_mut(17..21) {
-            field.put_u32(crc);
-        }
-        Batch::parse(batch.freeze())
+        let header = BatchHeader {
+            base_offset: 0,  // stamped by the log
+            leader_epoch: 0, // likewise
+            attributes: self.compression.bits(),
+            last_offset_delta: self.count - 1,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer_id: NO_PRODUCER,
+            producer_epoch: -1,
+            base_sequence: -1,
+            count: self.count,
+            size: 0,
+            crc: 0,
+        };
+        Batch::parse(header.encode(&packed)?)
     }
 }
 
@@ -127,7 +118,7 @@ fn put_nullable(to: &mut BytesMut, bytes: Option<&[u8]>) {
     }
 }
 
-fn put_varint(to: &mut BytesMut, value: i64) {
+pub(super) fn put_varint(to: &mut BytesMut, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while rest >= 0x80 {
         to.put_u8((rest & 0x7f) as u8 | 0x80);

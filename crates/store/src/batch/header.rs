@@ -1,7 +1,7 @@
 //! The 61 bytes that stand before a batch's records, and the checks a batch must pass to be stored.
 
 use base::{ErrorKind, Millis, Offset};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::compression::Compression;
 use super::records;
@@ -12,6 +12,8 @@ pub const HEADER_BYTES: usize = 61;
 pub(crate) const LOG_OVERHEAD: usize = 12;
 /// Where the checksummed part begins.
 const CHECKED_FROM: usize = 21;
+/// Where the checksum stands.
+const CHECKSUM_AT: std::ops::Range<usize> = 17..21;
 /// `magic` of the only format that is stored.
 const MAGIC: i8 = 2;
 
@@ -19,6 +21,10 @@ const COMPRESSION_MASK: i16 = 0b0000_0111;
 const LOG_APPEND_TIME: i16 = 1 << 3;
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
+/// The base timestamp is the time at which deletion marks, or a spent marker, may go (KIP-534).
+const DELETE_HORIZON: i16 = 1 << 6;
+/// The base timestamp of a batch that has lost all of its records.
+const NO_TIMESTAMP: Millis = -1;
 
 /// Why bytes are not a batch that can be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -114,6 +120,56 @@ impl BatchHeader {
             base_sequence: bytes.get_i32(),
             count: bytes.get_i32(),
         })
+    }
+
+    /// The batch of this header and these records, packed already; size and checksum follow from
+    /// them.
+    pub(super) fn encode(&self, packed: &[u8]) -> Result<Bytes, BatchError> {
+        let size = HEADER_BYTES + packed.len();
+        let length = i32::try_from(size - LOG_OVERHEAD)
+            .map_err(|_| BatchError::Malformed("the batch is larger than 2 GiB"))?;
+        let mut batch = BytesMut::with_capacity(size);
+        batch.put_i64(self.base_offset);
+        batch.put_i32(length);
+        batch.put_i32(self.leader_epoch);
+        batch.put_i8(MAGIC);
+        batch.put_u32(0); // checksum: below
+        batch.put_i16(self.attributes);
+        batch.put_i32(self.last_offset_delta);
+        batch.put_i64(self.base_timestamp);
+        batch.put_i64(self.max_timestamp);
+        batch.put_i64(self.producer_id);
+        batch.put_i16(self.producer_epoch);
+        batch.put_i32(self.base_sequence);
+        batch.put_i32(self.count);
+        batch.put_slice(packed);
+        let crc = checksum(&batch);
+        if let Some(mut field) = batch.get_mut(CHECKSUM_AT) {
+            field.put_u32(crc);
+        }
+        Ok(batch.freeze())
+    }
+
+    /// As it is once all records are gone: it goes on telling which offsets and sequence numbers
+    /// there were.
+    pub(super) fn emptied(&self) -> Self {
+        Self {
+            attributes: self.attributes & !(COMPRESSION_MASK | DELETE_HORIZON),
+            base_timestamp: NO_TIMESTAMP,
+            count: 0,
+            ..*self
+        }
+    }
+
+    /// As it is with this time after which its deletion marks may go.
+    pub(super) fn with_delete_horizon(&self, horizon: Millis) -> Self {
+        Self { attributes: self.attributes | DELETE_HORIZON, base_timestamp: horizon, ..*self }
+    }
+
+    /// When the deletion marks in it, or the marker that it is, may go (KIP-534). Set when they are
+    /// first compacted.
+    pub fn delete_horizon(&self) -> Option<Millis> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
     /// Offset of the last record.

@@ -4,11 +4,10 @@
 //! i32. (Source: the control batches chapter of Kafka's message format.)
 
 use base::Millis;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use super::build::length_prefixed_record;
-use super::header::{HEADER_BYTES, LOG_OVERHEAD, checksum};
-use super::{Batch, BatchBuilder, BatchError};
+use super::{Batch, BatchBuilder, BatchError, BatchHeader};
 
 /// How a transaction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,27 +34,21 @@ impl BatchBuilder {
     ) -> Result<Batch, BatchError> {
         let key = [0, 0, 0, u8::from(marker == Marker::Commit)];
         let record = length_prefixed_record(&key, &[0; 6]);
-        let mut batch = BytesMut::with_capacity(HEADER_BYTES + record.len());
-        batch.put_i64(0);
-        let length = i32::try_from(HEADER_BYTES - LOG_OVERHEAD + record.len());
-        batch.put_i32(length.map_err(|_| BatchError::Malformed("a marker is small"))?);
-        batch.put_i32(0);
-        batch.put_i8(2);
-        batch.put_u32(0);
-        batch.put_i16(ATTRIBUTES);
-        batch.put_i32(0);
-        batch.put_i64(timestamp);
-        batch.put_i64(timestamp);
-        batch.put_i64(producer);
-        batch.put_i16(epoch);
-        batch.put_i32(-1);
-        batch.put_i32(1);
-        batch.put_slice(&record);
-        let crc = checksum(&batch);
-        if let Some(mut field) = batch.get_mut(17..21) {
-            field.put_u32(crc);
-        }
-        Batch::parse(batch.freeze())
+        let header = BatchHeader {
+            base_offset: 0,
+            leader_epoch: 0,
+            attributes: ATTRIBUTES,
+            last_offset_delta: 0,
+            base_timestamp: timestamp,
+            max_timestamp: timestamp,
+            producer_id: producer,
+            producer_epoch: epoch,
+            base_sequence: -1,
+            count: 1,
+            size: 0,
+            crc: 0,
+        };
+        Batch::parse(header.encode(&record)?)
     }
 }
 

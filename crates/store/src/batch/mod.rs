@@ -20,6 +20,7 @@ mod header;
 mod marker;
 pub mod old;
 mod records;
+mod rewrite;
 
 pub use build::{BatchBuilder, NewRecord};
 pub use compression::Compression;

@@ -57,6 +57,14 @@ impl Records {
         })
     }
 
+    /// The next record together with its bytes, length included.
+    pub(crate) fn next_with_bytes(&mut self) -> Option<Result<(Record, Bytes), BatchError>> {
+        let all = self.rest.clone();
+        let record = self.next()?;
+        let length = all.len() - self.rest.len();
+        Some(record.map(|record| (record, all.slice(..length))))
+    }
+
     fn read(&mut self) -> Result<Record, BatchError> {
         let length = take_length(&mut self.rest)?;
         let mut body = take_bytes(&mut self.rest, length)?;
@@ -114,7 +122,7 @@ pub(super) fn check_lengths(records: &Bytes, count: i32) -> Result<(), BatchErro
     if rest.is_empty() { Ok(()) } else { Err(MALFORMED) }
 }
 
-fn take_bytes(from: &mut Bytes, length: usize) -> Result<Bytes, BatchError> {
+pub(super) fn take_bytes(from: &mut Bytes, length: usize) -> Result<Bytes, BatchError> {
     if length > from.len() {
         return Err(MALFORMED);
     }
@@ -131,12 +139,12 @@ fn take_nullable(from: &mut Bytes) -> Result<Option<Bytes>, BatchError> {
     }
 }
 
-fn take_length(from: &mut impl Buf) -> Result<usize, BatchError> {
+pub(super) fn take_length(from: &mut impl Buf) -> Result<usize, BatchError> {
     usize::try_from(take_varint(from)?).map_err(|_| MALFORMED)
 }
 
 /// A zigzag varint of up to ten bytes.
-fn take_varint(from: &mut impl Buf) -> Result<i64, BatchError> {
+pub(super) fn take_varint(from: &mut impl Buf) -> Result<i64, BatchError> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         if !from.has_remaining() {

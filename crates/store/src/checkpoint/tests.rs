@@ -15,7 +15,8 @@ use crate::shared::{CommittedFrame, Deleted, Shared};
 fn sample() -> Checkpoint {
     let sent = Sent { first_sequence: 3, last_sequence: 9, base_offset: 40 };
     let producer = Producer { epoch: 2, last_seen: 77, sent: VecDeque::from([sent, sent]) };
-    let segment = Segment { bytes: 5, index_bytes: 24, since_index: 6, ..Segment::new(1, 2) };
+    let segment =
+        Segment { bytes: 5, index_bytes: 24, since_index: 6, generation: 3, ..Segment::new(1, 2) };
     Checkpoint {
         sequence: 12,
         deleted: vec![(LogId(4), 15)],
@@ -24,6 +25,7 @@ fn sample() -> Checkpoint {
                 id: LogId(9),
                 start: 1,
                 end: 50,
+                compacted: 30,
                 segments: vec![segment, segment],
                 damaged: vec![3..4, 7..9],
                 producers: vec![(8, producer)],
@@ -37,6 +39,7 @@ fn sample() -> Checkpoint {
                 id: LogId(10),
                 start: 0,
                 end: 0,
+                compacted: 0,
                 segments: vec![],
                 damaged: vec![],
                 producers: vec![],
@@ -71,7 +74,7 @@ fn what_is_written_is_read_back_and_what_is_cut_is_not() {
         assert!(Checkpoint::read(dir.path()).is_err(), "cut at {length}");
         // Nor does the decoder rely on the checksum.
         let rest = Bytes::copy_from_slice(bytes.get(12..length).unwrap_or_default());
-        assert_eq!(Checkpoint::decode(rest), None);
+        assert_eq!(Checkpoint::decode(rest, VERSION), None);
     }
 }
 

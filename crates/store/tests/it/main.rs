@@ -9,6 +9,8 @@
 )]
 
 mod append_read;
+mod compaction;
+mod compaction_model;
 mod crash;
 mod damage;
 mod faults;

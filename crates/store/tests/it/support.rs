@@ -241,7 +241,34 @@ pub(crate) fn packed(compression: Compression, timestamp: i64, values: &[&str]) 
 
 /// As an idempotent producer sends it.
 pub(crate) fn numbered(producer: i64, epoch: i16, sequence: i32, values: &[&str]) -> Batch {
-    let mut bytes = batch(NOW, values).bytes().to_vec();
+    by_producer(&batch(NOW, values), producer, epoch, sequence, false)
+}
+
+/// A batch of records with keys, each with or without a value.
+pub(crate) fn keyed(
+    compression: Compression,
+    timestamp: i64,
+    records: &[(&str, Option<&str>)],
+) -> Batch {
+    let mut builder = BatchBuilder::new(compression);
+    for (key, value) in records {
+        let headers: &[(&[u8], Option<&[u8]>)] = &[(b"of", Some(key.as_bytes())), (b"", None)];
+        let (key, value) = (Some(key.as_bytes()), value.map(str::as_bytes));
+        builder.push(&NewRecord { timestamp, key, value, headers });
+    }
+    builder.build().unwrap()
+}
+
+/// The batch as a producer of this identity sends it, in a transaction or not.
+pub(crate) fn by_producer(
+    batch: &Batch,
+    producer: i64,
+    epoch: i16,
+    sequence: i32,
+    transactional: bool,
+) -> Batch {
+    let mut bytes = batch.bytes().to_vec();
+    bytes[22] |= u8::from(transactional) << 4;
     bytes[43..51].copy_from_slice(&producer.to_be_bytes());
     bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
     bytes[53..57].copy_from_slice(&sequence.to_be_bytes());

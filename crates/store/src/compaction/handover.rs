@@ -1,0 +1,107 @@
+//! How compacted segments get from the cleaner to the flusher, which puts them in their place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use base::Offset;
+use parking_lot::{Condvar, Mutex};
+
+use crate::log::Log;
+use crate::segment::Segment;
+use crate::shared::Shared;
+use crate::transactions::Aborted;
+
+/// What the cleaner made.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// One segment, or none, in the place of several.
+    Segment {
+        log: Arc<Log>,
+        /// They follow each other.
+        old: Vec<Segment>,
+        new: Option<Segment>,
+        /// Aborted transactions of which no record is left, and whose markers are among `old`.
+        gone: Vec<Aborted>,
+    },
+    /// The end of a round: everything before `next` is compacted.
+    Round { log: Arc<Log>, next: Offset },
+}
+
+/// Holds one thing at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Handover {
+    slot: Mutex<Slot>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Free,
+    Offered(Made),
+    /// The flusher is at it.
+    Taken,
+    Answered(bool),
+}
+
+impl Handover {
+    /// Has the log told what was made. Returns whether it was.
+    pub(crate) fn offer(&self, made: Made, shared: &Shared) -> bool {
+        *self.slot.lock() = Slot::Offered(made);
+        shared.wake();
+        let mut slot = self.slot.lock();
+        loop {
+            match &*slot {
+                Slot::Answered(installed) => {
+                    let installed = *installed;
+                    *slot = Slot::Free;
+                    return installed;
+                }
+                // The flusher may have looked for the last time.
+                Slot::Offered(_) if shared.stopping.load(Ordering::Acquire) => {
+                    *slot = Slot::Free;
+                    return false;
+                }
+                _ => self.changed.wait(&mut slot),
+            }
+        }
+    }
+
+    /// What was offered, if anything was; to be answered.
+    pub(crate) fn take(&self) -> Option<Made> {
+        let mut slot = self.slot.lock();
+        match std::mem::replace(&mut *slot, Slot::Taken) {
+            Slot::Offered(made) => Some(made),
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+
+    /// Says whether what was taken is in its place.
+    pub(crate) fn answer(&self, installed: bool) {
+        *self.slot.lock() = Slot::Answered(installed);
+        self.changed.notify_all();
+    }
+
+    /// Makes who waits look whether the store stops.
+    pub(crate) fn wake(&self) {
+        // With the lock, so that nobody has looked and does not wait yet.
+        let _slot = self.slot.lock();
+        self.changed.notify_all();
+    }
+
+    /// Rests for so long, or until the store stops; returns whether it does.
+    pub(crate) fn rest(&self, time: Duration, stopping: &AtomicBool) -> bool {
+        let until = Instant::now() + time;
+        let mut slot = self.slot.lock();
+        while !stopping.load(Ordering::Acquire) {
+            if self.changed.wait_until(&mut slot, until).timed_out() {
+                return stopping.load(Ordering::Acquire);
+            }
+        }
+        true
+    }
+}
