@@ -20,7 +20,7 @@ pub use verbs::alter_user::UserError;
 pub use verbs::create_topic::{NewTopic, TopicError};
 pub use verbs::fetch::{Fetch, FetchError, FetchLimits, Fetched};
 pub use verbs::find_offset::{FoundOffset, Position};
-pub use verbs::produce::{Produce, ProduceError, Produced, Producing};
+pub use verbs::produce::{Produce, ProduceError, Produced, Producing, Refusal, RefusedRecord};
 pub use verbs::publish::{Message, Published};
 pub use verbs::read::Reader;
 pub use verbs::trim::TrimError;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::limits::BATCH_BYTES_MAX;
-use store::{Durability, LogOptions};
+use store::{Compaction, Durability, LogOptions};
 
 use crate::partitioner::Partitioner;
 
@@ -22,6 +22,8 @@ pub enum Kind {
     Ratio,
     /// A list of anything.
     List,
+    /// A list of these words, each at most once.
+    Words(&'static [&'static str]),
     /// A partitioner (see [`Partitioner::parse`]).
     Partitioner,
 }
@@ -70,9 +72,9 @@ const OWN_INDEX: &str = "No effect: the index has a fixed spacing and is never p
 pub const TOPIC_KEYS: &[ConfigKey] = &[
     key(
         "cleanup.policy",
-        Kind::Word(&["delete"]),
+        Kind::Words(&["compact", "delete"]),
         "delete",
-        "What happens to old records. Only deletion by age and size is supported yet.",
+        "What happens to old records: delete by age and size, compact by key, both, or (empty) none.",
     ),
     key(
         "compression.type",
@@ -80,7 +82,12 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         "producer",
         "Batches are kept as their producer compressed them.",
     ),
-    inert("delete.retention.ms", ANY_LONG, "86400000", "No effect without compaction."),
+    key(
+        "delete.retention.ms",
+        ANY_LONG,
+        "86400000",
+        "How long a deletion mark is kept after it was first compacted, in ms.",
+    ),
     key(
         "entrepot.durability",
         Kind::Word(&["fsync", "os", "memory"]),
@@ -105,6 +112,12 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
     inert("index.interval.bytes", ANY_INT, "4096", OWN_INDEX),
     inert("leader.replication.throttled.replicas", Kind::List, "", ONE_COPY),
     key(
+        "max.compaction.lag.ms",
+        Kind::Long(1, i64::MAX),
+        "9223372036854775807",
+        "A partition with an older record that was not compacted is compacted, in ms.",
+    ),
+    key(
         "max.message.bytes",
         Kind::Int(0, 64 * 1024 * 1024),
         "1048588",
@@ -116,13 +129,17 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         "CreateTime",
         "Timestamps are the producer's.",
     ),
-    inert("min.cleanable.dirty.ratio", Kind::Ratio, "0.5", "No effect without compaction."),
-    inert("min.compaction.lag.ms", ANY_LONG, "0", "No effect without compaction."),
-    inert(
-        "max.compaction.lag.ms",
+    key(
+        "min.cleanable.dirty.ratio",
+        Kind::Ratio,
+        "0.5",
+        "A partition is compacted when more than this part of it was added since the last time.",
+    ),
+    key(
+        "min.compaction.lag.ms",
         ANY_LONG,
-        "9223372036854775807",
-        "No effect without compaction.",
+        "0",
+        "A record is not compacted before this age, in ms.",
     ),
     inert("min.insync.replicas", Kind::Int(1, i32::MAX as i64), "1", ONE_COPY),
     inert("preallocate", Kind::Boolean, "false", "No effect: the write-ahead log always is."),
@@ -161,6 +178,9 @@ pub enum ConfigError {
     /// There is no such key.
     #[error("unknown topic configuration key '{0}'")]
     Unknown(String),
+    /// Two values that contradict each other.
+    #[error("conflict topic config setting {0} ({1}) > {2} ({3})")]
+    Conflict(&'static str, i64, &'static str, i64),
     /// The value is not one that the key takes.
     #[error("'{value}' is not a value of {name}: {expected}")]
     Invalid {
@@ -192,7 +212,8 @@ impl ConfigKey {
 }
 
 impl Kind {
-    fn takes(self, value: &str) -> bool {
+    /// Whether a value is one.
+    pub fn takes(self, value: &str) -> bool {
         match self {
             Self::Int(low, high) | Self::Long(low, high) => {
                 value.parse().is_ok_and(|number: i64| (low..=high).contains(&number))
@@ -201,6 +222,11 @@ impl Kind {
             Self::Word(words) => words.contains(&value),
             Self::Ratio => value.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio)),
             Self::List => true,
+            Self::Words(words) => {
+                let given: Vec<&str> = items(value).collect();
+                let once = |(at, word): (usize, &&str)| given.iter().take(at).all(|w| w != word);
+                given.iter().all(|word| words.contains(word)) && given.iter().enumerate().all(once)
+            }
             Self::Partitioner => Partitioner::parse(value).is_ok(),
         }
     }
@@ -218,6 +244,7 @@ impl Kind {
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Ratio => "a number from 0 to 1".to_owned(),
             Self::List => "a list".to_owned(),
+            Self::Words(words) => format!("a list of {}, each at most once", words.join(", ")),
             Self::Partitioner => {
                 "hash, round-robin, range:BOUND,… or list:KEY=PARTITION,…".to_owned()
             }
@@ -225,13 +252,88 @@ impl Kind {
     }
 }
 
-/// Checks that all of these may be set on a topic.
-pub fn check(config: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+/// The items of a list, as it is written.
+pub fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Checks that all of these may be set on a topic, where the broker's `defaults` are these.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn check(
+    config: &BTreeMap<String, String>,
+    defaults: &BTreeMap<String, String>,
+) -> Result<(), ConfigError> {
     for (name, value) in config {
         let key = ConfigKey::find(name).ok_or_else(|| ConfigError::Unknown(name.clone()))?;
         key.check(value)?;
     }
+    let values = Values { set: config, defaults };
+    let (low, high) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+    let (least, most) = (values.number(low), values.number(high));
+    if least > most {
+        return Err(ConfigError::Conflict(low, least, high, most));
+    }
     Ok(())
+}
+
+/// What the topic sets, then the broker's defaults, then the defaults of this page.
+struct Values<'a> {
+    set: &'a BTreeMap<String, String>,
+    defaults: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Values<'a> {
+    fn text(&self, name: &str) -> &'a str {
+        let own = self.set.get(name).or_else(|| self.defaults.get(name)).map(String::as_str);
+        own.or_else(|| ConfigKey::find(name).map(|key| key.default)).unwrap_or_default()
+    }
+
+    /// Values were checked when they were set, so a default of this is never seen.
+    fn number(&self, name: &str) -> i64 {
+        self.text(name).parse().unwrap_or_default()
+    }
+
+    fn unless_negative(&self, name: &str) -> Option<i64> {
+        Some(self.number(name)).filter(|number| *number >= 0)
+    }
+
+    fn log_options(&self) -> LogOptions {
+        let policy = |word: &str| items(self.text("cleanup.policy")).any(|item| item == word);
+        let deletes = policy("delete");
+        LogOptions {
+            durability: match self.text("entrepot.durability") {
+                "memory" => Durability::Memory,
+                "os" => Durability::Os,
+                _ => Durability::Fsync,
+            },
+            retention_ms: self.unless_negative("retention.ms").filter(|_| deletes),
+            retention_bytes: self
+                .unless_negative("retention.bytes")
+                .filter(|_| deletes)
+                .map(i64::cast_unsigned),
+            segment_bytes: self.number("segment.bytes").cast_unsigned(),
+            segment_ms: self.number("segment.ms"),
+            compaction: policy("compact").then(|| Compaction {
+                min_lag_ms: self.number("min.compaction.lag.ms"),
+                max_lag_ms: self.number("max.compaction.lag.ms"),
+                dirty_ppm: self.millionths("min.cleanable.dirty.ratio"),
+                delete_retention_ms: self.number("delete.retention.ms"),
+            }),
+        }
+    }
+
+    fn millionths(&self, name: &str) -> u32 {
+        let ratio: f64 = self.text(name).parse().unwrap_or_default();
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 0 to 1, and a cast of anything else saturates"
+        )]
+        let millionths = (ratio * 1e6).round() as u32;
+        millionths
+    }
 }
 
 /// A topic's configuration, in effect.
@@ -248,29 +350,13 @@ pub struct TopicConfig {
 impl TopicConfig {
     /// From what the topic sets, then the broker's `defaults`, then the defaults of this page.
     pub fn new(set: &BTreeMap<String, String>, defaults: &BTreeMap<String, String>) -> Self {
-        let text = |name: &str| {
-            let own = set.get(name).or_else(|| defaults.get(name)).map(String::as_str);
-            own.or_else(|| ConfigKey::find(name).map(|key| key.default)).unwrap_or_default()
-        };
-        // Values were checked when they were set, so a default here is never seen.
-        let number = |name: &str| text(name).parse::<i64>().unwrap_or_default();
-        let unless_negative = |name: &str| Some(number(name)).filter(|number| *number >= 0);
-        let log = LogOptions {
-            durability: match text("entrepot.durability") {
-                "memory" => Durability::Memory,
-                "os" => Durability::Os,
-                _ => Durability::Fsync,
-            },
-            retention_ms: unless_negative("retention.ms"),
-            retention_bytes: unless_negative("retention.bytes").map(i64::cast_unsigned),
-            segment_bytes: number("segment.bytes").cast_unsigned(),
-            segment_ms: number("segment.ms"),
-        };
+        let values = Values { set, defaults };
         Self {
-            log,
-            max_message_bytes: usize::try_from(number("max.message.bytes"))
+            log: values.log_options(),
+            max_message_bytes: usize::try_from(values.number("max.message.bytes"))
                 .unwrap_or(BATCH_BYTES_MAX),
-            partitioner: Partitioner::parse(text("entrepot.partitioner")).unwrap_or_default(),
+            partitioner: Partitioner::parse(values.text("entrepot.partitioner"))
+                .unwrap_or_default(),
         }
     }
 }

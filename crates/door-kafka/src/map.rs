@@ -128,6 +128,7 @@ pub(crate) fn produce_error(error: &ProduceError) -> ErrorCode {
         ProduceError::NoPartition => ErrorCode::UnknownTopicOrPartition,
         ProduceError::Internal => ErrorCode::InvalidTopicException,
         ProduceError::TimestampType => ErrorCode::InvalidTimestamp,
+        ProduceError::Records(_) => ErrorCode::InvalidRecord,
         ProduceError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         ProduceError::Append(error) => append_error(error),
         ProduceError::Transaction(error) => txn_error(*error, false),

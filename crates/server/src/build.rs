@@ -11,7 +11,7 @@ use broker::{Broker, BrokerOptions};
 use door::{Door, Listener, ListenerOptions};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_zookeeper::ZooKeeperDoor;
-use store::StoreOptions;
+use store::{CleanerOptions, StoreOptions};
 
 use crate::config::{self, Config};
 use crate::run::RunError;
@@ -74,6 +74,12 @@ pub(crate) fn endpoints(bound: &[Bound]) -> Vec<Endpoint> {
 pub(crate) fn store_options(config: &Config) -> StoreOptions {
     StoreOptions {
         retention_interval: Duration::from_millis(config.storage.retention_check_interval_ms),
+        cleaner: CleanerOptions {
+            enabled: config.storage.cleaner_enable,
+            backoff: Duration::from_millis(config.storage.cleaner_backoff_ms),
+            table_bytes: config.storage.cleaner_dedupe_bytes,
+            bytes_per_second: config.storage.cleaner_io_bytes_per_second,
+        },
         ..StoreOptions::new(&config.storage.dir)
     }
 }

@@ -10,6 +10,7 @@
 mod article;
 mod chance;
 mod cli;
+mod compaction;
 mod docs;
 mod exactly_once;
 mod exchange;

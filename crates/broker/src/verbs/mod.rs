@@ -1,5 +1,6 @@
 //! What a broker can do: one file per verb, each an `impl Broker`.
 
+mod admission;
 pub(crate) mod alter_topic;
 pub(crate) mod alter_user;
 pub(crate) mod create_partitions;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use base::{ErrorKind, Millis, Offset};
 use bytes::Bytes;
-use queue::transactions::{TxnError, TxnPartition, TxnProducer};
-use store::batch::{Batch, BatchError};
-use store::{Append, AppendError, Appended, Pending};
+use queue::transactions::TxnError;
+use store::batch::BatchError;
+use store::{AppendError, Appended, Pending};
 
 use crate::Broker;
 use crate::topics::OpenTopic;
@@ -53,6 +53,9 @@ pub enum ProduceError {
     /// The batch says that the broker set its times, which is the broker's to say.
     #[error("only the broker sets times of appending, and this topic keeps the producer's")]
     TimestampType,
+    /// Some of its records were refused, and so all of them.
+    #[error("{}", summary(.0))]
+    Records(Vec<RefusedRecord>),
     /// The batch is part of no open transaction, or of a newer instance's.
     #[error(transparent)]
     Transaction(#[from] TxnError),
@@ -70,11 +73,40 @@ impl ProduceError {
         match self {
             Self::NoPartition => ErrorKind::NotFound,
             Self::Batch(error) => error.kind(),
-            Self::TooLarge { .. } | Self::TimestampType | Self::Internal => ErrorKind::Invalid,
+            Self::TooLarge { .. } | Self::TimestampType | Self::Internal | Self::Records(_) => {
+                ErrorKind::Invalid
+            }
             Self::Append(error) => error.kind(),
             Self::Transaction(error) => error.kind(),
         }
     }
+}
+
+/// A record that a topic does not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Its place in its batch, from 0.
+    pub index: i32,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why a topic does not take a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Of a compacted topic, where the key says which records it supersedes.
+    #[error("Compacted topic cannot accept message without key in topic partition {0}-{1}.")]
+    NoKey(Arc<str>, i32),
+}
+
+fn summary(refused: &[RefusedRecord]) -> String {
+    let first: Vec<_> = refused.iter().take(3).map(|record| record.why.to_string()).collect();
+    format!(
+        "One or more records have been rejected due to {} record errors in total, and only showing \
+         the first three errors at most: [{}]",
+        refused.len(),
+        first.join(", ")
+    )
 }
 
 /// Batches on their way to the disk.
@@ -91,8 +123,8 @@ impl Broker {
     pub async fn produce(&self, entries: Vec<Produce>) -> Producing {
         let mut refused = Vec::with_capacity(entries.len());
         let mut accepted = Vec::with_capacity(entries.len());
-        for entry in entries {
-            match self.check(&entry) {
+        for outcome in self.admit(entries).await {
+            match outcome {
                 Ok(append) => {
                     accepted.push(append);
                     refused.push(None);
@@ -135,36 +167,5 @@ impl Producing {
             },
         };
         self.refused.into_iter().map(outcome).collect()
-    }
-}
-
-impl Broker {
-    fn check(&self, entry: &Produce) -> Result<Append, ProduceError> {
-        let Produce { topic, partition, records } = entry;
-        let log = topic.log(*partition).ok_or(ProduceError::NoPartition)?;
-        if topic.topic.internal {
-            return Err(ProduceError::Internal);
-        }
-        let limit = topic.config.max_message_bytes;
-        if records.len() > limit {
-            return Err(ProduceError::TooLarge { size: records.len(), limit });
-        }
-        if records.is_empty() {
-            return Err(BatchError::Malformed("there is no batch").into());
-        }
-        let batch = Batch::parse(records.clone())?;
-        batch.check_produced()?;
-        if batch.header().is_log_append_time() {
-            return Err(ProduceError::TimestampType);
-        }
-        if batch.header().is_transactional() {
-            let header = batch.header();
-            let producer = TxnProducer { id: header.producer_id, epoch: header.producer_epoch };
-            let partition =
-                TxnPartition { topic: topic.topic.name.as_str().into(), partition: *partition };
-            self.inner.groups.verify(producer, &partition)?;
-        }
-        let epoch = topic.leader_epoch(*partition);
-        Ok(Append { log: Arc::clone(log), batches: vec![batch], epoch })
     }
 }

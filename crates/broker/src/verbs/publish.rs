@@ -8,7 +8,7 @@ use bytes::Bytes;
 use store::Append;
 use store::batch::{Batch, BatchBuilder, Compression, HEADER_BYTES, NewRecord};
 
-use super::produce::ProduceError;
+use super::produce::{ProduceError, Refusal, RefusedRecord};
 use crate::Broker;
 use crate::topics::OpenTopic;
 
@@ -54,6 +54,9 @@ impl Broker {
         if topic.topic.internal {
             return Err(ProduceError::Internal);
         }
+        if topic.config.log.compaction.is_some() {
+            check_keys(topic, messages)?;
+        }
         let now = self.now();
         let partitions = u32::try_from(topic.topic.partitions.len()).unwrap_or(u32::MAX);
         let mut built: BTreeMap<i32, Built> = BTreeMap::new();
@@ -98,6 +101,17 @@ impl Broker {
         }
         Ok(bases)
     }
+}
+
+/// In a compacted topic the key says which messages a message supersedes.
+fn check_keys(topic: &OpenTopic, messages: &[Message]) -> Result<(), ProduceError> {
+    let without = messages.iter().position(|message| message.key.is_none());
+    without.map_or(Ok(()), |at| {
+        // No partition was chosen yet.
+        let why = Refusal::NoKey(topic.topic.name.as_str().into(), -1);
+        let index = i32::try_from(at).unwrap_or(i32::MAX);
+        Err(ProduceError::Records(vec![RefusedRecord { index, why }]))
+    })
 }
 
 /// One partition's messages, as batches that follow each other.

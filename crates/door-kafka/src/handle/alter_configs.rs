@@ -57,7 +57,8 @@ pub(super) async fn handle_incremental(
     let mut response = IncrementalAlterConfigsResponse::default();
     for resource in asked.resources {
         let change = |config: &mut Config| {
-            resource.configs.iter().try_for_each(|change| apply(config, change))
+            let defaults = &request.broker().options().topic_defaults;
+            resource.configs.iter().try_for_each(|change| apply(config, change, defaults))
         };
         let outcome = alter(
             &request,
@@ -94,7 +95,8 @@ async fn alter(
     let open = request.broker().topic(name).ok_or_else(unknown)?;
     let mut tried = open.topic.config.clone();
     change(&mut tried)?;
-    topic_config::check(&tried).map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
+    topic_config::check(&tried, &request.broker().options().topic_defaults)
+        .map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
     if validate_only {
         return Ok(());
     }
@@ -112,6 +114,7 @@ async fn alter(
 fn apply(
     config: &mut Config,
     change: &incremental_alter_configs_request::AlterableConfig,
+    defaults: &Config,
 ) -> Result<(), Refused> {
     const SET: i8 = 0;
     const DELETE: i8 = 1;
@@ -126,18 +129,22 @@ fn apply(
         SET => drop(config.insert(name.clone(), value()?)),
         DELETE => drop(config.remove(name)),
         operation @ (APPEND | SUBTRACT) => {
-            let is_list = ConfigKey::find(name).is_some_and(|key| key.kind == Kind::List);
-            if !is_list {
+            let is_list = |key: &&ConfigKey| matches!(key.kind, Kind::List | Kind::Words(_));
+            let Some(key) = ConfigKey::find(name).filter(is_list) else {
                 let text = format!("{name} is not a list, it can only be set or deleted");
                 return Err((ErrorCode::InvalidConfig, text));
-            }
+            };
             let value = value()?;
-            let named: Vec<&str> = value.split(',').collect();
-            let current = config.get(name).cloned().unwrap_or_default();
-            let mut items: Vec<&str> = current.split(',').filter(|item| !item.is_empty()).collect();
-            items.retain(|item| !named.contains(item));
+            let named: Vec<&str> = topic_config::items(&value).collect();
+            // What is in effect, set or not.
+            let current = config.get(name).or_else(|| defaults.get(name)).cloned();
+            let current = current.unwrap_or_else(|| key.default.to_owned());
+            let mut items: Vec<&str> = topic_config::items(&current).collect();
             if operation == APPEND {
-                items.extend(named);
+                let present = items.clone();
+                items.extend(named.into_iter().filter(|item| !present.contains(item)));
+            } else {
+                items.retain(|item| !named.contains(item));
             }
             config.insert(name.clone(), items.join(","));
         }

@@ -131,7 +131,7 @@ fn config_type(kind: Kind) -> i8 {
         Kind::Int(..) => 3,
         Kind::Long(..) => 5,
         Kind::Ratio => 6,
-        Kind::List => 7,
+        Kind::List | Kind::Words(_) => 7,
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use base::TopicId;
 use broker::queue::transactions::{TxnPartition, TxnProducer};
 use broker::store::batch::{BatchHeader, Compression};
-use broker::{Produce, ProduceError, Produced};
+use broker::{Produce, ProduceError, Produced, RefusedRecord};
 use door::{BoxFuture, CloseReason};
 
 use super::{Context, Submitted};
 use crate::session::{Parts, protocol_error};
+use crate::wire::messages::produce_response::BatchIndexAndErrorMessage;
 use crate::wire::produce::{
     ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic, ProducedPartition,
     ProducedTopic,
@@ -158,8 +159,18 @@ fn fill(response: &mut ProduceResponse, outcomes: Vec<Result<Produced, ProduceEr
             Err(error) => {
                 partition.error_code = map::produce_error(&error).number();
                 partition.error_message = Some(error.to_string());
+                if let ProduceError::Records(refused) = error {
+                    partition.record_errors = refused.iter().map(record_error).collect();
+                }
             }
         }
+    }
+}
+
+fn record_error(refused: &RefusedRecord) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage {
+        batch_index: refused.index,
+        batch_index_error_message: Some(refused.why.to_string()),
     }
 }
 

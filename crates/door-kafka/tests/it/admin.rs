@@ -63,6 +63,8 @@ async fn topics_that_cannot_be_made_are_refused_each_for_its_reason() {
     let partitions = |num_partitions| CreatableTopic { num_partitions, ..topic("p") };
     let replicas = |replication_factor| CreatableTopic { replication_factor, ..topic("r") };
     let both = CreatableTopic { num_partitions: 1, ..assigned(&[&[0]]) };
+    let mut lags = configured("min.compaction.lag.ms", Some("2"));
+    lags.configs.extend(configured("max.compaction.lag.ms", Some("1")).configs);
     for (what, topic, code) in [
         ("name", topic("a/b"), ErrorCode::InvalidTopicException),
         ("empty name", topic(""), ErrorCode::InvalidTopicException),
@@ -78,7 +80,10 @@ async fn topics_that_cannot_be_made_are_refused_each_for_its_reason() {
         ("unknown key", configured("no.such.key", Some("1")), ErrorCode::InvalidConfig),
         ("bad value", configured("retention.ms", Some("soon")), ErrorCode::InvalidConfig),
         ("no value", configured("retention.ms", None), ErrorCode::InvalidConfig),
-        ("compaction", configured("cleanup.policy", Some("compact")), ErrorCode::InvalidConfig),
+        ("policy", configured("cleanup.policy", Some("compress")), ErrorCode::InvalidConfig),
+        ("twice", configured("cleanup.policy", Some("delete,delete")), ErrorCode::InvalidConfig),
+        ("lag", configured("min.compaction.lag.ms", Some("-1")), ErrorCode::InvalidConfig),
+        ("lags", lags, ErrorCode::InvalidConfig),
     ] {
         let refused = create(&mut client, topic).await;
         assert_eq!(refused.error_code, code.number(), "{what}: {:?}", refused.error_message);

@@ -158,3 +158,35 @@ async fn single_keys_are_set_deleted_appended_to() {
     let expected = [(list, "0:0,2:0"), ("retention.ms", "5")];
     assert_eq!(set, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
+
+#[tokio::test]
+async fn a_list_is_changed_from_what_is_in_effect() {
+    const APPEND: i8 = 2;
+    const SUBTRACT: i8 = 3;
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    let policy = async |client: &mut Client| {
+        let described = describe(client, TOPIC, "t", None).await;
+        let entry = entry(&described, "cleanup.policy");
+        assert_eq!(entry.config_type, 7, "a list");
+        entry.value.clone().unwrap()
+    };
+    for (operation, value, after) in [
+        (APPEND, "compact", "delete,compact"),
+        (APPEND, "delete", "delete,compact"),
+        (SUBTRACT, "delete", "compact"),
+        (SUBTRACT, "compact", ""),
+        (APPEND, "compact,delete", "compact,delete"),
+    ] {
+        let asked = (operation, "cleanup.policy", Some(value));
+        assert_eq!(change(&mut client, (TOPIC, "t"), asked).await, 0);
+        assert_eq!(policy(&mut client).await, after);
+    }
+    let odd = change(&mut client, (TOPIC, "t"), (APPEND, "cleanup.policy", Some("shred"))).await;
+    assert_eq!(odd, ErrorCode::InvalidConfig.number());
+    let young = change(&mut client, (TOPIC, "t"), (0, "max.compaction.lag.ms", Some("5"))).await;
+    assert_eq!(young, 0);
+    let both = change(&mut client, (TOPIC, "t"), (0, "min.compaction.lag.ms", Some("6"))).await;
+    assert_eq!(both, ErrorCode::InvalidConfig.number());
+}

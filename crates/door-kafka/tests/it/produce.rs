@@ -1,6 +1,6 @@
 //! Produce: what is refused, and how; what is stored.
 
-use broker::store::batch::Compression;
+use broker::store::batch::{BatchBuilder, Compression, NewRecord};
 use bytes::{BufMut, Bytes, BytesMut};
 use door_kafka::wire::ErrorCode;
 use door_kafka::wire::messages::{InitProducerIdRequest, ProduceRequest};
@@ -186,3 +186,45 @@ async fn entries_of_one_request_succeed_or_fail_by_themselves() {
 }
 
 type ProduceResponseOf = door_kafka::wire::messages::ProduceResponse;
+
+#[tokio::test]
+async fn a_compacted_topic_takes_no_record_without_a_key() {
+    let fixture = Fixture::start().await;
+    let config = [("cleanup.policy".to_owned(), "compact".to_owned())];
+    let (name, config) = ("t".to_owned(), config.into());
+    let new = broker::NewTopic { name, partitions: Some(1), config };
+    fixture.broker.create_topic(new).await.unwrap();
+    let mut client = fixture.client().await;
+    for codec in [Compression::None, Compression::Lz4] {
+        let mut builder = BatchBuilder::new(codec);
+        for key in [Some(b"a"), None, Some(b"b"), None] {
+            let key = key.map(|key| &key[..]);
+            builder.push(&NewRecord { key, value: Some(b"v"), ..NewRecord::default() });
+        }
+        let records = builder.build().unwrap().bytes().clone();
+        let refused = produce(&mut client, "t", records).await;
+        assert_eq!(refused.error_code, ErrorCode::InvalidRecord.number());
+        let each: Vec<_> = refused.record_errors.iter().map(|one| one.batch_index).collect();
+        assert_eq!(each, [1, 3]);
+        let text = "Compacted topic cannot accept message without key in topic partition t-0.";
+        assert_eq!(refused.record_errors[0].batch_index_error_message.as_deref(), Some(text));
+        let summary = refused.error_message.unwrap();
+        assert!(
+            summary.starts_with("One or more records have been rejected due to 2 "),
+            "{summary}"
+        );
+    }
+    let mut builder = BatchBuilder::new(Compression::Zstd);
+    builder.push(&NewRecord { key: Some(b"a"), ..NewRecord::default() });
+    let good = builder.build().unwrap().bytes().clone();
+    let stored = produce(&mut client, "t", good).await;
+    assert_eq!((stored.error_code, stored.base_offset), (0, 0));
+    // Unpacks to nothing that is a record.
+    let odd = changed(&batch(Compression::Zstd, &["a"]), |bytes| bytes[61..].fill(7));
+    let refused = produce(&mut client, "t", odd).await;
+    assert_eq!(refused.error_code, ErrorCode::UnsupportedCompressionType.number());
+    let published = fixture.broker.topic("t").unwrap();
+    let message = broker::Message { value: Some(Bytes::new()), ..broker::Message::default() };
+    let refused = fixture.broker.publish(&published, &[message]).await;
+    assert!(matches!(refused, Err(broker::ProduceError::Records(_))));
+}

@@ -53,6 +53,10 @@ fn describe(row: &KafkaKey) -> (String, String) {
                     "a whole number from 1 up; -1 where there may be no limit".to_owned(),
                     format!(", times {factor}"),
                 ),
+                Convert::Rate => (
+                    "a number".to_owned(),
+                    ", as a whole number; more than 2^63 is no limit".to_owned(),
+                ),
                 Convert::AtMost(most) => {
                     (allowed, format!(", at most {most} (more is lowered, and named at start)"))
                 }

@@ -81,6 +81,11 @@ fn set(ours: &'static str, convert: &Convert, given: Given, out: &mut Collected)
             Ok(n) if n.checked_mul(*factor).is_some() => (n * factor).to_string(),
             _ => return out.bad(given, format!("a whole number up to {}", i64::MAX / factor)),
         },
+        Convert::Rate => match given.value.trim().parse::<f64>() {
+            Ok(rate) if rate >= i64::MAX as f64 => "-1".to_owned(),
+            Ok(rate) if rate >= 0.0 => rate.ceil().max(1.0).to_string(),
+            _ => return out.bad(given, "a number from 0 up".to_owned()),
+        },
         Convert::AtMost(most) => match given.value.trim().parse::<i64>() {
             Ok(n) if n > *most => {
                 out.notice(&given, format!("is taken as {most}, the most that is supported"));

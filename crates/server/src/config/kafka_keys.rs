@@ -33,6 +33,8 @@ pub(crate) enum Convert {
     Times(i64),
     /// Larger values become this one, with a notice.
     AtMost(i64),
+    /// A number with a fraction, so large by default that it means no limit, becomes a whole one.
+    Rate,
 }
 
 /// Keys that are read together.
@@ -130,7 +132,7 @@ const fn refused(
 }
 
 use Check::{Bool, Int, Number, Text};
-use Convert::{AtMost, Same, Times};
+use Convert::{AtMost, Rate, Same, Times};
 
 const MINUTE: Convert = Times(60 * 1000);
 const HOUR: Convert = Times(60 * 60 * 1000);
@@ -155,7 +157,9 @@ const NO_SHARE: &str = "share groups are not supported yet";
 const NO_STREAMS: &str = "streams groups are not supported yet";
 const GROUPS_FIXED: &str = "both group protocols are always served, and a group without members changes its own; other settings are fixed";
 const NO_TIERS: &str = "tiered storage is not supported yet; all data stays in storage.dir";
-const NO_CLEANER: &str = "topics are not compacted yet";
+const CLEANER_TABLE: &str = "the table of keys is filled to nine tenths, which needs no tuning";
+const CLEANER_BUFFERS: &str =
+    "the cleaner reads and writes 1 MiB at a time, or one batch if it is larger";
 const NO_QUOTAS: &str = "quotas are not supported yet; nothing is throttled";
 const NO_PURGATORY: &str = "waiting requests are woken one by one; there is no purgatory to sweep";
 const NO_JMX: &str = "there is no JVM; metrics are not collected by Kafka's reporters";
@@ -170,7 +174,6 @@ const NO_ZK_CLIENT: &str =
 const GRACE: &str = "there is no other broker to hand partitions to before stopping";
 const NO_IP_LIMIT: &str = "only the number of all connections is limited (max.connections)";
 
-const NO_COMPACTION: &str = "without compaction records that should be kept for ever would be deleted by age. Remove the key to delete by age and size";
 const NO_APPEND_TIME: &str =
     "a record keeps the time that its producer gave it. Remove the key to accept that";
 const NO_LOGIN: &str = "without login the listener would be open to everybody. Remove the key to run without protection, on a network that you trust";
@@ -254,7 +257,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("log.roll.jitter.ms", Int(0), "segments are written behind the log, so closing many at once costs nothing"),
     nothing("log.roll.jitter.hours", Int(0), "segments are written behind the log, so closing many at once costs nothing"),
     sets("message.max.bytes", "topic.max_message_bytes", Same),
-    refused("log.cleanup.policy", &["delete"], NO_COMPACTION),
+    sets("log.cleanup.policy", "topic.cleanup_policy", Same),
     refused("log.message.timestamp.type", &["CreateTime"], NO_APPEND_TIME),
     nothing("log.message.timestamp.difference.max.ms", Int(0), STAMPS),
     nothing("log.message.timestamp.before.max.ms", Int(0), STAMPS),
@@ -265,17 +268,17 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("compression.gzip.level", Int(-1), AS_SENT),
     nothing("compression.lz4.level", Int(1), AS_SENT),
     nothing("compression.zstd.level", Int(-131_072), AS_SENT),
-    nothing("log.cleaner.enable", Bool, NO_CLEANER),
-    nothing("log.cleaner.threads", Int(0), NO_CLEANER),
-    nothing("log.cleaner.backoff.ms", Int(0), NO_CLEANER),
-    nothing("log.cleaner.dedupe.buffer.size", Int(0), NO_CLEANER),
-    nothing("log.cleaner.delete.retention.ms", Int(0), NO_CLEANER),
-    nothing("log.cleaner.io.buffer.load.factor", Number, NO_CLEANER),
-    nothing("log.cleaner.io.buffer.size", Int(0), NO_CLEANER),
-    nothing("log.cleaner.io.max.bytes.per.second", Number, NO_CLEANER),
-    nothing("log.cleaner.max.compaction.lag.ms", Int(1), NO_CLEANER),
-    nothing("log.cleaner.min.cleanable.ratio", Number, NO_CLEANER),
-    nothing("log.cleaner.min.compaction.lag.ms", Int(0), NO_CLEANER),
+    sets("log.cleaner.enable", "storage.cleaner_enable", Same),
+    nothing("log.cleaner.threads", Int(0), "one thread compacts all partitions, one after the other"),
+    sets("log.cleaner.backoff.ms", "storage.cleaner_backoff_ms", Same),
+    sets("log.cleaner.dedupe.buffer.size", "storage.cleaner_dedupe_bytes", AtMost(i32::MAX as i64)),
+    sets("log.cleaner.delete.retention.ms", "topic.delete_retention_ms", Same),
+    nothing("log.cleaner.io.buffer.load.factor", Number, CLEANER_TABLE),
+    nothing("log.cleaner.io.buffer.size", Int(0), CLEANER_BUFFERS),
+    sets("log.cleaner.io.max.bytes.per.second", "storage.cleaner_io_bytes_per_second", Rate),
+    sets("log.cleaner.max.compaction.lag.ms", "topic.max_compaction_lag_ms", Same),
+    sets("log.cleaner.min.cleanable.ratio", "topic.min_cleanable_dirty_ratio", Same),
+    sets("log.cleaner.min.compaction.lag.ms", "topic.min_compaction_lag_ms", Same),
 
     // Consumer groups and their offsets.
     sets("group.initial.rebalance.delay.ms", "group.initial_rebalance_delay_ms", Same),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use base::limits;
 use broker::Partitioner;
+use broker::topic_config::{ConfigKey, Kind};
 use store::Durability;
 
 use super::model::{Config, DURABILITIES, durability_word};
@@ -42,6 +43,8 @@ pub(crate) enum Field {
     /// Separated by commas.
     List(Access<Vec<String>>),
     Durability(Access<Durability>),
+    /// As the topic's key of this name takes it.
+    Topic(Access<String>, &'static str),
 }
 
 impl Key {
@@ -62,6 +65,7 @@ impl Key {
             Field::Partitioner(at) => *at(config) = partitioner(text)?,
             Field::List(at) => *at(config) = list(text),
             Field::Durability(at) => *at(config) = durability(text)?,
+            Field::Topic(at, name) => *at(config) = topic_value(name, text)?,
         }
         Ok(())
     }
@@ -77,7 +81,7 @@ impl Key {
             Field::Usize(at, ..) => at(config).to_string(),
             Field::MaybeU64(at) => at(config).map_or("-1".to_owned(), |n| n.to_string()),
             Field::MaybeUsize(at) => at(config).map_or("-1".to_owned(), |n| n.to_string()),
-            Field::Text(at) | Field::Partitioner(at) => at(config).clone(),
+            Field::Text(at) | Field::Partitioner(at) | Field::Topic(at, _) => at(config).clone(),
             Field::MaybeText(at) => at(config).clone().unwrap_or_default(),
             Field::Path(at) => at(config).display().to_string(),
             Field::List(at) => at(config).join(","),
@@ -100,25 +104,34 @@ impl Key {
             Field::Partitioner(_) => PARTITIONER.to_owned(),
             Field::List(_) => "a list".to_owned(),
             Field::Durability(_) => DURABILITY.to_owned(),
+            Field::Topic(_, name) => topic_kind(name).map(Kind::allowed).unwrap_or_default(),
         }
     }
 
     /// Whether TOML writes the value without quotes.
     pub(crate) fn is_bare_in_toml(&self) -> bool {
-        !matches!(
-            self.field,
+        match self.field {
             Field::Text(_)
-                | Field::MaybeText(_)
-                | Field::Path(_)
-                | Field::Partitioner(_)
-                | Field::List(_)
-                | Field::Durability(_)
-        )
+            | Field::MaybeText(_)
+            | Field::Path(_)
+            | Field::Partitioner(_)
+            | Field::List(_)
+            | Field::Durability(_) => false,
+            Field::Topic(_, name) => {
+                let words = |kind| matches!(kind, Kind::Word(_) | Kind::Words(_));
+                !topic_kind(name).is_some_and(words)
+            }
+            _ => true,
+        }
     }
 
     /// Whether the value is a list.
     pub(crate) fn is_list(&self) -> bool {
-        matches!(self.field, Field::List(_))
+        match self.field {
+            Field::List(_) => true,
+            Field::Topic(_, name) => matches!(topic_kind(name), Some(Kind::Words(_))),
+            _ => false,
+        }
     }
 }
 
@@ -184,6 +197,16 @@ fn partitioner(text: &str) -> Result<String, String> {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(PARTITIONER.to_owned()),
     }
+}
+
+fn topic_kind(name: &str) -> Option<Kind> {
+    ConfigKey::find(name).map(|key| key.kind)
+}
+
+fn topic_value(name: &str, text: &str) -> Result<String, String> {
+    let kind = topic_kind(name).filter(|kind| kind.takes(text));
+    kind.map(|_| text.to_owned())
+        .ok_or_else(|| topic_kind(name).map(Kind::allowed).unwrap_or_default())
 }
 
 const DURABILITY: &str = "one of fsync | os | memory";
@@ -255,6 +278,15 @@ pub(crate) const KEYS: &[Key] = &[
     key("storage.retention_check_interval_ms", "300000", Field::U64(|c| &mut c.storage.retention_check_interval_ms, 1, ANY),
         "How often segments past their retention are looked for, in milliseconds."),
 
+    key("storage.cleaner_enable", "true", Field::Bool(|c| &mut c.storage.cleaner_enable),
+        "Whether topics whose `cleanup.policy` says so are compacted."),
+    key("storage.cleaner_backoff_ms", "15000", Field::U64(|c| &mut c.storage.cleaner_backoff_ms, 1, ANY),
+        "How long the cleaner rests when no partition is due for compaction, in milliseconds."),
+    key("storage.cleaner_dedupe_bytes", "134217728", Field::Usize(|c| &mut c.storage.cleaner_dedupe_bytes, 1024, i32::MAX as usize),
+        "Most bytes of memory for the table of a partition's keys while it is compacted, 24 for each; taken only as far as they are needed, and given back. A partition with more new keys takes several rounds."),
+    key("storage.cleaner_io_bytes_per_second", "-1", Field::MaybeU64(|c| &mut c.storage.cleaner_io_bytes_per_second),
+        "Most bytes that the cleaner reads and writes a second. -1 means no limit."),
+
     key("topic.partitions", "1", Field::I32(|c| &mut c.topic.partitions, 1, limits::TOPIC_PARTITIONS_MAX),
         "Partitions of a topic that is created without a number of them."),
     key("topic.auto_create", "true", Field::Bool(|c| &mut c.topic.auto_create),
@@ -275,6 +307,17 @@ pub(crate) const KEYS: &[Key] = &[
         "Partition of messages whose producer chose none: by the key's hash as Kafka's clients do it, in turn, by ranges of keys, or by a list of keys."),
     key("topic.durability", "fsync", Field::Durability(|c| &mut c.topic.durability),
         "When an append is acknowledged: `fsync` once it is on stable storage, `os` once the operating system has it (a power cut may lose it), `memory` at once (the end of the process loses it)."),
+
+    key("topic.cleanup_policy", "delete", Field::Topic(|c| &mut c.topic.cleanup_policy, "cleanup.policy"),
+        "What happens to old records: `delete` by age and size, `compact` by key, both, or none."),
+    key("topic.delete_retention_ms", "86400000", Field::Topic(|c| &mut c.topic.delete_retention_ms, "delete.retention.ms"),
+        "How long a compacted topic keeps a deletion mark after it was first compacted, in milliseconds."),
+    key("topic.min_cleanable_dirty_ratio", "0.5", Field::Topic(|c| &mut c.topic.min_cleanable_dirty_ratio, "min.cleanable.dirty.ratio"),
+        "A partition is compacted when more than this part of it was added since the last time."),
+    key("topic.min_compaction_lag_ms", "0", Field::Topic(|c| &mut c.topic.min_compaction_lag_ms, "min.compaction.lag.ms"),
+        "A record is not compacted before it is so old, in milliseconds."),
+    key("topic.max_compaction_lag_ms", "9223372036854775807", Field::Topic(|c| &mut c.topic.max_compaction_lag_ms, "max.compaction.lag.ms"),
+        "A partition with a record so old that was not compacted is compacted, in milliseconds."),
 
     key("group.initial_rebalance_delay_ms", "0", Field::U64(|c| &mut c.group.initial_rebalance_delay_ms, 0, ANY),
         "How long the first member of an empty group waits for others, in milliseconds. Kafka's own default is 3000, and its stock server.properties says 0."),
@@ -339,9 +382,9 @@ mod tests {
     fn defaults_that_other_crates_also_state_agree() {
         let config = Config::defaults();
         let topic = config.topic.as_topic_config();
-        assert_eq!(broker::topic_config::check(&topic), Ok(()));
+        assert_eq!(broker::topic_config::check(&topic, &std::collections::BTreeMap::new()), Ok(()));
         for (name, value) in &topic {
-            let key = broker::topic_config::ConfigKey::find(name).unwrap();
+            let key = ConfigKey::find(name).unwrap();
             assert_eq!(value, key.default, "{name}");
         }
         assert_eq!(config.topic.max_message_bytes, limits::BATCH_BYTES_MAX);

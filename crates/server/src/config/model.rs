@@ -110,6 +110,14 @@ pub struct Storage {
     pub dir: PathBuf,
     /// How often old segments are looked for, in milliseconds.
     pub retention_check_interval_ms: u64,
+    /// Whether topics that ask for it are compacted.
+    pub cleaner_enable: bool,
+    /// How long the cleaner rests when nothing is due, in milliseconds.
+    pub cleaner_backoff_ms: u64,
+    /// Most bytes of memory for the keys of a partition that is compacted.
+    pub cleaner_dedupe_bytes: usize,
+    /// Most bytes that the cleaner reads and writes a second. `None`: no limit.
+    pub cleaner_io_bytes_per_second: Option<u64>,
 }
 
 /// What a topic has that does not say otherwise.
@@ -136,6 +144,17 @@ pub struct TopicDefaults {
     pub partitioner: String,
     /// When an append is acknowledged.
     pub durability: Durability,
+    /// `cleanup.policy`, as a topic's own configuration has it. So are the others below; all are
+    /// checked.
+    pub cleanup_policy: String,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: String,
+    /// `min.cleanable.dirty.ratio`.
+    pub min_cleanable_dirty_ratio: String,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: String,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: String,
 }
 
 /// Consumer groups.
@@ -248,6 +267,11 @@ impl TopicDefaults {
             max_message_bytes: 0,
             partitioner: String::new(),
             durability: Durability::Fsync,
+            cleanup_policy: String::new(),
+            delete_retention_ms: String::new(),
+            min_cleanable_dirty_ratio: String::new(),
+            min_compaction_lag_ms: String::new(),
+            max_compaction_lag_ms: String::new(),
         }
     }
 
@@ -264,6 +288,11 @@ impl TopicDefaults {
             ("max.message.bytes", self.max_message_bytes.to_string()),
             ("entrepot.partitioner", self.partitioner.clone()),
             ("entrepot.durability", durability_word(self.durability).to_owned()),
+            ("cleanup.policy", self.cleanup_policy.clone()),
+            ("delete.retention.ms", self.delete_retention_ms.clone()),
+            ("min.cleanable.dirty.ratio", self.min_cleanable_dirty_ratio.clone()),
+            ("min.compaction.lag.ms", self.min_compaction_lag_ms.clone()),
+            ("max.compaction.lag.ms", self.max_compaction_lag_ms.clone()),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

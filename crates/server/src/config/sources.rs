@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use broker::topic_config;
+
 use super::kafka_file;
 use super::kafka_keys;
 use super::keys::{self, KEYS, Key};
@@ -190,6 +192,7 @@ fn merge(collected: Collected, environment: &Environment) -> Result<Config, Conf
     }
     finish_storage(&mut config, environment);
     finish_bounds(&mut config, &mut errors);
+    finish_topic(&config, &mut errors);
     finish_log(&config, &mut errors);
     listeners::resolve(
         &mut config,
@@ -257,6 +260,15 @@ fn finish_bounds(config: &mut Config, errors: &mut Vec<ConfigError>) {
         if let Some(key) = keys::find(give_way.0) {
             let _ = key.set(config, &give_way.1.to_string());
         }
+    }
+}
+
+/// Defaults of topics that contradict each other.
+fn finish_topic(config: &Config, errors: &mut Vec<ConfigError>) {
+    if let Err(error) = topic_config::check(&config.topic.as_topic_config(), &BTreeMap::new()) {
+        let key = "topic.min_compaction_lag_ms".to_owned();
+        let origin = config.origin(&key).clone();
+        errors.push(ConfigError::Conflict { key, why: error.to_string(), origin });
     }
 }
 

@@ -274,7 +274,6 @@ fn protection_that_cannot_be_given_is_refused() {
         ),
         ("create.topic.policy.class.name=com.example.Policy", "create.topic.policy.class.name"),
         ("config.providers=file", "config.providers"),
-        ("log.cleanup.policy=compact", "log.cleanup.policy"),
     ] {
         let errors = errors(text);
         assert_eq!(errors.len(), 1, "{errors:?}");
@@ -286,7 +285,6 @@ fn protection_that_cannot_be_given_is_refused() {
         "security.inter.broker.protocol=PLAINTEXT",
         "zookeeper.set.acl=false",
         "ssl.client.auth=none",
-        "log.cleanup.policy=delete",
     ] {
         assert_eq!(notices(&accepted(text)).len(), 1, "{text} asks for nothing");
     }
@@ -413,4 +411,33 @@ fn a_number_that_only_says_no_limit_is_lowered_and_named() {
     let config = accepted("group.max.size=2147483647\nmax.connections=2147483647");
     assert_eq!(config.group.max_size, 10_000);
     assert!(notices(&config)[0].contains("is taken as 10000"));
+}
+
+#[test]
+fn the_cleaners_keys_have_their_meaning() {
+    let config = accepted(
+        "log.cleaner.enable=false\nlog.cleaner.backoff.ms=20\n\
+         log.cleaner.dedupe.buffer.size=5000\nlog.cleaner.io.max.bytes.per.second=1000.5\n\
+         log.cleanup.policy=compact,delete\nlog.cleaner.min.cleanable.ratio=0.01\n\
+         log.cleaner.delete.retention.ms=7\nlog.cleaner.min.compaction.lag.ms=1\n\
+         log.cleaner.max.compaction.lag.ms=9\n",
+    );
+    let storage = &config.storage;
+    assert!(!storage.cleaner_enable);
+    assert_eq!((storage.cleaner_backoff_ms, storage.cleaner_dedupe_bytes), (20, 5000));
+    assert_eq!(storage.cleaner_io_bytes_per_second, Some(1001));
+    let topic = config.topic.as_topic_config();
+    for (name, value) in [
+        ("cleanup.policy", "compact,delete"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("delete.retention.ms", "7"),
+        ("min.compaction.lag.ms", "1"),
+        ("max.compaction.lag.ms", "9"),
+    ] {
+        assert_eq!(topic[name], value);
+    }
+    let stock = accepted("log.cleaner.io.max.bytes.per.second=1.7976931348623157E308");
+    assert_eq!(stock.storage.cleaner_io_bytes_per_second, None);
+    assert!(errors("log.cleanup.policy=compress")[0].contains("a list of compact, delete"));
+    assert!(errors("log.cleaner.min.cleanable.ratio=2")[0].contains("a number from 0 to 1"));
 }
