@@ -4,11 +4,13 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delegation_tokens;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
@@ -16,8 +18,10 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
@@ -32,10 +36,12 @@ mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
+mod partition_reassignments;
 mod produce;
 mod sasl;
 mod sync_group;
 mod txn_offset_commit;
+mod update_features;
 mod user_credentials;
 
 #[cfg(test)]
@@ -149,17 +155,35 @@ requests! {
     AlterConfigs 0-2 message alter_configs::handle_replace,
         "topics; the broker's own is read-only. Keys without effect here can be set, and say why \
          they have none";
+    AlterReplicaLogDirs 1-2 message alter_replica_log_dirs::handle,
+        "there is one folder; any other: LOG_DIR_NOT_FOUND";
     DescribeLogDirs 1-5 message describe_log_dirs::handle,
         "one folder, with its disk's size and what is free; never cordoned";
     SaslAuthenticate 0-2 message sasl::handle_authenticate,
         "also again on an open connection, by the same user in the same way (KIP-368)";
     CreatePartitions 0-3 message create_partitions::handle, "";
+    CreateDelegationToken 1-3 message delegation_tokens::handle_create,
+        "DELEGATION_TOKEN_AUTH_DISABLED, as a Kafka broker without a secret key for them";
+    RenewDelegationToken 1-2 message delegation_tokens::handle_renew, "the same";
+    ExpireDelegationToken 1-2 message delegation_tokens::handle_expire, "the same";
+    DescribeDelegationToken 1-3 message delegation_tokens::handle_describe, "the same";
     DeleteGroups 0-3 message delete_groups::handle, "groups of all kinds";
+    ElectLeaders 0-2 message elect_leaders::handle,
+        "ELECTION_NOT_NEEDED: every partition has its owner";
     IncrementalAlterConfigs 0-1 message alter_configs::handle_incremental, "as AlterConfigs";
+    AlterPartitionReassignments 0-1 message partition_reassignments::handle_alter,
+        "only to where a partition lies; else INVALID_REPLICA_ASSIGNMENT";
+    ListPartitionReassignments 0-0 message partition_reassignments::handle_list,
+        "nothing is ever under way";
     OffsetDelete 0-0 message offset_delete::handle, "groups of all kinds";
     DescribeUserScramCredentials 0-0 message user_credentials::handle_describe, "";
     AlterUserScramCredentials 0-0 message user_credentials::handle_alter,
         "4096 to 16384 iterations, as in Kafka";
+    DescribeQuorum 0-2 message describe_quorum::handle,
+        "the broker that answers for administration is the only voter; its log's end is the \
+         metadata's revision";
+    UpdateFeatures 0-2 message update_features::handle,
+        "features have fixed levels: asking for another is INVALID_UPDATE_VERSION";
     DescribeCluster 0-2 message describe_cluster::handle, "";
     DescribeTransactions 0-0 message describe_transactions::handle, "";
     ListTransactions 0-2 message describe_transactions::handle_list, "";

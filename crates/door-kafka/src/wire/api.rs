@@ -81,6 +81,10 @@ api_keys! {
     DescribeLogDirs = 35, 1..=5, Some(2);
     SaslAuthenticate = 36, 0..=2, Some(2);
     CreatePartitions = 37, 0..=3, Some(2);
+    CreateDelegationToken = 38, 1..=3, Some(2);
+    RenewDelegationToken = 39, 1..=2, Some(2);
+    ExpireDelegationToken = 40, 1..=2, Some(2);
+    DescribeDelegationToken = 41, 1..=3, Some(2);
     DeleteGroups = 42, 0..=3, Some(2);
     ElectLeaders = 43, 0..=2, Some(2);
     IncrementalAlterConfigs = 44, 0..=1, Some(1);
@@ -99,6 +103,8 @@ api_keys! {
     ListTransactions = 66, 0..=2, Some(0);
     ConsumerGroupHeartbeat = 68, 0..=1, Some(0);
     ConsumerGroupDescribe = 69, 0..=1, Some(0);
+    GetTelemetrySubscriptions = 71, 0..=0, Some(0);
+    PushTelemetry = 72, 0..=0, Some(0);
     ListConfigResources = 74, 0..=1, Some(0);
     DescribeTopicPartitions = 75, 0..=0, Some(0);
 }

@@ -96,6 +96,15 @@ async fn every_version_that_is_offered_is_answered() {
         SaslHandshake: SaslHandshakeRequest, SaslAuthenticate: SaslAuthenticateRequest,
         DescribeUserScramCredentials: DescribeUserScramCredentialsRequest,
         AlterUserScramCredentials: AlterUserScramCredentialsRequest,
+        AlterReplicaLogDirs: AlterReplicaLogDirsRequest,
+        CreateDelegationToken: CreateDelegationTokenRequest,
+        RenewDelegationToken: RenewDelegationTokenRequest,
+        ExpireDelegationToken: ExpireDelegationTokenRequest,
+        DescribeDelegationToken: DescribeDelegationTokenRequest,
+        ElectLeaders: ElectLeadersRequest,
+        AlterPartitionReassignments: AlterPartitionReassignmentsRequest,
+        ListPartitionReassignments: ListPartitionReassignmentsRequest,
+        DescribeQuorum: DescribeQuorumRequest, UpdateFeatures: UpdateFeaturesRequest,
         Produce: AckedProduce,
     );
 }
