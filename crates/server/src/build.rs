@@ -80,6 +80,8 @@ pub(crate) fn store_options(config: &Config) -> StoreOptions {
             table_bytes: config.storage.cleaner_dedupe_bytes,
             bytes_per_second: config.storage.cleaner_io_bytes_per_second,
         },
+        producer_expiry_ms: i64::try_from(config.transaction.producer_expiration_ms)
+            .unwrap_or(i64::MAX),
         ..StoreOptions::new(&config.storage.dir)
     }
 }
@@ -111,7 +113,11 @@ pub(crate) fn broker_options(
             offsets_retention: millis(group.offsets_retention_minutes.saturating_mul(60_000)),
             ..broker::queue::Config::default()
         },
-        transactions: broker::queue::transactions::TxnConfig::default(),
+        transactions: broker::queue::transactions::TxnConfig {
+            timeout_max: millis(config.transaction.max_timeout_ms),
+            id_expiry: millis(config.transaction.id_expiration_ms),
+            ..broker::queue::transactions::TxnConfig::default()
+        },
         clock,
         random,
     }

@@ -149,10 +149,7 @@ const ONE_WAL: &str = "recovery replays one write-ahead log for all partitions";
 const PIPELINE: &str =
     "each connection has a fixed number of requests in flight and is not read past it";
 const AS_SENT: &str = "batches are stored and delivered as the producer compressed them";
-const JOURNAL: &str =
-    "groups and offsets are kept in the broker's own journal, not in a replicated topic";
-const NO_TRANSACTIONS: &str = "transactions are not supported yet";
-const NO_PRODUCER_IDS: &str = "how long producer ids are remembered cannot be configured yet";
+const JOURNAL: &str = "groups, offsets and transactions are kept in the broker's own journal, not in a replicated topic";
 const NO_SHARE: &str = "share groups are not supported yet";
 const NO_STREAMS: &str = "streams groups are not supported yet";
 const GROUPS_FIXED: &str = "both group protocols are always served, and a group without members changes its own; other settings are fixed";
@@ -380,21 +377,21 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("zookeeper.clientCnxnSocket", Text, NO_ZK_CLIENT),
 
     // Transactions and producer ids.
-    nothing("transaction.max.timeout.ms", Int(1), NO_TRANSACTIONS),
-    nothing("transaction.state.log.load.buffer.size", Int(1), NO_TRANSACTIONS),
-    nothing("transaction.state.log.min.isr", Int(1), NO_TRANSACTIONS),
-    nothing("transaction.state.log.num.partitions", Int(1), NO_TRANSACTIONS),
-    nothing("transaction.state.log.replication.factor", Int(1), NO_TRANSACTIONS),
-    nothing("transaction.state.log.segment.bytes", Int(1), NO_TRANSACTIONS),
-    nothing("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int(1), NO_TRANSACTIONS),
-    nothing("transaction.remove.expired.transaction.cleanup.interval.ms", Int(1), NO_TRANSACTIONS),
-    nothing("transaction.partition.verification.enable", Bool, NO_TRANSACTIONS),
-    nothing("transaction.two.phase.commit.enable", Bool, NO_TRANSACTIONS),
-    nothing("add.partitions.to.txn.retry.backoff.ms", Int(0), NO_TRANSACTIONS),
-    nothing("add.partitions.to.txn.retry.backoff.max.ms", Int(0), NO_TRANSACTIONS),
-    nothing("transactional.id.expiration.ms", Int(1), NO_TRANSACTIONS),
-    nothing("producer.id.expiration.ms", Int(1), NO_PRODUCER_IDS),
-    nothing("producer.id.expiration.check.interval.ms", Int(1), NO_PRODUCER_IDS),
+    sets("transaction.max.timeout.ms", "transaction.max_timeout_ms", Same),
+    nothing("transaction.state.log.load.buffer.size", Int(1), JOURNAL),
+    nothing("transaction.state.log.min.isr", Int(1), JOURNAL),
+    nothing("transaction.state.log.num.partitions", Int(1), JOURNAL),
+    nothing("transaction.state.log.replication.factor", Int(1), JOURNAL),
+    nothing("transaction.state.log.segment.bytes", Int(1), JOURNAL),
+    nothing("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int(1), "transactions are aborted when their time-out ends, not at intervals"),
+    nothing("transaction.remove.expired.transaction.cleanup.interval.ms", Int(1), "transactional ids are forgotten when their time ends, not at intervals"),
+    nothing("transaction.partition.verification.enable", Bool, "whether a transaction has a partition is always verified"),
+    nothing("transaction.two.phase.commit.enable", Bool, "two-phase commit is not finished in Kafka and not offered here"),
+    nothing("add.partitions.to.txn.retry.backoff.ms", Int(0), NO_BROKERS),
+    nothing("add.partitions.to.txn.retry.backoff.max.ms", Int(0), NO_BROKERS),
+    sets("transactional.id.expiration.ms", "transaction.id_expiration_ms", Same),
+    sets("producer.id.expiration.ms", "transaction.producer_expiration_ms", Same),
+    nothing("producer.id.expiration.check.interval.ms", Int(1), "producers past their time are looked for at a fixed interval"),
 
     // Waiting requests, quotas, metrics, tiered storage.
     nothing("fetch.purgatory.purge.interval.requests", Int(0), NO_PURGATORY),

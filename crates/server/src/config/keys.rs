@@ -334,6 +334,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("group.offsets_retention_minutes", "10080", Field::U64(|c| &mut c.group.offsets_retention_minutes, 1, i32::MAX as u64),
         "How long the offsets of a group without members are kept, in minutes."),
 
+    key("transaction.max_timeout_ms", "900000", Field::U64(|c| &mut c.transaction.max_timeout_ms, 1, i32::MAX as u64),
+        "Longest time-out that a transactional producer may ask for, in milliseconds."),
+    key("transaction.id_expiration_ms", "604800000", Field::U64(|c| &mut c.transaction.id_expiration_ms, 1, ANY),
+        "A transactional id that is not used for so many milliseconds is forgotten."),
+    key("transaction.producer_expiration_ms", "86400000", Field::U64(|c| &mut c.transaction.producer_expiration_ms, 1, ANY),
+        "An idempotent producer that is not heard of for so many milliseconds is forgotten: its next batch is taken for a new producer's first."),
+
     key("log.level", "info", Field::Text(|c| &mut c.log.level),
         "`error`, `warn`, `info`, `debug` or `trace`, or filter directives such as `info,store=debug`."),
 ];

@@ -30,6 +30,8 @@ pub struct Config {
     pub topic: TopicDefaults,
     /// Consumer groups.
     pub group: Groups,
+    /// Transactions and idempotent producers.
+    pub transaction: Transactions,
     /// Logging.
     pub log: Log,
     /// What the operator should be told at start.
@@ -177,6 +179,17 @@ pub struct Groups {
     pub offsets_retention_minutes: u64,
 }
 
+/// Transactions and idempotent producers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Transactions {
+    /// Longest time-out that a transactional producer may ask for, in milliseconds.
+    pub max_timeout_ms: u64,
+    /// A transactional id that is not used for so long is forgotten, in milliseconds.
+    pub id_expiration_ms: u64,
+    /// An idempotent producer that is not heard of for so long is forgotten, in milliseconds.
+    pub producer_expiration_ms: u64,
+}
+
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Log {
@@ -241,6 +254,7 @@ impl Config {
             storage: Storage::default(),
             topic: TopicDefaults::empty(),
             group: Groups::default(),
+            transaction: Transactions::default(),
             log: Log::default(),
             notices: Vec::new(),
             origins: BTreeMap::new(),
