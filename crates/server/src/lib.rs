@@ -4,5 +4,7 @@ mod build;
 pub mod config;
 mod limits;
 mod run;
+mod security;
 
 pub use run::{RunError, run};
+pub use security::SecurityError;

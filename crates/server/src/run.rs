@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::build::{Bound, Doors, bind, broker_options, endpoints, store_options};
 use crate::config::Config;
 use crate::limits::raise_open_files;
+use crate::security::{self, Security, SecurityError};
 
 /// Connections get this long to finish what they began when the broker stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +46,9 @@ pub enum RunError {
     /// The broker did not start.
     #[error("cannot start: {0}")]
     Start(#[from] StartError),
+    /// A listener cannot be protected as it should be.
+    #[error("{0}")]
+    Security(#[from] SecurityError),
     /// The system refused something else.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -100,23 +104,32 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     // The signals first: one that comes while we start must stop us properly, too.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
 
     let bound = bind(config)?;
+    let mut security = Security::new(config)?;
     let (store, meta) = open(config, &clock)?;
     let options = broker_options(config, endpoints(&bound), clock, random);
     let broker = Broker::start(options, Arc::clone(&store), meta).await?;
     let doors = Doors::new(config, &broker);
-    let announcement = announce(config, &bound, began);
+    let mut told = security::first_user(config, &broker).await?;
+    told.push_str(&security::announce(&security));
+    told.push_str(&announce(config, &bound, began));
     let limit = ConnectionLimit::new(config.network.max_connections);
-    let accept = |bound: Bound| bound.listener.run(doors.get(bound.config.door), limit.clone());
-    let listeners: Vec<_> = bound.into_iter().map(accept).collect();
-    print(&announcement)?;
+    let mut listeners = Vec::with_capacity(bound.len());
+    for Bound { listener, config } in bound {
+        let listener = security.protect(listener, &config, &broker).await?;
+        listeners.push(listener.run(doors.get(config.door), limit.clone()));
+    }
+    let following = tokio::spawn(Arc::new(security).follow(hangup));
+    print(&told)?;
 
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping");
+    following.abort();
     stop(listeners, &broker, store).await;
     tracing::info!("stopped");
     Ok(())
@@ -145,6 +158,9 @@ fn announce(config: &Config, bound: &[Bound], began: Instant) -> String {
     let mut text = format!("data in {}\n", config.storage.dir.display());
     if config.listeners.iter().all(crate::config::Listener::is_loopback) {
         text.push_str("reachable from this machine only; set net.bind to change that\n");
+    }
+    if config.listeners.iter().all(|listener| listener.security == "PLAINTEXT") {
+        text.push_str("without logins or encryption; serve --secure asks for both\n");
     }
     let doors = bound.iter().map(|bound| {
         let port = bound.listener.local_address().port();

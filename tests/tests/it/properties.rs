@@ -250,8 +250,8 @@ fn all_mistakes_are_named_at_once() {
 
 #[test]
 fn a_key_that_asks_for_protection_we_lack_is_refused() {
-    let exit = serve(&[("broker.id=7", "broker.id=7\nssl.client.auth=required")]).refused();
-    refused_because(&exit, &["ssl.client.auth", "server.properties:4"]);
+    let exit = serve(&[("broker.id=7", "broker.id=7\nssl.keystore.type=JKS")]).refused();
+    refused_because(&exit, &["ssl.keystore.type", "server.properties:4"]);
 }
 
 fn refused_because(exit: &Exit, words: &[&str]) {

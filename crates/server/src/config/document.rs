@@ -60,6 +60,12 @@ fn describe(row: &KafkaKey) -> (String, String) {
                 Convert::AtMost(most) => {
                     (allowed, format!(", at most {most} (more is lowered, and named at start)"))
                 }
+                Convert::ZeroIsNone => (allowed, "; 0 means none".to_owned()),
+                Convert::FileUrl => ("a `file:` URL".to_owned(), String::new()),
+                Convert::Users => (
+                    "a login module's line".to_owned(),
+                    " from `user_NAME=\"PASSWORD\"`".to_owned(),
+                ),
             };
             (allowed, format!("sets `{ours}`{how}"))
         }

@@ -2,30 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use super::jaas::Module;
 use super::kafka_keys::{self, Convert, KAFKA_KEYS, KafkaKey, Meaning, Part};
 use super::keys;
 use super::listeners::{Address, split_port};
 use super::origin::{ConfigError, Notice, Origin, nearest};
+use super::security::is_per_listener;
 use super::sources::{Collected, Given, Setting};
 
 /// Translates all keys of one source. Their order does not matter; where a key is given twice, the
 /// last one counts.
 pub(crate) fn translate(given: Vec<Given>, out: &mut Collected) {
     let mut parts: BTreeMap<Part, Given> = BTreeMap::new();
-    let mut used: Vec<(&'static str, String)> = Vec::new();
+    let mut used = Used::default();
+    let (of_listeners, given) = given.into_iter().partition(|given| scope(&given.key).is_some());
+    of_one_listener(of_listeners, out);
     let mut rows = rows_in_table_order(given, out);
     rows.sort_by_key(|(position, _, _)| *position);
     for (_, row, given) in rows {
         match &row.meaning {
-            Meaning::Sets(ours, convert) => {
-                let first = used.iter().find(|(key, _)| key == ours).map(|(_, by)| by.clone());
-                if let Some(first) = first {
-                    out.notice(&given, format!("has no effect: {first} is set, which goes first"));
-                } else {
-                    used.push((ours, given.key.clone()));
-                    set(ours, convert, given, out);
-                }
-            }
+            Meaning::Sets(ours, convert) => sets(ours, convert, None, given, &mut used, out),
             Meaning::Takes(part, _) => {
                 parts.insert(*part, given);
             }
@@ -41,6 +37,100 @@ pub(crate) fn translate(given: Vec<Given>, out: &mut Collected) {
     listeners(&mut parts, out);
     roles(&mut parts, out);
     zookeeper(&mut parts, out);
+}
+
+/// Which keys set what, for each listener that has its own: the first one counts.
+type Used = BTreeMap<(Option<String>, &'static str), String>;
+
+fn sets(
+    ours: &'static str,
+    convert: &Convert,
+    listener: Option<String>,
+    given: Given,
+    used: &mut Used,
+    out: &mut Collected,
+) {
+    // Of two login modules, only PLAIN's names users: the other must not get in its way.
+    if matches!(convert, Convert::Users) && !names_users(&given, out) {
+        return;
+    }
+    let slot = (listener, ours);
+    if let Some(first) = used.get(&slot) {
+        return out.notice(&given, format!("has no effect: {first} is set, which goes first"));
+    }
+    used.insert(slot.clone(), given.key.clone());
+    set(ours, convert, slot.0, given, out);
+}
+
+/// The listener and the key of `listener.name.LISTENER.[MECHANISM.]key`.
+fn scope(key: &str) -> Option<(&str, &str)> {
+    let rest = key.strip_prefix("listener.name.")?;
+    // A listener's name may have dots in it: the shortest one that leaves a key of Kafka's.
+    let mut dots = rest.match_indices('.').map(|(at, _)| at).filter(|at| *at > 0);
+    let (listener, key) = dots
+        .find_map(|at| {
+            let (listener, key) = (&rest[..at], &rest[at + 1..]);
+            kafka_keys::find(without_mechanism(key)).map(|_| (listener, key))
+        })
+        .or_else(|| rest.split_once('.'))?;
+    Some((listener, without_mechanism(key)))
+}
+
+/// Settings of one mechanism are taken as the listener's: here, only one mechanism has each.
+fn without_mechanism(key: &str) -> &str {
+    let mechanisms = ["plain.", "scram-sha-256.", "scram-sha-512.", "oauthbearer.", "gssapi."];
+    mechanisms.iter().find_map(|mechanism| key.strip_prefix(mechanism)).unwrap_or(key)
+}
+
+/// Keys for one listener alone.
+fn of_one_listener(given: Vec<Given>, out: &mut Collected) {
+    let mut last: BTreeMap<String, Given> = BTreeMap::new();
+    for entry in given {
+        last.insert(entry.key.clone(), entry);
+    }
+    let mut rows = Vec::new();
+    for entry in last.into_values() {
+        let Some((listener, key)) = scope(&entry.key) else { continue };
+        let position = |row: &KafkaKey| KAFKA_KEYS.iter().position(|other| other.name == row.name);
+        let row = kafka_keys::find(key).map(|row| (position(row), row));
+        rows.push((row, listener.to_ascii_uppercase(), entry));
+    }
+    rows.sort_by_key(|(row, _, _)| row.map(|(position, _)| position));
+    let mut used = Used::default();
+    for (row, listener, given) in rows {
+        match row.map(|(_, row)| &row.meaning) {
+            Some(Meaning::Sets(ours, convert)) if keys::find(ours).is_some_and(is_per_listener) => {
+                sets(ours, convert, Some(listener), given, &mut used, out);
+            }
+            Some(Meaning::Nothing(check, why)) => match check.check(&given.value) {
+                Ok(()) => out.notice(&given, format!("has no effect here: {why}")),
+                Err(allowed) => out.bad(given, allowed),
+            },
+            Some(Meaning::Refused(unless, why)) => refuse(unless, why, given, out),
+            Some(Meaning::Sets(..) | Meaning::Takes(..)) | None => {
+                out.errors.push(ConfigError::Unsupported {
+                    key: given.key,
+                    why: kafka_keys::NO_LISTENER_KEYS.to_owned(),
+                    origin: given.origin,
+                });
+            }
+        }
+    }
+}
+
+/// Whether a login module's line names users of `PLAIN`. Others name the broker itself, which logs in
+/// nowhere.
+fn names_users(given: &Given, out: &mut Collected) -> bool {
+    match Module::parse(&given.value) {
+        Some(module) if module.users().is_empty() => {
+            let text = "has no effect here: it names no users of PLAIN (user_NAME), and a broker \
+                        that runs alone logs in nowhere";
+            out.notice(given, text.to_owned());
+            false
+        }
+        // What is no such line is refused where it is set.
+        _ => true,
+    }
 }
 
 type Row = (usize, &'static KafkaKey, Given);
@@ -73,7 +163,13 @@ fn rows_in_table_order(given: Vec<Given>, out: &mut Collected) -> Vec<Row> {
     rows
 }
 
-fn set(ours: &'static str, convert: &Convert, given: Given, out: &mut Collected) {
+fn set(
+    ours: &'static str,
+    convert: &Convert,
+    listener: Option<String>,
+    given: Given,
+    out: &mut Collected,
+) {
     let value = match convert {
         Convert::Same => given.value.clone(),
         Convert::Times(factor) => match given.value.trim().parse::<i64>() {
@@ -93,8 +189,20 @@ fn set(ours: &'static str, convert: &Convert, given: Given, out: &mut Collected)
             }
             _ => given.value.clone(),
         },
+        Convert::ZeroIsNone if given.value.trim() == "0" => "-1".to_owned(),
+        Convert::ZeroIsNone | Convert::Users => given.value.clone(),
+        Convert::FileUrl => match given.value.trim().strip_prefix("file:") {
+            // `file:/a` and `file:///a` are the same file.
+            Some(rest) => format!("/{}", rest.trim_start_matches('/')),
+            None => {
+                let allowed = "a file: URL. Nothing is fetched over the network here: have the \
+                               issuer's key set (JWKS) fetched into a file, which is read again \
+                               when it changes";
+                return out.bad(given, allowed.to_owned());
+            }
+        },
     };
-    out.set(ours, value, given);
+    out.set_for(listener, ours, value, given);
 }
 
 fn refuse(unless: &[&str], why: &str, given: Given, out: &mut Collected) {
@@ -295,9 +403,19 @@ impl Collected {
     }
 
     fn set(&mut self, ours: &'static str, value: String, given: Given) {
+        self.set_for(None, ours, value, given);
+    }
+
+    fn set_for(
+        &mut self,
+        listener: Option<String>,
+        ours: &'static str,
+        value: String,
+        given: Given,
+    ) {
         let Given { key: given_as, origin, .. } = given;
         if let Some(key) = keys::find(ours) {
-            self.settings.push(Setting { key, value, given_as, origin });
+            self.settings.push(Setting { key, value, listener, given_as, origin });
         }
     }
 }

@@ -35,6 +35,12 @@ pub(crate) enum Convert {
     AtMost(i64),
     /// A number with a fraction, so large by default that it means no limit, becomes a whole one.
     Rate,
+    /// 0 becomes "none".
+    ZeroIsNone,
+    /// A `file:` URL becomes the file.
+    FileUrl,
+    /// The line of a login module: the users that it names.
+    Users,
 }
 
 /// Keys that are read together.
@@ -47,6 +53,7 @@ pub(crate) enum Part {
     Listeners,
     Advertised,
     SecurityMap,
+    OneListener,
     ControllerNames,
     Roles,
     HostName,
@@ -132,7 +139,7 @@ const fn refused(
 }
 
 use Check::{Bool, Int, Number, Text};
-use Convert::{AtMost, Rate, Same, Times};
+use Convert::{AtMost, FileUrl, Rate, Same, Times, Users, ZeroIsNone};
 
 const MINUTE: Convert = Times(60 * 1000);
 const HOUR: Convert = Times(60 * 60 * 1000);
@@ -173,12 +180,19 @@ const NO_IP_LIMIT: &str = "only the number of all connections is limited (max.co
 
 const NO_APPEND_TIME: &str =
     "a record keeps the time that its producer gave it. Remove the key to accept that";
-const NO_LOGIN: &str = "without login the listener would be open to everybody. Remove the key to run without protection, on a network that you trust";
-const NO_TLS: &str = "without TLS the listener would send everything in the clear. Remove the key to run without protection, on a network that you trust";
+const NO_MODULE: &str = "users log in with PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, which need no such setting";
+const PEM_ONLY: &str = "certificates and keys are in PEM here. Make PEM of a key store with keytool -importkeystore -deststoretype PKCS12 and openssl pkcs12 -noenc, then set the type to PEM";
+const PEM_PASSWORD: &str =
+    "PEM files have no password, and an encrypted private key is refused with a way to decrypt it";
+const TLS_FIXED: &str =
+    "TLS is spoken by one library, which knows no other providers or algorithms";
+const NO_TOKENS: &str = "delegation tokens are not issued. Remove the key";
+const NO_TLS: &str = "no connection to an outside ZooKeeper is made. Remove the key";
 const NO_ACCESS: &str = "without access rules everybody may do everything. Remove the key to run without protection, on a network that you trust";
 const NO_JAVA: &str = "a Java class cannot be loaded, and what it would forbid would be allowed. Remove the key to run without it";
 const NO_PROVIDERS: &str = "values are taken as they are written; a reference to a secret would become the secret. Write the values out";
-const NO_LISTENER_KEYS: &str = "settings of a single listener are not supported. Remove the key";
+pub(crate) const NO_LISTENER_KEYS: &str =
+    "of single listeners, only keys of TLS and logins are known. Remove the key";
 
 /// Every key.
 #[rustfmt::skip]
@@ -189,7 +203,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     sets("broker.rack", "broker.rack", Same),
     takes("listeners", Part::Listeners, "sets `kafka.listeners`; an empty host listens on all addresses, as in Kafka; listeners named in `controller.listener.names` are left out"),
     takes("advertised.listeners", Part::Advertised, "sets `kafka.advertised_listeners`"),
-    takes("listener.security.protocol.map", Part::SecurityMap, "sets `kafka.listener_security`; only `PLAINTEXT` listeners are supported yet"),
+    takes("listener.security.protocol.map", Part::SecurityMap, "sets `kafka.listener_security`"),
     takes("controller.listener.names", Part::ControllerNames, "the listeners of these names are not opened: there is no controller quorum to reach"),
     takes("process.roles", Part::Roles, "must contain `broker`; this process is always broker and controller in one"),
     takes("host.name", Part::HostName, "the host to listen on, if `listeners` is not set (before Kafka 3.0)"),
@@ -213,7 +227,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("max.connections.per.ip", Int(0), NO_IP_LIMIT),
     nothing("max.connections.per.ip.overrides", Text, NO_IP_LIMIT),
     nothing("max.connection.creation.rate", Int(0), NO_IP_LIMIT),
-    nothing("connection.failed.authentication.delay.ms", Int(0), "there is no login that could fail yet"),
+    sets("connection.failed.authentication.delay.ms", "login.failure_delay_ms", Same),
     nothing("queued.max.requests", Int(1), PIPELINE),
     nothing("queued.max.request.bytes", Int(-1), PIPELINE),
     sets("max.incremental.fetch.session.cache.slots", "kafka.fetch_sessions", AtMost(100_000)),
@@ -429,15 +443,51 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     refused("super.users", &[""], NO_ACCESS),
     refused("allow.everyone.if.no.acl.found", &["true"], NO_ACCESS),
     refused("early.start.listeners", &[""], NO_ACCESS),
-    refused("principal.builder.class", &[""], NO_JAVA),
-    refused("security.inter.broker.protocol", &["PLAINTEXT"], NO_TLS),
+    refused("principal.builder.class", &["", "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"], NO_JAVA),
+    nothing("security.inter.broker.protocol", Text, NO_BROKERS),
     refused("security.providers", &[""], NO_JAVA),
-    refused("connections.max.reauth.ms", &["0"], NO_LOGIN),
-    refused("ssl.client.auth", &["none"], NO_TLS),
-    refused("ssl.", &[], NO_TLS),
-    refused("sasl.", &[], NO_LOGIN),
-    refused("delegation.token.", &[], NO_LOGIN),
-    refused("password.encoder.", &[], NO_LOGIN),
+    sets("connections.max.reauth.ms", "login.session_max_ms", ZeroIsNone),
+    sets("ssl.keystore.certificate.chain", "tls.certificate", Same),
+    sets("ssl.keystore.location", "tls.certificate", Same),
+    sets("ssl.keystore.key", "tls.key", Same),
+    refused("ssl.keystore.type", &["PEM"], PEM_ONLY),
+    nothing("ssl.keystore.password", Text, PEM_PASSWORD),
+    nothing("ssl.key.password", Text, PEM_PASSWORD),
+    sets("ssl.truststore.certificates", "tls.client_ca", Same),
+    sets("ssl.truststore.location", "tls.client_ca", Same),
+    refused("ssl.truststore.type", &["PEM"], PEM_ONLY),
+    nothing("ssl.truststore.password", Text, PEM_PASSWORD),
+    sets("ssl.client.auth", "tls.client_auth", Same),
+    sets("ssl.enabled.protocols", "tls.versions", Same),
+    sets("ssl.cipher.suites", "tls.cipher_suites", Same),
+    sets("ssl.principal.mapping.rules", "tls.principal_rules", Same),
+    nothing("ssl.protocol", Text, TLS_FIXED),
+    nothing("ssl.keymanager.algorithm", Text, TLS_FIXED),
+    nothing("ssl.trustmanager.algorithm", Text, TLS_FIXED),
+    nothing("ssl.secure.random.implementation", Text, TLS_FIXED),
+    nothing("ssl.endpoint.identification.algorithm", Text, NO_BROKERS),
+    nothing("ssl.allow.dn.changes", Bool, "a new certificate may have any subject"),
+    nothing("ssl.allow.san.changes", Bool, "a new certificate may have any names"),
+    refused("ssl.provider", &[""], NO_JAVA),
+    refused("ssl.engine.factory.class", &[""], NO_JAVA),
+    sets("sasl.enabled.mechanisms", "login.mechanisms", Same),
+    sets("sasl.jaas.config", "login.plain_users", Users),
+    sets("sasl.server.max.receive.size", "login.request_max_bytes", Same),
+    refused("sasl.server.callback.handler.class", &["", "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler", "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerValidatorCallbackHandler"], NO_JAVA),
+    sets("sasl.oauthbearer.jwks.endpoint.url", "login.token_keys", FileUrl),
+    sets("sasl.oauthbearer.expected.issuer", "login.token_issuer", Same),
+    sets("sasl.oauthbearer.expected.audience", "login.token_audiences", Same),
+    sets("sasl.oauthbearer.clock.skew.seconds", "login.token_clock_skew_seconds", Same),
+    sets("sasl.oauthbearer.sub.claim.name", "login.token_subject_claim", Same),
+    nothing("sasl.oauthbearer.", Text, "keys are read from a file, and scopes grant nothing"),
+    nothing("sasl.kerberos.", Text, NO_MODULE),
+    nothing("sasl.login.", Text, NO_BROKERS),
+    nothing("sasl.client.callback.handler.class", Text, NO_BROKERS),
+    nothing("sasl.mechanism.inter.broker.protocol", Text, NO_BROKERS),
+    nothing("sasl.mechanism.controller.protocol", Text, NO_BROKERS),
+    refused("sasl.", &[], "this login setting is not known"),
+    refused("delegation.token.", &[], NO_TOKENS),
+    nothing("password.encoder.", Text, "passwords in the broker's own configuration are not stored"),
     refused("zookeeper.ssl.client.enable", &["false"], NO_TLS),
     refused("zookeeper.ssl.", &[], NO_TLS),
     refused("zookeeper.client.secure", &["false"], NO_TLS),
@@ -447,7 +497,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     refused("client.quota.callback.class", &[""], NO_JAVA),
     refused("config.providers", &[""], NO_PROVIDERS),
     refused("config.providers.", &[], NO_PROVIDERS),
-    refused("listener.name.", &[], NO_LISTENER_KEYS),
+    takes("listener.name.", Part::OneListener, "keys of TLS and logins (`listener.name.NAME.ssl.…`, `listener.name.NAME.MECHANISM.sasl.jaas.config`) set ours for that listener alone; others are refused"),
 ];
 
 #[cfg(test)]
@@ -466,7 +516,7 @@ mod tests {
 
     #[test]
     fn a_family_is_found_by_its_prefix_and_an_exact_row_goes_first() {
-        assert_eq!(find("ssl.keystore.location").unwrap().name, "ssl.");
+        assert_eq!(find("sasl.kerberos.service.name").unwrap().name, "sasl.kerberos.");
         assert_eq!(find("ssl.client.auth").unwrap().name, "ssl.client.auth");
         assert_eq!(find("listener.name.internal.max.connections").unwrap().name, "listener.name.");
         assert!(find("log.dirz").is_none());

@@ -9,6 +9,7 @@ use broker::topic_config::{ConfigKey, Kind};
 use store::Durability;
 
 use super::model::{Config, DURABILITIES, durability_word};
+use super::security::{self, Checking, HIDDEN, Secret};
 
 /// One key.
 pub(crate) struct Key {
@@ -45,6 +46,12 @@ pub(crate) enum Field {
     Durability(Access<Durability>),
     /// As the topic's key of this name takes it.
     Topic(Access<String>, &'static str),
+    /// A text that a function checks.
+    Checked(Access<String>, Checking),
+    /// The same for each item of a list.
+    CheckedList(Access<Vec<String>>, Checking),
+    /// A text that is never shown. Empty means none.
+    Secret(Access<Option<Secret>>, Checking),
 }
 
 impl Key {
@@ -66,6 +73,20 @@ impl Key {
             Field::List(at) => *at(config) = list(text),
             Field::Durability(at) => *at(config) = durability(text)?,
             Field::Topic(at, name) => *at(config) = topic_value(name, text)?,
+            Field::Checked(at, check) => {
+                check(text)?;
+                text.clone_into(at(config));
+            }
+            Field::CheckedList(at, check) => {
+                let items = list(text);
+                items.iter().try_for_each(|item| check(item))?;
+                *at(config) = items;
+            }
+            Field::Secret(at, check) => {
+                check(text)?;
+                *at(config) =
+                    Some(text).filter(|text| !text.is_empty()).map(|t| Secret(t.to_owned()));
+            }
         }
         Ok(())
     }
@@ -86,6 +107,11 @@ impl Key {
             Field::Path(at) => at(config).display().to_string(),
             Field::List(at) => at(config).join(","),
             Field::Durability(at) => durability_word(*at(config)).to_owned(),
+            Field::Checked(at, _) => at(config).clone(),
+            Field::CheckedList(at, _) => at(config).join(","),
+            Field::Secret(at, _) => {
+                at(config).as_ref().map_or(String::new(), |_| HIDDEN.to_owned())
+            }
         }
     }
 
@@ -105,6 +131,15 @@ impl Key {
             Field::List(_) => "a list".to_owned(),
             Field::Durability(_) => DURABILITY.to_owned(),
             Field::Topic(_, name) => topic_kind(name).map(Kind::allowed).unwrap_or_default(),
+            // What nobody would write is refused with what is allowed.
+            Field::Checked(_, check) => check("\u{1}").err().unwrap_or_else(|| "text".to_owned()),
+            Field::CheckedList(_, check) => match check("\u{1}") {
+                Err(allowed) => format!("a list of: {allowed}"),
+                Ok(()) => "a list".to_owned(),
+            },
+            Field::Secret(_, check) => {
+                check("\u{1}").err().unwrap_or_else(|| "text, or empty for none".to_owned())
+            }
         }
     }
 
@@ -116,7 +151,10 @@ impl Key {
             | Field::Path(_)
             | Field::Partitioner(_)
             | Field::List(_)
-            | Field::Durability(_) => false,
+            | Field::Durability(_)
+            | Field::Checked(..)
+            | Field::CheckedList(..)
+            | Field::Secret(..) => false,
             Field::Topic(_, name) => {
                 let words = |kind| matches!(kind, Kind::Word(_) | Kind::Words(_));
                 !topic_kind(name).is_some_and(words)
@@ -128,10 +166,15 @@ impl Key {
     /// Whether the value is a list.
     pub(crate) fn is_list(&self) -> bool {
         match self.field {
-            Field::List(_) => true,
+            Field::List(_) | Field::CheckedList(..) => true,
             Field::Topic(_, name) => matches!(topic_kind(name), Some(Kind::Words(_))),
             _ => false,
         }
+    }
+
+    /// Whether its value must not be shown.
+    pub(crate) fn is_secret(&self) -> bool {
+        matches!(self.field, Field::Secret(..))
     }
 }
 
@@ -234,7 +277,9 @@ pub(crate) const KEYS: &[Key] = &[
         "Where this broker stands, told to clients."),
 
     key("net.bind", "127.0.0.1", Field::Text(|c| &mut c.net.bind),
-        "Address on which the doors listen. The default can be reached from this machine only; `0.0.0.0` means all of its addresses. There is no login yet: whoever reaches a port may read and write."),
+        "Address on which the doors listen. The default can be reached from this machine only; `0.0.0.0` means all of its addresses. Without `net.secure`, or listeners that ask for logins, whoever reaches a port may read and write."),
+    key("net.secure", "false", Field::Bool(|c| &mut c.net.secure),
+        "Whether every listener asks for logins over TLS (`entrepot serve --secure`). A certificate is made where none is given, and a first user where there is none; see docs/security.md. The ZooKeeper door, which knows no logins, is open only with `zookeeper.security = SSL` and clients' certificates required."),
 
     key("kafka.port", "9092", Field::U16(|c| &mut c.kafka.port),
         "Port of the Kafka door. 0 takes any free port."),
@@ -243,7 +288,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("kafka.advertised_listeners", "", Field::List(|c| &mut c.kafka.advertised_listeners),
         "What clients are told to connect to, as `NAME://host:port`, for listeners that they reach by another address. Otherwise: `localhost` for a loopback listener, this machine's name for one on all addresses, else the listener's own host."),
     key("kafka.listener_security", "", Field::List(|c| &mut c.kafka.listener_security),
-        "`NAME:PROTOCOL` for each listener whose name is not itself a security protocol. Only `PLAINTEXT` is supported yet."),
+        "`NAME:PROTOCOL` for each listener whose name is not itself a security protocol. Protocols: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT`, `SASL_SSL`."),
     key("kafka.fetch_max_bytes", "57671680", Field::Usize(|c| &mut c.kafka.fetch_max_bytes, 1024, i32::MAX as usize),
         "Most bytes of records in one fetch response."),
     key("kafka.fetch_sessions", "1000", Field::Usize(|c| &mut c.kafka.fetch_sessions, 0, 100_000),
@@ -253,10 +298,57 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether the ZooKeeper door is open."),
     key("zookeeper.port", "2181", Field::U16(|c| &mut c.zookeeper.port),
         "Port of the ZooKeeper door, on `net.bind`. 0 takes any free port."),
+    key("zookeeper.security", "PLAINTEXT", Field::Checked(|c| &mut c.zookeeper.security, security::zookeeper_security),
+        "`SSL` makes the ZooKeeper door speak TLS, as `[tls]` says or `listener.zookeeper.tls` says for it alone."),
     key("zookeeper.session_timeout_min_ms", "4000", Field::I32(|c| &mut c.zookeeper.session_timeout_min_ms, 100, DAY_MS),
         "Shortest session time-out granted, in milliseconds. Lowered to the longest one if that is set below it."),
     key("zookeeper.session_timeout_max_ms", "40000", Field::I32(|c| &mut c.zookeeper.session_timeout_max_ms, 100, DAY_MS),
         "Longest session time-out granted, in milliseconds."),
+
+    // The keys of these two sections may be set for one listener alone: listener.NAME.tls.key.
+    key("tls.certificate", "", Field::MaybeText(|c| &mut c.tls.certificate),
+        "The broker's certificate and those between it and an authority: a PEM file, or PEM itself. Read again when it changes, and on SIGHUP."),
+    key("tls.key", "", Field::Secret(|c| &mut c.tls.key, security::any),
+        "Its private key: a PEM file, or PEM itself; not encrypted. Not needed if it stands in the certificate's file."),
+    key("tls.client_ca", "", Field::MaybeText(|c| &mut c.tls.client_ca),
+        "Authorities whose certificates clients may show: a PEM file, or PEM itself."),
+    key("tls.client_auth", "none", Field::Checked(|c| &mut c.tls.client_auth, security::client_auth),
+        "Whether clients show certificates. Who shows one, and does not log in, is the user that its subject names. Where clients log in, only `listener.NAME.tls.client_auth` counts, as in Kafka."),
+    key("tls.versions", "TLSv1.2,TLSv1.3", Field::CheckedList(|c| &mut c.tls.versions, security::tls_version),
+        "Versions of TLS that are spoken."),
+    key("tls.cipher_suites", "", Field::List(|c| &mut c.tls.cipher_suites),
+        "Cipher suites that are allowed, by their IANA names, best first. Empty means all that are safe."),
+    key("tls.principal_rules", "DEFAULT", Field::Checked(|c| &mut c.tls.principal_rules, security::principal_rules),
+        "From a certificate's subject to a user's name; the first rule that matches counts."),
+    key("tls.self_signed", "false", Field::Bool(|c| &mut c.tls.self_signed),
+        "Whether an authority and a certificate are made in the data folder where no certificate is given. With `net.secure`, they always are."),
+
+    key("login.mechanisms", "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN", Field::CheckedList(|c| &mut c.login.mechanisms, security::mechanism),
+        "The ways to log in that are offered."),
+    key("login.plain_users", "", Field::Secret(|c| &mut c.login.plain_users, security::users_line),
+        "Users of `PLAIN` besides those of `entrepot user`, which `PLAIN` knows too."),
+    key("login.session_max_ms", "-1", Field::MaybeU64(|c| &mut c.login.session_max_ms),
+        "Clients must log in again after so many milliseconds (KIP-368). -1 means never."),
+    key("login.failure_delay_ms", "100", Field::U64(|c| &mut c.login.failure_delay_ms, 0, 60_000),
+        "How long a refused login is held back, in milliseconds, to slow guessing down."),
+    key("login.request_max_bytes", "524288", Field::Usize(|c| &mut c.login.request_max_bytes, 1024, i32::MAX as usize),
+        "Largest request in bytes from a client that has not logged in."),
+    key("login.token_keys", "", Field::MaybeText(|c| &mut c.login.token_keys),
+        "File with the public keys (JWKS) of the issuer of tokens, for `OAUTHBEARER`. Read again when it changes, and on SIGHUP."),
+    key("login.token_issuer", "", Field::MaybeText(|c| &mut c.login.token_issuer),
+        "The issuer (`iss`) that a token must name."),
+    key("login.token_audiences", "", Field::List(|c| &mut c.login.token_audiences),
+        "Audiences (`aud`) of which a token must name one."),
+    key("login.token_clock_skew_seconds", "30", Field::U64(|c| &mut c.login.token_clock_skew_seconds, 0, 86_400),
+        "By how many seconds the issuer's clock may differ from ours."),
+    key("login.token_subject_claim", "sub", Field::Text(|c| &mut c.login.token_subject_claim),
+        "The claim of a token that has the user's name."),
+    key("login.token_unsecured", "false", Field::Bool(|c| &mut c.login.token_unsecured),
+        "Whether tokens without a signature are believed. For development only."),
+    key("login.admin_user", "admin", Field::Text(|c| &mut c.login.admin_user),
+        "The first user, made by `net.secure` where there is no user."),
+    key("login.admin_password", "", Field::Secret(|c| &mut c.login.admin_password, security::any),
+        "The first user's password. If there is none, one is made and printed, once."),
 
     key("network.worker_threads", "0", Field::Usize(|c| &mut c.network.worker_threads, 0, 1024),
         "Threads that serve connections. 0 means one for each processor."),

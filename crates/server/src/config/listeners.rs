@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::model::{Config, Door, Listener};
 use super::origin::{ConfigError, Notice};
+use super::security::{self, uses_login, uses_tls};
 
 /// `NAME://host:port`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,10 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
     if config.zookeeper.enabled {
         listeners.push(zookeeper_listener(config, machine));
     }
+    security::resolve(config, &mut listeners, found);
+    if config.net.secure {
+        demand_protection(config, &mut listeners, found);
+    }
     check_ports(config, &listeners, found);
     warn_if_open(config, &listeners, found);
     config.listeners = listeners;
@@ -79,7 +84,8 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
 fn kafka_listeners(config: &Config, found: &mut Found<'_>) -> Vec<Listener> {
     let key = "kafka.listeners";
     let rank = config.origin(key).rank();
-    let default = [format!("PLAINTEXT://{}:{}", bracketed(&config.net.bind), config.kafka.port)];
+    let protocol = if config.net.secure { "SASL_SSL" } else { "PLAINTEXT" };
+    let default = [format!("{protocol}://{}:{}", bracketed(&config.net.bind), config.kafka.port)];
     let written = &config.kafka.listeners;
     let texts = if written.is_empty() { &default[..] } else { &written[..] };
     let security = security_map(config, found);
@@ -102,17 +108,11 @@ fn kafka_listeners(config: &Config, found: &mut Found<'_>) -> Vec<Listener> {
                 format!("has the name {} twice", address.name),
             ));
         }
-        match security.get(&address.name).map_or(address.name.as_str(), String::as_str) {
-            "PLAINTEXT" => listeners.push(plain_listener(address)),
-            other if PROTOCOLS.contains(&other) => found.errors.push(ConfigError::Unsupported {
-                key: key.to_owned(),
-                why: format!(
-                    "listener {} asks for {other}; only PLAINTEXT is spoken, and opening it without \
-                     protection would be wrong",
-                    address.name
-                ),
-                origin: config.origin(key).clone(),
-            }),
+        let protocol = security.get(&address.name).unwrap_or(&address.name).clone();
+        match &protocol[..] {
+            known if PROTOCOLS.contains(&known) => {
+                listeners.push(kafka_listener(address, protocol));
+            }
             _ => found.errors.push(conflict(
                 config,
                 key,
@@ -127,12 +127,14 @@ fn kafka_listeners(config: &Config, found: &mut Found<'_>) -> Vec<Listener> {
     listeners
 }
 
-fn plain_listener(address: Address) -> Listener {
+fn kafka_listener(address: Address, security: String) -> Listener {
     let host = if address.host.is_empty() { ANY_HOST.to_owned() } else { address.host };
     Listener {
         name: address.name,
         door: Door::Kafka,
-        security: "PLAINTEXT".to_owned(),
+        security,
+        tls: None,
+        login: None,
         advertised_host: String::new(),
         advertised_port: address.port,
         port: address.port,
@@ -206,7 +208,9 @@ fn zookeeper_listener(config: &Config, machine: &str) -> Listener {
     let mut listener = Listener {
         name: "ZOOKEEPER".to_owned(),
         door: Door::Zookeeper,
-        security: "PLAINTEXT".to_owned(),
+        security: config.zookeeper.security.clone(),
+        tls: None,
+        login: None,
         host: config.net.bind.clone(),
         port: config.zookeeper.port,
         advertised_host: String::new(),
@@ -214,6 +218,37 @@ fn zookeeper_listener(config: &Config, machine: &str) -> Listener {
     };
     listener.advertised_host = advertised_host(&listener, machine);
     listener
+}
+
+/// With `net.secure`, nobody gets in without saying who it is, and nobody else reads along.
+fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut Found<'_>) {
+    let is_protected = |listener: &Listener| {
+        let shows = listener.tls.as_ref().is_some_and(|tls| tls.client_auth == "required");
+        listener.tls.is_some() && (listener.login.is_some() || shows)
+    };
+    listeners.retain(|listener| {
+        if is_protected(listener) {
+            return true;
+        }
+        if listener.door == Door::Zookeeper {
+            found.notices.push(Notice {
+                key: "net.secure".to_owned(),
+                origin: config.origin("net.secure").clone(),
+                text:
+                    "the ZooKeeper door stays shut, for it knows no logins; zookeeper.security = \
+                       SSL and listener.zookeeper.tls.client_auth = required open it"
+                        .to_owned(),
+            });
+            return false;
+        }
+        let why = format!(
+            "has a listener {} that speaks {}, but net.secure demands SASL_SSL, or SSL with \
+             tls.client_auth = required",
+            listener.name, listener.security
+        );
+        found.errors.push(conflict(config, "kafka.listeners", why));
+        true
+    });
 }
 
 fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
@@ -238,7 +273,12 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
 }
 
 fn warn_if_open(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
-    for listener in listeners.iter().filter(|listener| !listener.is_loopback()) {
+    let proves_nothing = |listener: &&Listener| {
+        let shows = listener.tls.as_ref().is_some_and(|tls| tls.client_auth == "required");
+        !uses_login(&listener.security) && !shows
+    };
+    let reachable = listeners.iter().filter(|listener| !listener.is_loopback());
+    for listener in reachable.filter(proves_nothing) {
         let key = match listener.door {
             Door::Kafka if config.origin("kafka.listeners").rank() > 0 => "kafka.listeners",
             _ => "net.bind",
@@ -247,10 +287,11 @@ fn warn_if_open(config: &Config, listeners: &[Listener], found: &mut Found<'_>) 
             key: key.to_owned(),
             origin: config.origin(key).clone(),
             text: format!(
-                "{} listens on {}:{} without login or encryption; whoever reaches it may read and write everything",
+                "{} listens on {}:{} without {}; whoever reaches it may read and write everything",
                 listener.name,
                 bracketed(&listener.host),
-                listener.port
+                listener.port,
+                if uses_tls(&listener.security) { "login" } else { "login or encryption" }
             ),
         });
     }

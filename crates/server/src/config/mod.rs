@@ -5,6 +5,7 @@
 //! tables, `docs/configuration.md` included.
 
 mod document;
+mod jaas;
 mod kafka_file;
 mod kafka_keys;
 mod keys;
@@ -12,6 +13,7 @@ mod listeners;
 mod model;
 mod origin;
 mod properties;
+mod security;
 mod show;
 mod sources;
 mod toml_file;
@@ -22,5 +24,6 @@ pub use model::{
     Zookeeper,
 };
 pub use origin::{ConfigError, ConfigErrors, Notice, Origin};
+pub use security::{Login, Secret, Tls, plain_users};
 pub use show::{Shown, default_toml};
 pub use sources::{Environment, Flags};

@@ -7,6 +7,7 @@ use store::Durability;
 
 use super::keys::KEYS;
 use super::origin::{Notice, Origin};
+use super::security::{Login, Scoped, Tls};
 
 /// Everything that can be configured. Made by [`Config::load`](super::Config::load).
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,10 @@ pub struct Config {
     pub kafka: Kafka,
     /// The ZooKeeper door.
     pub zookeeper: Zookeeper,
+    /// TLS, where a listener speaks it and says nothing else.
+    pub tls: Tls,
+    /// Logins, where a listener asks for them and says nothing else.
+    pub login: Login,
     /// Sockets and connections.
     pub network: Network,
     /// Where and how data is kept.
@@ -36,6 +41,8 @@ pub struct Config {
     pub log: Log,
     /// What the operator should be told at start.
     pub notices: Vec<Notice>,
+    /// What was said for one listener alone, in rising rank.
+    pub(crate) scoped: Vec<Scoped>,
     pub(crate) origins: BTreeMap<&'static str, Origin>,
 }
 
@@ -53,6 +60,8 @@ pub struct Broker {
 pub struct Net {
     /// The address on which doors listen unless a listener names its own.
     pub bind: String,
+    /// Whether every listener asks for logins over TLS.
+    pub secure: bool,
 }
 
 /// The Kafka door, as configured; see [`Config::listeners`] for the result.
@@ -79,6 +88,8 @@ pub struct Zookeeper {
     pub enabled: bool,
     /// Its port. 0: any free port.
     pub port: u16,
+    /// `PLAINTEXT` or `SSL`.
+    pub security: String,
     /// Shortest session time-out granted, in milliseconds.
     pub session_timeout_min_ms: i32,
     /// Longest session time-out granted, in milliseconds.
@@ -214,8 +225,12 @@ pub struct Listener {
     pub name: String,
     /// What it speaks.
     pub door: Door,
-    /// The security protocol; only `PLAINTEXT` for now.
+    /// The security protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
     pub security: String,
+    /// TLS, if it speaks that.
+    pub tls: Option<Tls>,
+    /// Logins, if it asks for them.
+    pub login: Option<Login>,
     /// The host name or address to bind.
     pub host: String,
     /// The port to bind. 0: any free port.
@@ -250,6 +265,8 @@ impl Config {
             net: Net::default(),
             kafka: Kafka::default(),
             zookeeper: Zookeeper::default(),
+            tls: Tls::default(),
+            login: Login::default(),
             network: Network::default(),
             storage: Storage::default(),
             topic: TopicDefaults::empty(),
@@ -257,6 +274,7 @@ impl Config {
             transaction: Transactions::default(),
             log: Log::default(),
             notices: Vec::new(),
+            scoped: Vec::new(),
             origins: BTreeMap::new(),
         };
         for key in KEYS {

@@ -49,6 +49,19 @@ impl Config {
                 let _ = writeln!(text, "{line}");
             }
         }
+        for scoped in &self.scoped {
+            let Some(key) = KEYS.iter().find(|key| key.name == scoped.key) else { continue };
+            let value = match key.is_secret() {
+                true => string(super::security::HIDDEN),
+                false => quoted(key, &scoped.value.0),
+            };
+            let name = string(&scoped.listener);
+            let _ = write!(text, "listener.{name}.{} = {value}", key.name);
+            let _ = match with_origin {
+                true => writeln!(text, "  # {}", scoped.origin),
+                false => writeln!(text),
+            };
+        }
         text
     }
 
@@ -69,7 +82,14 @@ impl Config {
                 0 => "any free port".to_owned(),
                 port => port.to_string(),
             };
-            lines.push(format!("{door} on {}:{port}{reach}", bracketed(&listener.host)));
+            let protection = match &listener.security[..] {
+                "PLAINTEXT" => "",
+                "SSL" => ", over TLS",
+                "SASL_SSL" => ", over TLS, with logins",
+                _ => ", with logins",
+            };
+            let host = bracketed(&listener.host);
+            lines.push(format!("{door} on {host}:{port}{protection}{reach}"));
         }
         lines
     }

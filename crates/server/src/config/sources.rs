@@ -11,6 +11,7 @@ use super::keys::{self, KEYS, Key};
 use super::listeners::{self, Found};
 use super::model::Config;
 use super::origin::{ConfigError, ConfigErrors, Notice, Origin, nearest};
+use super::security::{HIDDEN, Scoped, Secret, is_per_listener};
 use super::toml_file;
 
 /// The process's environment, as far as configuration looks at it. A value, so that tests need not
@@ -52,6 +53,10 @@ pub struct Flags {
     /// Address on which the doors listen [key net.bind]
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Option<String>,
+    /// Ask for logins over TLS on every listener, with a certificate and a first user made as needed
+    /// [key net.secure]
+    #[arg(long)]
+    pub secure: bool,
     /// Sets any key, by our name or by Kafka's; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -69,6 +74,8 @@ pub(crate) struct Given {
 pub(crate) struct Setting {
     pub(crate) key: &'static Key,
     pub(crate) value: String,
+    /// The listener that it is for, if it is for one alone.
+    pub(crate) listener: Option<String>,
     /// The name under which it was given, for errors.
     pub(crate) given_as: String,
     pub(crate) origin: Origin,
@@ -156,6 +163,10 @@ fn read_flags(flags: &Flags, out: &mut Collected) {
         }
     }
     kafka_file::translate(kafka, out);
+    if flags.secure {
+        let origin = Origin::Flag("--secure".to_owned());
+        push(Given { key: "net.secure".to_owned(), value: "true".to_owned(), origin }, out);
+    }
     for (flag, key, value) in named {
         if let Some(value) = value {
             let origin = Origin::Flag(flag.to_owned());
@@ -167,8 +178,13 @@ fn read_flags(flags: &Flags, out: &mut Collected) {
 /// Takes a value for one of our keys, or reports that there is no such key.
 pub(crate) fn push(given: Given, out: &mut Collected) {
     let Given { key: given_as, value, origin } = given;
-    match keys::find(&given_as) {
-        Some(key) => out.settings.push(Setting { key, value, given_as, origin }),
+    let (listener, name) = match listener_key(&given_as) {
+        Some((listener, name)) => (Some(listener.to_ascii_uppercase()), name),
+        None => (None, given_as.as_str()),
+    };
+    let found = keys::find(name).filter(|key| listener.is_none() || is_per_listener(key));
+    match found {
+        Some(key) => out.settings.push(Setting { key, value, listener, given_as, origin }),
         None => out.errors.push(ConfigError::UnknownKey {
             nearest: nearest(&given_as, KEYS.iter().map(|key| key.name)).map(str::to_owned),
             key: given_as,
@@ -177,17 +193,31 @@ pub(crate) fn push(given: Given, out: &mut Collected) {
     }
 }
 
+/// Takes `listener.NAME.section.key` apart. A listener's name may have dots in it.
+fn listener_key(key: &str) -> Option<(&str, &str)> {
+    let rest = key.strip_prefix("listener.")?;
+    let at = rest.rmatch_indices('.').nth(1).map(|(at, _)| at).filter(|at| *at > 0)?;
+    Some((&rest[..at], &rest[at + 1..]))
+}
+
 fn merge(collected: Collected, environment: &Environment) -> Result<Config, ConfigErrors> {
     let Collected { settings, mut notices, mut errors } = collected;
     let mut config = Config::defaults();
-    for Setting { key, value, given_as, origin } in settings {
-        match key.set(&mut config, &value) {
-            Ok(()) => {
-                config.origins.insert(key.name, origin);
-            }
-            Err(allowed) => {
-                errors.push(ConfigError::BadValue { key: given_as, value, allowed, origin });
-            }
+    for Setting { key, value, listener, given_as, origin } in settings {
+        let set = match listener {
+            None => key.set(&mut config, &value).map(|()| {
+                config.origins.insert(key.name, origin.clone());
+            }),
+            // Tried on a copy, kept for when the listeners are known.
+            Some(listener) => key.set(&mut config.clone(), &value).map(|()| {
+                let value = Secret(value.clone());
+                let origin = origin.clone();
+                config.scoped.push(Scoped { listener, key: key.name, value, origin });
+            }),
+        };
+        if let Err(allowed) = set {
+            let value = if key.is_secret() { HIDDEN.to_owned() } else { value };
+            errors.push(ConfigError::BadValue { key: given_as, value, allowed, origin });
         }
     }
     finish_storage(&mut config, environment);

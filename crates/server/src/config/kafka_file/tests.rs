@@ -260,18 +260,20 @@ fn of_a_repeated_key_the_last_counts_and_the_earlier_is_named() {
 #[test]
 fn protection_that_cannot_be_given_is_refused() {
     for (text, key) in [
-        ("ssl.keystore.location=/k.jks", "ssl.keystore.location"),
-        ("sasl.enabled.mechanisms=PLAIN", "sasl.enabled.mechanisms"),
+        ("ssl.keystore.type=JKS", "ssl.keystore.type"),
+        ("ssl.truststore.type=PKCS12", "ssl.truststore.type"),
+        ("ssl.engine.factory.class=com.example.Engine", "ssl.engine.factory.class"),
+        (
+            "sasl.server.callback.handler.class=com.example.Own",
+            "sasl.server.callback.handler.class",
+        ),
+        ("principal.builder.class=com.example.Own", "principal.builder.class"),
         ("authorizer.class.name=kafka.security.authorizer.AclAuthorizer", "authorizer.class.name"),
         ("allow.everyone.if.no.acl.found=false", "allow.everyone.if.no.acl.found"),
         ("super.users=User:admin", "super.users"),
-        ("security.inter.broker.protocol=SASL_SSL", "security.inter.broker.protocol"),
         ("zookeeper.set.acl=true", "zookeeper.set.acl"),
         ("zookeeper.ssl.keystore.location=/k", "zookeeper.ssl.keystore.location"),
-        (
-            "listener.name.internal.ssl.keystore.location=/k",
-            "listener.name.internal.ssl.keystore.location",
-        ),
+        ("listener.name.internal.max.connections=5", "listener.name.internal.max.connections"),
         ("create.topic.policy.class.name=com.example.Policy", "create.topic.policy.class.name"),
         ("config.providers=file", "config.providers"),
     ] {
@@ -282,24 +284,108 @@ fn protection_that_cannot_be_given_is_refused() {
     }
     for text in [
         "authorizer.class.name=",
-        "security.inter.broker.protocol=PLAINTEXT",
+        "security.inter.broker.protocol=SASL_SSL",
         "zookeeper.set.acl=false",
-        "ssl.client.auth=none",
+        "ssl.keystore.type=PEM",
+        "ssl.keystore.password=x",
+        "sasl.kerberos.service.name=kafka",
     ] {
         assert_eq!(notices(&accepted(text)).len(), 1, "{text} asks for nothing");
     }
 }
 
+const SECURED: &str = "\
+listeners=INTERNAL://127.0.0.1:9092,CLIENTS://127.0.0.1:9093,TLS://127.0.0.1:9094
+listener.security.protocol.map=INTERNAL:SASL_PLAINTEXT,CLIENTS:SASL_SSL,TLS:SSL
+ssl.keystore.type=PEM
+ssl.keystore.location=/etc/broker.pem
+ssl.truststore.location=/etc/ca.pem
+ssl.client.auth=required
+ssl.principal.mapping.rules=RULE:^CN=(.*?),O=(.*)$/$1,$2/L,DEFAULT
+sasl.enabled.mechanisms=SCRAM-SHA-512
+connections.max.reauth.ms=3600000
+listener.name.internal.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.internal.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  username=\"admin\" password=\"x\" user_admin=\"x\" user_zoe=\"a,b;c\";
+listener.name.internal.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username=\"admin\" password=\"x\";
+listener.name.clients.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.clients.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.clients.connections.max.reauth.ms=0
+sasl.oauthbearer.jwks.endpoint.url=file:///etc/jwks.json
+sasl.oauthbearer.expected.audience=a,b
+";
+
 #[test]
-fn a_listener_with_protection_is_refused() {
-    for text in [
-        "listeners=SSL://127.0.0.1:9093",
-        "listeners=SASL_PLAINTEXT://127.0.0.1:9093",
-        "listeners=MINE://127.0.0.1:9093\nlistener.security.protocol.map=MINE:SSL",
+fn each_listener_has_its_own_protection() {
+    let config = accepted(SECURED);
+    let [internal, clients, tls, ..] = &config.listeners[..] else { panic!("{config:?}") };
+    assert_eq!(internal.tls, None);
+    let login = internal.login.as_ref().unwrap();
+    assert_eq!(login.mechanisms, ["PLAIN", "SCRAM-SHA-256"]);
+    assert_eq!(login.session_max_ms, Some(3_600_000));
+    let users = crate::config::plain_users(login.plain_users.as_ref().unwrap());
+    let wanted = [("admin", "x"), ("zoe", "a,b;c")];
+    assert_eq!(users, wanted.map(|(n, p)| (n.to_owned(), p.to_owned())).into());
+
+    let login = clients.login.as_ref().unwrap();
+    assert_eq!((login.mechanisms[0].as_str(), login.session_max_ms), ("OAUTHBEARER", None));
+    assert_eq!(login.token_keys.as_deref(), Some("/etc/jwks.json"));
+    assert_eq!(login.token_audiences, ["a", "b"]);
+    assert_eq!(login.plain_users, None);
+    let own = clients.tls.as_ref().unwrap();
+    assert_eq!(own.client_auth, "none", "where clients log in, the common setting does not count");
+    assert_eq!(own.certificate.as_deref(), Some("/etc/broker.pem"));
+
+    assert_eq!(tls.login, None);
+    let tls = tls.tls.as_ref().unwrap();
+    assert_eq!(
+        (tls.client_auth.as_str(), tls.client_ca.as_deref()),
+        ("required", Some("/etc/ca.pem"))
+    );
+    assert_eq!(tls.principal_rules, "RULE:^CN=(.*?),O=(.*)$/$1,$2/L,DEFAULT");
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let config = accepted(SECURED);
+    assert!(!format!("{config:?}").contains("a,b;c"));
+    assert!(!config.to_toml(true).contains("a,b;c"));
+    let bad = errors("sasl.jaas.config=\"broken user_zoe=\"secret");
+    assert!(bad[0].contains("[hidden]") && !bad[0].contains("secret"), "{bad:?}");
+}
+
+#[test]
+fn protection_that_lacks_something_is_refused() {
+    for (text, lacks) in [
+        ("listeners=SSL://127.0.0.1:9093", "tls.certificate"),
+        (
+            "listeners=SSL://127.0.0.1:9093\nssl.keystore.location=/k\nssl.client.auth=required",
+            "tls.client_ca",
+        ),
+        (
+            "listeners=SASL_PLAINTEXT://127.0.0.1:9093\nsasl.enabled.mechanisms=GSSAPI",
+            "OAUTHBEARER",
+        ),
+        (
+            "listeners=SASL_PLAINTEXT://127.0.0.1:9093\nsasl.enabled.mechanisms=OAUTHBEARER",
+            "login.token_keys",
+        ),
+        ("listeners=SASL_PLAINTEXT://127.0.0.1:9093\nsasl.enabled.mechanisms=", "is empty"),
+        ("ssl.client.auth=maybe", "none | requested | required"),
+        ("ssl.enabled.protocols=TLSv1.1", "TLSv1.2 | TLSv1.3"),
+        ("ssl.principal.mapping.rules=RULE:(/x/", "RULE:pattern"),
+        ("sasl.oauthbearer.jwks.endpoint.url=https://idp/keys", "file: URL"),
+        ("ssl.keystore.locations=/x", "did you mean ssl.keystore.location?"),
     ] {
         let errors = errors(text);
-        assert!(errors[0].contains("only PLAINTEXT is spoken"), "{errors:?}");
+        assert!(errors[0].contains(lacks), "{text}: {errors:?}");
     }
+    let nowhere = notices(&accepted("listener.name.x.ssl.client.auth=none"));
+    assert!(nowhere[0].contains("there is no listener X"), "{nowhere:?}");
+}
+
+#[test]
+fn a_listener_without_a_protocol_is_refused() {
     let unnamed = errors("listeners=MINE://127.0.0.1:9093");
     assert!(unnamed[0].contains("say MINE:PLAINTEXT in kafka.listener_security"), "{unnamed:?}");
 }

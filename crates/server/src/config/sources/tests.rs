@@ -172,7 +172,7 @@ fn bind_and_port_replace_those_of_a_listener_from_a_lower_source() {
 fn all_errors_of_all_sources_are_reported_together() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("server.properties");
-    std::fs::write(&file, "num.partitions=x\nsasl.jaas.config=y\n").unwrap();
+    std::fs::write(&file, "num.partitions=x\nconfig.providers=y\n").unwrap();
     let mut flags = flags(&["nonsense", "broker.idd=1", "log.level=store=loud"]);
     flags.config = Some(file);
     let errors = errors(&flags, &environment(&[("ENTREPOT_BROKER__ID", "-5")]));
