@@ -27,6 +27,9 @@ pub const GROUP_NAME_BYTES_MAX: usize = 1024;
 /// Most members of one consumer group.
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
 
+/// Most topics that a member of a share group subscribes to.
+pub const SHARE_TOPICS_MAX: usize = 10_000;
+
 /// Longest note that a consumer may store with a committed offset, in bytes
 /// (`offset.metadata.max.bytes`).
 pub const OFFSET_NOTE_BYTES_MAX: usize = 4096;

@@ -11,6 +11,7 @@ use store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::group_config::GroupConfig;
 use crate::groups::Groups;
 use crate::metadata::{BrokerInfo, Metadata, follow, keys};
 use crate::options::BrokerOptions;
@@ -88,6 +89,7 @@ impl Broker {
             // What a crash left of topics that were deleted just before it.
             Topics::delete_orphans(&metadata, &store, FIRST_TOPIC_LOG);
             groups.keep_topics(|topic| metadata.topics.contains_key(topic));
+            groups.keep_topic_ids(|topic| metadata.topic_names.contains_key(&topic));
         } else {
             tracing::warn!("some topics cannot be read; the records of all are kept");
         }
@@ -109,6 +111,10 @@ impl Broker {
             tokio::spawn(keep_registered(Arc::clone(&inner), lease)),
             tokio::spawn(Groups::run_journal(Arc::clone(&inner.groups), Arc::clone(&inner))),
             tokio::spawn(Groups::run_timers(Arc::clone(&inner.groups))),
+            tokio::spawn(Groups::run_dead_letters(
+                Arc::clone(&inner.groups),
+                Arc::downgrade(&inner),
+            )),
         ];
         inner.tasks.lock().extend(tasks);
         Ok(Self { inner })
@@ -169,6 +175,13 @@ impl Broker {
     /// Consumer groups and their committed offsets.
     pub fn groups(&self) -> &Arc<Groups> {
         &self.inner.groups
+    }
+
+    /// A group's configuration, in effect.
+    pub fn group_config(&self, group: &str) -> GroupConfig {
+        let metadata = self.inner.metadata.borrow();
+        let set = metadata.groups.get(group).map(AsRef::as_ref);
+        GroupConfig::new(set, &self.inner.options.group_defaults)
     }
 
     /// The registry of programs, kept in the cluster's metadata.

@@ -2,6 +2,7 @@
 //! theirs onto these verbs.
 
 mod broker;
+pub mod group_config;
 pub mod groups;
 pub mod metadata;
 mod options;
@@ -16,6 +17,7 @@ pub use groups::{AddOffsetsError, Groups};
 pub use options::BrokerOptions;
 pub use partitioner::{Partitioner, hash_partition};
 pub use topics::OpenTopic;
+pub use verbs::alter_group::GroupConfigError;
 pub use verbs::alter_user::UserError;
 pub use verbs::create_topic::{NewTopic, TopicError};
 pub use verbs::fetch::{Fetch, FetchError, FetchLimits, Fetched};
@@ -23,6 +25,7 @@ pub use verbs::find_offset::{FoundOffset, Position};
 pub use verbs::produce::{Produce, ProduceError, Produced, Producing, Refusal, RefusedRecord};
 pub use verbs::publish::{Message, Published};
 pub use verbs::read::Reader;
+pub use verbs::take::{Settle, SharedPartition, TakeError, TakeLimits, Taken};
 pub use verbs::trim::TrimError;
 
 // What doors need of the layers below, so that they depend on this crate alone.

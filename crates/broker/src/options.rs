@@ -27,6 +27,15 @@ pub struct BrokerOptions {
     /// The broker's defaults for topics, by the topic's configuration key; what is not here has
     /// the default of [`crate::topic_config::TOPIC_KEYS`].
     pub topic_defaults: BTreeMap<String, String>,
+    /// The broker's defaults for groups, by the group's configuration key; what is not here has
+    /// the default of [`crate::group_config::GROUP_KEYS`].
+    pub group_defaults: BTreeMap<String, String>,
+    /// Most members of one share group.
+    pub share_members_max: usize,
+    /// What the name of a topic must begin with to be one for dead letters.
+    pub dead_letter_prefix: String,
+    /// A topic for dead letters is made when a record needs it.
+    pub auto_create_dead_letter_topics: bool,
     /// Settings of consumer groups.
     pub groups: queue::Config,
     /// Settings of transactions.

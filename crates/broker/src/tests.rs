@@ -17,6 +17,8 @@ use crate::broker::GROUPS_LOG;
 use crate::metadata::follow;
 use crate::*;
 
+mod shared;
+
 struct Fixture {
     dir: TempDir,
     broker: Broker,
@@ -97,6 +99,10 @@ fn options(dir: &Path) -> BrokerOptions {
         default_partitions: 1,
         topic_defaults: BTreeMap::new(),
         groups: queue::Config::default(),
+        group_defaults: BTreeMap::new(),
+        share_members_max: 200,
+        dead_letter_prefix: "dlq.".to_owned(),
+        auto_create_dead_letter_topics: false,
         transactions: queue::transactions::TxnConfig::default(),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),

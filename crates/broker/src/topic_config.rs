@@ -24,6 +24,10 @@ pub enum Kind {
     List,
     /// A list of these words, each at most once.
     Words(&'static [&'static str]),
+    /// Text of at most so many bytes.
+    Text(usize),
+    /// Where to begin (see [`crate::group_config::Begin::parse`]).
+    OffsetReset,
     /// A partitioner (see [`Partitioner::parse`]).
     Partitioner,
 }
@@ -43,7 +47,7 @@ pub struct ConfigKey {
     pub has_effect: bool,
 }
 
-const fn key(
+pub(crate) const fn key(
     name: &'static str,
     kind: Kind,
     default: &'static str,
@@ -53,7 +57,7 @@ const fn key(
 }
 
 /// A key that tools set and list, and that changes nothing here.
-const fn inert(
+pub(crate) const fn inert(
     name: &'static str,
     kind: Kind,
     default: &'static str,
@@ -99,6 +103,12 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Kind::Partitioner,
         "hash",
         "Partition of messages whose producer chose none: hash, round-robin, range:…, list:…",
+    ),
+    key(
+        "errors.deadletterqueue.group.enable",
+        Kind::Boolean,
+        "false",
+        "Whether share groups may send their dead letters here (KIP-1191).",
     ),
     inert(
         "file.delete.delay.ms",
@@ -176,8 +186,13 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// There is no such key.
-    #[error("unknown topic configuration key '{0}'")]
-    Unknown(String),
+    #[error("unknown {of} configuration key '{name}'")]
+    Unknown {
+        /// Of what: `topic` or `group`.
+        of: &'static str,
+        /// The key.
+        name: String,
+    },
     /// Two values that contradict each other.
     #[error("conflict topic config setting {0} ({1}) > {2} ({3})")]
     Conflict(&'static str, i64, &'static str, i64),
@@ -199,7 +214,7 @@ impl ConfigKey {
         TOPIC_KEYS.iter().find(|key| key.name == name)
     }
 
-    fn check(&self, value: &str) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self, value: &str) -> Result<(), ConfigError> {
         if self.kind.takes(value) {
             return Ok(());
         }
@@ -227,6 +242,8 @@ impl Kind {
                 let once = |(at, word): (usize, &&str)| given.iter().take(at).all(|w| w != word);
                 given.iter().all(|word| words.contains(word)) && given.iter().enumerate().all(once)
             }
+            Self::Text(bytes_max) => value.len() <= bytes_max,
+            Self::OffsetReset => crate::group_config::Begin::parse(value).is_some(),
             Self::Partitioner => Partitioner::parse(value).is_ok(),
         }
     }
@@ -245,6 +262,10 @@ impl Kind {
             Self::Ratio => "a number from 0 to 1".to_owned(),
             Self::List => "a list".to_owned(),
             Self::Words(words) => format!("a list of {}, each at most once", words.join(", ")),
+            Self::Text(bytes_max) => format!("text of at most {bytes_max} bytes"),
+            Self::OffsetReset => {
+                "earliest, latest, or by_duration: and a duration such as PT1H30M".to_owned()
+            }
             Self::Partitioner => {
                 "hash, round-robin, range:BOUND,… or list:KEY=PARTITION,…".to_owned()
             }
@@ -266,7 +287,10 @@ pub fn check(
     defaults: &BTreeMap<String, String>,
 ) -> Result<(), ConfigError> {
     for (name, value) in config {
-        let key = ConfigKey::find(name).ok_or_else(|| ConfigError::Unknown(name.clone()))?;
+        let key = ConfigKey::find(name).ok_or_else(|| {
+            let name = name.clone();
+            ConfigError::Unknown { of: "topic", name }
+        })?;
         key.check(value)?;
     }
     let values = Values { set: config, defaults };
@@ -345,6 +369,8 @@ pub struct TopicConfig {
     pub max_message_bytes: usize,
     /// Partition of messages whose producer chose none.
     pub partitioner: Partitioner,
+    /// Groups may send dead letters here.
+    pub dead_letters: bool,
 }
 
 impl TopicConfig {
@@ -357,6 +383,7 @@ impl TopicConfig {
                 .unwrap_or(BATCH_BYTES_MAX),
             partitioner: Partitioner::parse(values.text("entrepot.partitioner"))
                 .unwrap_or_default(),
+            dead_letters: values.text("errors.deadletterqueue.group.enable") == "true",
         }
     }
 }

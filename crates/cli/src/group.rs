@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use door_kafka::wire::decode_versioned;
 use door_kafka::wire::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use door_kafka::wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -13,11 +12,12 @@ use door_kafka::wire::messages::{
     ConsumerProtocolAssignment, DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest,
     OffsetCommitRequest, OffsetFetchRequest,
 };
+use door_kafka::wire::{ErrorCode, decode_versioned};
 use serde::Serialize;
 
 use crate::client::{Client, ClientError, EARLIEST, LATEST, NEWEST, TopicPartition};
 use crate::output::{Output, Row};
-use crate::{CliError, Connect};
+use crate::{CliError, Connect, share_group};
 
 /// Versions of `OffsetFetch` and `OffsetCommit` from 10 on name topics by id.
 const BY_NAME: i16 = 9;
@@ -219,7 +219,13 @@ impl Row for OffsetRow {
 fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), CliError> {
     client.metadata(Some(&[]))?;
     let coordinator = client.coordinator(name)?;
-    let group = described(client, coordinator, name)?;
+    let Some(group) = described(client, coordinator, name)? else {
+        if share_group::describe(client, output, coordinator, name)? {
+            return Ok(());
+        }
+        return Err(CliError::new(format!("group {name} does not exist"))
+            .hint("`entrepot group list` shows all groups"));
+    };
     let committed = committed(client, coordinator, name)?;
     let owners = owners(&group.members);
     let offsets = offset_rows(client, &committed, &owners)?;
@@ -257,25 +263,25 @@ fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), 
     Ok(output.line("")?)
 }
 
+/// `None` if there is no such classic group.
 fn described(
     client: &mut Client,
     coordinator: i32,
     name: &str,
-) -> Result<DescribedGroup, CliError> {
+) -> Result<Option<DescribedGroup>, CliError> {
     let request = DescribeGroupsRequest {
         groups: vec![name.to_owned()],
         include_authorized_operations: false,
     };
     let response = client.call_on(coordinator, &request, NEWEST)?;
-    let subject = format!("group {name}");
     let group = response.groups.into_iter().next().unwrap_or_default();
-    ClientError::check(&subject, group.error_code, group.error_message.clone())?;
-    // Before version 6 a group that does not exist is described as dead.
-    if group.group_state == "Dead" {
-        return Err(CliError::new(format!("{subject} does not exist"))
-            .hint("`entrepot group list` shows all groups"));
+    // From version 6 on, one that is not there, or is of another kind, is an error; before, it is
+    // described as dead.
+    if group.error_code == ErrorCode::GroupIdNotFound.number() || group.group_state == "Dead" {
+        return Ok(None);
     }
-    Ok(group)
+    ClientError::check(format!("group {name}"), group.error_code, group.error_message.clone())?;
+    Ok(Some(group))
 }
 
 /// Committed offsets with their notes.

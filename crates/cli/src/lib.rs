@@ -12,6 +12,7 @@ mod group;
 mod output;
 mod produce;
 mod progress;
+mod share_group;
 mod status;
 mod topic;
 

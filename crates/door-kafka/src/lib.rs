@@ -10,6 +10,7 @@ mod login;
 mod map;
 mod old_formats;
 mod session;
+mod share_sessions;
 pub mod wire;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use broker::Broker;
 use door::{BoxFuture, CloseReason, Connection, Door};
 
 use crate::fetch_sessions::FetchSessions;
+use crate::share_sessions::ShareSessions;
 
 /// How the door treats its connections.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,8 @@ pub struct KafkaDoorOptions {
     pub fetch_bytes_max: usize,
     /// Fetch sessions kept (`max.incremental.fetch.session.cache.slots`); 0 for none.
     pub fetch_session_slots: usize,
+    /// Share sessions kept (`group.share.max.share.sessions`).
+    pub share_sessions_max: usize,
     /// A connection silent for this long is closed (`connections.max.idle.ms`).
     pub idle: Option<Duration>,
 }
@@ -40,6 +44,7 @@ impl Default for KafkaDoorOptions {
             request_bytes_max: base::limits::REQUEST_BYTES_MAX,
             fetch_bytes_max: 55 * 1024 * 1024,
             fetch_session_slots: 1000,
+            share_sessions_max: 2000,
             idle: Some(Duration::from_secs(600)),
         }
     }
@@ -51,6 +56,7 @@ pub struct KafkaDoor {
     broker: Broker,
     options: KafkaDoorOptions,
     fetch_sessions: Arc<FetchSessions>,
+    share_sessions: Arc<ShareSessions>,
 }
 
 impl KafkaDoor {
@@ -58,7 +64,8 @@ impl KafkaDoor {
     pub fn new(broker: Broker, options: KafkaDoorOptions) -> Self {
         let random = Arc::clone(&broker.options().random);
         let fetch_sessions = Arc::new(FetchSessions::new(options.fetch_session_slots, random));
-        Self { broker, options, fetch_sessions }
+        let share_sessions = Arc::new(ShareSessions::new(options.share_sessions_max));
+        Self { broker, options, fetch_sessions, share_sessions }
     }
 }
 

@@ -3,10 +3,14 @@
 use base::{ErrorKind, PasswordHash};
 use broker::metadata::{BrokerInfo, Endpoint};
 use broker::queue::GroupError;
+use broker::queue::shared::SharedError;
 use broker::queue::transactions::TxnError;
 use broker::store::batch::BatchError;
 use broker::store::{AppendError, ReadError};
-use broker::{FetchError, MetaError, ProduceError, TopicError, TrimError, UserError};
+use broker::{
+    FetchError, GroupConfigError, MetaError, ProduceError, TakeError, TopicError, TrimError,
+    UserError,
+};
 
 use crate::wire::ErrorCode;
 
@@ -152,6 +156,30 @@ pub(crate) fn fetch_error(error: &FetchError) -> ErrorCode {
         FetchError::Read(ReadError::Damaged { .. } | ReadError::Io(_)) => {
             ErrorCode::KafkaStorageError
         }
+    }
+}
+
+pub(crate) fn group_config_error(error: &GroupConfigError) -> ErrorCode {
+    match error {
+        GroupConfigError::Name => ErrorCode::InvalidRequest,
+        GroupConfigError::Config(_) => ErrorCode::InvalidConfig,
+        GroupConfigError::Meta(error) => meta_error(error),
+    }
+}
+
+pub(crate) fn shared_error(error: SharedError) -> ErrorCode {
+    match error {
+        SharedError::NotOpen => ErrorCode::UnknownTopicOrPartition,
+        SharedError::NotHeld => ErrorCode::InvalidRecordState,
+        SharedError::InvalidOffsets => ErrorCode::InvalidRequest,
+        SharedError::NotAvailable | SharedError::LimitReached => ErrorCode::CoordinatorNotAvailable,
+    }
+}
+
+pub(crate) fn take_error(error: &TakeError) -> ErrorCode {
+    match error {
+        TakeError::Fetch(error) => fetch_error(error),
+        TakeError::Shared(error) => shared_error(*error),
     }
 }
 

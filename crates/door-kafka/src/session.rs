@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::KafkaDoor;
 use crate::handle::{self, Context};
 use crate::login::{Gate, Outcome, Path};
+use crate::share_sessions::OfConnection;
 use crate::wire::{Reader, RequestHeader, WireError};
 
 /// A client that takes no byte of its responses for this long is gone.
@@ -58,6 +59,7 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
         broker: door.broker.clone(),
         fetch_bytes_max: door.options.fetch_bytes_max,
         fetch_sessions: Arc::clone(&door.fetch_sessions),
+        share_sessions: Arc::new(OfConnection::new(&door.share_sessions, &door.broker)),
         listener,
         principal,
         host: Arc::from(format!("/{}", peer.ip())),

@@ -53,6 +53,7 @@ pub(crate) fn metadata(revision: u64, topics: &[Arc<Topic>]) -> Metadata {
         topics: topics.iter().map(|topic| (topic.name.clone(), Arc::clone(topic))).collect(),
         topic_names: HashMap::new(),
         users: Arc::default(),
+        groups: BTreeMap::new(),
     }
 }
 

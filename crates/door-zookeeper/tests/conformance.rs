@@ -30,6 +30,7 @@ fn door() -> Arc<ZooKeeperDoor> {
         topics: BTreeMap::new(),
         topic_names: HashMap::new(),
         users: Arc::default(),
+        groups: BTreeMap::new(),
     };
     let meta: Arc<dyn MetaStore> = Arc::new(Embedded::in_memory(Options::default()).unwrap());
     let sender = watch::Sender::new(Arc::new(metadata));

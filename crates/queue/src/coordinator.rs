@@ -282,6 +282,11 @@ impl<T> Coordinator<T> {
         self.members.snapshot().chain(self.consumers.snapshot()).chain(self.offsets.snapshot())
     }
 
+    /// Whether there is a group of this name, or offsets are committed for it.
+    pub fn contains(&self, group: &str) -> bool {
+        self.check_empty(group) != Err(GroupError::NotFound)
+    }
+
     /// How much it holds.
     pub fn counts(&self) -> Counts {
         let (classic, consumer) = (self.members.usage(), self.consumers.usage());

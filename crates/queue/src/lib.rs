@@ -27,7 +27,8 @@
 //!   Dead
 //! ```
 //!
-//! Consumer groups live differently: see [`consumer_group`].
+//! Consumer groups live differently: see [`consumer_group`]. So do share groups: see [`share_group`],
+//! and [`shared`] for what they consume.
 //!
 //! # Cost
 //! A heartbeat is one hash look-up of the group and one tree look-up of the member; it moves no
@@ -44,6 +45,8 @@ pub mod group;
 pub mod offsets;
 mod output;
 pub mod record;
+pub mod share_group;
+pub mod shared;
 pub mod transactions;
 
 pub use config::Config;

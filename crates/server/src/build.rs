@@ -113,6 +113,10 @@ pub(crate) fn broker_options(
             offsets_retention: millis(group.offsets_retention_minutes.saturating_mul(60_000)),
             ..broker::queue::Config::default()
         },
+        group_defaults: group_defaults(group),
+        share_members_max: group.share_max_size,
+        dead_letter_prefix: group.dead_letter_topic_prefix.clone(),
+        auto_create_dead_letter_topics: group.dead_letter_auto_create,
         transactions: broker::queue::transactions::TxnConfig {
             timeout_max: millis(config.transaction.max_timeout_ms),
             id_expiry: millis(config.transaction.id_expiration_ms),
@@ -134,6 +138,24 @@ fn topic_defaults(topic: &config::TopicDefaults) -> BTreeMap<String, String> {
     defaults
 }
 
+/// The defaults for groups under the group's own keys, as for topics.
+fn group_defaults(group: &config::Groups) -> BTreeMap<String, String> {
+    let defaults = [
+        ("consumer.session.timeout.ms", group.consumer_session_timeout_ms),
+        ("consumer.heartbeat.interval.ms", group.consumer_heartbeat_interval_ms),
+        ("share.session.timeout.ms", group.share_session_timeout_ms),
+        ("share.heartbeat.interval.ms", group.share_heartbeat_interval_ms),
+        ("share.record.lock.duration.ms", group.share_record_lock_duration_ms),
+        ("share.delivery.count.limit", group.share_delivery_count_limit),
+        ("share.partition.max.record.locks", group.share_partition_max_record_locks),
+    ];
+    let defaults = defaults.map(|(name, value)| (name.to_owned(), value.to_string()));
+    let differs = |(name, value): &(String, String)| {
+        broker::group_config::find(name).is_none_or(|key| key.default != value)
+    };
+    defaults.into_iter().filter(differs).collect()
+}
+
 /// The doors of a broker, each made once however many listeners lead to it.
 pub(crate) struct Doors {
     kafka: Arc<KafkaDoor>,
@@ -146,6 +168,7 @@ impl Doors {
             request_bytes_max: config.network.request_max_bytes,
             fetch_bytes_max: config.kafka.fetch_max_bytes,
             fetch_session_slots: config.kafka.fetch_sessions,
+            share_sessions_max: config.group.share_max_sessions,
             idle: config.network.connections_max_idle_ms.map(Duration::from_millis),
         };
         let BrokerOptions { clock, random, .. } = broker.options();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use base::TopicId;
 use bytes::Bytes;
 use queue::consumer_group::{ConsumerDescription, Heartbeat, HeartbeatRequest, TopicView};
 use queue::group::{
@@ -25,6 +26,9 @@ impl Groups {
     /// See [`JoinRefused`].
     pub async fn join(&self, request: JoinRequest) -> Result<Joined, JoinRefused> {
         let member_id = request.member_id.clone();
+        if self.is_shared(&request.group) {
+            return Err(JoinRefused { error: GroupError::InconsistentProtocol, member_id });
+        }
         match self.ask(|machine, to, now| machine.join(request, to, now)).await {
             Some(Response::Join(answer)) => answer,
             _ => Err(JoinRefused { error: GroupError::NotAvailable, member_id }),
@@ -64,6 +68,9 @@ impl Groups {
         &self,
         request: HeartbeatRequest,
     ) -> Result<Heartbeat, GroupError> {
+        if self.is_shared(&request.group) {
+            return Err(GroupError::NotFound);
+        }
         match self.ask(|machine, to, now| machine.consumer_heartbeat(&request, to, now)).await {
             Some(Response::Heartbeat(answer)) => answer,
             _ => Err(GroupError::NotAvailable),
@@ -113,7 +120,12 @@ impl Groups {
     /// # Errors
     /// [`GroupError::Loading`].
     pub fn list(&self, filter: &Filter) -> Result<Vec<Listing>, GroupError> {
-        self.with(|machine, _| machine.list(filter))
+        self.with_state(|state, _| {
+            let mut listings = state.machine.list(filter)?;
+            listings.extend(state.share_groups.list(filter));
+            listings.sort_by(|a, b| a.group.cmp(&b.group));
+            Ok(listings)
+        })
     }
 
     /// What each member of a classic group subscribes to, in the members' own form.
@@ -126,6 +138,9 @@ impl Groups {
     /// # Errors
     /// When nothing was committed.
     pub async fn commit(&self, request: CommitRequest) -> Result<Each, GroupError> {
+        if self.is_shared(&request.group) {
+            return Err(GroupError::NotFound);
+        }
         match self.ask(|machine, to, now| machine.commit(request, to, now)).await {
             Some(Response::Commit(answer)) => answer,
             _ => Err(GroupError::NotAvailable),
@@ -175,11 +190,14 @@ impl Groups {
         }
     }
 
-    /// Deletes an empty group with its offsets, durably.
+    /// Deletes an empty group with its offsets, or its state, durably.
     ///
     /// # Errors
     /// [`GroupError::NotEmpty`], [`GroupError::NotFound`].
     pub async fn delete(&self, group: &Name) -> Result<(), GroupError> {
+        if self.is_shared(group) {
+            return self.delete_shared(group).await;
+        }
         match self.ask(|machine, to, now| machine.delete_group(group, to, now)).await {
             Some(Response::DeleteGroup(answer)) => answer,
             _ => Err(GroupError::NotAvailable),
@@ -201,11 +219,30 @@ impl Groups {
 
     /// Topics that are new, or have changed.
     pub(crate) fn put_topics<'a>(&self, topics: impl IntoIterator<Item = &'a Arc<Topic>>) {
-        self.with(|machine, _| topics.into_iter().for_each(|topic| machine.topic_put(view(topic))));
+        self.with_state(|state, _| {
+            for topic in topics {
+                let view = view(topic);
+                state.share_groups.topic_put(&view);
+                state.machine.topic_put(view);
+            }
+        });
     }
 
-    pub(crate) fn topic_deleted(&self, topic: &str) {
-        self.with(|machine, _| machine.topic_deleted(topic));
+    pub(crate) fn topic_deleted(&self, topic: &Topic) {
+        self.with_state(|state, _| {
+            state.share_groups.topic_deleted(&topic.name);
+            state.shared.topic_deleted(topic.id);
+            state.machine.topic_deleted(&topic.name);
+        });
+    }
+
+    /// Forgets what shared subscriptions know of topics that do not exist (any more).
+    pub(crate) fn keep_topic_ids(&self, exists: impl Fn(TopicId) -> bool) {
+        self.with_state(|state, _| {
+            for topic in state.shared.topics().into_iter().filter(|topic| !exists(*topic)) {
+                state.shared.topic_deleted(topic);
+            }
+        });
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use base::limits::FRAME_BYTES_MAX;
 use base::{Millis, Offset};
 use parking_lot::Mutex;
-use queue::record::Record;
+use queue::record::{Record, RecordError};
+use queue::share_group::ShareGroups;
+use queue::shared::{SharedConfig, Subscriptions};
 use queue::transactions::{Marker, Transactions};
 use queue::{Coordinator, Persisted};
 use store::batch::{self, Batch, BatchBuilder, BatchError, Compression, NewRecord};
@@ -15,7 +17,7 @@ use store::{Append, Log, LogOptions, ReadError, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Groups, Queued, State};
+use super::{Groups, Queued, State, Waiting};
 use crate::broker::{GROUPS_LOG, Inner};
 use crate::options::BrokerOptions;
 
@@ -45,22 +47,27 @@ impl Groups {
         let machine = Coordinator::new(options.groups.clone(), Arc::clone(&options.random));
         let transactions = Transactions::new(options.transactions.clone());
         let now = options.clock.now();
-        let replay = {
-            let log = Arc::clone(&log);
-            tokio::task::spawn_blocking(move || replay(&log, machine, transactions, now)).await
-        };
-        let (machine, transactions) = replay.map_err(|error| error.to_string())??;
         let state = State {
             machine,
             transactions,
+            shared: Subscriptions::new(SharedConfig::default()),
+            share_groups: ShareGroups::new(options.groups.groups_max),
+            waiting: Waiting::default(),
+            letters: Vec::new(),
             queue: Vec::new(),
             snapshot_due: false,
             next_deadline: None,
         };
+        let replay = {
+            let log = Arc::clone(&log);
+            tokio::task::spawn_blocking(move || replay(&log, state, now)).await
+        };
+        let state = replay.map_err(|error| error.to_string())??;
         Ok(Self {
             state: Mutex::new(state),
             queued: Notify::new(),
             moved: Notify::new(),
+            died: Notify::new(),
             started: (now, Instant::now()),
             store,
             log,
@@ -91,12 +98,15 @@ impl Groups {
                 }
             };
             self.with_state(|state, now| {
-                for Queued { groups, transactions, .. } in queued {
+                for Queued { groups, transactions, shared, .. } in queued {
                     if let Some(ticket) = groups {
                         state.machine.persisted(ticket, persisted, now);
                     }
                     if let Some(ticket) = transactions {
                         state.transactions.persisted(ticket, persisted, now);
+                    }
+                    if let Some(ticket) = shared {
+                        state.shared.persisted(ticket, persisted, now);
                     }
                 }
             });
@@ -128,6 +138,8 @@ impl Groups {
         if snapshot {
             alive.extend(state.machine.snapshot());
             alive.extend(state.transactions.snapshot());
+            alive.extend(state.share_groups.snapshot());
+            alive.extend(state.shared.snapshot());
         }
         (alive, queued, snapshot)
     }
@@ -208,6 +220,8 @@ impl Groups {
             self.with_state(|state, now| {
                 state.machine.tick(now);
                 state.transactions.tick(now);
+                state.share_groups.tick(now);
+                state.shared.tick(now);
             });
         }
     }
@@ -233,12 +247,7 @@ impl Growth {
 }
 
 /// Feeds the journal to new machines, and starts them.
-fn replay<T, U>(
-    log: &Arc<Log>,
-    mut machine: Coordinator<T>,
-    mut transactions: Transactions<U>,
-    now: Millis,
-) -> Result<(Coordinator<T>, Transactions<U>), String> {
+fn replay(log: &Arc<Log>, mut state: State, now: Millis) -> Result<State, String> {
     let mut next = log.range().start;
     while next < log.range().end {
         let read = log.read(next, 1 << 20, Offset::MAX);
@@ -249,10 +258,7 @@ fn replay<T, U>(
             for record in batch.records().map_err(|error| error.to_string())? {
                 let record = record.map_err(|error| error.to_string())?;
                 let key = record.key.unwrap_or_default();
-                let value = record.value.as_deref();
-                let restored = transactions
-                    .restore(&key, value)
-                    .and_then(|ours| if ours { Ok(()) } else { machine.restore(&key, value) });
+                let restored = state.restore(&key, record.value.as_deref());
                 restored.map_err(|error| format!("offset {}: {error}", record.offset))?;
             }
         }
@@ -260,9 +266,20 @@ fn replay<T, U>(
             break;
         }
     }
-    machine.start(now);
-    transactions.start(now);
-    Ok((machine, transactions))
+    state.machine.start(now);
+    state.transactions.start(now);
+    state.shared.start();
+    Ok(state)
+}
+
+impl State {
+    /// Gives a record of the journal to the machine that it belongs to.
+    fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RecordError> {
+        let taken = self.transactions.restore(key, value)?
+            || self.shared.restore(key, value)?
+            || self.share_groups.restore(key, value)?;
+        if taken { Ok(()) } else { self.machine.restore(key, value) }
+    }
 }
 
 /// Records as batches of bounded size.

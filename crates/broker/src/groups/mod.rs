@@ -6,16 +6,22 @@
 //! appends what has gathered as one batch, waits until it is durable, and tells the machine.
 
 mod calls;
+mod dead_letters;
 mod journal;
+mod share_calls;
 mod transactions;
+mod waiting;
 
 pub use transactions::AddOffsetsError;
+pub(crate) use waiting::Waiting;
 
 use std::sync::Arc;
 
 use base::Millis;
 use parking_lot::Mutex;
 use queue::record::Record;
+use queue::share_group::ShareGroups;
+use queue::shared::{DeadLetter, SharedOutput, SharedResponse, Subscriptions};
 use queue::transactions::{Marker, Transactions, TxnOutput, TxnResponse};
 use queue::{Coordinator, Output, Response, Ticket};
 use store::{Log, Store};
@@ -24,6 +30,7 @@ use tokio::time::Instant;
 
 type Reply = oneshot::Sender<Response>;
 type TxnReply = oneshot::Sender<TxnResponse>;
+type SharedReply = oneshot::Sender<SharedResponse>;
 
 /// The groups that this broker coordinates.
 #[derive(Debug)]
@@ -33,6 +40,8 @@ pub struct Groups {
     queued: Notify,
     /// Tells the timer task that a deadline may have come closer.
     moved: Notify,
+    /// Tells the task of dead letters that there are some.
+    died: Notify,
     /// The wall clock at the start, and when that was. Sessions must not end because somebody set
     /// the clock.
     started: (Millis, Instant),
@@ -44,6 +53,12 @@ pub struct Groups {
 struct State {
     machine: Coordinator<Reply>,
     transactions: Transactions<TxnReply>,
+    shared: Subscriptions<SharedReply>,
+    share_groups: ShareGroups,
+    /// Who waits for records of shared subscriptions.
+    waiting: Waiting,
+    /// To be buried. Bounded by the windows of the partitions that they are from.
+    letters: Vec<DeadLetter>,
     /// What is to be journalled. Bounded by the requests that wait for it, and those by the
     /// connections and their pipelines.
     queue: Vec<Queued>,
@@ -62,6 +77,14 @@ struct Queued {
     groups: Option<Ticket>,
     /// For the machine of the transactions.
     transactions: Option<Ticket>,
+    /// For the machine of the shared subscriptions.
+    shared: Option<Ticket>,
+}
+
+impl Queued {
+    fn new(records: Vec<Record>) -> Self {
+        Self { records, markers: Vec::new(), groups: None, transactions: None, shared: None }
+    }
 }
 
 impl Groups {
@@ -82,12 +105,16 @@ impl Groups {
         let mut state = self.state.lock();
         let result = input(&mut state, now);
         let queued = state.run_outputs(now);
+        let died = !state.letters.is_empty();
         let deadline = state.deadline();
         let moved =
             deadline.is_some() && (deadline < state.next_deadline || state.next_deadline.is_none());
         drop(state);
         if queued {
             self.queued.notify_one();
+        }
+        if died {
+            self.died.notify_one();
         }
         if moved {
             self.moved.notify_one();
@@ -111,7 +138,10 @@ impl State {
     /// When the machines want to be looked at next.
     fn deadline(&self) -> Option<Millis> {
         let transactions = self.transactions.next_deadline();
-        self.machine.next_deadline().into_iter().chain(transactions).min()
+        let shared = self.shared.next_deadline();
+        let share_groups = self.share_groups.next_deadline();
+        let others = transactions.into_iter().chain(shared).chain(share_groups);
+        self.machine.next_deadline().into_iter().chain(others).min()
     }
 
     /// Answers who can be answered, queues what must be durable first. Whether any was queued.
@@ -128,7 +158,12 @@ impl State {
                         records.extend(offsets);
                     }
                     let transactions = Some(ticket);
-                    self.queue.push(Queued { records, markers, groups, transactions });
+                    self.queue.push(Queued {
+                        markers,
+                        groups,
+                        transactions,
+                        ..Queued::new(records)
+                    });
                 }
             }
         }
@@ -136,14 +171,33 @@ impl State {
             match output {
                 // Who asked may have gone away meanwhile.
                 Output::Reply { to, response } => drop(to.send(response)),
-                Output::Persist { ticket, records } => self.queue.push(Queued {
-                    records,
-                    markers: Vec::new(),
-                    groups: Some(ticket),
-                    transactions: None,
-                }),
+                Output::Persist { ticket, records } => {
+                    self.queue.push(Queued { groups: Some(ticket), ..Queued::new(records) });
+                }
             }
         }
+        self.run_shared();
         self.queue.len() > before
+    }
+
+    /// As [`Self::run_outputs`], for shared subscriptions and their groups.
+    fn run_shared(&mut self) {
+        for (group, member) in self.share_groups.take_gone() {
+            self.shared.give_back(&group, &member, true);
+        }
+        let records = self.share_groups.take_records();
+        if !records.is_empty() {
+            self.queue.push(Queued::new(records));
+        }
+        for output in self.shared.take_outputs() {
+            match output {
+                SharedOutput::Reply { to, response } => drop(to.send(response)),
+                SharedOutput::Persist { ticket, records } => {
+                    self.queue.push(Queued { shared: Some(ticket), ..Queued::new(records) });
+                }
+                SharedOutput::Wake { subscription } => self.waiting.wake(&subscription),
+                SharedOutput::Bury(letter) => self.letters.push(letter),
+            }
+        }
     }
 }

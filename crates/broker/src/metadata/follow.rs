@@ -44,7 +44,7 @@ pub(crate) fn reload(inner: &Inner, range: &RangeResponse) {
             for partition in &topic.partitions {
                 inner.store.delete_log(partition.log);
             }
-            inner.groups.topic_deleted(&topic.name);
+            inner.groups.topic_deleted(&topic);
         }
     }
     inner.groups.put_topics(metadata.topics.values());
@@ -80,7 +80,7 @@ async fn follow(inner: &Inner, from: &mut u64) -> Result<(), WatchError> {
             inner.topics.apply(&change, &inner.store, &inner.options);
             match &change {
                 super::TopicChange::Put(topic) => inner.groups.put_topics([topic]),
-                super::TopicChange::Deleted(topic) => inner.groups.topic_deleted(&topic.name),
+                super::TopicChange::Deleted(topic) => inner.groups.topic_deleted(topic),
             }
         }
         inner.metadata.send_replace(Arc::new(metadata));

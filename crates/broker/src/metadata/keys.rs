@@ -19,6 +19,7 @@ const BROKERS: &str = "broker/";
 const TOPICS: &str = "topic/";
 /// Users, by name.
 pub(crate) const USERS: &str = "user/";
+const GROUPS: &str = "group/";
 
 /// What a key stands for.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(crate) enum Key<'a> {
     Broker(BrokerId),
     Topic(&'a str),
     User(&'a str),
+    /// What is set on a group.
+    Group(&'a str),
     /// A counter, or something that a later version keeps there.
     Other,
 }
@@ -43,6 +46,9 @@ impl<'a> Key<'a> {
         if let Some(name) = key.strip_prefix(USERS) {
             return Self::User(name);
         }
+        if let Some(name) = key.strip_prefix(GROUPS) {
+            return Self::Group(name);
+        }
         key.strip_prefix(TOPICS).map_or(Self::Other, Self::Topic)
     }
 }
@@ -57,6 +63,10 @@ pub(crate) fn topic(name: &str) -> String {
 
 pub(crate) fn user(name: &str) -> String {
     format!("{USERS}{name}")
+}
+
+pub(crate) fn group(name: &str) -> String {
+    format!("{GROUPS}{name}")
 }
 
 /// A value as it is stored. The types here always have a JSON form.
@@ -110,6 +120,12 @@ impl BrokerValue {
             registered_at: self.registered_at,
         }
     }
+}
+
+/// A group's value: what is set on it. Deleted when that is nothing.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct GroupValue {
+    pub(crate) config: BTreeMap<String, String>,
 }
 
 /// A topic's value. Partitions are `[log, leader, leader epoch]`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::BrokerId;
 use cluster::{Change, KeyValue, RangeResponse, WatchBatch};
 
-use super::keys::{BrokerValue, Key, TopicValue, UserValue};
+use super::keys::{BrokerValue, GroupValue, Key, TopicValue, UserValue};
 use super::model::{Metadata, Topic};
 
 /// A topic that a change created, changed or deleted.
@@ -27,6 +27,7 @@ impl Metadata {
             topics: std::collections::BTreeMap::new(),
             topic_names: std::collections::HashMap::new(),
             users: Arc::default(),
+            groups: std::collections::BTreeMap::new(),
         };
         for kv in &range.kvs {
             metadata.put(kv);
@@ -66,6 +67,10 @@ impl Metadata {
                 let user = Arc::new(value.into_user()?);
                 Arc::make_mut(&mut self.users).insert(name.to_owned(), user);
             }
+            Key::Group(name) => {
+                let value: GroupValue = decode(kv)?;
+                self.groups.insert(name.to_owned(), Arc::new(value.config));
+            }
             Key::Other => {}
         }
         None
@@ -84,6 +89,10 @@ impl Metadata {
             }
             Key::User(name) => {
                 Arc::make_mut(&mut self.users).remove(name);
+                None
+            }
+            Key::Group(name) => {
+                self.groups.remove(name);
                 None
             }
             Key::ClusterId | Key::Other => None,

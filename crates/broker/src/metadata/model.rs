@@ -23,6 +23,8 @@ pub struct Metadata {
     pub topic_names: HashMap<TopicId, String>,
     /// Users who log in with a password, by name.
     pub users: Arc<BTreeMap<String, Arc<User>>>,
+    /// What is set on groups, by their names.
+    pub groups: BTreeMap<String, Arc<BTreeMap<String, String>>>,
 }
 
 /// Somebody who logs in with a password.

@@ -117,7 +117,7 @@ impl Broker {
                 Some(log) if left == 0 && !first => Ok(state_only(log)),
                 Some(log) => {
                     let room = entry.max_bytes.min(left);
-                    match read(log, entry.offset, room, limits.committed).await {
+                    match read(log, entry.offset, room, limits.committed, Offset::MAX).await {
                         // A log gives one batch at least. Only the first of all may be too large.
                         Ok(fetched) if fetched.read.len() > room && !first => Ok(state_only(log)),
                         outcome => outcome,
@@ -154,10 +154,16 @@ fn state_only(log: &Log) -> Fetched {
 }
 
 /// Reads from memory, or from disk on a thread that may block.
-async fn read(log: &Arc<Log>, offset: Offset, max_bytes: usize, committed: bool) -> Outcome {
+pub(super) async fn read(
+    log: &Arc<Log>,
+    offset: Offset,
+    max_bytes: usize,
+    committed: bool,
+    until: Offset,
+) -> Outcome {
     // Asked for first: what ends meanwhile is read next time.
     let stable = log.stable_end();
-    let until = if committed { stable } else { Offset::MAX };
+    let until = if committed { stable.min(until) } else { until };
     let mut read = match log.read_memory(offset, max_bytes, until)? {
         Some(read) => read,
         None => {

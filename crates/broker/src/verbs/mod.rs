@@ -1,6 +1,7 @@
 //! What a broker can do: one file per verb, each an `impl Broker`.
 
 mod admission;
+pub(crate) mod alter_group;
 pub(crate) mod alter_topic;
 pub(crate) mod alter_user;
 pub(crate) mod create_partitions;
@@ -12,4 +13,5 @@ pub(crate) mod new_producer;
 pub(crate) mod produce;
 pub(crate) mod publish;
 pub(crate) mod read;
+pub(crate) mod take;
 pub(crate) mod trim;

@@ -77,6 +77,25 @@ impl Broker {
         Ok(places.into_iter().map(published).collect())
     }
 
+    /// Publishes messages to one partition, in order; durable when it returns.
+    ///
+    /// # Errors
+    /// When any message could not be stored.
+    pub(crate) async fn publish_to(
+        &self,
+        topic: &Arc<OpenTopic>,
+        partition: i32,
+        messages: &[Message],
+    ) -> Result<(), ProduceError> {
+        let now = self.now();
+        let mut built = Built::default();
+        for message in messages {
+            built.push(message, now, topic.config.max_message_bytes)?;
+        }
+        self.append_built(topic, BTreeMap::from([(partition, built)])).await?;
+        Ok(())
+    }
+
     /// Appends each partition's batches; returns their base offsets.
     async fn append_built(
         &self,

@@ -1,12 +1,13 @@
-//! AlterConfigs replaces what is set on topics; IncrementalAlterConfigs changes single keys
+//! AlterConfigs replaces what is set on topics and groups; IncrementalAlterConfigs changes single keys
 //! (KIP-339).
 
 use std::collections::BTreeMap;
 
+use broker::group_config;
 use broker::topic_config::{self, ConfigKey, Kind};
 
 use super::Request;
-use super::describe_configs::TOPIC;
+use super::describe_configs::{GROUP, TOPIC};
 use crate::map;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
@@ -87,8 +88,12 @@ async fn alter(
     validate_only: bool,
     change: impl Fn(&mut Config) -> Result<(), Refused>,
 ) -> Result<(), Refused> {
+    if kind == GROUP {
+        return alter_group(request, name, validate_only, change).await;
+    }
     if kind != TOPIC {
-        let text = "only topics can be changed here; the broker's configuration is in its file";
+        let text =
+            "only topics and groups can be changed here; the broker's configuration is in its file";
         return Err((ErrorCode::InvalidRequest, text.to_owned()));
     }
     let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("topic '{name}' does not exist"));
@@ -109,6 +114,30 @@ async fn alter(
     };
     let outcome = request.broker().set_topic_config(name, apply).await;
     outcome.map_err(|error| (map::topic_error(&error), error.to_string()))
+}
+
+/// As [`alter`]. A group need not exist to have configuration.
+async fn alter_group(
+    request: &Request<'_>,
+    name: &str,
+    validate_only: bool,
+    change: impl Fn(&mut Config) -> Result<(), Refused>,
+) -> Result<(), Refused> {
+    let set = request.broker().metadata().groups.get(name).cloned();
+    let mut tried = set.as_deref().cloned().unwrap_or_default();
+    change(&mut tried)?;
+    group_config::check(&tried).map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
+    if validate_only {
+        return Ok(());
+    }
+    let apply = |config: &mut Config| {
+        let mut changed = config.clone();
+        if change(&mut changed).is_ok() {
+            *config = changed;
+        }
+    };
+    let outcome = request.broker().set_group_config(name, apply).await;
+    outcome.map_err(|error| (map::group_config_error(&error), error.to_string()))
 }
 
 fn apply(

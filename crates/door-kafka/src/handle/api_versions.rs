@@ -11,8 +11,10 @@ use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::wire::{ApiKey, ErrorCode, RequestHeader, encode_response};
 
 /// What the cluster can do beyond its requests (KIP-584): transactions whose every end gives a new
-/// epoch (KIP-890), and consumer groups (KIP-848).
-pub(super) const FEATURES: &[(&str, i16)] = &[("transaction.version", 2), ("group.version", 1)];
+/// epoch (KIP-890), consumer groups (KIP-848), and share groups (KIP-932) with dead letters
+/// (KIP-1191).
+pub(super) const FEATURES: &[(&str, i16)] =
+    &[("transaction.version", 2), ("group.version", 1), ("share.version", 2)];
 /// Features that begin at level 0 can be told from this version on.
 const LEVEL_ZERO_FROM: i16 = 4;
 

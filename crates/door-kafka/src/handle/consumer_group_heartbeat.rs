@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::{Millis, TopicId};
-use broker::queue::consumer_group::{Heartbeat, HeartbeatRequest, JOIN_EPOCH, Partitions};
+use broker::queue::consumer_group::{Heartbeat, HeartbeatRequest, JOIN_EPOCH, Partitions, Timing};
 use broker::queue::{GroupError, Name};
 
 use super::Request;
@@ -44,6 +44,7 @@ fn parse(request: &Request<'_>, asked: ConsumerGroupHeartbeatRequest) -> Heartbe
             };
         topics.into_iter().flat_map(of_topic).collect::<Partitions>()
     });
+    let config = request.broker().group_config(&asked.group_id);
     let client_id = request.header.client_id.as_ref();
     HeartbeatRequest {
         group: asked.group_id.into(),
@@ -59,6 +60,10 @@ fn parse(request: &Request<'_>, asked: ConsumerGroupHeartbeatRequest) -> Heartbe
         pattern: asked.subscribed_topic_regex.map(Name::from),
         assignor: asked.server_assignor.map(Name::from),
         owned,
+        timing: Some(Timing {
+            session: config.consumer_session,
+            interval: config.consumer_heartbeat,
+        }),
     }
 }
 

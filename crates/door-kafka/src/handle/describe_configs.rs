@@ -1,7 +1,8 @@
-//! DescribeConfigs: the configuration of topics and of the broker, in effect.
+//! DescribeConfigs: the configuration of topics, groups and of the broker, in effect.
 
 use std::collections::{BTreeMap, HashSet};
 
+use broker::group_config::GROUP_KEYS;
 use broker::topic_config::{ConfigKey, Kind, TOPIC_KEYS};
 
 use super::Request;
@@ -15,13 +16,15 @@ use crate::wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 /// Kinds of resources.
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
+pub(super) const GROUP: i8 = 32;
 
 /// Where a value comes from.
 const SET_ON_TOPIC: i8 = 1;
 const SET_ON_BROKER: i8 = 4;
 const DEFAULT: i8 = 5;
+const SET_ON_GROUP: i8 = 8;
 
-/// One key of a topic, in effect.
+/// One key of a topic or a group, in effect.
 pub(super) struct Entry {
     pub(super) key: &'static ConfigKey,
     pub(super) value: String,
@@ -33,15 +36,24 @@ pub(super) fn topic_entries(
     set: &BTreeMap<String, String>,
     defaults: &BTreeMap<String, String>,
 ) -> Vec<Entry> {
+    entries(TOPIC_KEYS, SET_ON_TOPIC, set, defaults)
+}
+
+fn entries(
+    keys: &'static [ConfigKey],
+    set_here: i8,
+    set: &BTreeMap<String, String>,
+    defaults: &BTreeMap<String, String>,
+) -> Vec<Entry> {
     let entry = |key: &'static ConfigKey| {
         let (value, source) = match (set.get(key.name), defaults.get(key.name)) {
-            (Some(value), _) => (value.as_str(), SET_ON_TOPIC),
+            (Some(value), _) => (value.as_str(), set_here),
             (None, Some(value)) => (value.as_str(), SET_ON_BROKER),
             (None, None) => (key.default, DEFAULT),
         };
         Entry { key, value: value.to_owned(), source }
     };
-    TOPIC_KEYS.iter().map(entry).collect()
+    keys.iter().map(entry).collect()
 }
 
 pub(super) async fn handle(
@@ -60,9 +72,10 @@ pub(super) async fn handle(
         let described = match resource.resource_type {
             TOPIC => topic(&request, &resource.resource_name, asked.include_synonyms),
             BROKER => broker(&request, &resource.resource_name),
+            GROUP => group(&request, &resource.resource_name, asked.include_synonyms),
             _ => Err((
                 ErrorCode::InvalidRequest,
-                "only topics and brokers have configuration".to_owned(),
+                "only topics, groups and brokers have configuration".to_owned(),
             )),
         };
         let (code, message, mut configs) = match described {
@@ -91,19 +104,38 @@ fn topic(request: &Request<'_>, name: &str, synonyms: bool) -> Described {
     let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("topic '{name}' does not exist"));
     let open = request.broker().topic(name).ok_or_else(unknown)?;
     let defaults = &request.broker().options().topic_defaults;
-    let entry = |entry: Entry| {
-        let key = entry.key;
-        DescribeConfigsResourceResult {
-            name: key.name.to_owned(),
-            synonyms: if synonyms { synonyms_of(&entry, defaults) } else { Vec::new() },
-            value: Some(entry.value),
-            config_source: entry.source,
-            config_type: config_type(key.kind),
-            documentation: Some(key.doc.to_owned()),
-            ..DescribeConfigsResourceResult::default()
-        }
-    };
-    Ok(topic_entries(&open.topic.config, defaults).into_iter().map(entry).collect())
+    let of = topic_entries(&open.topic.config, defaults).into_iter();
+    Ok(of.map(|entry| result(entry, defaults, synonyms)).collect())
+}
+
+/// A group need not exist to have configuration.
+fn group(request: &Request<'_>, name: &str, synonyms: bool) -> Described {
+    if name.is_empty() {
+        return Err((ErrorCode::InvalidRequest, "the group's name is empty".to_owned()));
+    }
+    let defaults = &request.broker().options().group_defaults;
+    let metadata = request.broker().metadata();
+    let none = BTreeMap::new();
+    let set = metadata.groups.get(name).map_or(&none, AsRef::as_ref);
+    let of = entries(GROUP_KEYS, SET_ON_GROUP, set, defaults).into_iter();
+    Ok(of.map(|entry| result(entry, defaults, synonyms)).collect())
+}
+
+fn result(
+    entry: Entry,
+    defaults: &BTreeMap<String, String>,
+    synonyms: bool,
+) -> DescribeConfigsResourceResult {
+    let key = entry.key;
+    DescribeConfigsResourceResult {
+        name: key.name.to_owned(),
+        synonyms: if synonyms { synonyms_of(&entry, defaults) } else { Vec::new() },
+        value: Some(entry.value),
+        config_source: entry.source,
+        config_type: config_type(key.kind),
+        documentation: Some(key.doc.to_owned()),
+        ..DescribeConfigsResourceResult::default()
+    }
 }
 
 /// All values that the key would have, the one in effect first.
@@ -115,8 +147,8 @@ fn synonyms_of(entry: &Entry, defaults: &BTreeMap<String, String>) -> Vec<Descri
         source,
     };
     let mut all = Vec::new();
-    if entry.source == SET_ON_TOPIC {
-        all.push(synonym(&entry.value, SET_ON_TOPIC));
+    if [SET_ON_TOPIC, SET_ON_GROUP].contains(&entry.source) {
+        all.push(synonym(&entry.value, entry.source));
     }
     all.extend(defaults.get(name).map(|value| synonym(value, SET_ON_BROKER)));
     all.push(synonym(entry.key.default, DEFAULT));
@@ -127,7 +159,7 @@ fn synonyms_of(entry: &Entry, defaults: &BTreeMap<String, String>) -> Vec<Descri
 fn config_type(kind: Kind) -> i8 {
     match kind {
         Kind::Boolean => 1,
-        Kind::Word(_) | Kind::Partitioner => 2,
+        Kind::Word(_) | Kind::Partitioner | Kind::Text(_) | Kind::OffsetReset => 2,
         Kind::Int(..) => 3,
         Kind::Long(..) => 5,
         Kind::Ratio => 6,

@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use broker::topic_config::TOPIC_KEYS;
+use broker::group_config::GROUP_KEYS;
+use broker::topic_config::{ConfigKey, TOPIC_KEYS};
 
 use super::OFFERED;
 
@@ -97,10 +98,10 @@ const KAFKA: &[Theirs] = &[
     lacks(72, "PushTelemetry", 0, 0, NOT_YET),
     lacks(74, "ListConfigResources", 0, 1, NOT_YET),
     theirs(75, "DescribeTopicPartitions", 0, 0),
-    lacks(76, "ShareGroupHeartbeat", 1, 1, NOT_YET),
-    lacks(77, "ShareGroupDescribe", 1, 1, NOT_YET),
-    lacks(78, "ShareFetch", 1, 2, NOT_YET),
-    lacks(79, "ShareAcknowledge", 1, 2, NOT_YET),
+    theirs(76, "ShareGroupHeartbeat", 1, 1),
+    theirs(77, "ShareGroupDescribe", 1, 1),
+    theirs(78, "ShareFetch", 1, 2),
+    theirs(79, "ShareAcknowledge", 1, 2),
     lacks(80, "AddRaftVoter", 0, 1, NO_QUORUM),
     lacks(81, "RemoveRaftVoter", 0, 0, NO_QUORUM),
     lacks(83, "InitializeShareGroupState", 0, 0, BETWEEN),
@@ -110,9 +111,9 @@ const KAFKA: &[Theirs] = &[
     lacks(87, "ReadShareGroupStateSummary", 0, 1, BETWEEN),
     lacks(88, "StreamsGroupHeartbeat", 0, 1, STREAMS),
     lacks(89, "StreamsGroupDescribe", 0, 1, STREAMS),
-    lacks(90, "DescribeShareGroupOffsets", 0, 1, NOT_YET),
-    lacks(91, "AlterShareGroupOffsets", 0, 0, NOT_YET),
-    lacks(92, "DeleteShareGroupOffsets", 0, 0, NOT_YET),
+    theirs(90, "DescribeShareGroupOffsets", 0, 1),
+    theirs(91, "AlterShareGroupOffsets", 0, 0),
+    theirs(92, "DeleteShareGroupOffsets", 0, 0),
     lacks(93, "StreamsGroupTopologyDescriptionUpdate", 0, 0, STREAMS),
     lacks(94, "UnregisterController", 0, 0, NO_QUORUM),
 ];
@@ -148,9 +149,9 @@ fn missing_table() -> String {
     text
 }
 
-fn topic_keys_table() -> String {
+fn keys_table(keys: &[ConfigKey]) -> String {
     let mut text = String::from("| key | values | default | what it does |\n|---|---|---|---|\n");
-    for key in TOPIC_KEYS {
+    for key in keys {
         let default =
             if key.default.is_empty() { "-".into() } else { format!("`{}`", key.default) };
         let (allowed, doc) = (cell(&key.kind.allowed()), cell(key.doc));
@@ -173,7 +174,8 @@ fn the_page_has_the_tables_of_the_code() {
     let page = std::fs::read_to_string(path).unwrap();
     let wanted = with_section(&page, "requests", &requests_table());
     let wanted = with_section(&wanted, "not offered", &missing_table());
-    let wanted = with_section(&wanted, "topic keys", &topic_keys_table());
+    let wanted = with_section(&wanted, "topic keys", &keys_table(TOPIC_KEYS));
+    let wanted = with_section(&wanted, "group keys", &keys_table(GROUP_KEYS));
     if std::env::var_os("ENTREPOT_UPDATE_DOCS").is_some() {
         std::fs::write(path, &wanted).unwrap();
     } else {

@@ -22,7 +22,7 @@ const TOPIC_IDS_FROM: i16 = 13;
 /// Versions below carry message formats before record batches.
 const BATCHES_FROM: i16 = 4;
 /// No client may wait longer than this; they ask for half a second.
-const WAIT_MAX: Duration = Duration::from_secs(300);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(300);
 /// Who is wrong about a leader is told better from this version on.
 const LEADERS_FROM: i16 = 16;
 /// Isolation level: only what is committed.

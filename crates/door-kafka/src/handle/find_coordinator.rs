@@ -6,10 +6,12 @@ use crate::wire::ErrorCode;
 use crate::wire::messages::find_coordinator_response::Coordinator;
 use crate::wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
-/// The kind of key that names a consumer group; transactions and shares come later.
+/// The kind of key that names a group.
 const GROUP: i8 = 0;
 /// The kind of key that is a transactional id.
 const TRANSACTION: i8 = 1;
+/// The kind of key that names a partition of a share group.
+const SHARE: i8 = 2;
 /// Several keys at once from this version on (KIP-699).
 const BATCHED_FROM: i16 = 4;
 
@@ -42,12 +44,8 @@ fn find(request: &Request<'_>, key: String, key_type: i8) -> Coordinator {
         error_message: Some(text.to_owned()),
         ..Coordinator::default()
     };
-    if key_type != GROUP && key_type != TRANSACTION {
-        return failed(
-            key,
-            ErrorCode::InvalidRequest,
-            "only consumer groups have a coordinator yet",
-        );
+    if ![GROUP, TRANSACTION, SHARE].contains(&key_type) {
+        return failed(key, ErrorCode::InvalidRequest, "no such kind of key");
     }
     if key.is_empty() {
         return failed(key, ErrorCode::InvalidGroupId, "the group's name is empty");

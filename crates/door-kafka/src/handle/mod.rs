@@ -39,6 +39,11 @@ mod offset_for_leader_epoch;
 mod partition_reassignments;
 mod produce;
 mod sasl;
+mod share_acknowledge;
+mod share_fetch;
+mod share_group_describe;
+mod share_group_heartbeat;
+mod share_group_offsets;
 mod sync_group;
 mod txn_offset_commit;
 mod update_features;
@@ -57,6 +62,7 @@ use door::{BoxFuture, CloseReason};
 
 use crate::fetch_sessions::FetchSessions;
 use crate::session::{Parts, protocol_error};
+use crate::share_sessions::OfConnection;
 use crate::wire::{
     ApiKey, ErrorCode, Message, Reader, RequestHeader, RequestMessage, encode_response,
 };
@@ -123,7 +129,7 @@ requests! {
          commit times of version 1 are ignored";
     OffsetFetch 0-10 message offset_fetch::handle, "version 0: from the group, as OffsetCommit";
     FindCoordinator 0-6 message find_coordinator::handle,
-        "groups and transactions; other kinds: INVALID_REQUEST";
+        "groups, transactions and share partitions; other kinds: INVALID_REQUEST";
     JoinGroup 0-9 message join_group::handle,
         "classic groups: static members, member-id-required, cooperative; survive a restart \
          without a rebalance";
@@ -138,7 +144,8 @@ requests! {
          tokens as bare frames";
     ApiVersions 0-5 message api_versions::handle,
         "a client that meant another broker or cluster is told so (KIP-1242: \
-         REBOOTSTRAP_REQUIRED). Features `transaction.version` 2, `group.version` 1";
+         REBOOTSTRAP_REQUIRED). Features `transaction.version` 2, `group.version` 1, \
+         `share.version` 2";
     CreateTopics 0-7 message create_topics::handle,
         "replication factor 1 (or -1): a message is stored once";
     DeleteTopics 0-6 message delete_topics::handle, "";
@@ -151,10 +158,10 @@ requests! {
     AddOffsetsToTxn 0-4 message add_offsets_to_txn::handle, "";
     EndTxn 0-5 message end_txn::handle, "";
     TxnOffsetCommit 0-6 message txn_offset_commit::handle, "";
-    DescribeConfigs 1-4 message describe_configs::handle, "topics, and the broker";
+    DescribeConfigs 1-4 message describe_configs::handle, "topics, groups, and the broker";
     AlterConfigs 0-2 message alter_configs::handle_replace,
-        "topics; the broker's own is read-only. Keys without effect here can be set, and say why \
-         they have none";
+        "topics and groups; the broker's own is read-only. Keys without effect here can be set, \
+         and say why they have none";
     AlterReplicaLogDirs 1-2 message alter_replica_log_dirs::handle,
         "there is one folder; any other: LOG_DIR_NOT_FOUND";
     DescribeLogDirs 1-5 message describe_log_dirs::handle,
@@ -191,6 +198,18 @@ requests! {
         "consumer groups (KIP-848), see below";
     ConsumerGroupDescribe 0-1 message consumer_group_describe::handle, "";
     DescribeTopicPartitions 0-0 message describe_topic_partitions::handle, "";
+    ShareGroupHeartbeat 1-1 message share_group_heartbeat::handle,
+        "share groups (KIP-932), see below";
+    ShareGroupDescribe 1-1 message share_group_describe::handle, "";
+    ShareFetch 1-2 frame share_fetch::handle,
+        "long polling, for new records and for those that come back; share sessions; \
+         acknowledgements are durable when answered; `MinBytes` and `BatchSize` have no effect";
+    ShareAcknowledge 1-2 message share_acknowledge::handle, "durable when answered";
+    DescribeShareGroupOffsets 0-1 message share_group_offsets::handle_describe, "";
+    AlterShareGroupOffsets 0-0 message share_group_offsets::handle_alter,
+        "for groups without members";
+    DeleteShareGroupOffsets 0-0 message share_group_offsets::handle_delete,
+        "for groups without members";
 }
 
 /// What a handler may need besides the request.
@@ -199,6 +218,7 @@ pub(crate) struct Context {
     pub(crate) broker: Broker,
     pub(crate) fetch_bytes_max: usize,
     pub(crate) fetch_sessions: Arc<FetchSessions>,
+    pub(crate) share_sessions: Arc<OfConnection>,
     /// The listener that the client came through.
     pub(crate) listener: Arc<str>,
     /// Who asks: anonymous until a login says otherwise.
@@ -227,7 +247,7 @@ fn is_offered(header: &RequestHeader) -> bool {
 
 /// Whether a request may wait for long: for records, or for other members of a group.
 pub(crate) fn may_wait(api: ApiKey) -> bool {
-    matches!(api, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
+    matches!(api, ApiKey::Fetch | ApiKey::ShareFetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
 }
 
 /// Handles one request.

@@ -107,6 +107,13 @@ api_keys! {
     PushTelemetry = 72, 0..=0, Some(0);
     ListConfigResources = 74, 0..=1, Some(0);
     DescribeTopicPartitions = 75, 0..=0, Some(0);
+    ShareGroupHeartbeat = 76, 1..=1, Some(0);
+    ShareGroupDescribe = 77, 1..=1, Some(0);
+    ShareFetch = 78, 1..=2, Some(0);
+    ShareAcknowledge = 79, 1..=2, Some(0);
+    DescribeShareGroupOffsets = 90, 0..=1, Some(0);
+    AlterShareGroupOffsets = 91, 0..=0, Some(0);
+    DeleteShareGroupOffsets = 92, 0..=0, Some(0);
 }
 
 impl ApiKey {

@@ -261,15 +261,34 @@ impl Default for FetchedPartition {
 }
 
 /// What is written between records, and the records with their places in it.
-struct Parts {
-    w: Writer,
+pub(super) struct Parts {
+    pub(super) w: Writer,
     records: Vec<(usize, Vec<Bytes>)>,
     records_bytes: usize,
 }
 
 impl Parts {
+    /// A frame, of which the length is still to come.
+    pub(super) fn new(capacity: usize, partitions: usize) -> Self {
+        let mut w = Writer::with_capacity(capacity);
+        w.i32(0);
+        Self { w, records: Vec::with_capacity(partitions), records_bytes: 0 }
+    }
+
+    /// Records with their length. Empty rather than null where there are none: some clients take
+    /// null for an error.
+    pub(super) fn records(&mut self, records: Vec<Bytes>, flexible: bool) -> Result<(), WireError> {
+        let length = records.iter().map(Bytes::len).sum();
+        self.w.long_length(Some(length), flexible)?;
+        if length > 0 {
+            self.records.push((self.w.len(), records));
+            self.records_bytes += length;
+        }
+        Ok(())
+    }
+
     /// The frame in pieces: all that was written shares one allocation, records stay as they are.
-    fn finish(mut self) -> Result<Vec<Bytes>, WireError> {
+    pub(super) fn finish(mut self) -> Result<Vec<Bytes>, WireError> {
         self.w.set_frame_length(self.records_bytes)?;
         let mut rest = self.w.finish();
         let mut parts = Vec::with_capacity(2 * self.records.len() + 1);
@@ -296,10 +315,8 @@ impl FetchResponse {
         let flexible = version >= FLEXIBLE_FROM;
         let partitions: usize = self.topics.iter().map(|topic| topic.partitions.len()).sum();
         let names: usize = self.topics.iter().map(|topic| topic.name.len() + 24).sum();
-        let w = Writer::with_capacity(FRAME_BYTES + names + PARTITION_BYTES * partitions);
-        let records = Vec::with_capacity(partitions);
-        let mut parts = Parts { w, records, records_bytes: 0 };
-        parts.w.i32(0);
+        let capacity = FRAME_BYTES + names + PARTITION_BYTES * partitions;
+        let mut parts = Parts::new(capacity, partitions);
         encode_response_header(&mut parts.w, ApiKey::Fetch, version, correlation_id);
         if version >= 1 {
             parts.w.i32(self.throttle_time_ms);
@@ -360,16 +377,11 @@ impl FetchedPartition {
         if version >= 11 {
             w.i32(self.preferred_read_replica);
         }
-        // Empty rather than null where there is nothing: some clients take null for an error.
-        let length = self.records.iter().map(Bytes::len).sum();
-        w.long_length(Some(length), flexible)?;
-        if length > 0 {
-            parts.records.push((w.len(), self.records));
-            parts.records_bytes += length;
-        }
+        parts.records(self.records, flexible)?;
         if !flexible {
             return Ok(());
         }
+        let w = &mut parts.w;
         let mut tags = TaggedFields::default();
         if let Some(epoch) = &self.diverging_epoch {
             tags.add(0, |w| epoch.encode(w, version))?;

@@ -1,7 +1,7 @@
 //! The Kafka wire format: bytes to messages and back. No I/O, no async runtime.
 //!
-//! Most messages are generated from `schema/` ([`messages`]); Produce and Fetch, which carry the
-//! records, are written by hand ([`produce`], [`fetch`]) so that records are never copied.
+//! Most messages are generated from `schema/` ([`messages`]); Produce, Fetch and ShareFetch, which
+//! carry the records, are written by hand ([`produce`], [`fetch`], [`share_fetch`]) so that records are never copied.
 //! Every length is compared with the bytes that are there before anything is allocated for it, and
 //! all arrays of a request share one budget of elements (see [`Reader`]).
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
@@ -16,6 +16,7 @@ mod message;
 pub mod messages;
 pub mod produce;
 mod reader;
+pub mod share_fetch;
 mod string;
 mod writer;
 

@@ -8,6 +8,7 @@ mod hostile;
 mod primitives;
 mod produce;
 mod round_trip;
+mod share_fetch;
 
 /// Bytes from hexadecimal digits; `-` is none.
 fn unhex(text: &str) -> Bytes {

@@ -21,6 +21,7 @@ mod old_formats;
 mod produce;
 mod records;
 mod sessions;
+mod shares;
 mod single;
 #[path = "../support/mod.rs"]
 mod support;

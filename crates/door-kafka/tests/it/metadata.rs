@@ -123,7 +123,9 @@ async fn the_cluster_is_described() {
     assert_eq!(codes, [0, ErrorCode::InvalidGroupId.number()]);
     let transactions = FindCoordinatorRequest { key_type: 1, key: "t".into(), ..groups.clone() };
     assert_eq!(client.call(&transactions, 3).await.error_code, 0);
-    let shares = FindCoordinatorRequest { key_type: 2, key: "t".into(), ..groups };
-    let refused = client.call(&shares, 3).await;
+    let shares = FindCoordinatorRequest { key_type: 2, key: "g:t:0".into(), ..groups.clone() };
+    assert_eq!(client.call(&shares, 6).await.error_code, 0);
+    let others = FindCoordinatorRequest { key_type: 3, key: "t".into(), ..groups };
+    let refused = client.call(&others, 3).await;
     assert_eq!(refused.error_code, ErrorCode::InvalidRequest.number());
 }

@@ -122,6 +122,10 @@ fn options(data_dir: String, address: SocketAddr) -> BrokerOptions {
             initial_rebalance_delay: 0,
             ..broker::queue::Config::default()
         },
+        group_defaults: BTreeMap::new(),
+        share_members_max: 200,
+        dead_letter_prefix: "dlq.".to_owned(),
+        auto_create_dead_letter_topics: false,
         transactions: broker::queue::transactions::TxnConfig::default(),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),

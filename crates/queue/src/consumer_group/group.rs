@@ -15,6 +15,7 @@ use super::journal::{Changed, InFlight};
 use super::member::{Member, about_bytes};
 use super::pattern;
 use super::topics::Topics;
+use super::types::Timing;
 use crate::group::{GroupState, Timer, Timers, Usage};
 use crate::output::{Outbox, Ticket};
 use crate::{Config, GroupError, Name};
@@ -73,6 +74,8 @@ pub(super) struct Group<T> {
     /// What the journal had did not fit together: a new target assignment is needed anyway.
     pub(super) broken: bool,
     pub(super) has_offsets: bool,
+    /// What the last heartbeat found set for it.
+    pub(super) timing: Option<Timing>,
     /// It is being deleted.
     pub(super) dead: bool,
     /// It has been put out to be persisted.
@@ -101,6 +104,7 @@ impl<T> Group<T> {
             stale: false,
             broken: false,
             has_offsets: false,
+            timing: None,
             dead: false,
             stored: false,
             changed: Changed::default(),
@@ -238,6 +242,14 @@ impl<T> Group<T> {
         }
     }
 
+    /// What is set for the group, or for all of them.
+    pub(super) fn timing(&self, shared: &Shared) -> Timing {
+        self.timing.unwrap_or(Timing {
+            session: shared.config.consumer_session_timeout,
+            interval: shared.config.consumer_heartbeat_interval,
+        })
+    }
+
     /// Forgets patterns that nobody subscribes to any more.
     pub(super) fn forget_patterns(&mut self) {
         self.patterns.retain(|_, pattern| pattern.members > 0);
@@ -246,8 +258,9 @@ impl<T> Group<T> {
     /// The member lives: its session lasts from now on. Its timer is moved only when it would fire
     /// too late.
     pub(super) fn touch(&mut self, id: &str, now: Millis, shared: &mut Shared) {
+        let session = self.timing(shared).session;
         let Some(member) = self.members.get_mut(id) else { return };
-        member.deadline = now + shared.config.consumer_session_timeout;
+        member.deadline = now + session;
         let next = member.next_deadline();
         if next < member.timer_at {
             self.move_timer(id, next, shared);

@@ -53,6 +53,7 @@ impl<T> Group<T> {
         if self.dead {
             return Err(GroupError::NotAvailable);
         }
+        self.timing = request.timing;
         match request.epoch {
             JOIN_EPOCH => {
                 let id = self.join(request, cx)?;
@@ -141,7 +142,7 @@ impl<T> Group<T> {
         let Some(old) = old else {
             let mut member = Member::new(id.clone());
             member.about = about;
-            member.deadline = cx.now + cx.shared.config.consumer_session_timeout;
+            member.deadline = cx.now + self.timing(cx.shared).session;
             self.insert(member, cx.shared);
             self.forget_patterns();
             self.changed_at = cx.now;
@@ -183,7 +184,7 @@ impl<T> Group<T> {
         member.epoch = JOIN_EPOCH;
         member.previous_epoch = JOIN_EPOCH;
         member.id = id.clone();
-        member.deadline = cx.now + cx.shared.config.consumer_session_timeout;
+        member.deadline = cx.now + self.timing(cx.shared).session;
         self.insert(member, cx.shared);
     }
 
@@ -229,7 +230,7 @@ impl<T> Group<T> {
             member.settled &= !joins;
         }
         self.touch(id, cx.now, cx.shared);
-        let interval = cx.shared.config.consumer_heartbeat_interval;
+        let interval = self.timing(cx.shared).interval;
         let Some(member) = self.members.get(id) else {
             let member_id = request.member_id.clone();
             return Heartbeat { member_id, epoch: LEAVE_EPOCH, interval, assignment: None };
@@ -267,7 +268,7 @@ impl<T> Group<T> {
         } else {
             self.member_gone(id, cx);
         }
-        let interval = cx.shared.config.consumer_heartbeat_interval;
+        let interval = self.timing(cx.shared).interval;
         Ok(Heartbeat { member_id: id.clone(), epoch: request.epoch, interval, assignment: None })
     }
 }

@@ -29,6 +29,15 @@ pub struct TopicView {
     pub partitions: i32,
 }
 
+/// What is set for a group in place of the broker's own settings, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// A member is gone when not heard of for so long.
+    pub session: Millis,
+    /// How often members are told to send heartbeats.
+    pub interval: Millis,
+}
+
 /// A member's heartbeat. What is `None` has not changed since the last one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatRequest {
@@ -57,6 +66,8 @@ pub struct HeartbeatRequest {
     pub assignor: Option<Name>,
     /// What the member owns at present.
     pub owned: Option<Partitions>,
+    /// What is set for the group now.
+    pub timing: Option<Timing>,
 }
 
 /// The answer to a heartbeat.

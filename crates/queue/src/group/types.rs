@@ -74,6 +74,8 @@ pub enum GroupKind {
     /// By an assignment that the broker computes; members reconcile themselves with it one by one
     /// (KIP-848).
     Consumer,
+    /// All take from the same partitions, record by record (KIP-932).
+    Share,
 }
 
 impl GroupKind {
@@ -82,6 +84,7 @@ impl GroupKind {
         match self {
             Self::Classic => "classic",
             Self::Consumer => "consumer",
+            Self::Share => "share",
         }
     }
 }
@@ -91,7 +94,7 @@ impl FromStr for GroupKind {
 
     /// Reads a kind's name; case does not matter.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let all = [Self::Classic, Self::Consumer];
+        let all = [Self::Classic, Self::Consumer, Self::Share];
         all.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text)).ok_or(())
     }
 }

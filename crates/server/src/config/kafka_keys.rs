@@ -157,7 +157,9 @@ const PIPELINE: &str =
     "each connection has a fixed number of requests in flight and is not read past it";
 const AS_SENT: &str = "batches are stored and delivered as the producer compressed them";
 const JOURNAL: &str = "groups, offsets and transactions are kept in the broker's own journal, not in a replicated topic";
-const NO_SHARE: &str = "share groups are not supported yet";
+const SHARE_ALWAYS: &str = "share groups are always served";
+const SHARE_FIXED: &str =
+    "bounds of a group's own settings, and details of how they are served, are fixed";
 const NO_STREAMS: &str = "streams groups are not supported yet";
 const GROUPS_FIXED: &str = "both group protocols are always served, and a group without members changes its own; other settings are fixed";
 const NO_TIERS: &str = "tiered storage is not supported yet; all data stays in storage.dir";
@@ -315,9 +317,19 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     sets("group.consumer.session.timeout.ms", "group.consumer_session_timeout_ms", Same),
     sets("group.consumer.heartbeat.interval.ms", "group.consumer_heartbeat_interval_ms", Same),
     nothing("group.consumer.", Text, GROUPS_FIXED),
-    nothing("group.share.", Text, NO_SHARE),
-    nothing("share.coordinator.", Text, NO_SHARE),
-    nothing("share.fetch.purgatory.purge.interval.requests", Int(0), NO_SHARE),
+    sets("group.share.session.timeout.ms", "group.share_session_timeout_ms", Same),
+    sets("group.share.heartbeat.interval.ms", "group.share_heartbeat_interval_ms", Same),
+    sets("group.share.record.lock.duration.ms", "group.share_record_lock_duration_ms", Same),
+    sets("group.share.delivery.count.limit", "group.share_delivery_count_limit", Same),
+    sets("group.share.partition.max.record.locks", "group.share_partition_max_record_locks", Same),
+    sets("group.share.max.size", "group.share_max_size", Same),
+    sets("group.share.max.share.sessions", "group.share_max_sessions", Same),
+    sets("errors.deadletterqueue.topic.name.prefix", "group.dead_letter_topic_prefix", Same),
+    sets("errors.deadletterqueue.auto.create.topics.enable", "group.dead_letter_auto_create", Same),
+    nothing("group.share.enable", Bool, SHARE_ALWAYS),
+    nothing("group.share.", Text, SHARE_FIXED),
+    nothing("share.coordinator.", Text, JOURNAL),
+    nothing("share.fetch.purgatory.purge.interval.requests", Int(0), SHARE_FIXED),
     nothing("group.streams.", Text, NO_STREAMS),
 
     // Replication and other brokers.

@@ -186,6 +186,24 @@ pub struct Groups {
     pub consumer_heartbeat_interval_ms: u64,
     /// Most members of one group.
     pub max_size: usize,
+    /// A member of a share group (KIP-932) is gone when not heard of for so long, in milliseconds.
+    pub share_session_timeout_ms: u64,
+    /// How often members of share groups are told to send heartbeats, in milliseconds.
+    pub share_heartbeat_interval_ms: u64,
+    /// How long a consumer of a share group may keep a record, in milliseconds.
+    pub share_record_lock_duration_ms: u64,
+    /// How often a share group delivers a record at most.
+    pub share_delivery_count_limit: u64,
+    /// Most records of a partition that a share group has in flight.
+    pub share_partition_max_record_locks: u64,
+    /// Most members of one share group.
+    pub share_max_size: usize,
+    /// Most share sessions of all share groups.
+    pub share_max_sessions: usize,
+    /// What the name of a topic for dead letters begins with.
+    pub dead_letter_topic_prefix: String,
+    /// Whether such a topic is made when a record needs it.
+    pub dead_letter_auto_create: bool,
     /// How long the offsets of an empty group are kept, in minutes.
     pub offsets_retention_minutes: u64,
 }

@@ -4,7 +4,7 @@ use base::{Millis, TopicId};
 
 use super::world::{G, World, commit, join, name};
 use crate::consumer_group::{
-    AWAY_EPOCH, Heartbeat, HeartbeatRequest, LEAVE_EPOCH, MemberState, Partitions,
+    AWAY_EPOCH, Heartbeat, HeartbeatRequest, LEAVE_EPOCH, MemberState, Partitions, Timing,
 };
 use crate::group::{Filter, GroupKind, GroupState};
 use crate::{GroupError, Response};
@@ -17,6 +17,7 @@ fn first(member: &str) -> HeartbeatRequest {
         rebalance_timeout: Some(REBALANCE),
         topics: Some(vec![name("t")]),
         owned: Some(Partitions::new()),
+        timing: None,
         ..again(member, 0)
     }
 }
@@ -35,6 +36,7 @@ fn again(member: &str, epoch: i32) -> HeartbeatRequest {
         pattern: None,
         assignor: None,
         owned: None,
+        timing: None,
     }
 }
 
@@ -412,4 +414,18 @@ fn members_survive_a_restart_with_a_full_session() {
     let a = world.heartbeat(&again("a", 2)).unwrap();
     assert_eq!(a.epoch, 3);
     assert!(told(&a).len() == 3 && told(&a).is_superset(&kept));
+}
+
+#[test]
+fn what_is_set_for_a_group_counts_from_its_next_heartbeat_on() {
+    let mut world = World::new();
+    world.topic("t", 1, 1);
+    let timing = Some(Timing { session: 7_000, interval: 300 });
+    let joined = world.heartbeat(&HeartbeatRequest { timing, ..first("a") });
+    assert_eq!(joined.unwrap().interval, 300);
+    world.pass(6_999);
+    assert!(world.heartbeat(&HeartbeatRequest { timing, ..again("a", 1) }).is_ok());
+    world.pass(7_000);
+    let gone = world.heartbeat(&HeartbeatRequest { timing, ..again("a", 1) });
+    assert_eq!(gone, Err(GroupError::UnknownMember));
 }

@@ -168,6 +168,7 @@ impl Client {
             pattern: says.then(|| name(pattern)),
             assignor: None,
             owned: (full || self.said.as_ref() != Some(&self.owned)).then(|| self.owned.clone()),
+            timing: None,
         }
     }
 }
