@@ -67,7 +67,7 @@ impl Java {
         let mut java = Command::new("java");
         // Short programs: what counts is the start.
         java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx1g"]);
-        java.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=error");
+        java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dlog4j2.level=FATAL"]);
         java.current_dir(self.classes.path()).arg("-cp").arg(path).arg(main).args(args);
         Script::of(&format!("java {main}"), &mut java)
     }

@@ -160,8 +160,8 @@ final class AdminCluster {
             Checks.equal(Set.of(partition), described.topicPartitions());
             Checks.that(described.transactionStartTimeMs().isPresent(), "it has a start");
             producer.commitTransaction();
-            Checks.equal(TransactionState.COMPLETE_COMMIT,
-                    ADMIN.describeTransactions(List.of(id)).all().get().get(id).state());
+            Checks.until("it is complete", () -> TransactionState.COMPLETE_COMMIT
+                    == ADMIN.describeTransactions(List.of(id)).all().get().get(id).state());
         }
         var others = ADMIN.listTransactions(new ListTransactionsOptions()
                 .filterOnTransactionalIdPattern(id)).all().get();
@@ -224,11 +224,13 @@ final class AdminCluster {
         ADMIN.alterClientQuotas(List.of(new ClientQuotaAlteration(entity, List.of(rate)))).all().get();
         var filter = ClientQuotaFilter.contains(List.of(ClientQuotaFilterComponent.ofEntity(
                 ClientQuotaEntity.USER, entity.entries().get(ClientQuotaEntity.USER))));
-        Checks.equal(Map.of(entity, Map.of("producer_byte_rate", 1_000_000.0)),
-                ADMIN.describeClientQuotas(filter).entities().get());
+        var wanted = Map.of(entity, Map.of("producer_byte_rate", 1_000_000.0));
+        Checks.until("the quota is listed", () ->
+                wanted.equals(ADMIN.describeClientQuotas(filter).entities().get()));
         var none = new ClientQuotaAlteration.Op("producer_byte_rate", null);
         ADMIN.alterClientQuotas(List.of(new ClientQuotaAlteration(entity, List.of(none)))).all().get();
-        Checks.equal(Map.of(), ADMIN.describeClientQuotas(filter).entities().get());
+        Checks.until("the quota is gone", () ->
+                ADMIN.describeClientQuotas(filter).entities().get().isEmpty());
     }
 
     private static void scram() throws Exception {

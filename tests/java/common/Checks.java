@@ -35,7 +35,7 @@ final class Checks {
     }
 
     /** How long one check may take: long enough for a busy machine. */
-    private static final Duration DEADLINE = Duration.ofSeconds(90);
+    private static final Duration DEADLINE = Duration.ofSeconds(150);
 
     /** Kept, because a program under test may put something else into its place. */
     private static final PrintStream OUT = System.out;
@@ -165,6 +165,14 @@ final class Checks {
     static void equal(Object wanted, Object seen) throws Broken {
         boolean same = wanted instanceof byte[] a && seen instanceof byte[] b
                 ? Arrays.equals(a, b) : Objects.equals(wanted, seen);
+        if (!same && wanted instanceof List<?> a && seen instanceof List<?> b) {
+            int at = 0;
+            while (at < Math.min(a.size(), b.size()) && Objects.equals(a.get(at), b.get(at))) {
+                at++;
+            }
+            throw new Broken("wanted " + a.size() + ", saw " + b.size() + "; from " + at + " on: wanted "
+                    + shown(a.subList(at, a.size())) + ", saw " + shown(b.subList(at, b.size())));
+        }
         if (!same) {
             throw new Broken("wanted " + shown(wanted) + ", saw " + shown(seen));
         }
@@ -172,7 +180,7 @@ final class Checks {
 
     private static String shown(Object what) {
         String text = what instanceof byte[] bytes ? Arrays.toString(bytes) : String.valueOf(what);
-        return text.length() > 600 ? text.substring(0, 600) + "..." : text;
+        return text.length() > 300 ? text.substring(0, 300) + "..." : text;
     }
 
     /** Asserts that this fails with such an exception, itself or as the cause; returns it. */
@@ -193,9 +201,9 @@ final class Checks {
 
     /** Waits until this holds; the question itself takes its time, as a poll or a request does. */
     static void until(String what, Callable<Boolean> holds) throws Exception {
-        long deadline = System.nanoTime() + Duration.ofSeconds(45).toNanos();
+        long deadline = System.nanoTime() + Duration.ofSeconds(60).toNanos();
         while (!holds.call()) {
-            that(System.nanoTime() < deadline, what + ", within 45 s");
+            that(System.nanoTime() < deadline, what + ", within 60 s");
             Thread.sleep(20); // poll: for what the caller names, bounded by the deadline
         }
     }

@@ -7,7 +7,7 @@ use tests::{Broker, Java, PATIENCE, Script, Serve, Suite};
 
 use super::note_event;
 
-/// A check of ours fails by itself after 90 seconds; several run at a time.
+/// A check of ours fails by itself after 150 seconds; several run at a time.
 const CHECK: Duration = PATIENCE.saturating_mul(3);
 
 /// A broker whose consumer groups move on sooner than after five seconds.
@@ -21,6 +21,24 @@ fn the_java_clients_keep_their_promises() {
     let mut broker = serve().start();
     let mut suite = Suite::new("kafka-clients", &java.version("kafka-clients"));
     note(&mut suite, java.start("Clients", &[&broker.kafka()]), &mut broker);
+    suite.check();
+}
+
+#[test]
+fn the_tools_of_kafka_work() {
+    let Some(java) = Java::compiled("tools") else { return };
+    let mut broker = serve().start();
+    let mut suite = Suite::new("kafka-tools", &java.version("kafka-tools"));
+    note(&mut suite, java.start("Tools", &[&broker.kafka()]), &mut broker);
+    suite.check();
+}
+
+#[test]
+fn kafka_connect_moves_every_line() {
+    let Some(java) = Java::compiled("tools") else { return };
+    let mut broker = serve().start();
+    let mut suite = Suite::new("kafka-connect", &java.version("connect-runtime"));
+    note(&mut suite, java.start("Connect", &[&broker.kafka()]), &mut broker);
     suite.check();
 }
 
