@@ -32,7 +32,7 @@ impl Java {
         let classes = tools::scratch();
         let this = Self { folder: folder.to_owned(), libraries, classes };
         let mut javac = Command::new("javac");
-        javac.args(["-Xlint:all,-serial,-processing", "-Werror", "-proc:none", "-cp"]);
+        javac.args(["-Xlint:all,-serial,-processing,-try", "-Werror", "-proc:none", "-cp"]);
         javac.arg(this.libraries.join("*")).arg("-d").arg(this.classes.path());
         for part in ["common", folder] {
             javac.args(sources(&tools::root().join("tests/java").join(part)));
@@ -68,6 +68,11 @@ impl Java {
         // Short programs: what counts is the start.
         java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx1g"]);
         java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dlog4j2.level=FATAL"]);
+        // What the libraries ask for: opened modules, for example.
+        let options = tools::root().join("tests/java").join(&self.folder).join("options");
+        if options.exists() {
+            java.arg(format!("@{}", options.display()));
+        }
         java.current_dir(self.classes.path()).arg("-cp").arg(path).arg(main).args(args);
         Script::of(&format!("java {main}"), &mut java)
     }

@@ -1,4 +1,5 @@
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,11 +21,11 @@ final class Child implements AutoCloseable {
     }
 
     static Child start(String main, String... args) throws IOException {
-        List<String> command = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m",
-                "-Dlog4j2.level=WARN", "-cp", System.getProperty("java.class.path"),
-                "Child", main));
+        List<String> command = new ArrayList<>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
+        command.addAll(List.of("-Dlog4j2.level=WARN", "-cp",
+                System.getProperty("java.class.path"), "Child", main));
         command.addAll(List.of(args));
         Path printed = Files.createTempFile(Path.of("."), "child", ".log");
         Process process = new ProcessBuilder(command).redirectErrorStream(true)
