@@ -15,6 +15,7 @@ use crate::group_config::GroupConfig;
 use crate::groups::Groups;
 use crate::metadata::{BrokerInfo, Metadata, follow, keys};
 use crate::options::BrokerOptions;
+use crate::quotas::Meters;
 use crate::registry::Registry;
 use crate::topics::{OpenTopic, Topics};
 
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) topics: Topics,
     pub(crate) metadata: watch::Sender<Arc<Metadata>>,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) meters: Meters,
     /// Producer identities reserved but not given out: next, and the end of the block.
     pub(crate) producer_ids: tokio::sync::Mutex<(i64, i64)>,
     started_at: Millis,
@@ -101,6 +103,7 @@ impl Broker {
             topics,
             metadata: watch::Sender::new(Arc::new(metadata)),
             groups: Arc::new(groups),
+            meters: Meters::default(),
             producer_ids: tokio::sync::Mutex::default(),
             started_at,
             lease: AtomicI64::new(lease.0.cast_signed()),

@@ -1,12 +1,14 @@
 //! The core's facade: one handle, [`Broker`], one file per verb. It names no protocol; doors map
 //! theirs onto these verbs.
 
+pub mod access;
 mod broker;
 pub mod group_config;
 pub mod groups;
 pub mod metadata;
 mod options;
 mod partitioner;
+pub mod quotas;
 pub mod registry;
 pub mod topic_config;
 mod topics;
@@ -19,6 +21,8 @@ pub use partitioner::{Partitioner, hash_partition};
 pub use topics::OpenTopic;
 pub use verbs::alter_group::GroupConfigError;
 pub use verbs::alter_user::UserError;
+pub use verbs::change_quotas::QuotaError;
+pub use verbs::change_rules::RuleError;
 pub use verbs::create_topic::{NewTopic, TopicError};
 pub use verbs::fetch::{Fetch, FetchError, FetchLimits, Fetched};
 pub use verbs::find_offset::{FoundOffset, Position};

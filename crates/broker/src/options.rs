@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use base::{BrokerId, Clock, Random};
 
+use crate::access::AccessOptions;
 use crate::metadata::Endpoint;
+use crate::quotas::QuotaOptions;
 
 /// A broker's settings.
 #[derive(Debug, Clone)]
@@ -40,6 +42,10 @@ pub struct BrokerOptions {
     pub groups: queue::Config,
     /// Settings of transactions.
     pub transactions: queue::transactions::TxnConfig,
+    /// Who may do what.
+    pub access: AccessOptions,
+    /// How usage is measured against quotas.
+    pub quotas: QuotaOptions,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

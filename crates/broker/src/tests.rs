@@ -19,25 +19,37 @@ use crate::*;
 
 mod shared;
 
-struct Fixture {
+pub(crate) struct Fixture {
     dir: TempDir,
-    broker: Broker,
+    pub(crate) broker: Broker,
     store: Arc<Store>,
-    meta: Arc<Embedded>,
+    pub(crate) meta: Arc<Embedded>,
 }
 
 impl Fixture {
     async fn start() -> Self {
-        Self::try_open(TempDir::new().unwrap()).await.unwrap()
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut BrokerOptions)) -> Self {
+        Self::try_open_with(TempDir::new().unwrap(), change).await.unwrap()
     }
 
     async fn try_open(dir: TempDir) -> Result<Self, StartError> {
+        Self::try_open_with(dir, |_| {}).await
+    }
+
+    async fn try_open_with(
+        dir: TempDir,
+        change: impl FnOnce(&mut BrokerOptions),
+    ) -> Result<Self, StartError> {
         let disk = StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
         let store = Arc::new(Store::open(disk, Arc::new(SystemClock)).unwrap());
         let meta = dir.path().join("meta");
         std::fs::create_dir_all(&meta).unwrap();
         let meta = Arc::new(Embedded::open(&meta, cluster::Options::default()).unwrap());
-        let options = options(dir.path());
+        let mut options = options(dir.path());
+        change(&mut options);
         let broker = Broker::start(options, Arc::clone(&store), Arc::clone(&meta) as _).await?;
         Ok(Self { dir, broker, store, meta })
     }
@@ -56,7 +68,7 @@ impl Fixture {
         dir
     }
 
-    async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         Self::try_open(self.stop().await).await.unwrap()
     }
 
@@ -104,6 +116,8 @@ fn options(dir: &Path) -> BrokerOptions {
         dead_letter_prefix: "dlq.".to_owned(),
         auto_create_dead_letter_topics: false,
         transactions: queue::transactions::TxnConfig::default(),
+        access: access::AccessOptions::default(),
+        quotas: quotas::QuotaOptions::default(),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     }

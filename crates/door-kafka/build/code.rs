@@ -67,7 +67,12 @@ fn module(message: &Message) -> Result<String, String> {
     line(&mut out, 2, "fn decode(r: &mut Reader, version: i16) -> Result<Self, WireError> {");
     line(&mut out, 3, "Self::decode(r, version)\n        }");
     line(&mut out, 2, "fn encode(&self, w: &mut Writer, version: i16) -> Result<(), WireError> {");
-    line(&mut out, 3, "self.encode(w, version)\n        }\n    }");
+    line(&mut out, 3, "self.encode(w, version)\n        }");
+    if message.fields.iter().any(|field| field.name == "ThrottleTimeMs") {
+        line(&mut out, 2, "fn set_throttle_time_ms(&mut self, ms: i32) {");
+        line(&mut out, 3, "self.throttle_time_ms = ms;\n        }");
+    }
+    line(&mut out, 1, "}");
     if message.kind == Kind::Request {
         let response = name.trim_end_matches("Request").to_owned() + "Response";
         let api = name.trim_end_matches("Request");

@@ -14,6 +14,9 @@ use broker::{
 
 use crate::wire::ErrorCode;
 
+pub(crate) mod access;
+pub(crate) use access::operations;
+
 /// What every broker may do with every topic: the bits of the operations by their codes (read,
 /// write, create, delete, alter, describe, describe and alter configuration).
 pub(crate) const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
@@ -96,11 +99,16 @@ pub(crate) fn txn_code(outcome: Result<(), TxnError>, knows_fenced: bool) -> Err
 }
 
 pub(crate) fn meta_error(error: &MetaError) -> ErrorCode {
-    match error.kind() {
+    kind_error(error.kind())
+}
+
+/// The code for a failed change of the cluster's metadata.
+pub(crate) fn kind_error(kind: ErrorKind) -> ErrorCode {
+    match kind {
+        ErrorKind::Invalid => ErrorCode::InvalidRequest,
         ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::NotFound => {
             ErrorCode::RequestTimedOut
         }
-        ErrorKind::Invalid => ErrorCode::InvalidRequest,
         ErrorKind::Corrupt | ErrorKind::Storage => ErrorCode::KafkaStorageError,
     }
 }

@@ -19,9 +19,10 @@ use bytes::{Buf, Bytes};
 use door::{BoxFuture, CloseReason, Connection, FrameReader, ReadHalf, WriteHalf};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::KafkaDoor;
-use crate::handle::{self, Context};
+use crate::handle::{self, Context, Quota};
 use crate::login::{Gate, Outcome, Path};
 use crate::share_sessions::OfConnection;
 use crate::wire::{Reader, RequestHeader, WireError};
@@ -43,6 +44,9 @@ const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(2);
 /// The connection's end may take this long to be written.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// No client rests for longer, whatever its quota.
+const REST_MAX: Duration = Duration::from_secs(3600);
+
 /// A frame in pieces, in order.
 pub(crate) type Parts = Vec<Bytes>;
 
@@ -55,14 +59,17 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
     let frame_bytes_max =
         gate.frame_bytes_max().map_or(request_bytes_max, |max| max.min(request_bytes_max));
     let frames = FrameReader::new(read, frame_bytes_max).with_idle_timeout(door.options.idle);
+    // A client of IPv4 that came through a socket of IPv6 has its address in the other's form.
+    let ip = peer.ip().to_canonical();
     let context = Context {
         broker: door.broker.clone(),
         fetch_bytes_max: door.options.fetch_bytes_max,
         fetch_sessions: Arc::clone(&door.fetch_sessions),
         share_sessions: Arc::new(OfConnection::new(&door.share_sessions, &door.broker)),
         listener,
-        principal,
-        host: Arc::from(format!("/{}", peer.ip())),
+        quota: Quota::new(&door.broker, &principal),
+        actor: door.broker.actor(principal, ip.to_string().into()),
+        host: Arc::from(format!("/{ip}")),
     };
     let session = Session {
         frames,
@@ -74,6 +81,7 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
         waiting: VecDeque::new(),
         waiting_bytes: 0,
         ahead: ReadAhead::default(),
+        rests_until: None,
     };
     session.run().await
 }
@@ -91,6 +99,8 @@ struct Session {
     /// The sum of those bytes.
     waiting_bytes: usize,
     ahead: ReadAhead,
+    /// No request is taken before, because of a quota (KIP-219).
+    rests_until: Option<Instant>,
 }
 
 /// What arrived while a request was handled.
@@ -141,7 +151,10 @@ impl Session {
         loop {
             match self.next_event().await {
                 Event::Frame(frame) => match frame? {
-                    Some(frame) => self.request(frame).await?,
+                    Some(frame) => {
+                        self.request(frame).await?;
+                        self.rest();
+                    }
                     // The client will send no more, but may still read what it asked for.
                     None => return self.answer_all().await,
                 },
@@ -154,6 +167,7 @@ impl Session {
                         parts.extend(more?);
                     }
                     self.send(parts).await?;
+                    self.rest();
                 }
                 Event::Stopping => return self.answer_all().await,
                 Event::NoLogin => {
@@ -166,7 +180,7 @@ impl Session {
     async fn next_event(&mut self) -> Event {
         let read_on =
             self.waiting.len() < CONNECTION_PIPELINE_MAX && self.waiting_bytes < PIPELINE_BYTES_MAX;
-        let Self { frames, stopping, gate, waiting, ahead, .. } = self;
+        let Self { frames, stopping, gate, waiting, ahead, rests_until, .. } = self;
         let oldest = async {
             match waiting.front_mut() {
                 Some((_, answer)) => answer.await,
@@ -174,6 +188,10 @@ impl Session {
             }
         };
         let next = async {
+            if let Some(until) = *rests_until {
+                rest(until, frames, ahead).await?;
+                *rests_until = None;
+            }
             match ahead.pop() {
                 Some(frame) => Ok(frame),
                 None => frames.next().await,
@@ -257,7 +275,7 @@ impl Session {
         match outcome {
             Outcome::Answer(parts) => self.send(parts).await,
             Outcome::In(parts, principal) => {
-                self.context.principal = principal;
+                self.context.log_in(principal);
                 self.frames.set_frame_bytes_max(self.request_bytes_max);
                 self.send(parts).await
             }
@@ -271,6 +289,14 @@ impl Session {
                 }
                 Err(reason)
             }
+        }
+    }
+
+    /// Begins the rest that a quota asks for.
+    fn rest(&mut self) {
+        if let Some(rest) = self.context.quota.take_rest() {
+            let until = Instant::now() + rest.min(REST_MAX);
+            self.rests_until = Some(self.rests_until.map_or(until, |other| other.max(until)));
         }
     }
 
@@ -293,6 +319,26 @@ impl Session {
     async fn send(&mut self, parts: Parts) -> Result<(), CloseReason> {
         send(&mut self.write, parts).await
     }
+}
+
+/// Waits until a client has rested, or is gone. What it sends meanwhile is taken only as far as it
+/// is read ahead.
+async fn rest(
+    until: Instant,
+    frames: &mut FrameReader<ReadHalf>,
+    ahead: &mut ReadAhead,
+) -> Result<(), CloseReason> {
+    tokio::select! {
+        () = tokio::time::sleep_until(until) => return Ok(()),
+        gone = watch_client(frames, ahead) => if let Some(reason) = gone {
+            return Err(reason);
+        }
+    }
+    // It will send no more: with nothing left to do there is nothing to rest from.
+    if !ahead.frames.is_empty() {
+        tokio::time::sleep_until(until).await;
+    }
+    Ok(())
 }
 
 /// Reads ahead while a request is handled. Returns when the client is gone: `None` if it closed its

@@ -54,6 +54,8 @@ pub(crate) fn metadata(revision: u64, topics: &[Arc<Topic>]) -> Metadata {
         topic_names: HashMap::new(),
         users: Arc::default(),
         groups: BTreeMap::new(),
+        access: Arc::default(),
+        quotas: Arc::default(),
     }
 }
 

@@ -31,6 +31,8 @@ fn door() -> Arc<ZooKeeperDoor> {
         topic_names: HashMap::new(),
         users: Arc::default(),
         groups: BTreeMap::new(),
+        access: Arc::default(),
+        quotas: Arc::default(),
     };
     let meta: Arc<dyn MetaStore> = Arc::new(Embedded::in_memory(Options::default()).unwrap());
     let sender = watch::Sender::new(Arc::new(metadata));

@@ -10,11 +10,12 @@ use std::time::Duration;
 use base::Principal;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use crate::limit::{Permit, Refusal};
 use crate::stats::bump;
 use crate::tls::Tls;
 use crate::{CloseReason, Connection, ConnectionLimit, Door, Logins, Stats, Stream};
@@ -24,6 +25,9 @@ mod tests;
 
 /// How long the listener rests when the system has no file descriptor or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Refused connections that are held before they are closed; more are closed at once.
+const HELD_MAX: usize = 256;
 
 /// At most one log line in this time for refused connections, and one for failures to accept.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
@@ -130,6 +134,7 @@ impl Listener {
             limit,
             stats: Arc::clone(&stats),
             stopping,
+            held: Arc::new(Semaphore::new(HELD_MAX)),
             refusal_logged: None,
             failure_logged: None,
         };
@@ -209,6 +214,8 @@ struct Accepting {
     limit: ConnectionLimit,
     stats: Arc<Stats>,
     stopping: watch::Receiver<bool>,
+    /// Places for connections that are held before they are closed.
+    held: Arc<Semaphore>,
     refusal_logged: Option<Instant>,
     failure_logged: Option<Instant>,
 }
@@ -225,7 +232,15 @@ impl Accepting {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.admit(stream, peer, &mut connections),
+                Ok((stream, peer)) => {
+                    self.admit(stream, peer, &mut connections);
+                    let pause = self.limit.pause();
+                    if !pause.is_zero() {
+                        // Whoever comes meanwhile waits in the backlog.
+                        let stopped = stopping.wait_for(|stop| *stop);
+                        let _elapsed = tokio::time::timeout(pause, stopped).await;
+                    }
+                }
                 Err(error) if is_the_peers_fault(&error) => {}
                 Err(error) => {
                     self.note_failure(&error);
@@ -238,13 +253,9 @@ impl Accepting {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
-        let Some(permit) = self.limit.try_acquire() else {
-            bump(&self.stats.refused);
-            if is_time_to_log(&mut self.refusal_logged) {
-                let (name, max) = (&self.name, self.limit.max());
-                warn!(listener = %name, %peer, max, "connection refused: too many are open");
-            }
-            return;
+        let permit = match self.limit.admit(peer.ip()) {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refuse(stream, peer, refusal, connections),
         };
         // A socket that refuses its options is closing already; the door will see that.
         if let Err(error) = set_socket_options(&stream) {
@@ -261,6 +272,40 @@ impl Accepting {
             stopping: self.stopping.clone(),
         };
         connections.spawn(serve(Arc::clone(&self.door), accepted, open));
+    }
+
+    /// Closes a connection. One whose address makes them too fast is held for a moment, for its
+    /// client would come back at once.
+    fn refuse(
+        &mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        refusal: Refusal,
+        connections: &mut JoinSet<()>,
+    ) {
+        bump(&self.stats.refused);
+        if is_time_to_log(&mut self.refusal_logged) {
+            let name = &self.name;
+            match refusal {
+                Refusal::All(max) => {
+                    warn!(listener = %name, %peer, max, "connection refused: too many are open");
+                }
+                Refusal::Address(max) => {
+                    warn!(listener = %name, %peer, max, "connection refused: its address has too many");
+                }
+                Refusal::Pace(_) => {
+                    warn!(listener = %name, %peer, "connection refused: its address makes them too fast");
+                }
+            }
+        }
+        let Refusal::Pace(wait) = refusal else { return };
+        let Ok(place) = Arc::clone(&self.held).try_acquire_owned() else { return };
+        let mut stopping = self.stopping.clone();
+        connections.spawn(async move {
+            let stopped = stopping.wait_for(|stop| *stop);
+            let _elapsed = tokio::time::timeout(wait, stopped).await;
+            drop((stream, place));
+        });
     }
 
     fn note_failure(&mut self, error: &io::Error) {
@@ -339,11 +384,11 @@ async fn serve(door: Arc<dyn Door>, accepted: Accepted, open: OpenConnection) {
 /// Counts a connection as open for as long as it lives, however it ends.
 struct OpenConnection {
     stats: Arc<Stats>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl OpenConnection {
-    fn new(stats: Arc<Stats>, permit: OwnedSemaphorePermit) -> Self {
+    fn new(stats: Arc<Stats>, permit: Permit) -> Self {
         bump(&stats.open);
         Self { stats, _permit: permit }
     }

@@ -25,7 +25,7 @@ pub struct Stats {
 pub struct StatsSnapshot {
     /// Connections handed to the door.
     pub accepted: u64,
-    /// Connections closed at once because too many were open.
+    /// Connections closed unserved because too many were open, or came too fast.
     pub refused: u64,
     /// Connections that the door is serving now.
     pub open: u64,

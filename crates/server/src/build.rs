@@ -1,14 +1,16 @@
 //! Building the parts of a broker from its configuration.
 
-use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{BrokerId, Clock, Random};
+use base::{BrokerId, Clock, Principal, Random};
+use broker::access::AccessOptions;
 use broker::metadata::Endpoint;
+use broker::quotas::{NewConnections, QuotaOptions};
 use broker::{Broker, BrokerOptions};
-use door::{Door, Listener, ListenerOptions};
+use door::{ConnectionLimit, Door, Listener, ListenerOptions, Pace};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_zookeeper::ZooKeeperDoor;
 use store::{CleanerOptions, StoreOptions};
@@ -122,8 +124,75 @@ pub(crate) fn broker_options(
             id_expiry: millis(config.transaction.id_expiration_ms),
             ..broker::queue::transactions::TxnConfig::default()
         },
+        access: access(config),
+        quotas: quotas(&config.quota),
         clock,
         random,
+    }
+}
+
+/// Where every listener asks for logins, rules are enforced too, and the first user is a super
+/// user, unless the configuration says otherwise.
+fn access(config: &Config) -> AccessOptions {
+    let security = &config.security;
+    let is_said = |key: &str| *config.origin(key) != config::Origin::Default;
+    let enforce = match is_said("security.authorize") {
+        true => security.authorize,
+        false => security.authorize || config.net.secure,
+    };
+    // Names that are none were refused when the configuration was read.
+    let named = security.super_users.iter().filter_map(|name| Principal::parse(name));
+    let mut super_users: Vec<_> = named.collect();
+    if config.net.secure && !is_said("security.super_users") {
+        super_users.push(Principal::user(&config.login.admin_user));
+    }
+    AccessOptions { enforce, super_users, allow_if_no_rule: security.allow_if_no_rule }
+}
+
+/// How many connections there may be, and how fast they may come.
+pub(crate) fn connection_limit(
+    config: &Config,
+    broker: &Broker,
+) -> Result<ConnectionLimit, RunError> {
+    let network = &config.network;
+    let mut overrides = HashMap::new();
+    for text in &network.max_connections_per_ip_overrides {
+        // What is not of this form was refused when the configuration was read.
+        let Some((host, count)) = text.rsplit_once(':') else { continue };
+        let count: usize = count.parse().unwrap_or(usize::MAX);
+        let addresses = (host.trim_matches(['[', ']']), 0).to_socket_addrs();
+        let addresses =
+            addresses.map_err(|source| RunError::Override { host: host.into(), source })?;
+        overrides.extend(addresses.map(|address| (address.ip(), count)));
+    }
+    // The largest that can be configured means that there is no bound.
+    let rate = u32::try_from(network.max_connection_rate).ok().filter(|r| *r < i32::MAX as u32);
+    let pace = ConnectionPace(broker.new_connections(rate.map(f64::from)));
+    let limit = ConnectionLimit::new(network.max_connections);
+    Ok(limit.with_addresses(network.max_connections_per_ip, overrides).with_pace(Arc::new(pace)))
+}
+
+/// The broker's measure of new connections, as listeners ask for it.
+#[derive(Debug)]
+struct ConnectionPace(NewConnections);
+
+impl Pace for ConnectionPace {
+    fn pause(&self) -> Duration {
+        self.0.accepted()
+    }
+
+    fn admit(&self, address: IpAddr) -> Result<(), Duration> {
+        self.0.admit(address)
+    }
+}
+
+fn quotas(quota: &config::Quota) -> QuotaOptions {
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    QuotaOptions {
+        windows: number(quota.windows),
+        window_ms: number(quota.window_seconds.saturating_mul(1000)),
+        mutation_windows: number(quota.mutation_windows),
+        mutation_window_ms: number(quota.mutation_window_seconds.saturating_mul(1000)),
     }
 }
 

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use base::{Clock, Random, SystemClock, SystemRandom};
 use broker::{Broker, MetaError, StartError};
 use cluster::{Embedded, MetaStore};
-use door::{ConnectionLimit, ListenerHandle};
+use door::ListenerHandle;
 use store::{OpenError, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::build::{Bound, Doors, bind, broker_options, endpoints, store_options};
+use crate::build::{
+    Bound, Doors, bind, broker_options, connection_limit, endpoints, store_options,
+};
 use crate::config::Config;
 use crate::limits::raise_open_files;
 use crate::security::{self, Security, SecurityError};
@@ -34,6 +36,14 @@ pub enum RunError {
         name: String,
         /// The address.
         address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A host name has no address.
+    #[error("network.max_connections_per_ip_overrides: {host}: {source}")]
+    Override {
+        /// The host.
+        host: String,
         /// What the system said.
         source: io::Error,
     },
@@ -115,7 +125,7 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     let mut told = security::first_user(config, &broker).await?;
     told.push_str(&security::announce(&security));
     told.push_str(&announce(config, &bound, began));
-    let limit = ConnectionLimit::new(config.network.max_connections);
+    let limit = connection_limit(config, &broker)?;
     let mut listeners = Vec::with_capacity(bound.len());
     for Bound { listener, config } in bound {
         let listener = security.protect(listener, &config, &broker).await?;

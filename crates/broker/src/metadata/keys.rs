@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use base::{BrokerId, Credential, LogId, Millis, PasswordHash, TopicId};
 use serde::{Deserialize, Serialize};
 
+use crate::{access, quotas};
+
 use super::model::{BrokerInfo, Endpoint, Partition, Topic, User};
 
 /// The cluster's identity.
@@ -30,6 +32,10 @@ pub(crate) enum Key<'a> {
     User(&'a str),
     /// What is set on a group.
     Group(&'a str),
+    /// Rules of access; the rest of the key says about what.
+    Access(&'a str),
+    /// A quota; the rest of the key says of whom.
+    Quota(&'a str),
     /// A counter, or something that a later version keeps there.
     Other,
 }
@@ -43,13 +49,15 @@ impl<'a> Key<'a> {
         if let Some(id) = key.strip_prefix(BROKERS).and_then(|id| id.parse().ok()) {
             return Self::Broker(BrokerId(id));
         }
-        if let Some(name) = key.strip_prefix(USERS) {
-            return Self::User(name);
-        }
-        if let Some(name) = key.strip_prefix(GROUPS) {
-            return Self::Group(name);
-        }
-        key.strip_prefix(TOPICS).map_or(Self::Other, Self::Topic)
+        let known = [
+            (TOPICS, Self::Topic as fn(&'a str) -> Self),
+            (USERS, Self::User),
+            (GROUPS, Self::Group),
+            (access::stored::PREFIX, Self::Access),
+            (quotas::stored::PREFIX, Self::Quota),
+        ];
+        let mut found = known.iter().filter_map(|(prefix, of)| Some(of(key.strip_prefix(prefix)?)));
+        found.next().unwrap_or(Self::Other)
     }
 }
 

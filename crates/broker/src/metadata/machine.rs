@@ -6,6 +6,8 @@ use std::sync::Arc;
 use base::BrokerId;
 use cluster::{Change, KeyValue, RangeResponse, WatchBatch};
 
+use crate::{access, quotas};
+
 use super::keys::{BrokerValue, GroupValue, Key, TopicValue, UserValue};
 use super::model::{Metadata, Topic};
 
@@ -28,6 +30,8 @@ impl Metadata {
             topic_names: std::collections::HashMap::new(),
             users: Arc::default(),
             groups: std::collections::BTreeMap::new(),
+            access: Arc::default(),
+            quotas: Arc::default(),
         };
         for kv in &range.kvs {
             metadata.put(kv);
@@ -71,6 +75,12 @@ impl Metadata {
                 let value: GroupValue = decode(kv)?;
                 self.groups.insert(name.to_owned(), Arc::new(value.config));
             }
+            Key::Access(rest) => {
+                access::stored::put(Arc::make_mut(&mut self.access), rest, &kv.value);
+            }
+            Key::Quota(rest) => {
+                quotas::stored::put(Arc::make_mut(&mut self.quotas), rest, &kv.value);
+            }
             Key::Other => {}
         }
         None
@@ -93,6 +103,14 @@ impl Metadata {
             }
             Key::Group(name) => {
                 self.groups.remove(name);
+                None
+            }
+            Key::Access(rest) => {
+                access::stored::delete(Arc::make_mut(&mut self.access), rest);
+                None
+            }
+            Key::Quota(rest) => {
+                quotas::stored::delete(Arc::make_mut(&mut self.quotas), rest);
                 None
             }
             Key::ClusterId | Key::Other => None,

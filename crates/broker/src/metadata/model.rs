@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use base::{BrokerId, Credential, LogId, Millis, PasswordHash, TopicId};
 
+use crate::access::Rules;
+use crate::quotas::Quotas;
+
 /// Everything the cluster agrees on, at one revision. Never changed in place: each change makes a
 /// new value, so a reader holds one consistent picture for as long as it likes.
 #[derive(Debug, Clone)]
@@ -25,6 +28,10 @@ pub struct Metadata {
     pub users: Arc<BTreeMap<String, Arc<User>>>,
     /// What is set on groups, by their names.
     pub groups: BTreeMap<String, Arc<BTreeMap<String, String>>>,
+    /// Who may do what. The same value for as long as no rule changes.
+    pub access: Arc<Rules>,
+    /// How much of the broker somebody may use. The same value for as long as no quota changes.
+    pub quotas: Arc<Quotas>,
 }
 
 /// Somebody who logs in with a password.

@@ -4,6 +4,8 @@ mod admission;
 pub(crate) mod alter_group;
 pub(crate) mod alter_topic;
 pub(crate) mod alter_user;
+pub(crate) mod change_quotas;
+pub(crate) mod change_rules;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topic;
 pub(crate) mod delete_topic;

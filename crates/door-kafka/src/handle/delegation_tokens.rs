@@ -16,7 +16,7 @@ pub(super) async fn handle_create(
     request: Request<'_>,
     _: CreateDelegationTokenRequest,
 ) -> CreateDelegationTokenResponse {
-    let asking = &request.context.principal;
+    let asking = request.context.actor.principal();
     CreateDelegationTokenResponse {
         error_code: DISABLED.number(),
         principal_type: asking.kind.as_ref().to_owned(),

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::TopicId;
+use broker::access::Operation;
+use broker::quotas::QuotaKind;
 use broker::{Fetch, FetchLimits, Fetched, OpenTopic};
+use bytes::Bytes;
 use door::CloseReason;
 
 use super::Context;
@@ -34,33 +37,47 @@ pub(super) async fn handle(
     mut reader: Reader,
 ) -> Result<Parts, CloseReason> {
     let request = FetchRequest::decode(&mut reader, header.version).map_err(protocol_error)?;
+    let (response, worked) = context.quota.time(header, read(context, header, request)).await;
+    let mut response = response?;
+    let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+    let bytes = partitions.map(|p| p.records.iter().map(Bytes::len).sum::<usize>()).sum();
+    let rest = context.quota.record_bytes(header, QuotaKind::ReadBytes, bytes);
+    response.throttle_time_ms = context.quota.rest(rest.max(worked));
+    response.into_parts(header.version, header.correlation_id).map_err(protocol_error)
+}
+
+async fn read(
+    context: &Context,
+    header: &RequestHeader,
+    request: FetchRequest,
+) -> Result<FetchResponse, CloseReason> {
     let (sessions, session_id) = (&context.fetch_sessions, request.session_id);
-    let response = match request.session_epoch {
+    Ok(match request.session_epoch {
         fetch_sessions::LAST => {
             sessions.close(session_id);
-            whole(context, header.version, request).await?
+            whole(context, header, request).await?
         }
         fetch_sessions::FIRST => {
             sessions.close(session_id);
             let mut session = Session::new(header.version >= TOPIC_IDS_FROM, &request.topics);
-            let mut response = whole(context, header.version, request).await?;
+            let mut response = whole(context, header, request).await?;
             session.note(&response.topics);
             response.session_id = sessions.open(session, context.broker.now());
             response
         }
-        _ => changes(context, header.version, request).await,
-    };
-    response.into_parts(header.version, header.correlation_id).map_err(protocol_error)
+        _ => changes(context, header, request).await,
+    })
 }
 
 /// Answers a request that says all that it wants, with all that it asked for.
 async fn whole(
     context: &Context,
-    version: i16,
+    header: &RequestHeader,
     request: FetchRequest,
 ) -> Result<FetchResponse, CloseReason> {
+    let version = header.version;
     let committed_only = request.isolation_level == READ_COMMITTED;
-    let limits = limits(context, &request);
+    let limits = limits(context, header, &request);
     let mut entries = Vec::new();
     let prepare = |topic| prepare(context, version, topic, &mut entries);
     let mut topics: Vec<FetchedTopic> = request.topics.into_iter().map(prepare).collect();
@@ -90,7 +107,12 @@ async fn whole(
 
 /// Answers a later request of a session: it says what it wants otherwise than before, and is told
 /// what has changed.
-async fn changes(context: &Context, version: i16, request: FetchRequest) -> FetchResponse {
+async fn changes(
+    context: &Context,
+    header: &RequestHeader,
+    request: FetchRequest,
+) -> FetchResponse {
+    let version = header.version;
     let by_id = version >= TOPIC_IDS_FROM;
     let (id, epoch, now) = (request.session_id, request.session_epoch, context.broker.now());
     let mut response = FetchResponse::default();
@@ -101,9 +123,9 @@ async fn changes(context: &Context, version: i16, request: FetchRequest) -> Fetc
     if let Some(session) = taken.session() {
         session.put(&request.topics);
         session.forget(&request.forgotten);
-        let limits = limits(context, &request);
+        let limits = limits(context, header, &request);
         let find = |topic: &TopicKey, asked: &FetchPartition| {
-            find(open(context, by_id, &topic.0, topic.1).as_ref(), by_id, asked)
+            find(&open(context, by_id, &topic.0, topic.1), asked)
         };
         // With nothing in it, there is nothing to wait for either.
         let told = match session.len() {
@@ -142,7 +164,7 @@ fn name_leaders(context: &Context, version: i16, response: &mut FetchResponse) {
             WRONG.iter().any(|code| code.number() == partition.error_code)
         };
         for partition in topic.partitions.iter_mut().filter(is_wrong) {
-            let Some(open) = open(context, true, &topic.name, topic.topic_id) else { continue };
+            let Ok(open) = open(context, true, &topic.name, topic.topic_id) else { continue };
             let number = usize::try_from(partition.index).unwrap_or(usize::MAX);
             let Some(current) = open.topic.partitions.get(number) else { continue };
             let (leader_id, leader_epoch) = (current.leader.0, current.leader_epoch);
@@ -166,9 +188,11 @@ fn name_leaders(context: &Context, version: i16, response: &mut FetchResponse) {
     }
 }
 
-fn limits(context: &Context, request: &FetchRequest) -> FetchLimits {
+fn limits(context: &Context, header: &RequestHeader, request: &FetchRequest) -> FetchLimits {
     let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
-    let max_bytes = size(request.max_bytes).min(context.fetch_bytes_max);
+    let max_bytes = size(request.max_bytes)
+        .min(context.fetch_bytes_max)
+        .min(context.quota.most_bytes(header, QuotaKind::ReadBytes));
     FetchLimits {
         min_bytes: size(request.min_bytes).min(max_bytes),
         max_wait: Duration::from_millis(request.max_wait_ms.max(0).unsigned_abs().into())
@@ -178,12 +202,26 @@ fn limits(context: &Context, request: &FetchRequest) -> FetchLimits {
     }
 }
 
-fn open(context: &Context, by_id: bool, name: &str, id: [u8; 16]) -> Option<Arc<OpenTopic>> {
+/// A topic that the client may read, or why it gets nothing of it. An id of no topic is told as
+/// such; of a name not even that is told that there is no topic.
+fn open(
+    context: &Context,
+    by_id: bool,
+    name: &str,
+    id: [u8; 16],
+) -> Result<Arc<OpenTopic>, ErrorCode> {
+    let may_read = |name: &str| match context.actor.may_topic(Operation::Read, name) {
+        true => Ok(()),
+        false => Err(ErrorCode::TopicAuthorizationFailed),
+    };
     if by_id {
-        context.broker.topic_by_id(TopicId::from_bytes(id))
-    } else {
-        context.broker.topic(name)
+        let open = context.broker.topic_by_id(TopicId::from_bytes(id));
+        let open = open.ok_or(ErrorCode::UnknownTopicId)?;
+        may_read(&open.topic.name)?;
+        return Ok(open);
     }
+    may_read(name)?;
+    context.broker.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 /// Adds a topic's partitions to `entries`; those that cannot be read are answered at once.
@@ -197,7 +235,7 @@ fn prepare(
     let open = open(context, by_id, &topic.name, topic.topic_id);
     let one = |asked: FetchPartition| {
         let mut partition = FetchedPartition { index: asked.index, ..FetchedPartition::default() };
-        match find(open.as_ref(), by_id, &asked) {
+        match find(&open, &asked) {
             Ok(entry) => entries.push(entry),
             Err(code) => partition.error_code = code.number(),
         }
@@ -212,13 +250,10 @@ fn prepare(
 
 /// What to read, or why it cannot be.
 fn find(
-    topic: Option<&Arc<OpenTopic>>,
-    by_id: bool,
+    topic: &Result<Arc<OpenTopic>, ErrorCode>,
     asked: &FetchPartition,
 ) -> Result<Fetch, ErrorCode> {
-    let unknown =
-        if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
-    let topic = topic.ok_or(unknown)?;
+    let topic = topic.as_ref().map_err(|code| *code)?;
     let number = usize::try_from(asked.index).unwrap_or(usize::MAX);
     let partition = topic.topic.partitions.get(number).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     match epoch_error(asked.current_leader_epoch, partition.leader_epoch) {

@@ -3,17 +3,22 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_replica_log_dirs;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
 mod delegation_tokens;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -25,6 +30,7 @@ mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
+mod guard;
 mod heartbeat;
 mod init_producer_id;
 mod join_group;
@@ -38,6 +44,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod partition_reassignments;
 mod produce;
+mod quota;
 mod sasl;
 mod share_acknowledge;
 mod share_fetch;
@@ -55,17 +62,18 @@ mod document;
 use std::future::Future;
 use std::sync::Arc;
 
-use base::Principal;
-use base::TopicId;
+use base::{Principal, TopicId};
+use broker::access::Actor;
+use broker::quotas::QuotaKind;
 use broker::{Broker, OpenTopic};
 use door::{BoxFuture, CloseReason};
 
+use self::guard::{Guard, Guarded, Verdict};
+pub(crate) use self::quota::Quota;
 use crate::fetch_sessions::FetchSessions;
 use crate::session::{Parts, protocol_error};
 use crate::share_sessions::OfConnection;
-use crate::wire::{
-    ApiKey, ErrorCode, Message, Reader, RequestHeader, RequestMessage, encode_response,
-};
+use crate::wire::{ApiKey, ErrorCode, Message, Reader, RequestHeader, encode_response};
 
 /// A request that is served, in the versions that clients are told.
 #[derive(Debug, Clone, Copy)]
@@ -158,6 +166,12 @@ requests! {
     AddOffsetsToTxn 0-4 message add_offsets_to_txn::handle, "";
     EndTxn 0-5 message end_txn::handle, "";
     TxnOffsetCommit 0-6 message txn_offset_commit::handle, "";
+    DescribeAcls 1-3 message describe_acls::handle,
+        "access rules; who may send which request: see Access rules";
+    CreateAcls 1-3 message create_acls::handle,
+        "literal and prefixed patterns. Rules of one request that are about different resources \
+         are not added all at once";
+    DeleteAcls 1-3 message delete_acls::handle, "any filter";
     DescribeConfigs 1-4 message describe_configs::handle, "topics, groups, and the broker";
     AlterConfigs 0-2 message alter_configs::handle_replace,
         "topics and groups; the broker's own is read-only. Keys without effect here can be set, \
@@ -183,6 +197,9 @@ requests! {
     ListPartitionReassignments 0-0 message partition_reassignments::handle_list,
         "nothing is ever under way";
     OffsetDelete 0-0 message offset_delete::handle, "groups of all kinds";
+    DescribeClientQuotas 0-1 message describe_client_quotas::handle, "see Quotas";
+    AlterClientQuotas 0-1 message alter_client_quotas::handle,
+        "users, clients, clients of users, and addresses, by name or by default";
     DescribeUserScramCredentials 0-0 message user_credentials::handle_describe, "";
     AlterUserScramCredentials 0-0 message user_credentials::handle_alter,
         "4096 to 16384 iterations, as in Kafka";
@@ -221,11 +238,20 @@ pub(crate) struct Context {
     pub(crate) share_sessions: Arc<OfConnection>,
     /// The listener that the client came through.
     pub(crate) listener: Arc<str>,
-    /// Who asks: anonymous until a login says otherwise.
-    #[allow(dead_code, reason = "what access rules judge; they are about to come")]
-    pub(crate) principal: Principal,
+    /// Who asks, and what they may do: anonymous until a login says otherwise.
+    pub(crate) actor: Actor,
+    /// What they use, and for how long they must rest.
+    pub(crate) quota: Quota,
     /// Where the client connects from.
     pub(crate) host: Arc<str>,
+}
+
+impl Context {
+    /// Somebody proved who they are.
+    pub(crate) fn log_in(&mut self, principal: Principal) {
+        self.quota = self.quota.of(&self.broker, &principal);
+        self.actor = self.broker.actor(principal, Arc::clone(self.actor.host()));
+    }
 }
 
 type Submitted = Result<BoxFuture<Result<Parts, CloseReason>>, CloseReason>;
@@ -308,15 +334,39 @@ impl Request<'_> {
 }
 
 impl<'a> Call<'a> {
-    /// Decodes the request, handles it, encodes the response.
+    /// Decodes the request, checks who sent it, handles it, encodes the response.
     async fn answer<R, H>(mut self, handle: H) -> Result<Parts, CloseReason>
     where
-        R: RequestMessage,
+        R: Guarded,
         H: AsyncFnOnce(Request<'a>, R) -> R::Response,
     {
+        let (context, header) = (self.context, self.header);
+        let mut request = R::decode(&mut self.reader, header.version).map_err(protocol_error)?;
+        let guard = Guard { context, header };
+        let verdict = if context.actor.is_free() { Verdict::Pass } else { request.guard(&guard) };
+        let (spent, rest) = if context.quota.is_bounded(QuotaKind::Mutations) {
+            request.spend(&guard)
+        } else {
+            (Verdict::Pass, 0)
+        };
+        let mut amendments = Vec::new();
+        for verdict in [verdict, spent] {
+            match verdict {
+                Verdict::Pass => {}
+                Verdict::Amend(amendment) => amendments.push(amendment),
+                Verdict::Refuse(response) => return self.finish(response, rest),
+            }
+        }
+        let handling = Box::pin(handle(Request { context, header }, request));
+        let (mut response, worked) = context.quota.time(header, handling).await;
+        amendments.into_iter().for_each(|amend| amend(&mut response));
+        self.finish(response, rest.max(worked))
+    }
+
+    /// Encodes a response to a client that must rest for so many milliseconds.
+    fn finish(self, mut response: impl Message, rest: u32) -> Result<Parts, CloseReason> {
         let header = self.header;
-        let request = R::decode(&mut self.reader, header.version).map_err(protocol_error)?;
-        let response = Box::pin(handle(Request { context: self.context, header }, request)).await;
+        response.set_throttle_time_ms(self.context.quota.rest(rest));
         let frame = encode_response(header.api, header.version, header.correlation_id, |writer| {
             response.encode(writer, header.version)
         });

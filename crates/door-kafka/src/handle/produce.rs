@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use base::TopicId;
+use broker::access::Operation;
 use broker::queue::transactions::{TxnPartition, TxnProducer};
+use broker::quotas::QuotaKind;
 use broker::store::batch::{BatchHeader, Compression};
-use broker::{Produce, ProduceError, Produced, RefusedRecord};
+use broker::{Produce, ProduceError, Produced, Producing, RefusedRecord};
 use door::{BoxFuture, CloseReason};
 
 use super::{Context, Submitted};
@@ -35,19 +37,13 @@ pub(super) async fn submit(
     header: &RequestHeader,
     reader: &mut Reader,
 ) -> Submitted {
+    let bytes = reader.remaining();
     let request = ProduceRequest::decode(reader, header.version).map_err(protocol_error)?;
-    let acks = request.acks;
-    let id = request.transactional_id.clone().filter(|_| header.version >= IMPLICIT_FROM);
-    let (mut response, entries) = if header.version < BATCHES_FROM {
-        let (context, header) = (context.clone(), header.clone());
-        old_formats::convert(move || prepare_all(&context, &header, request)).await?
-    } else {
-        prepare_all(context, header, request)
-    };
-    if let Some(id) = id {
-        take_part(context, &id, &entries).await;
-    }
-    let producing = context.broker.produce(entries).await;
+    let rest = context.quota.record_bytes(header, QuotaKind::PublishBytes, bytes);
+    let (submitted, worked) = context.quota.time(header, append(context, header, request)).await;
+    let Appending { acks, mut response, producing } = submitted?;
+    // From now on: what the connection has sent already is taken, more is not.
+    response.throttle_time_ms = context.quota.rest(rest.max(worked));
     let header = header.clone();
     Ok(Box::pin(async move {
         fill(&mut response, producing.done().await);
@@ -59,6 +55,33 @@ pub(super) async fn submit(
     }) as BoxFuture<_>)
 }
 
+/// A request whose batches have their place in the log's order.
+struct Appending {
+    acks: i16,
+    response: ProduceResponse,
+    producing: Producing,
+}
+
+async fn append(
+    context: &Context,
+    header: &RequestHeader,
+    request: ProduceRequest,
+) -> Result<Appending, CloseReason> {
+    let acks = request.acks;
+    let id = request.transactional_id.clone().filter(|_| header.version >= IMPLICIT_FROM);
+    let (response, entries) = if header.version < BATCHES_FROM {
+        let (context, header) = (context.clone(), header.clone());
+        old_formats::convert(move || prepare_all(&context, &header, request)).await?
+    } else {
+        prepare_all(context, header, request)
+    };
+    if let Some(id) = id {
+        take_part(context, &id, &entries).await;
+    }
+    let producing = context.broker.produce(entries).await;
+    Ok(Appending { acks, response, producing })
+}
+
 /// The response so far, and the batches that can be stored.
 fn prepare_all(
     context: &Context,
@@ -66,7 +89,13 @@ fn prepare_all(
     request: ProduceRequest,
 ) -> (ProduceResponse, Vec<Produce>) {
     let mut entries = Vec::new();
-    let prepare = |topic| prepare(context, header, request.acks, topic, &mut entries);
+    let actor = &context.actor;
+    // Who writes in a transaction says in which.
+    let id = request.transactional_id.as_deref();
+    let may_transact =
+        actor.is_free() || id.is_some_and(|id| actor.may_transaction(Operation::Write, id));
+    let how = How { acks: request.acks, may_transact };
+    let prepare = |topic| prepare(context, header, how, topic, &mut entries);
     let topics = request.topics.into_iter().map(prepare).collect();
     (ProduceResponse { topics, ..ProduceResponse::default() }, entries)
 }
@@ -93,14 +122,23 @@ async fn take_part(context: &Context, id: &str, entries: &[Produce]) {
     }
 }
 
+/// What a request says of all its batches.
+#[derive(Clone, Copy)]
+struct How {
+    acks: i16,
+    /// Whether they may be part of a transaction.
+    may_transact: bool,
+}
+
 /// Adds a topic's batches to `entries`; those that cannot be stored are answered at once.
 fn prepare(
     context: &Context,
     header: &RequestHeader,
-    acks: i16,
+    how: How,
     topic: ProduceTopic,
     entries: &mut Vec<Produce>,
 ) -> ProducedTopic {
+    let How { acks, may_transact } = how;
     let by_id = header.version >= TOPIC_IDS_FROM;
     let open = if by_id {
         context.broker.topic_by_id(TopicId::from_bytes(topic.topic_id))
@@ -109,6 +147,11 @@ fn prepare(
     };
     let unknown =
         if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    // An id of no topic is told as such; of a name not even that is told that there is no topic.
+    let denied = match &open {
+        Some(open) => !context.actor.may_topic(Operation::Write, &open.topic.name),
+        None => !by_id && !context.actor.may_topic(Operation::Write, &topic.name),
+    };
     let one = |partition: ProducePartition| {
         let ProducePartition { index, records } = partition;
         let refused = |code| ProducedPartition {
@@ -116,11 +159,17 @@ fn prepare(
             error_code: ErrorCode::number(code),
             ..ProducedPartition::default()
         };
+        if denied {
+            return refused(ErrorCode::TopicAuthorizationFailed);
+        }
         let Some(topic) = open.clone() else { return refused(unknown) };
         if !(-1..=1).contains(&acks) {
             return refused(ErrorCode::InvalidRequiredAcks);
         }
         let Some(mut records) = records else { return refused(ErrorCode::InvalidRecord) };
+        if !may_transact && is_transactional(&records) {
+            return refused(ErrorCode::TransactionalIdAuthorizationFailed);
+        }
         if header.version < BATCHES_FROM {
             records = match old_formats::up_convert(&topic, &records) {
                 Ok(batch) => batch,
@@ -137,6 +186,10 @@ fn prepare(
         name: topic.name,
         topic_id: topic.topic_id,
     }
+}
+
+fn is_transactional(records: &[u8]) -> bool {
+    BatchHeader::decode(records).is_ok_and(|header| header.is_transactional())
 }
 
 /// Judged by the batch's header alone; whether it is one is checked later.

@@ -2,11 +2,13 @@
 //! ShareFetch has in common with it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use base::TopicId;
-use broker::Settle;
+use broker::access::Operation;
 use broker::queue::Name;
 use broker::queue::shared::{Acknowledgement, Disposition, SharedError};
+use broker::{OpenTopic, Settle};
 
 use super::Request;
 use crate::map;
@@ -106,6 +108,15 @@ pub(super) fn member(
     Ok((group.into(), member.into()))
 }
 
+/// A topic that the member may read.
+pub(super) fn readable(request: &Request<'_>, id: TopicId) -> Result<Arc<OpenTopic>, ErrorCode> {
+    let open = request.broker().topic_by_id(id).ok_or(ErrorCode::UnknownTopicId)?;
+    match request.context.actor.may_topic(Operation::Read, &open.topic.name) {
+        true => Ok(open),
+        false => Err(ErrorCode::TopicAuthorizationFailed),
+    }
+}
+
 /// A member ends its session in order: what it has, and has said nothing of, it has not looked at.
 pub(super) fn end(request: &Request<'_>, member: &(Name, Name)) {
     request.broker().groups().give_back(&member.0, &member.1, false);
@@ -126,11 +137,14 @@ pub(super) async fn settle(
             true => read(&said, request.version() >= RENEW_FROM),
             false => Err(ErrorCode::InvalidRequest),
         };
-        let known = request.broker().topic_by_id(partition.0).is_some();
+        let known = readable(request, partition.0);
         match read {
             Err(code) => drop(outcomes.insert(partition, code)),
-            Ok(_) if !known => drop(outcomes.insert(partition, ErrorCode::UnknownTopicId)),
             Ok(acknowledgements) => {
+                if let Err(code) = known {
+                    outcomes.insert(partition, code);
+                    continue;
+                }
                 let (topic, partition) = partition;
                 settles.push(Settle { topic, partition, acknowledgements });
             }

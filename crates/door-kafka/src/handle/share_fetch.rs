@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::TopicId;
+use broker::access::Operation;
 use broker::queue::shared::{Acquired, Take};
+use broker::quotas::QuotaKind;
 use broker::{SharedPartition, TakeLimits, Taken};
+use bytes::Bytes;
 use door::CloseReason;
 
 use super::fetch::WAIT_MAX;
-use super::share_acknowledge::{Said, end, member, settle};
+use super::share_acknowledge::{Said, end, member, readable, settle};
 use super::{Context, Request};
 use crate::map;
 use crate::session::{Parts, protocol_error};
@@ -30,12 +33,15 @@ pub(super) async fn handle(
 ) -> Result<Parts, CloseReason> {
     let asked = ShareFetchRequest::decode(&mut reader, header.version).map_err(protocol_error)?;
     let request = Request { context, header };
-    let response = match answer(&request, asked).await {
-        Ok(response) => response,
-        Err(code) => {
-            ShareFetchResponse { error_code: code.number(), ..ShareFetchResponse::default() }
-        }
-    };
+    let (response, worked) = context.quota.time(header, answer(&request, asked)).await;
+    let mut response = response.unwrap_or_else(|code| ShareFetchResponse {
+        error_code: code.number(),
+        ..ShareFetchResponse::default()
+    });
+    let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+    let bytes = partitions.map(|p| p.records.iter().map(Bytes::len).sum::<usize>()).sum();
+    let rest = context.quota.record_bytes(header, QuotaKind::ReadBytes, bytes);
+    response.throttle_time_ms = context.quota.rest(rest.max(worked));
     response.into_parts(header.version, header.correlation_id).map_err(protocol_error)
 }
 
@@ -43,6 +49,10 @@ async fn answer(
     request: &Request<'_>,
     mut asked: ShareFetchRequest,
 ) -> Result<ShareFetchResponse, ErrorCode> {
+    let group = asked.group_id.as_deref().unwrap_or_default();
+    if !request.context.actor.may_group(Operation::Read, group) {
+        return Err(ErrorCode::GroupAuthorizationFailed);
+    }
     let member = member(request, asked.group_id.take(), asked.member_id.take())?;
     let epoch = asked.share_session_epoch;
     let (change, said) = read(&mut asked);
@@ -55,10 +65,10 @@ async fn answer(
     let mut results: BTreeMap<Partition, ShareFetchedPartition> = BTreeMap::new();
     let mut from = Vec::new();
     for (topic, partition) in partitions {
-        match request.broker().topic_by_id(topic) {
-            Some(open) => from.push(SharedPartition { topic: open, partition }),
-            None => {
-                let error_code = ErrorCode::UnknownTopicId.number();
+        match readable(request, topic) {
+            Ok(open) => from.push(SharedPartition { topic: open, partition }),
+            Err(code) => {
+                let error_code = code.number();
                 let failed = ShareFetchedPartition { error_code, ..empty(partition) };
                 results.insert((topic, partition), failed);
             }
@@ -137,7 +147,9 @@ fn limits(request: &Request<'_>, asked: &ShareFetchRequest) -> TakeLimits {
     let fetches = !asked.is_renew_ack && asked.share_session_epoch != LAST_EPOCH;
     TakeLimits {
         max_wait: wait.min(WAIT_MAX),
-        max_bytes: size(asked.max_bytes).min(request.context.fetch_bytes_max),
+        max_bytes: size(asked.max_bytes)
+            .min(request.context.fetch_bytes_max)
+            .min(request.context.quota.most_bytes(request.header, QuotaKind::ReadBytes)),
         take: Take {
             records_max: if fetches { size(asked.max_records) } else { 0 },
             strict: asked.share_acquire_mode == RECORD_LIMIT,

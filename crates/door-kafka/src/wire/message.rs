@@ -24,6 +24,9 @@ pub trait Message: Default {
     /// # Errors
     /// When the version is not known, a value is too long, or null has no place in this version.
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), WireError>;
+
+    /// Says for how long the client is throttled, where a response can say that.
+    fn set_throttle_time_ms(&mut self, _: i32) {}
 }
 
 /// A request, which knows its key and its response.

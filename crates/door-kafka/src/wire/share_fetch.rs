@@ -17,6 +17,8 @@ const RANGE_BYTES: usize = 19;
 /// `ShareFetchResponse` (versions 1-2). It never names other brokers: this one has all partitions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ShareFetchResponse {
+    /// For how long the client is throttled, in milliseconds.
+    pub throttle_time_ms: i32,
     /// 0, or why the whole request failed.
     pub error_code: i16,
     /// Why, in words.
@@ -70,7 +72,7 @@ impl ShareFetchResponse {
         let capacity = FRAME_BYTES + PARTITION_BYTES * count + RANGE_BYTES * ranges;
         let mut parts = Parts::new(capacity, count);
         encode_response_header(&mut parts.w, ApiKey::ShareFetch, version, correlation_id);
-        parts.w.i32(0); // no quota holds these requests back
+        parts.w.i32(self.throttle_time_ms);
         parts.w.i16(self.error_code);
         parts.w.nullable_string(self.error_message.as_deref(), true)?;
         parts.w.i32(self.lock_timeout_ms);

@@ -8,6 +8,7 @@
     reason = "a test stops at the first surprise; not every binary uses all of the support"
 )]
 
+mod access;
 mod admin;
 mod configs;
 mod fetch;
@@ -19,6 +20,7 @@ mod metadata;
 mod newest;
 mod old_formats;
 mod produce;
+mod quotas;
 mod records;
 mod sessions;
 mod shares;

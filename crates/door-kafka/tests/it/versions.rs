@@ -73,6 +73,9 @@ async fn every_version_that_is_offered_is_answered() {
         .map(|k| (ApiKey::from_number(k.api_key).unwrap(), (k.min_version, k.max_version)));
     every_api!(
         &mut client, offered,
+        DescribeAcls: DescribeAclsRequest, CreateAcls: CreateAclsRequest,
+        DeleteAcls: DeleteAclsRequest, DescribeClientQuotas: DescribeClientQuotasRequest,
+        AlterClientQuotas: AlterClientQuotasRequest,
         Fetch: FetchRequest, ListOffsets: ListOffsetsRequest, Metadata: MetadataRequest,
         OffsetCommit: OffsetCommitRequest, OffsetFetch: OffsetFetchRequest,
         FindCoordinator: FindCoordinatorRequest, JoinGroup: JoinGroupRequest,

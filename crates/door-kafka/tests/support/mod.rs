@@ -127,6 +127,8 @@ fn options(data_dir: String, address: SocketAddr) -> BrokerOptions {
         dead_letter_prefix: "dlq.".to_owned(),
         auto_create_dead_letter_topics: false,
         transactions: broker::queue::transactions::TxnConfig::default(),
+        access: broker::access::AccessOptions::default(),
+        quotas: broker::quotas::QuotaOptions::default(),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     }

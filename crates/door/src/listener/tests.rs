@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::{BoxFuture, StatsSnapshot};
+use crate::{BoxFuture, Pace, StatsSnapshot};
 
 /// Echoes a byte at a time; some bytes make it fail. Ends politely when told to stop.
 struct Echo;
@@ -156,4 +156,31 @@ async fn accepted_sockets_have_the_options_set() {
     // Linux doubles what was asked for, to account for its own overhead.
     assert_eq!(socket.send_buffer_size().unwrap(), 100_000);
     assert_eq!(socket.recv_buffer_size().unwrap(), 120_000);
+}
+
+/// Lets nobody in, and has every one wait.
+#[derive(Debug)]
+struct Slow;
+
+impl Pace for Slow {
+    fn pause(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn admit(&self, _: std::net::IpAddr) -> Result<(), Duration> {
+        Err(Duration::from_millis(1))
+    }
+}
+
+#[tokio::test]
+async fn who_comes_too_fast_is_closed_unserved() {
+    let options = ListenerOptions::new("TEST", (Ipv4Addr::LOCALHOST, 0).into());
+    let limit = ConnectionLimit::new(10).with_pace(Arc::new(Slow));
+    let listener = Listener::bind(&options).unwrap().run(Arc::new(Echo), limit.clone());
+    let mut client = TcpStream::connect(listener.local_address()).await.unwrap();
+    let mut end = Vec::new();
+    client.read_to_end(&mut end).await.unwrap();
+    assert!(end.is_empty());
+    assert_eq!((listener.stats().snapshot().refused, listener.stats().snapshot().accepted), (1, 0));
+    assert_eq!(limit.open(), 0);
 }

@@ -49,6 +49,7 @@ fn describe(row: &KafkaKey) -> (String, String) {
             let allowed = row.target().map(|key| key.allowed()).unwrap_or_default();
             let (allowed, how) = match convert {
                 Convert::Same => (allowed, String::new()),
+                Convert::Words(_) => (convert.words(), String::new()),
                 Convert::Times(factor) => (
                     "a whole number from 1 up; -1 where there may be no limit".to_owned(),
                     format!(", times {factor}"),

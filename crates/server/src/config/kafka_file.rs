@@ -201,6 +201,11 @@ fn set(
                 return out.bad(given, allowed.to_owned());
             }
         },
+        Convert::Words(words) => {
+            let word = words.iter().find(|(word, _)| *word == given.value.trim());
+            let Some((_, value)) = word else { return out.bad(given, convert.words()) };
+            (*value).to_owned()
+        }
     };
     out.set_for(listener, ours, value, given);
 }

@@ -41,6 +41,17 @@ pub(crate) enum Convert {
     FileUrl,
     /// The line of a login module: the users that it names.
     Users,
+    /// Each of these words means one of ours; no other is known.
+    Words(&'static [(&'static str, &'static str)]),
+}
+
+impl Convert {
+    /// The words that are known, for errors and the documentation.
+    pub(crate) fn words(&self) -> String {
+        let Self::Words(words) = self else { return String::new() };
+        let word = |(word, _): &(&'static str, _)| if word.is_empty() { "empty" } else { word };
+        words.iter().map(word).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Keys that are read together.
@@ -139,7 +150,15 @@ const fn refused(
 }
 
 use Check::{Bool, Int, Number, Text};
-use Convert::{AtMost, FileUrl, Rate, Same, Times, Users, ZeroIsNone};
+use Convert::{AtMost, FileUrl, Rate, Same, Times, Users, Words, ZeroIsNone};
+
+/// The authorizers whose rules are ours; others are Java classes.
+const AUTHORIZERS: Convert = Words(&[
+    ("", "false"),
+    ("org.apache.kafka.metadata.authorizer.StandardAuthorizer", "true"),
+    ("kafka.security.authorizer.AclAuthorizer", "true"),
+    ("kafka.security.auth.SimpleAclAuthorizer", "true"),
+]);
 
 const MINUTE: Convert = Times(60 * 1000);
 const HOUR: Convert = Times(60 * 60 * 1000);
@@ -166,7 +185,8 @@ const NO_TIERS: &str = "tiered storage is not supported yet; all data stays in s
 const CLEANER_TABLE: &str = "the table of keys is filled to nine tenths, which needs no tuning";
 const CLEANER_BUFFERS: &str =
     "the cleaner reads and writes 1 MiB at a time, or one batch if it is larger";
-const NO_QUOTAS: &str = "quotas are not supported yet; nothing is throttled";
+const DYNAMIC_QUOTAS: &str =
+    "as in Kafka from 3.0 on; set a default quota of users or clients instead";
 const NO_PURGATORY: &str = "waiting requests are woken one by one; there is no purgatory to sweep";
 const NO_JMX: &str = "there is no JVM; metrics are not collected by Kafka's reporters";
 const INDEXES: &str = "the spacing and size of indexes are fixed";
@@ -178,7 +198,6 @@ const IDS: &str = "the broker's number is broker.id, 0 if it is not set";
 const NO_ZK_CLIENT: &str =
     "the broker is not a client of ZooKeeper; it answers ZooKeeper clients itself";
 const GRACE: &str = "there is no other broker to hand partitions to before stopping";
-const NO_IP_LIMIT: &str = "only the number of all connections is limited (max.connections)";
 
 const NO_APPEND_TIME: &str =
     "a record keeps the time that its producer gave it. Remove the key to accept that";
@@ -190,7 +209,6 @@ const TLS_FIXED: &str =
     "TLS is spoken by one library, which knows no other providers or algorithms";
 const NO_TOKENS: &str = "delegation tokens are not issued. Remove the key";
 const NO_TLS: &str = "no connection to an outside ZooKeeper is made. Remove the key";
-const NO_ACCESS: &str = "without access rules everybody may do everything. Remove the key to run without protection, on a network that you trust";
 const NO_JAVA: &str = "a Java class cannot be loaded, and what it would forbid would be allowed. Remove the key to run without it";
 const NO_PROVIDERS: &str = "values are taken as they are written; a reference to a secret would become the secret. Write the values out";
 pub(crate) const NO_LISTENER_KEYS: &str =
@@ -226,9 +244,9 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     sets("max.connections", "network.max_connections", Same),
     sets("connections.max.idle.ms", "network.connections_max_idle_ms", Same),
     sets("fetch.max.bytes", "kafka.fetch_max_bytes", Same),
-    nothing("max.connections.per.ip", Int(0), NO_IP_LIMIT),
-    nothing("max.connections.per.ip.overrides", Text, NO_IP_LIMIT),
-    nothing("max.connection.creation.rate", Int(0), NO_IP_LIMIT),
+    sets("max.connections.per.ip", "network.max_connections_per_ip", Same),
+    sets("max.connections.per.ip.overrides", "network.max_connections_per_ip_overrides", Same),
+    sets("max.connection.creation.rate", "network.max_connection_rate", Same),
     sets("connection.failed.authentication.delay.ms", "login.failure_delay_ms", Same),
     nothing("queued.max.requests", Int(1), PIPELINE),
     nothing("queued.max.request.bytes", Int(-1), PIPELINE),
@@ -423,12 +441,12 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("fetch.purgatory.purge.interval.requests", Int(0), NO_PURGATORY),
     nothing("producer.purgatory.purge.interval.requests", Int(0), NO_PURGATORY),
     nothing("delete.records.purgatory.purge.interval.requests", Int(0), NO_PURGATORY),
-    nothing("quota.consumer.default", Int(1), NO_QUOTAS),
-    nothing("quota.producer.default", Int(1), NO_QUOTAS),
-    nothing("quota.window.num", Int(1), NO_QUOTAS),
-    nothing("quota.window.size.seconds", Int(1), NO_QUOTAS),
-    nothing("controller.quota.window.num", Int(1), NO_QUOTAS),
-    nothing("controller.quota.window.size.seconds", Int(1), NO_QUOTAS),
+    nothing("quota.consumer.default", Int(1), DYNAMIC_QUOTAS),
+    nothing("quota.producer.default", Int(1), DYNAMIC_QUOTAS),
+    sets("quota.window.num", "quota.windows", Same),
+    sets("quota.window.size.seconds", "quota.window_seconds", Same),
+    sets("controller.quota.window.num", "quota.mutation_windows", Same),
+    sets("controller.quota.window.size.seconds", "quota.mutation_window_seconds", Same),
     nothing("replication.quota.window.num", Int(1), NO_REPLICAS),
     nothing("replication.quota.window.size.seconds", Int(1), NO_REPLICAS),
     nothing("alter.log.dirs.replication.quota.window.num", Int(1), NO_REPLICAS),
@@ -450,11 +468,11 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("rsm.config.", Text, NO_TIERS),
 
     // Protection. Left out, the broker would be open where its operator thinks it closed.
-    refused("authorizer.class.name", &[""], NO_ACCESS),
-    refused("authorizer.", &[], NO_ACCESS),
-    refused("super.users", &[""], NO_ACCESS),
-    refused("allow.everyone.if.no.acl.found", &["true"], NO_ACCESS),
-    refused("early.start.listeners", &[""], NO_ACCESS),
+    sets("authorizer.class.name", "security.authorize", AUTHORIZERS),
+    refused("authorizer.", &[], NO_JAVA),
+    sets("super.users", "security.super_users", Same),
+    sets("allow.everyone.if.no.acl.found", "security.allow_if_no_rule", Same),
+    nothing("early.start.listeners", Text, "access rules are read before any listener opens"),
     refused("principal.builder.class", &["", "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"], NO_JAVA),
     nothing("security.inter.broker.protocol", Text, NO_BROKERS),
     refused("security.providers", &[""], NO_JAVA),
@@ -503,7 +521,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     refused("zookeeper.ssl.client.enable", &["false"], NO_TLS),
     refused("zookeeper.ssl.", &[], NO_TLS),
     refused("zookeeper.client.secure", &["false"], NO_TLS),
-    refused("zookeeper.set.acl", &["false"], NO_ACCESS),
+    nothing("zookeeper.set.acl", Bool, "what shows metadata in the ZooKeeper door can never be written by clients"),
     refused("create.topic.policy.class.name", &[""], NO_JAVA),
     refused("alter.config.policy.class.name", &[""], NO_JAVA),
     refused("client.quota.callback.class", &[""], NO_JAVA),

@@ -43,6 +43,10 @@ pub(crate) enum Field {
     Partitioner(Access<String>),
     /// Separated by commas.
     List(Access<Vec<String>>),
+    /// Principals, separated by semicolons: their names may have commas.
+    Principals(Access<Vec<String>>),
+    /// `ADDRESS:COUNT`, separated by commas.
+    Counts(Access<Vec<String>>),
     Durability(Access<Durability>),
     /// As the topic's key of this name takes it.
     Topic(Access<String>, &'static str),
@@ -71,6 +75,8 @@ impl Key {
             Field::Path(at) => *at(config) = PathBuf::from(some_text(text)?),
             Field::Partitioner(at) => *at(config) = partitioner(text)?,
             Field::List(at) => *at(config) = list(text),
+            Field::Principals(at) => *at(config) = principals(text)?,
+            Field::Counts(at) => *at(config) = counts(text)?,
             Field::Durability(at) => *at(config) = durability(text)?,
             Field::Topic(at, name) => *at(config) = topic_value(name, text)?,
             Field::Checked(at, check) => {
@@ -105,7 +111,8 @@ impl Key {
             Field::Text(at) | Field::Partitioner(at) | Field::Topic(at, _) => at(config).clone(),
             Field::MaybeText(at) => at(config).clone().unwrap_or_default(),
             Field::Path(at) => at(config).display().to_string(),
-            Field::List(at) => at(config).join(","),
+            Field::List(at) | Field::Counts(at) => at(config).join(","),
+            Field::Principals(at) => at(config).join(";"),
             Field::Durability(at) => durability_word(*at(config)).to_owned(),
             Field::Checked(at, _) => at(config).clone(),
             Field::CheckedList(at, _) => at(config).join(","),
@@ -129,6 +136,8 @@ impl Key {
             Field::Path(_) => "a folder".to_owned(),
             Field::Partitioner(_) => PARTITIONER.to_owned(),
             Field::List(_) => "a list".to_owned(),
+            Field::Principals(_) => PRINCIPALS.to_owned(),
+            Field::Counts(_) => COUNTS.to_owned(),
             Field::Durability(_) => DURABILITY.to_owned(),
             Field::Topic(_, name) => topic_kind(name).map(Kind::allowed).unwrap_or_default(),
             // What nobody would write is refused with what is allowed.
@@ -151,6 +160,8 @@ impl Key {
             | Field::Path(_)
             | Field::Partitioner(_)
             | Field::List(_)
+            | Field::Principals(_)
+            | Field::Counts(_)
             | Field::Durability(_)
             | Field::Checked(..)
             | Field::CheckedList(..)
@@ -166,7 +177,7 @@ impl Key {
     /// Whether the value is a list.
     pub(crate) fn is_list(&self) -> bool {
         match self.field {
-            Field::List(_) | Field::CheckedList(..) => true,
+            Field::List(_) | Field::CheckedList(..) | Field::Counts(_) => true,
             Field::Topic(_, name) => matches!(topic_kind(name), Some(Kind::Words(_))),
             _ => false,
         }
@@ -175,6 +186,11 @@ impl Key {
     /// Whether its value must not be shown.
     pub(crate) fn is_secret(&self) -> bool {
         matches!(self.field, Field::Secret(..))
+    }
+
+    /// What stands between items, where the value is a list of some kind.
+    pub(crate) fn separator(&self) -> &'static str {
+        if matches!(self.field, Field::Principals(_)) { ";" } else { "," }
     }
 }
 
@@ -230,6 +246,32 @@ fn some_text(text: &str) -> Result<String, String> {
 /// Splits a comma-separated list, as Kafka does: blanks around items and empty items are dropped.
 pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+const PRINCIPALS: &str = "`User:NAME`, several separated by semicolons, or empty for none";
+
+fn principals(text: &str) -> Result<Vec<String>, String> {
+    let items = text.split(';').map(str::trim).filter(|item| !item.is_empty());
+    let check = |item: &str| match base::Principal::parse(item) {
+        Some(_) => Ok(item.to_owned()),
+        None => Err(PRINCIPALS.to_owned()),
+    };
+    items.map(check).collect()
+}
+
+const COUNTS: &str = "`ADDRESS:COUNT`, several separated by commas, or empty for none";
+
+fn counts(text: &str) -> Result<Vec<String>, String> {
+    let items = list(text);
+    let fine = |item: &String| {
+        // The last colon: an IPv6 address has some of its own.
+        let (host, count) = item.rsplit_once(':')?;
+        let host = host.trim_matches(['[', ']']);
+        let is_host = host.parse::<std::net::IpAddr>().is_ok() || !host.contains(':');
+        let fine = is_host && !host.is_empty() && count.parse::<u32>().is_ok();
+        fine.then_some(())
+    };
+    if items.iter().all(|item| fine(item).is_some()) { Ok(items) } else { Err(COUNTS.to_owned()) }
 }
 
 const PARTITIONER: &str =
@@ -362,6 +404,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Connections that may wait to be accepted, for each listener."),
     key("network.max_connections", "20000", Field::Usize(|c| &mut c.network.max_connections, 1, i32::MAX as usize),
         "Connections of all doors together; more are closed as they arrive."),
+    key("network.max_connections_per_ip", "2147483647", Field::Usize(|c| &mut c.network.max_connections_per_ip, 0, i32::MAX as usize),
+        "Connections that one address may have at a time, of all doors together."),
+    key("network.max_connections_per_ip_overrides", "", Field::Counts(|c| &mut c.network.max_connections_per_ip_overrides),
+        "Addresses, or host names, that may have another number of connections. A host name means the addresses that it has when the broker starts."),
+    key("network.max_connection_rate", "2147483647", Field::Usize(|c| &mut c.network.max_connection_rate, 1, i32::MAX as usize),
+        "Connections accepted in a second, of all doors together, as a mean over `quota.windows`; more wait until they are accepted."),
     key("network.connections_max_idle_ms", "600000", Field::MaybeU64(|c| &mut c.network.connections_max_idle_ms),
         "A connection on which nothing happens for so many milliseconds is closed. -1 means never."),
 
@@ -450,6 +498,22 @@ pub(crate) const KEYS: &[Key] = &[
         "A transactional id that is not used for so many milliseconds is forgotten."),
     key("transaction.producer_expiration_ms", "86400000", Field::U64(|c| &mut c.transaction.producer_expiration_ms, 1, ANY),
         "An idempotent producer that is not heard of for so many milliseconds is forgotten: its next batch is taken for a new producer's first."),
+
+    key("quota.windows", "11", Field::U64(|c| &mut c.quota.windows, 2, 10_000),
+        "Rates are means over so many windows: the more, the longer a burst may be."),
+    key("quota.window_seconds", "1", Field::U64(|c| &mut c.quota.window_seconds, 1, 86_400),
+        "Length of such a window in seconds."),
+    key("quota.mutation_windows", "11", Field::U64(|c| &mut c.quota.mutation_windows, 1, 10_000),
+        "Who made no changes for so many windows may create and delete as many partitions at once as their quota allows in them."),
+    key("quota.mutation_window_seconds", "1", Field::U64(|c| &mut c.quota.mutation_window_seconds, 1, 86_400),
+        "Length of such a window in seconds."),
+
+    key("security.authorize", "false", Field::Bool(|c| &mut c.security.authorize),
+        "Whether access rules are enforced. If so, nobody may do anything that no rule allows, except `security.super_users`. With `net.secure`, they are unless this says otherwise."),
+    key("security.super_users", "", Field::Principals(|c| &mut c.security.super_users),
+        "Who may do everything, whatever the rules say: `User:admin;User:CN=broker,OU=it`. With `net.secure`, `login.admin_user` unless this says otherwise."),
+    key("security.allow_if_no_rule", "false", Field::Bool(|c| &mut c.security.allow_if_no_rule),
+        "Whether everybody may do everything with resources that no rule names."),
 
     key("log.level", "info", Field::Text(|c| &mut c.log.level),
         "`error`, `warn`, `info`, `debug` or `trace`, or filter directives such as `info,store=debug`."),

@@ -37,6 +37,10 @@ pub struct Config {
     pub group: Groups,
     /// Transactions and idempotent producers.
     pub transaction: Transactions,
+    /// How usage is measured against quotas.
+    pub quota: Quota,
+    /// Who may do what.
+    pub security: Security,
     /// Logging.
     pub log: Log,
     /// What the operator should be told at start.
@@ -111,6 +115,12 @@ pub struct Network {
     pub listen_backlog: i32,
     /// Connections of all doors together.
     pub max_connections: usize,
+    /// Connections that one address may have.
+    pub max_connections_per_ip: usize,
+    /// `ADDRESS:COUNT` for addresses that may have another number.
+    pub max_connections_per_ip_overrides: Vec<String>,
+    /// Connections accepted in a second.
+    pub max_connection_rate: usize,
     /// A connection on which nothing happens for so long is closed, in milliseconds.
     /// `None`: never.
     pub connections_max_idle_ms: Option<u64>,
@@ -219,6 +229,30 @@ pub struct Transactions {
     pub producer_expiration_ms: u64,
 }
 
+/// How usage is measured against quotas.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// Rates are means over so many windows.
+    pub windows: u64,
+    /// The length of one, in seconds.
+    pub window_seconds: u64,
+    /// Changes of so many windows may be made at once.
+    pub mutation_windows: u64,
+    /// The length of one, in seconds.
+    pub mutation_window_seconds: u64,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Security {
+    /// Whether access rules are enforced.
+    pub authorize: bool,
+    /// Principals that may do everything; checked.
+    pub super_users: Vec<String>,
+    /// Whether everybody may do everything with what no rule names.
+    pub allow_if_no_rule: bool,
+}
+
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Log {
@@ -290,6 +324,8 @@ impl Config {
             topic: TopicDefaults::empty(),
             group: Groups::default(),
             transaction: Transactions::default(),
+            quota: Quota::default(),
+            security: Security::default(),
             log: Log::default(),
             notices: Vec::new(),
             scoped: Vec::new(),

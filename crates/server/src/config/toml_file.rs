@@ -4,6 +4,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::keys::{self, Key};
 use super::origin::{ConfigError, Origin};
 use super::sources::{Collected, Given, push};
 
@@ -43,12 +44,15 @@ fn flatten(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(String, String, usi
         };
         match value.get_ref() {
             DeValue::Table(inner) => flatten(&key, inner, out),
-            leaf => out.push((key, text_of(leaf), name.span().start)),
+            leaf => {
+                let separator = keys::find(&key).map_or(",", Key::separator);
+                out.push((key, text_of(leaf, separator), name.span().start));
+            }
         }
     }
 }
 
-fn text_of(value: &DeValue<'_>) -> String {
+fn text_of(value: &DeValue<'_>, separator: &str) -> String {
     match value {
         DeValue::String(text) => text.to_string(),
         DeValue::Integer(number) => integer(number.as_str(), number.radix()),
@@ -56,8 +60,8 @@ fn text_of(value: &DeValue<'_>) -> String {
         DeValue::Boolean(yes) => yes.to_string(),
         DeValue::Datetime(time) => time.to_string(),
         DeValue::Array(items) => {
-            let items: Vec<_> = items.iter().map(|item| text_of(item.get_ref())).collect();
-            items.join(",")
+            let items = items.iter().map(|item| text_of(item.get_ref(), separator));
+            items.collect::<Vec<_>>().join(separator)
         }
         // Only reached inside an array, where no key of ours has a table: refused by its key.
         DeValue::Table(_) => "{…}".to_owned(),

@@ -26,6 +26,7 @@ fn by_hand(of: &Generated) -> ShareFetchResponse {
             .collect(),
     });
     ShareFetchResponse {
+        throttle_time_ms: of.throttle_time_ms,
         error_code: of.error_code,
         error_message: of.error_message.clone(),
         lock_timeout_ms: of.acquisition_lock_timeout_ms,
@@ -38,7 +39,6 @@ proptest! {
     fn responses_are_written_alike(seed: u64, version in 1..=2_i16) {
         let mut response = Generated::sample(&mut Sample::new(seed), version);
         // What we never say.
-        response.throttle_time_ms = 0;
         response.node_endpoints.clear();
         for partition in response.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
             partition.records.get_or_insert_default();

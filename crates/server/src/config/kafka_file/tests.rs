@@ -268,10 +268,6 @@ fn protection_that_cannot_be_given_is_refused() {
             "sasl.server.callback.handler.class",
         ),
         ("principal.builder.class=com.example.Own", "principal.builder.class"),
-        ("authorizer.class.name=kafka.security.authorizer.AclAuthorizer", "authorizer.class.name"),
-        ("allow.everyone.if.no.acl.found=false", "allow.everyone.if.no.acl.found"),
-        ("super.users=User:admin", "super.users"),
-        ("zookeeper.set.acl=true", "zookeeper.set.acl"),
         ("zookeeper.ssl.keystore.location=/k", "zookeeper.ssl.keystore.location"),
         ("listener.name.internal.max.connections=5", "listener.name.internal.max.connections"),
         ("create.topic.policy.class.name=com.example.Policy", "create.topic.policy.class.name"),
@@ -283,9 +279,7 @@ fn protection_that_cannot_be_given_is_refused() {
         assert!(errors[0].starts_with(&start), "{errors:?}");
     }
     for text in [
-        "authorizer.class.name=",
         "security.inter.broker.protocol=SASL_SSL",
-        "zookeeper.set.acl=false",
         "ssl.keystore.type=PEM",
         "ssl.keystore.password=x",
         "sasl.kerberos.service.name=kafka",
@@ -314,6 +308,39 @@ listener.name.clients.connections.max.reauth.ms=0
 sasl.oauthbearer.jwks.endpoint.url=file:///etc/jwks.json
 sasl.oauthbearer.expected.audience=a,b
 ";
+
+#[test]
+fn who_may_do_what_is_configured_as_in_kafka() {
+    let config = accepted(
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+         super.users=User:admin;User:CN=broker,OU=it\n\
+         allow.everyone.if.no.acl.found=true\n\
+         max.connections.per.ip=7\n\
+         max.connections.per.ip.overrides=127.0.0.1:9,::1:3\n\
+         max.connection.creation.rate=50\n\
+         quota.window.num=5\n\
+         controller.quota.window.size.seconds=2\n",
+    );
+    assert!(config.security.authorize && config.security.allow_if_no_rule);
+    assert_eq!(config.security.super_users, ["User:admin", "User:CN=broker,OU=it"]);
+    let network = &config.network;
+    assert_eq!((network.max_connections_per_ip, network.max_connection_rate), (7, 50));
+    assert_eq!(network.max_connections_per_ip_overrides, ["127.0.0.1:9", "::1:3"]);
+    assert_eq!((config.quota.windows, config.quota.mutation_window_seconds), (5, 2));
+    assert!(!accepted("authorizer.class.name=").security.authorize);
+    for (text, start) in [
+        (
+            "authorizer.class.name=com.example.Mine",
+            "1: authorizer.class.name = \"com.example.Mine\"",
+        ),
+        ("super.users=admin", "1: super.users = \"admin\" is not allowed: `User:NAME`"),
+        ("max.connections.per.ip.overrides=::1", "1: max.connections.per.ip.overrides = \"::1\""),
+        ("authorizer.mine=1", "1: authorizer.mine is not supported yet: "),
+    ] {
+        let errors = errors(text);
+        assert!(errors.len() == 1 && errors[0].starts_with(start), "{errors:?}");
+    }
+}
 
 #[test]
 fn each_listener_has_its_own_protection() {

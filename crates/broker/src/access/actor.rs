@@ -1,0 +1,156 @@
+//! Whoever is at the other end of a connection, and what they may do.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base::Principal;
+use parking_lot::Mutex;
+
+use super::CLUSTER;
+use super::index::{Rules, Who};
+use super::rule::{Operation, Operations, ResourceKind, Rule};
+use crate::Broker;
+
+/// Resources of a kind that one connection remembers. Past it, all are forgotten and looked up
+/// anew.
+const REMEMBERED_MAX: usize = 256;
+
+/// A principal on a connection. Clones share what they remember.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    broker: Broker,
+    principal: Principal,
+    everybody: Principal,
+    host: Arc<str>,
+    /// Nothing is asked of rules: they are not enforced, or do not bind this one.
+    free: bool,
+    known: Mutex<Known>,
+}
+
+/// What was looked up in one set of rules.
+#[derive(Debug, Default)]
+struct Known {
+    rules: Arc<Rules>,
+    operations: [HashMap<Box<str>, Operations>; ResourceKind::ALL.len()],
+}
+
+impl Broker {
+    /// Who acts on a connection; `host` is their address as text.
+    pub fn actor(&self, principal: Principal, host: Arc<str>) -> Actor {
+        let access = &self.options().access;
+        let free = !access.enforce || access.super_users.contains(&principal);
+        let everybody = Rule::everybody();
+        let known = Mutex::default();
+        let inner = Inner { broker: self.clone(), principal, everybody, host, free, known };
+        Actor { inner: Arc::new(inner) }
+    }
+}
+
+impl Actor {
+    /// Who it is.
+    pub fn principal(&self) -> &Principal {
+        &self.inner.principal
+    }
+
+    /// Where they come from.
+    pub fn host(&self) -> &Arc<str> {
+        &self.inner.host
+    }
+
+    /// Whether they may do everything, so that nobody needs to ask further.
+    pub fn is_free(&self) -> bool {
+        self.inner.free
+    }
+
+    /// Whether they may do this with a resource.
+    pub fn may(&self, operation: Operation, kind: ResourceKind, name: &str) -> bool {
+        if self.inner.free {
+            return true;
+        }
+        let allowed = self.operations(kind, name).has(operation);
+        if !allowed {
+            let (principal, host) = (&self.inner.principal, &self.inner.host);
+            tracing::debug!(target: "access", %principal, %host, %operation, %kind, name, "denied");
+        }
+        allowed
+    }
+
+    /// Whether they may do this with the cluster.
+    pub fn may_cluster(&self, operation: Operation) -> bool {
+        self.may(operation, ResourceKind::Cluster, CLUSTER)
+    }
+
+    /// Whether they may do this with a topic.
+    pub fn may_topic(&self, operation: Operation, name: &str) -> bool {
+        self.may(operation, ResourceKind::Topic, name)
+    }
+
+    /// Whether they may do this with a group.
+    pub fn may_group(&self, operation: Operation, name: &str) -> bool {
+        self.may(operation, ResourceKind::Group, name)
+    }
+
+    /// Whether they may do this with a transactional id.
+    pub fn may_transaction(&self, operation: Operation, id: &str) -> bool {
+        self.may(operation, ResourceKind::Transaction, id)
+    }
+
+    /// Whether there is any resource of this kind, existing or not, with which they may do this.
+    pub fn may_any(&self, operation: Operation, kind: ResourceKind) -> bool {
+        let inner = &*self.inner;
+        let if_no_rule = inner.broker.options().access.allow_if_no_rule;
+        let rules = Arc::clone(&inner.broker.inner.metadata.borrow().access);
+        inner.free || rules.any_allows(&inner.who(), operation, kind, if_no_rule)
+    }
+
+    /// All that they may do with a resource.
+    pub fn operations(&self, kind: ResourceKind, name: &str) -> Operations {
+        let inner = &*self.inner;
+        if inner.free {
+            return Operations::every();
+        }
+        let mut known = inner.known.lock();
+        {
+            let metadata = inner.broker.inner.metadata.borrow();
+            if !Arc::ptr_eq(&metadata.access, &known.rules) {
+                *known = Known { rules: Arc::clone(&metadata.access), ..Known::default() };
+            }
+        }
+        known.operations(inner, kind, name)
+    }
+}
+
+impl Inner {
+    fn who(&self) -> Who<'_> {
+        Who { principal: &self.principal, everybody: &self.everybody, host: &self.host }
+    }
+}
+
+impl Known {
+    fn operations(&mut self, actor: &Inner, kind: ResourceKind, name: &str) -> Operations {
+        let Some(known) = self.operations.get_mut(kind as usize) else { return Operations::NONE };
+        if let Some(operations) = known.get(name) {
+            return *operations;
+        }
+        let if_no_rule = actor.broker.options().access.allow_if_no_rule;
+        let operations = self.rules.operations(&actor.who(), kind, name, if_no_rule);
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(name.into(), operations);
+        operations
+    }
+}
+
+#[cfg(test)]
+impl Actor {
+    /// How many resources it remembers.
+    pub(super) fn remembered(&self) -> usize {
+        self.inner.known.lock().operations.iter().map(HashMap::len).sum()
+    }
+}
