@@ -15,6 +15,7 @@ mod progress;
 mod share_group;
 mod status;
 mod topic;
+mod user;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub use error::{CliError, exit};
 pub use output::Format;
 
 use client::Client;
+use client::security::Protection;
 use output::Output;
 
 /// Which cluster to talk to, and how to write what it says.
@@ -51,6 +53,8 @@ pub struct Connect {
         help_heading = "Connection"
     )]
     timeout: u64,
+    #[command(flatten)]
+    protection: Protection,
     /// How results are written; tables if not said
     #[arg(
         long,
@@ -66,7 +70,8 @@ pub struct Connect {
 impl Connect {
     fn client(&self) -> Result<Client, ClientError> {
         let servers: Vec<_> = self.server.iter().map(|server| with_port(server.trim())).collect();
-        Client::connect(&servers, Duration::from_secs(self.timeout))
+        let security = self.protection.load().map_err(ClientError::Security)?;
+        Client::connect(&servers, Duration::from_secs(self.timeout), security)
     }
 
     fn output(&self) -> Output {
@@ -87,6 +92,8 @@ pub enum Command {
     Topic(topic::Topic),
     /// List, describe and delete consumer groups, and move their offsets
     Group(group::Group),
+    /// Add, list and remove users who log in with a password
+    User(user::User),
     /// Send messages to a topic
     Produce(produce::Produce),
     /// Read messages from a topic
@@ -106,6 +113,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::Topic(topic) => topic.run(),
         Command::Group(group) => group.run(),
+        Command::User(user) => user.run(),
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
         Command::Bench(bench) => bench.run(),

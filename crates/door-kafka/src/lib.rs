@@ -6,9 +6,11 @@
 
 mod fetch_sessions;
 mod handle;
+pub mod jaas;
 mod login;
 mod map;
 mod old_formats;
+pub mod properties;
 mod session;
 mod share_sessions;
 pub mod wire;

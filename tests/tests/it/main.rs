@@ -22,5 +22,6 @@ mod notes;
 mod old_clients;
 mod power;
 mod properties;
+mod security;
 mod suites;
 mod zookeeper;

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use door_kafka::wire::{RequestMessage, decode_response};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::client::security::Stream;
 use crate::client::{Client, ClientError};
 
 /// Largest response that is believed.
@@ -19,7 +19,7 @@ const CORRELATION: std::ops::Range<usize> = 8..12;
 
 /// One connection to one broker.
 pub(super) struct Pipe {
-    stream: TcpStream,
+    stream: Stream,
     address: String,
     correlation: i32,
     /// The requests that have no answer yet: their ids, oldest first.
@@ -45,7 +45,8 @@ impl Pipe {
             id.copy_from_slice(&self.correlation.to_be_bytes());
         }
         self.waiting.push_back(self.correlation);
-        self.stream.write_all(frame).map_err(|error| self.broken(&error))
+        let sent = self.stream.write_all(frame).and_then(|()| self.stream.flush());
+        sent.map_err(|error| self.broken(&error))
     }
 
     /// The answer to the oldest request; `None` if it has not begun to arrive by then.
@@ -71,10 +72,13 @@ impl Pipe {
         }
     }
 
-    fn is_readable(&self, until: Option<Instant>) -> Result<bool, ClientError> {
+    fn is_readable(&mut self, until: Option<Instant>) -> Result<bool, ClientError> {
         let Some(until) = until else { return Ok(true) };
+        if self.stream.has_more() {
+            return Ok(true);
+        }
         let left = until.saturating_duration_since(Instant::now());
-        let mut watched = [PollFd::new(&self.stream, PollFlags::IN)];
+        let mut watched = [PollFd::new(self.stream.socket(), PollFlags::IN)];
         match poll(&mut watched, Some(&timespec(left))) {
             Ok(ready) => Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => Ok(false),
@@ -96,7 +100,7 @@ impl Pipe {
         };
         let mut frame = Vec::with_capacity(bytes);
         let limit = u64::try_from(bytes).unwrap_or_default();
-        let read = (&self.stream).take(limit).read_to_end(&mut frame);
+        let read = (&mut self.stream).take(limit).read_to_end(&mut frame);
         match read.map_err(|error| self.broken(&error))? {
             read if read < bytes => Err(self.broken(&ErrorKind::UnexpectedEof.into())),
             _ => Ok(frame.into()),

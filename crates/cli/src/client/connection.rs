@@ -5,12 +5,15 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use bytes::Bytes;
-use door_kafka::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use door_kafka::wire::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
 use door_kafka::wire::{
     ApiKey, ErrorCode, Message, Reader, RequestMessage, decode_response, encode_request,
 };
 
 use super::ClientError;
+use super::security::{Security, Stream};
 
 /// Largest response that is believed. A fetch response has at most some 60 MB; the first bytes of
 /// HTTP and TLS, read as a length, are larger than this.
@@ -22,7 +25,7 @@ const CLIENT_ID: &str = "entrepot-cli";
 /// A connection, after both sides agreed on versions.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     address: String,
     timeout: Duration,
     correlation_id: i32,
@@ -31,18 +34,46 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and asks for the versions that the broker serves.
-    pub(crate) fn open(address: &str, timeout: Duration) -> Result<Self, ClientError> {
+    pub(crate) fn open(
+        address: &str,
+        timeout: Duration,
+        security: &Security,
+    ) -> Result<Self, ClientError> {
         let unreachable = |why: String| ClientError::Unreachable { address: address.into(), why };
         let stream = connect(address, timeout).map_err(|error| unreachable(error.to_string()))?;
+        let stream = Stream::secured(stream, address, security);
         let mut connection = Self {
-            stream,
+            stream: stream.map_err(unreachable)?,
             address: address.to_owned(),
             timeout,
             correlation_id: 0,
             versions: Vec::new(),
         };
         connection.agree_on_versions()?;
+        connection.log_in(security)?;
         Ok(connection)
+    }
+
+    /// Says who we are, if the broker is to know.
+    fn log_in(&mut self, security: &Security) -> Result<(), ClientError> {
+        let Some(login) = &security.login else { return Ok(()) };
+        let subject = format!("login of {} at {}", login.name, self.address);
+        let mechanism = login.mechanism.name().to_owned();
+        let chosen = self.call(&SaslHandshakeRequest { mechanism }, 1)?;
+        let offered = format!("the broker offers {}", chosen.mechanisms.join(", "));
+        ClientError::check(subject.clone(), chosen.error_code, Some(offered))?;
+        let mut steps = login.begin();
+        let mut token = steps.first();
+        loop {
+            let request = SaslAuthenticateRequest { auth_bytes: token.into() };
+            let answer = self.call(&request, 2)?;
+            ClientError::check(subject.clone(), answer.error_code, answer.error_message)?;
+            match steps.next(&answer.auth_bytes) {
+                Ok(Some(next)) => token = next,
+                Ok(None) => return Ok(()),
+                Err(why) => return Err(self.garbage("a login", why)),
+            }
+        }
     }
 
     /// Sends a request in the newest version that both sides know, but none above `most`, and
@@ -58,7 +89,7 @@ impl Connection {
     }
 
     /// The socket, no request being under way, and the address that it leads to.
-    pub(crate) fn into_stream(self) -> (TcpStream, String) {
+    pub(crate) fn into_stream(self) -> (Stream, String) {
         (self.stream, self.address)
     }
 
@@ -132,7 +163,8 @@ impl Connection {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let frame = encode_request(request, version, self.correlation_id, Some(CLIENT_ID))
             .map_err(|source| ClientError::Encode { request: R::API.name(), source })?;
-        self.stream.write_all(&frame).map_err(|error| self.broken(R::API.name(), &error))
+        let written = self.stream.write_all(&frame).and_then(|()| self.stream.flush());
+        written.map_err(|error| self.broken(R::API.name(), &error))
     }
 
     /// One frame, without its length.
@@ -147,7 +179,7 @@ impl Connection {
         // Grows as bytes arrive: a length alone makes nobody allocate.
         let mut frame = Vec::new();
         let limit = u64::try_from(bytes).unwrap_or_default();
-        let read = (&self.stream).take(limit).read_to_end(&mut frame);
+        let read = (&mut self.stream).take(limit).read_to_end(&mut frame);
         let read = read.map_err(|error| self.broken(request, &error))?;
         if read < bytes {
             return Err(self.broken(request, &io::Error::from(ErrorKind::UnexpectedEof)));

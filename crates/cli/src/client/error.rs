@@ -7,6 +7,9 @@ use door_kafka::wire::{ErrorCode, WireError};
 /// A request that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// What was said about TLS or the login cannot be used.
+    #[error("{0}")]
+    Security(String),
     /// Nobody answers at the address.
     #[error("cannot connect to {address}: {why}")]
     Unreachable {
@@ -120,12 +123,15 @@ impl ClientError {
                 "start a broker with `entrepot serve`, or name another one with --server HOST:PORT"
             }
             Self::TimedOut { .. } => "see the broker's log, or wait longer with --timeout SECONDS",
-            Self::Closed { .. } => "see the broker's log; it may have refused the request",
+            Self::Closed { .. } => {
+                "see the broker's log; it may have refused the request, or ask for TLS (--tls, --ca) \
+                 or a login (--user)"
+            }
             Self::Garbage { .. } => {
-                "check that --server names a Kafka listener without TLS or login"
+                "check that --server names a Kafka listener, without TLS; or say --tls or --ca FILE"
             }
             Self::Refused { code, .. } => return hint_of(ErrorCode::from_number(*code)?),
-            Self::Version { .. } | Self::Encode { .. } => return None,
+            Self::Version { .. } | Self::Encode { .. } | Self::Security(_) => return None,
         };
         Some(text.to_owned())
     }
@@ -146,6 +152,8 @@ fn hint_of(code: ErrorCode) -> Option<String> {
         ErrorCode::MessageTooLarge => {
             "raise the topic's limit: `entrepot topic alter NAME --set max.message.bytes=BYTES`"
         }
+        ErrorCode::SaslAuthenticationFailed => "check --user and its password",
+        ErrorCode::UnsupportedSaslMechanism => "choose one of these with --sasl-mechanism",
         ErrorCode::TopicDeletionDisabled => "set topic.delete_enable in the broker's configuration",
         _ => return None,
     };

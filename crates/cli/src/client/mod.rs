@@ -2,6 +2,7 @@
 
 mod connection;
 mod error;
+pub(crate) mod security;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use door_kafka::wire::{ApiKey, ErrorCode, RequestMessage};
 
 use connection::Connection;
 pub use error::ClientError;
+use security::Security;
 
 /// Newest version of any request; the connection takes the newest that both sides know.
 pub(crate) const NEWEST: i16 = i16::MAX;
@@ -36,6 +38,7 @@ pub(crate) type TopicPartition = (String, i32);
 pub(crate) struct Client {
     servers: Vec<String>,
     timeout: Duration,
+    security: Security,
     bootstrap: Connection,
     by_broker: BTreeMap<i32, Connection>,
     addresses: BTreeMap<i32, String>,
@@ -44,14 +47,19 @@ pub(crate) struct Client {
 
 impl Client {
     /// Connects to the first of `servers` that answers.
-    pub(crate) fn connect(servers: &[String], timeout: Duration) -> Result<Self, ClientError> {
+    pub(crate) fn connect(
+        servers: &[String],
+        timeout: Duration,
+        security: Security,
+    ) -> Result<Self, ClientError> {
         let mut last = None;
         for server in servers {
-            match Connection::open(server, timeout) {
+            match Connection::open(server, timeout, &security) {
                 Ok(bootstrap) => {
                     return Ok(Self {
                         servers: servers.to_vec(),
                         timeout,
+                        security,
                         bootstrap,
                         by_broker: BTreeMap::new(),
                         addresses: BTreeMap::new(),
@@ -173,15 +181,17 @@ impl Client {
                     });
                 };
                 let opened =
-                    Connection::open(address, self.timeout).map_err(|error| match error {
-                        ClientError::Unreachable { address, why } => ClientError::Unreachable {
-                            address: format!(
-                                "{address}, where {} says that broker {broker} is",
-                                self.servers.join(",")
-                            ),
-                            why,
-                        },
-                        other => other,
+                    Connection::open(address, self.timeout, &self.security).map_err(|error| {
+                        match error {
+                            ClientError::Unreachable { address, why } => ClientError::Unreachable {
+                                address: format!(
+                                    "{address}, where {} says that broker {broker} is",
+                                    self.servers.join(",")
+                                ),
+                                why,
+                            },
+                            other => other,
+                        }
                     })?;
                 Ok(place.insert(opened))
             }

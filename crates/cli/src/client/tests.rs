@@ -70,10 +70,13 @@ fn nobody_at_the_address_is_said_with_what_to_do() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let error = cli_error(Client::connect(std::slice::from_ref(&address), SOON).unwrap_err());
+    let error = cli_error(
+        Client::connect(std::slice::from_ref(&address), SOON, Security::default()).unwrap_err(),
+    );
     assert!(error.starts_with(&format!("cannot connect to {address}: ")), "{error}");
     assert!(error.contains("entrepot serve"), "{error}");
-    let unknown = Client::connect(&["no such host:1".to_owned()], SOON).unwrap_err();
+    let unknown =
+        Client::connect(&["no such host:1".to_owned()], SOON, Security::default()).unwrap_err();
     assert!(matches!(unknown, ClientError::Unreachable { .. }), "{unknown}");
 }
 
@@ -82,7 +85,7 @@ fn the_next_server_is_tried() {
     let (servers, thread) = fake(|stream, _| agree(stream, &[]));
     let mut all = vec!["127.0.0.1:1".to_owned()];
     all.extend(servers);
-    Client::connect(&all, PATIENT).unwrap();
+    Client::connect(&all, PATIENT, Security::default()).unwrap();
     thread.join().unwrap();
 }
 
@@ -97,7 +100,7 @@ fn something_that_is_not_kafka_is_told_from_a_broker() {
             read(stream);
             stream.write_all(reply).unwrap();
         });
-        let error = Client::connect(&servers, PATIENT).unwrap_err();
+        let error = Client::connect(&servers, PATIENT, Security::default()).unwrap_err();
         assert!(matches!(error, ClientError::Garbage { .. }), "{reply:?}: {error}");
         assert!(cli_error(error).contains("without TLS"));
         thread.join().unwrap();
@@ -111,7 +114,7 @@ fn an_answer_to_another_request_is_not_believed() {
         header.correlation_id += 1;
         answer(stream, &header, header.version, &versions(&[]));
     });
-    let error = Client::connect(&servers, PATIENT).unwrap_err();
+    let error = Client::connect(&servers, PATIENT, Security::default()).unwrap_err();
     assert!(matches!(error, ClientError::Garbage { .. }), "{error}");
     thread.join().unwrap();
 }
@@ -122,7 +125,7 @@ fn a_broker_that_says_nothing_is_given_up() {
         // Until the client hangs up.
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let error = Client::connect(&servers, SOON).unwrap_err();
+    let error = Client::connect(&servers, SOON, Security::default()).unwrap_err();
     assert!(matches!(error, ClientError::TimedOut { .. }), "{error}");
     assert!(cli_error(error).contains("--timeout"));
     thread.join().unwrap();
@@ -134,7 +137,7 @@ fn a_connection_that_ends_within_an_answer_is_told_from_garbage() {
         read(stream);
         stream.write_all(&[0, 0x0b, 0, 0, 1, 2, 3]).unwrap();
     });
-    let error = Client::connect(&servers, PATIENT).unwrap_err();
+    let error = Client::connect(&servers, PATIENT, Security::default()).unwrap_err();
     assert!(matches!(error, ClientError::Closed { .. }), "{error}");
     thread.join().unwrap();
 }
@@ -156,7 +159,7 @@ fn an_old_broker_is_asked_for_its_versions_again_in_the_oldest_way() {
         assert_eq!((header.api, header.version), (ApiKey::Metadata, 1), "the newest in common");
         answer(stream, &header, 1, &MetadataResponse { controller_id: 4, ..Default::default() });
     });
-    let mut client = Client::connect(&servers, PATIENT).unwrap();
+    let mut client = Client::connect(&servers, PATIENT, Security::default()).unwrap();
     let request = MetadataRequest { topics: Some(Vec::new()), ..Default::default() };
     assert_eq!(client.call(&request, NEWEST).unwrap().controller_id, 4);
     thread.join().unwrap();
@@ -168,7 +171,7 @@ fn a_request_that_the_broker_does_not_serve_is_not_sent() {
         agree(stream, &[(ApiKey::ListGroups, 90, 99)]);
         assert_eq!(stream.read(&mut [0]).unwrap(), 0, "nothing is sent");
     });
-    let mut client = Client::connect(&servers, PATIENT).unwrap();
+    let mut client = Client::connect(&servers, PATIENT, Security::default()).unwrap();
     let error = client.call(&ListGroupsRequest::default(), NEWEST).unwrap_err();
     assert!(error.to_string().contains("it serves 90 to 99"), "{error}");
     let error = client.metadata(None).unwrap_err();
@@ -211,7 +214,7 @@ fn a_topic_that_is_being_made_is_waited_for_and_its_partitions_come_in_order() {
         topic(ErrorCode::LeaderNotAvailable, &[]),
         topic(ErrorCode::None, &[2, 0, 1]),
     ]);
-    let mut client = Client::connect(&servers, PATIENT).unwrap();
+    let mut client = Client::connect(&servers, PATIENT, Security::default()).unwrap();
     let topic = client.topic("flights", true).unwrap();
     let numbers: Vec<_> = topic.partitions.iter().map(|p| p.partition_index).collect();
     assert_eq!(numbers, [0, 1, 2]);
@@ -221,7 +224,7 @@ fn a_topic_that_is_being_made_is_waited_for_and_its_partitions_come_in_order() {
 #[test]
 fn a_topic_that_is_not_there_is_not_waited_for() {
     let (servers, thread) = serve_topics(vec![topic(ErrorCode::UnknownTopicOrPartition, &[])]);
-    let mut client = Client::connect(&servers, PATIENT).unwrap();
+    let mut client = Client::connect(&servers, PATIENT, Security::default()).unwrap();
     let error = client.topic("flights", false).unwrap_err();
     assert!(error.is(ErrorCode::UnknownTopicOrPartition), "{error}");
     let said = cli_error(error);
@@ -243,7 +246,7 @@ fn a_broker_that_advertises_an_address_where_nobody_is_is_explained() {
         let response = MetadataResponse { brokers: vec![broker], ..Default::default() };
         answer(stream, &header, header.version, &response);
     });
-    let mut client = Client::connect(&servers, PATIENT).unwrap();
+    let mut client = Client::connect(&servers, PATIENT, Security::default()).unwrap();
     client.metadata(Some(&[])).unwrap();
     let error = client.call_on(7, &ListGroupsRequest::default(), NEWEST).unwrap_err().to_string();
     assert!(error.contains(&format!("127.0.0.1:1, where {} says that broker 7 is", servers[0])));

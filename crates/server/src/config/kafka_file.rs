@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::jaas::Module;
+use door_kafka::jaas::Module;
+
 use super::kafka_keys::{self, Convert, KAFKA_KEYS, KafkaKey, Meaning, Part};
 use super::keys;
 use super::listeners::{Address, split_port};
@@ -427,7 +428,7 @@ impl Collected {
 
 /// Reads a file of this format.
 pub(crate) fn read(path: &std::path::Path, bytes: &[u8], out: &mut Collected) {
-    let (entries, malformed) = super::properties::parse(bytes);
+    let (entries, malformed) = door_kafka::properties::parse(bytes);
     let origin = |line| Origin::File { path: path.to_owned(), line };
     for bad in malformed {
         out.errors.push(ConfigError::Syntax { origin: origin(bad.line), what: bad.what.into() });

@@ -5,14 +5,12 @@
 //! tables, `docs/configuration.md` included.
 
 mod document;
-mod jaas;
 mod kafka_file;
 mod kafka_keys;
 mod keys;
 mod listeners;
 mod model;
 mod origin;
-mod properties;
 mod security;
 mod show;
 mod sources;

@@ -237,7 +237,7 @@ pub(crate) fn principal_rules(text: &str) -> Result<(), String> {
 }
 
 pub(crate) fn users_line(text: &str) -> Result<(), String> {
-    let users = super::jaas::Module::parse(text).map(|module| module.users());
+    let users = door_kafka::jaas::Module::parse(text).map(|module| module.users());
     if users.is_some_and(|users| text.trim().is_empty() || !users.is_empty()) {
         return Ok(());
     }
@@ -250,5 +250,5 @@ fn one_of(text: &str, allowed: &[&str]) -> Result<(), String> {
 
 /// The users of `PLAIN` that a setting names, with their passwords.
 pub fn plain_users(setting: &Secret) -> BTreeMap<String, String> {
-    super::jaas::Module::parse(&setting.0).map(|module| module.users()).unwrap_or_default()
+    door_kafka::jaas::Module::parse(&setting.0).map(|module| module.users()).unwrap_or_default()
 }

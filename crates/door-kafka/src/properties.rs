@@ -8,26 +8,26 @@ use std::borrow::Cow;
 
 /// One `key = value` of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The key, with its escapes resolved.
-    pub(crate) key: String,
+    pub key: String,
     /// The value, with its escapes resolved. Trailing white space belongs to it.
-    pub(crate) value: String,
+    pub value: String,
     /// The line on which the key begins; the first line is 1.
-    pub(crate) line: usize,
+    pub line: usize,
 }
 
 /// A line that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Malformed {
+pub struct Malformed {
     /// The line on which the entry begins.
-    pub(crate) line: usize,
+    pub line: usize,
     /// What is wrong with it.
-    pub(crate) what: &'static str,
+    pub what: &'static str,
 }
 
 /// Reads a whole file: every entry in order (duplicates included) and every malformed line.
-pub(crate) fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Malformed>) {
+pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Malformed>) {
     let text = decode(bytes);
     let mut entries = Vec::new();
     let mut malformed = Vec::new();

@@ -7,15 +7,15 @@ const USER: &str = "user_";
 
 /// One module with its options.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Module {
+pub struct Module {
     /// Its class, without the packages; empty if only options were given.
-    pub(crate) class: String,
+    pub class: String,
     options: BTreeMap<String, String>,
 }
 
 impl Module {
     /// Reads `class flag option="value" …;`, or options alone. `None` if it is neither.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let words = words(text.trim().trim_end_matches(';'))?;
         let mut class = String::new();
         let mut options = BTreeMap::new();
@@ -33,8 +33,13 @@ impl Module {
         Some(Self { class, options })
     }
 
+    /// The value of an option.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
+    }
+
     /// The users that it names, with their passwords.
-    pub(crate) fn users(&self) -> BTreeMap<String, String> {
+    pub fn users(&self) -> BTreeMap<String, String> {
         let user = |(name, password): (&String, &String)| {
             Some((name.strip_prefix(USER)?.to_owned(), password.clone()))
         };
