@@ -7,6 +7,7 @@
     reason = "tests fail by panicking, helpers of tests too"
 )]
 
+mod access;
 mod article;
 mod chance;
 mod cli;
