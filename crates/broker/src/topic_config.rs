@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::limits::BATCH_BYTES_MAX;
+use store::batch::Compression;
 use store::{Compaction, Durability, LogOptions};
 
 use crate::partitioner::Partitioner;
@@ -18,6 +19,8 @@ pub enum Kind {
     Boolean,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A level of a codec in this range, or -1 for the codec's own choice.
+    Level(i64, i64),
     /// A floating-point number from 0 to 1.
     Ratio,
     /// A list of anything.
@@ -81,10 +84,28 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         "What happens to old records: delete by age and size, compact by key, both, or (empty) none.",
     ),
     key(
+        "compression.gzip.level",
+        Kind::Level(1, 9),
+        "-1",
+        "How hard to compress where compression.type is gzip; -1: the codec's own choice.",
+    ),
+    inert(
+        "compression.lz4.level",
+        Kind::Int(1, 17),
+        "9",
+        "No effect: LZ4 is compressed at its fast level.",
+    ),
+    key(
         "compression.type",
-        Kind::Word(&["producer"]),
+        Kind::Word(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
         "producer",
-        "Batches are kept as their producer compressed them.",
+        "producer: batches are kept as they come; else they are compressed anew with this codec.",
+    ),
+    key(
+        "compression.zstd.level",
+        Kind::Int(-131_072, 22),
+        "3",
+        "How hard to compress where compression.type is zstd.",
     ),
     key(
         "delete.retention.ms",
@@ -134,10 +155,22 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         "Largest record batch accepted, in bytes, compressed as it arrives.",
     ),
     key(
+        "message.timestamp.after.max.ms",
+        ANY_LONG,
+        "3600000",
+        "A producer's timestamp may be this far ahead of the broker's clock, in ms.",
+    ),
+    key(
+        "message.timestamp.before.max.ms",
+        ANY_LONG,
+        "9223372036854775807",
+        "A producer's timestamp may be this far behind the broker's clock, in ms.",
+    ),
+    key(
         "message.timestamp.type",
-        Kind::Word(&["CreateTime"]),
+        Kind::Word(&["CreateTime", "LogAppendTime"]),
         "CreateTime",
-        "Timestamps are the producer's.",
+        "A message's time: the producer's, or when the broker appended it.",
     ),
     key(
         "min.cleanable.dirty.ratio",
@@ -233,6 +266,10 @@ impl Kind {
             Self::Int(low, high) | Self::Long(low, high) => {
                 value.parse().is_ok_and(|number: i64| (low..=high).contains(&number))
             }
+            Self::Level(low, high) => {
+                let level = value.parse::<i64>();
+                level.is_ok_and(|level| level == -1 || (low..=high).contains(&level))
+            }
             Self::Boolean => matches!(value, "true" | "false"),
             Self::Word(words) => words.contains(&value),
             Self::Ratio => value.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio)),
@@ -257,6 +294,7 @@ impl Kind {
             Self::Int(low, high) | Self::Long(low, high) => {
                 format!("a number from {low} to {high}")
             }
+            Self::Level(low, high) => format!("a number from {low} to {high}, or -1"),
             Self::Boolean => "true or false".to_owned(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Ratio => "a number from 0 to 1".to_owned(),
@@ -348,6 +386,30 @@ impl<'a> Values<'a> {
         }
     }
 
+    fn times(&self) -> Times {
+        match self.text("message.timestamp.type") {
+            "LogAppendTime" => Times::Appended,
+            _ => Times::Created {
+                before_max: self.number("message.timestamp.before.max.ms"),
+                after_max: self.number("message.timestamp.after.max.ms"),
+            },
+        }
+    }
+
+    fn packing(&self) -> Option<(Compression, Option<i32>)> {
+        let level = |name: &str| self.text(name).parse::<i32>().ok();
+        match self.text("compression.type") {
+            "producer" => None,
+            "uncompressed" => Some((Compression::None, None)),
+            "gzip" => {
+                let level = level("compression.gzip.level").filter(|level| *level > 0);
+                Some((Compression::Gzip, level))
+            }
+            "zstd" => Some((Compression::Zstd, level("compression.zstd.level"))),
+            other => Compression::from_name(other).map(|codec| (codec, None)),
+        }
+    }
+
     fn millionths(&self, name: &str) -> u32 {
         let ratio: f64 = self.text(name).parse().unwrap_or_default();
         #[allow(
@@ -367,10 +429,28 @@ pub struct TopicConfig {
     pub log: LogOptions,
     /// Largest record batch accepted, in bytes.
     pub max_message_bytes: usize,
+    /// Which time records have.
+    pub times: Times,
+    /// The codec and its level that batches are to be packed with; `None`: as they come.
+    pub packing: Option<(Compression, Option<i32>)>,
     /// Partition of messages whose producer chose none.
     pub partitioner: Partitioner,
     /// Groups may send dead letters here.
     pub dead_letters: bool,
+}
+
+/// Which time records have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// The producer's, which may differ from the broker's clock by so much, in milliseconds.
+    Created {
+        /// How far behind.
+        before_max: i64,
+        /// How far ahead.
+        after_max: i64,
+    },
+    /// When they were appended.
+    Appended,
 }
 
 impl TopicConfig {
@@ -381,6 +461,8 @@ impl TopicConfig {
             log: values.log_options(),
             max_message_bytes: usize::try_from(values.number("max.message.bytes"))
                 .unwrap_or(BATCH_BYTES_MAX),
+            times: values.times(),
+            packing: values.packing(),
             partitioner: Partitioner::parse(values.text("entrepot.partitioner"))
                 .unwrap_or_default(),
             dead_letters: values.text("errors.deadletterqueue.group.enable") == "true",

@@ -8,8 +8,8 @@ use broker::queue::transactions::TxnError;
 use broker::store::batch::BatchError;
 use broker::store::{AppendError, ReadError};
 use broker::{
-    FetchError, GroupConfigError, MetaError, ProduceError, TakeError, TopicError, TrimError,
-    UserError,
+    FetchError, GroupConfigError, MetaError, ProduceError, RefusedRecord, TakeError, TopicError,
+    TrimError, UserError,
 };
 
 use crate::wire::ErrorCode;
@@ -140,6 +140,9 @@ pub(crate) fn produce_error(error: &ProduceError) -> ErrorCode {
         ProduceError::NoPartition => ErrorCode::UnknownTopicOrPartition,
         ProduceError::Internal => ErrorCode::InvalidTopicException,
         ProduceError::TimestampType => ErrorCode::InvalidTimestamp,
+        ProduceError::Records(refused) if refused.iter().any(RefusedRecord::is_about_time) => {
+            ErrorCode::InvalidTimestamp
+        }
         ProduceError::Records(_) => ErrorCode::InvalidRecord,
         ProduceError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         ProduceError::Append(error) => append_error(error),

@@ -1,16 +1,19 @@
-//! What a batch must be to be stored in a topic. Most topics look at its header and checksum alone;
-//! where the records themselves matter they are opened, on a thread that may take its time.
+//! What a batch must be to be stored in a topic, and what the topic makes of it. Most topics look at
+//! its header and checksum alone; where the records themselves matter they are opened, on a thread
+//! that may take its time.
 
 use std::sync::Arc;
 
+use base::Millis;
 use queue::transactions::{TxnPartition, TxnProducer};
-use store::batch::{Batch, BatchError, BatchHeader};
+use store::batch::old::NO_TIMESTAMP;
+use store::batch::{Batch, BatchError, BatchHeader, Compression};
 use store::{Append, AppendError};
 use tokio::sync::Semaphore;
 
 use super::produce::{Produce, ProduceError, Refusal, RefusedRecord};
 use crate::Broker;
-use crate::topic_config::TopicConfig;
+use crate::topic_config::{Times, TopicConfig};
 use crate::topics::OpenTopic;
 
 /// Requests whose batches are opened at a time, of all connections: each may unpack to a lot, and
@@ -20,13 +23,22 @@ static OPENING: Semaphore = Semaphore::const_new(2);
 /// Refused records that are told of one batch.
 const REFUSED_TOLD_MAX: usize = 1000;
 
-type Outcome = Result<Append, ProduceError>;
+/// A batch that may be appended.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    pub(super) append: Append,
+    /// The time of its records, where it is the broker's.
+    pub(super) append_time: Option<Millis>,
+}
+
+type Outcome = Result<Admitted, ProduceError>;
 
 impl Broker {
-    /// Checks batches; one outcome per entry.
+    /// Checks batches, and changes them as their topics ask; one outcome per entry.
     pub(super) async fn admit(&self, entries: Vec<Produce>) -> Vec<Outcome> {
-        if !entries.iter().any(must_be_opened) {
-            return entries.iter().map(|entry| self.check(entry)).collect();
+        let now = self.now();
+        if !entries.iter().any(|entry| is_work(entry, now)) {
+            return entries.iter().map(|entry| self.check(entry, now)).collect();
         }
         let count = entries.len();
         let closed = || vec![Err(ProduceError::from(AppendError::Closed)); count];
@@ -35,12 +47,12 @@ impl Broker {
         let work = move || {
             // Held by the work itself, which goes on if the client goes away.
             let _turn = turn;
-            entries.iter().map(|entry| broker.check(entry)).collect()
+            entries.iter().map(|entry| broker.check(entry, now)).collect()
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| closed())
     }
 
-    fn check(&self, entry: &Produce) -> Outcome {
+    fn check(&self, entry: &Produce, now: Millis) -> Outcome {
         let Produce { topic, partition, records } = entry;
         let log = topic.log(*partition).ok_or(ProduceError::NoPartition)?;
         if topic.topic.internal {
@@ -65,34 +77,96 @@ impl Broker {
                 TxnPartition { topic: topic.topic.name.as_str().into(), partition: *partition };
             self.inner.groups.verify(producer, &partition)?;
         }
-        if looks_at_records(&topic.config) {
-            check_records(topic, *partition, &batch)?;
-        }
+        let (batch, append_time) = fit(topic, *partition, batch, now)?;
         let epoch = topic.leader_epoch(*partition);
-        Ok(Append { log: Arc::clone(log), batches: vec![batch], epoch })
+        let append = Append { log: Arc::clone(log), batches: vec![batch], epoch };
+        Ok(Admitted { append, append_time })
     }
 }
 
-fn must_be_opened(entry: &Produce) -> bool {
-    // What is no batch is refused without.
-    BatchHeader::decode(&entry.records).is_ok() && looks_at_records(&entry.topic.config)
+/// The batch as the topic wants it, and the time of its records where that is the broker's.
+pub(super) fn fit(
+    topic: &OpenTopic,
+    partition: i32,
+    mut batch: Batch,
+    now: Millis,
+) -> Result<(Batch, Option<Millis>), ProduceError> {
+    let config = &topic.config;
+    if looks_at_records(config, batch.header(), now) {
+        check_records(topic, partition, &batch, now)?;
+    }
+    if let Some((codec, level)) = repacks(config, batch.header()) {
+        batch = batch.repacked(codec, level)?;
+        let (size, limit) = (batch.bytes().len(), config.max_message_bytes);
+        if size > limit {
+            return Err(ProduceError::TooLarge { size, limit });
+        }
+    }
+    match config.times {
+        Times::Created { .. } => Ok((batch, None)),
+        Times::Appended => Ok((batch.with_append_time(now)?, Some(now))),
+    }
 }
 
-fn looks_at_records(config: &TopicConfig) -> bool {
-    config.log.compaction.is_some()
+/// Whether it takes more than a look at the header.
+fn is_work(entry: &Produce, now: Millis) -> bool {
+    // What is no batch is refused without.
+    let Ok(header) = BatchHeader::decode(&entry.records) else { return false };
+    let config = &entry.topic.config;
+    looks_at_records(config, &header, now) || repacks(config, &header).is_some()
+}
+
+fn repacks(config: &TopicConfig, header: &BatchHeader) -> Option<(Compression, Option<i32>)> {
+    config.packing.filter(|(codec, _)| header.compression() != Ok(*codec))
+}
+
+fn looks_at_records(config: &TopicConfig, header: &BatchHeader, now: Millis) -> bool {
+    let by_time = match config.times {
+        Times::Appended => false,
+        // The header tells the latest time. None tells the earliest.
+        Times::Created { before_max, after_max } => {
+            before_max < Millis::MAX || header.max_timestamp > now.saturating_add(after_max)
+        }
+    };
+    by_time || config.log.compaction.is_some()
 }
 
 /// Checks each record, all of them, so that the client learns which to leave out.
-fn check_records(topic: &OpenTopic, partition: i32, batch: &Batch) -> Result<(), ProduceError> {
+fn check_records(
+    topic: &OpenTopic,
+    partition: i32,
+    batch: &Batch,
+    now: Millis,
+) -> Result<(), ProduceError> {
     let compacted = topic.config.log.compaction.is_some();
+    let (from, to) = match topic.config.times {
+        Times::Appended => (Millis::MIN, Millis::MAX),
+        Times::Created { before_max, after_max } => {
+            (now.saturating_sub(before_max), now.saturating_add(after_max))
+        }
+    };
     let name: Arc<str> = topic.topic.name.as_str().into();
     let mut refused = Vec::new();
     for (index, record) in (0..).zip(batch.records()?) {
         let record = record?;
-        if compacted && record.key.is_none() && refused.len() < REFUSED_TOLD_MAX {
-            let why = Refusal::NoKey(Arc::clone(&name), partition);
+        let timestamp = record.timestamp;
+        let why = if timestamp != NO_TIMESTAMP && !(from..=to).contains(&timestamp) {
+            Refusal::Time { timestamp, index, from, to }
+        } else if compacted && record.key.is_none() {
+            Refusal::NoKey(Arc::clone(&name), partition)
+        } else {
+            continue;
+        };
+        if refused.len() < REFUSED_TOLD_MAX {
             refused.push(RefusedRecord { index, why });
         }
     }
-    if refused.is_empty() { Ok(()) } else { Err(ProduceError::Records(refused)) }
+    if !refused.is_empty() {
+        return Err(ProduceError::Records(refused));
+    }
+    // What is kept by age goes by what the header says.
+    if batch.header().max_timestamp > to {
+        return Err(BatchError::Malformed("its largest time is that of no record").into());
+    }
+    Ok(())
 }

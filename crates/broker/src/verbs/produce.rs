@@ -8,6 +8,7 @@ use queue::transactions::TxnError;
 use store::batch::BatchError;
 use store::{AppendError, Appended, Pending};
 
+use super::admission::Admitted;
 use crate::Broker;
 use crate::topics::OpenTopic;
 
@@ -97,9 +98,33 @@ pub enum Refusal {
     /// Of a compacted topic, where the key says which records it supersedes.
     #[error("Compacted topic cannot accept message without key in topic partition {0}-{1}.")]
     NoKey(Arc<str>, i32),
+    /// Its time is too far from the broker's clock.
+    #[error(
+        "Timestamp {timestamp} of message with offset {index} is out of range. The timestamp should be within [{from}, {to}]"
+    )]
+    Time {
+        /// Its time.
+        timestamp: Millis,
+        /// Its place in its batch.
+        index: i32,
+        /// The earliest that the topic takes now.
+        from: Millis,
+        /// The latest.
+        to: Millis,
+    },
+}
+
+impl RefusedRecord {
+    /// Whether it was refused for its time.
+    pub fn is_about_time(&self) -> bool {
+        matches!(self.why, Refusal::Time { .. })
+    }
 }
 
 fn summary(refused: &[RefusedRecord]) -> String {
+    if refused.iter().any(RefusedRecord::is_about_time) {
+        return "One or more records have been rejected due to invalid timestamp".to_owned();
+    }
     let first: Vec<_> = refused.iter().take(3).map(|record| record.why.to_string()).collect();
     format!(
         "One or more records have been rejected due to {} record errors in total, and only showing \
@@ -113,35 +138,32 @@ fn summary(refused: &[RefusedRecord]) -> String {
 #[derive(Debug)]
 pub struct Producing {
     pending: Option<Pending>,
-    /// Those refused at once; the others are answered by the log, in order.
-    refused: Vec<Option<ProduceError>>,
+    /// Those refused at once; the others are answered by the log, in order, and bear this time.
+    checked: Vec<Result<Option<Millis>, ProduceError>>,
 }
 
 impl Broker {
     /// Hands batches to the log. Batches of two calls for the same partition are stored in the
     /// order in which the calls return. Each entry succeeds or fails by itself.
     pub async fn produce(&self, entries: Vec<Produce>) -> Producing {
-        let mut refused = Vec::with_capacity(entries.len());
+        let mut checked = Vec::with_capacity(entries.len());
         let mut accepted = Vec::with_capacity(entries.len());
         for outcome in self.admit(entries).await {
-            match outcome {
-                Ok(append) => {
-                    accepted.push(append);
-                    refused.push(None);
-                }
-                Err(error) => refused.push(Some(error)),
-            }
+            checked.push(outcome.map(|Admitted { append, append_time }| {
+                accepted.push(append);
+                append_time
+            }));
         }
         if accepted.is_empty() {
-            return Producing { pending: None, refused };
+            return Producing { pending: None, checked };
         }
         match self.inner.store.append(accepted).await {
-            Ok(pending) => Producing { pending: Some(pending), refused },
+            Ok(pending) => Producing { pending: Some(pending), checked },
             Err(error) => {
-                for slot in &mut refused {
-                    slot.get_or_insert_with(|| error.clone().into());
+                for outcome in checked.iter_mut().filter(|outcome| outcome.is_ok()) {
+                    *outcome = Err(error.clone().into());
                 }
-                Producing { pending: None, refused }
+                Producing { pending: None, checked }
             }
         }
     }
@@ -156,16 +178,12 @@ impl Producing {
             None => Vec::new(),
         };
         let mut stored = stored.into_iter();
-        let outcome = |refused| match refused {
-            Some(error) => Err(error),
-            None => match stored.next() {
-                Some(Ok(Appended { base, start })) => {
-                    Ok(Produced { base_offset: base, start_offset: start, append_time: None })
-                }
-                Some(Err(error)) => Err(error.into()),
-                None => Err(AppendError::Closed.into()),
-            },
+        let outcome = |checked: Result<Option<Millis>, ProduceError>| {
+            let append_time = checked?;
+            let stored = stored.next().unwrap_or(Err(AppendError::Closed));
+            let Appended { base: base_offset, start: start_offset } = stored?;
+            Ok(Produced { base_offset, start_offset, append_time })
         };
-        self.refused.into_iter().map(outcome).collect()
+        self.checked.into_iter().map(outcome).collect()
     }
 }

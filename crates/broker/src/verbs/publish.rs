@@ -8,7 +8,8 @@ use bytes::Bytes;
 use store::Append;
 use store::batch::{Batch, BatchBuilder, Compression, HEADER_BYTES, NewRecord};
 
-use super::produce::{ProduceError, Refusal, RefusedRecord};
+use super::admission::fit;
+use super::produce::ProduceError;
 use crate::Broker;
 use crate::topics::OpenTopic;
 
@@ -54,9 +55,6 @@ impl Broker {
         if topic.topic.internal {
             return Err(ProduceError::Internal);
         }
-        if topic.config.log.compaction.is_some() {
-            check_keys(topic, messages)?;
-        }
         let now = self.now();
         let partitions = u32::try_from(topic.topic.partitions.len()).unwrap_or(u32::MAX);
         let mut built: BTreeMap<i32, Built> = BTreeMap::new();
@@ -69,7 +67,7 @@ impl Broker {
             built.push(message, now, topic.config.max_message_bytes)?;
             places.push((partition, built.messages - 1));
         }
-        let bases = self.append_built(topic, built).await?;
+        let bases = self.append_built(topic, built, now).await?;
         let published = |(partition, place)| Published {
             partition,
             offset: bases.get(&partition).map_or(-1, |base| base + place),
@@ -92,7 +90,7 @@ impl Broker {
         for message in messages {
             built.push(message, now, topic.config.max_message_bytes)?;
         }
-        self.append_built(topic, BTreeMap::from([(partition, built)])).await?;
+        self.append_built(topic, BTreeMap::from([(partition, built)]), now).await?;
         Ok(())
     }
 
@@ -101,12 +99,15 @@ impl Broker {
         &self,
         topic: &Arc<OpenTopic>,
         built: BTreeMap<i32, Built>,
+        now: Millis,
     ) -> Result<BTreeMap<i32, Offset>, ProduceError> {
         let mut partitions = Vec::with_capacity(built.len());
         let mut entries = Vec::with_capacity(built.len());
         for (partition, built) in built {
             let log = Arc::clone(topic.log(partition).ok_or(ProduceError::NoPartition)?);
-            let batches = built.finish(topic.config.max_message_bytes)?;
+            let fit = |batch| fit(topic, partition, batch, now).map(|(batch, _)| batch);
+            let batches = built.finish(topic.config.max_message_bytes)?.into_iter().map(fit);
+            let batches = batches.collect::<Result<Vec<_>, _>>()?;
             entries.push(Append { log, batches, epoch: topic.leader_epoch(partition) });
             partitions.push(partition);
         }
@@ -120,17 +121,6 @@ impl Broker {
         }
         Ok(bases)
     }
-}
-
-/// In a compacted topic the key says which messages a message supersedes.
-fn check_keys(topic: &OpenTopic, messages: &[Message]) -> Result<(), ProduceError> {
-    let without = messages.iter().position(|message| message.key.is_none());
-    without.map_or(Ok(()), |at| {
-        // No partition was chosen yet.
-        let why = Refusal::NoKey(topic.topic.name.as_str().into(), -1);
-        let index = i32::try_from(at).unwrap_or(i32::MAX);
-        Err(ProduceError::Records(vec![RefusedRecord { index, why }]))
-    })
 }
 
 /// One partition's messages, as batches that follow each other.

@@ -160,7 +160,7 @@ fn config_type(kind: Kind) -> i8 {
     match kind {
         Kind::Boolean => 1,
         Kind::Word(_) | Kind::Partitioner | Kind::Text(_) | Kind::OffsetReset => 2,
-        Kind::Int(..) => 3,
+        Kind::Int(..) | Kind::Level(..) => 3,
         Kind::Long(..) => 5,
         Kind::Ratio => 6,
         Kind::List | Kind::Words(_) => 7,

@@ -1,6 +1,6 @@
 //! Produce: what is refused, and how; what is stored.
 
-use broker::store::batch::{BatchBuilder, Compression, NewRecord};
+use broker::store::batch::{Batch, BatchBuilder, Compression, NewRecord};
 use bytes::{BufMut, Bytes, BytesMut};
 use door_kafka::wire::ErrorCode;
 use door_kafka::wire::messages::{InitProducerIdRequest, ProduceRequest};
@@ -227,4 +227,114 @@ async fn a_compacted_topic_takes_no_record_without_a_key() {
     let message = broker::Message { value: Some(Bytes::new()), ..broker::Message::default() };
     let refused = fixture.broker.publish(&published, &[message]).await;
     assert!(matches!(refused, Err(broker::ProduceError::Records(_))));
+}
+
+async fn configured(fixture: &Fixture, name: &str, config: &[(&str, &str)]) {
+    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let (name, config) = (name.to_owned(), config.collect());
+    let new = broker::NewTopic { name, partitions: Some(1), config };
+    fixture.broker.create_topic(new).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_may_ask_for_the_brokers_time() {
+    let fixture = Fixture::start().await;
+    configured(&fixture, "t", &[("message.timestamp.type", "LogAppendTime")]).await;
+    let mut client = fixture.client().await;
+    let before = fixture.broker.now();
+    for codec in [Compression::None, Compression::Gzip] {
+        let stored = produce(&mut client, "t", batch(codec, &["a", "b"])).await;
+        assert_eq!(stored.error_code, 0);
+        let time = stored.log_append_time_ms;
+        assert!((before..=fixture.broker.now()).contains(&time), "{time}");
+        let mut records = fetch(&mut client, "t", stored.base_offset).await.records.unwrap();
+        let read = Batch::take(&mut records).unwrap();
+        assert!(read.header().is_log_append_time());
+        assert_eq!(read.header().compression(), Ok(codec));
+        assert!(read.records().unwrap().all(|record| record.unwrap().timestamp == time));
+        let topic = fixture.broker.topic("t").unwrap();
+        let at = broker::Position::Time(time);
+        let found = fixture.broker.find_offset(&topic, 0, at).await.unwrap();
+        assert_eq!(found.unwrap().1, Some(time));
+    }
+    // A producer may not say so itself.
+    let claimed = changed(&plain(&["a"]), |bytes| bytes[22] |= 1 << 3);
+    let refused = produce(&mut client, "t", claimed).await;
+    assert_eq!(refused.error_code, ErrorCode::InvalidTimestamp.number());
+}
+
+#[tokio::test]
+async fn a_time_too_far_from_the_brokers_clock_is_refused() {
+    let fixture = Fixture::start().await;
+    let limits =
+        [("message.timestamp.before.max.ms", "60000"), ("message.timestamp.after.max.ms", "60000")];
+    configured(&fixture, "t", &limits).await;
+    configured(&fixture, "default", &[]).await;
+    let mut client = fixture.client().await;
+    let now = fixture.broker.now();
+    let made = |codec, times: &[i64]| {
+        let mut builder = BatchBuilder::new(codec);
+        for time in times {
+            let record = NewRecord { timestamp: *time, value: Some(b"v"), ..NewRecord::default() };
+            builder.push(&record);
+        }
+        builder.build().unwrap().bytes().clone()
+    };
+    let hour = 3_600_000;
+    for codec in [Compression::None, Compression::Zstd] {
+        let odd = made(codec, &[now, now - 100_000, -1, now + 100_000]);
+        let refused = produce(&mut client, "t", odd.clone()).await;
+        assert_eq!(refused.error_code, ErrorCode::InvalidTimestamp.number());
+        let each: Vec<_> = refused.record_errors.iter().map(|one| one.batch_index).collect();
+        assert_eq!(each, [1, 3]);
+        let text = "One or more records have been rejected due to invalid timestamp";
+        assert_eq!(refused.error_message.as_deref(), Some(text));
+        assert_eq!(produce(&mut client, "t", made(codec, &[now, -1])).await.error_code, 0);
+        // Without limits set, an hour ahead and any time behind.
+        assert_eq!(produce(&mut client, "default", odd).await.error_code, 0);
+        let late = produce(&mut client, "default", made(codec, &[5, now + 2 * hour])).await;
+        assert_eq!(late.error_code, ErrorCode::InvalidTimestamp.number());
+        assert_eq!(late.record_errors[0].batch_index, 1);
+    }
+    let promised = changed(&made(Compression::None, &[now]), |bytes| {
+        (&mut bytes[35..43]).put_i64(now + 2 * hour);
+    });
+    let refused = produce(&mut client, "default", promised).await;
+    assert_eq!(refused.error_code, ErrorCode::InvalidRecord.number());
+}
+
+#[tokio::test]
+async fn a_topic_may_ask_for_a_codec() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    let text = "entrepot ".repeat(200);
+    for (name, codec) in [
+        ("uncompressed", Compression::None),
+        ("gzip", Compression::Gzip),
+        ("snappy", Compression::Snappy),
+        ("lz4", Compression::Lz4),
+        ("zstd", Compression::Zstd),
+    ] {
+        configured(&fixture, name, &[("compression.type", name), ("max.message.bytes", "1500")])
+            .await;
+        for sent in [Compression::Gzip, Compression::Zstd] {
+            let stored = produce(&mut client, name, batch(sent, &["a", "b"])).await;
+            assert_eq!(stored.error_code, 0, "{name}");
+            let read = fetch(&mut client, name, stored.base_offset).await;
+            let kept = Batch::take(&mut read.records.clone().unwrap()).unwrap();
+            assert_eq!(kept.header().compression(), Ok(codec));
+            let base = stored.base_offset;
+            assert_eq!(values(&read), [(base, "a".into()), (base + 1, "b".into())]);
+        }
+        // The limit is for what is stored.
+        let stored = produce(&mut client, name, batch(Compression::Gzip, &[&text])).await;
+        let fits = codec != Compression::None;
+        let code = if fits { ErrorCode::None } else { ErrorCode::MessageTooLarge };
+        assert_eq!(stored.error_code, code.number(), "{name}");
+    }
+    // Idempotent batches stay what they are.
+    let again = idempotent(&["x"], (7, 0, 0));
+    let first = produce(&mut client, "zstd", again.clone()).await;
+    let second = produce(&mut client, "zstd", again).await;
+    assert_eq!(second.base_offset, first.base_offset);
 }

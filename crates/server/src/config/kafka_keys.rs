@@ -174,7 +174,6 @@ const ONE_WRITER: &str = "requests run on the worker threads (num.network.thread
 const ONE_WAL: &str = "recovery replays one write-ahead log for all partitions";
 const PIPELINE: &str =
     "each connection has a fixed number of requests in flight and is not read past it";
-const AS_SENT: &str = "batches are stored and delivered as the producer compressed them";
 const JOURNAL: &str = "groups, offsets and transactions are kept in the broker's own journal, not in a replicated topic";
 const SHARE_ALWAYS: &str = "share groups are always served";
 const SHARE_FIXED: &str =
@@ -190,7 +189,6 @@ const DYNAMIC_QUOTAS: &str =
 const NO_PURGATORY: &str = "waiting requests are woken one by one; there is no purgatory to sweep";
 const NO_JMX: &str = "there is no JVM; metrics are not collected by Kafka's reporters";
 const INDEXES: &str = "the spacing and size of indexes are fixed";
-const STAMPS: &str = "a producer's timestamp is not compared with the clock";
 const OLD_FORMATS: &str =
     "only record batches of version 2 are stored; older formats are not converted";
 const METADATA: &str = "metadata is kept in an embedded store, not in a log of records";
@@ -199,8 +197,6 @@ const NO_ZK_CLIENT: &str =
     "the broker is not a client of ZooKeeper; it answers ZooKeeper clients itself";
 const GRACE: &str = "there is no other broker to hand partitions to before stopping";
 
-const NO_APPEND_TIME: &str =
-    "a record keeps the time that its producer gave it. Remove the key to accept that";
 const NO_MODULE: &str = "users log in with PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, which need no such setting";
 const PEM_ONLY: &str = "certificates and keys are in PEM here. Make PEM of a key store with keytool -importkeystore -deststoretype PKCS12 and openssl pkcs12 -noenc, then set the type to PEM";
 const PEM_PASSWORD: &str =
@@ -289,16 +285,16 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("log.roll.jitter.hours", Int(0), "segments are written behind the log, so closing many at once costs nothing"),
     sets("message.max.bytes", "topic.max_message_bytes", Same),
     sets("log.cleanup.policy", "topic.cleanup_policy", Same),
-    refused("log.message.timestamp.type", &["CreateTime"], NO_APPEND_TIME),
-    nothing("log.message.timestamp.difference.max.ms", Int(0), STAMPS),
-    nothing("log.message.timestamp.before.max.ms", Int(0), STAMPS),
-    nothing("log.message.timestamp.after.max.ms", Int(0), STAMPS),
+    sets("log.message.timestamp.type", "topic.message_timestamp_type", Same),
+    nothing("log.message.timestamp.difference.max.ms", Int(0), "log.message.timestamp.before.max.ms and log.message.timestamp.after.max.ms have taken its place"),
+    sets("log.message.timestamp.before.max.ms", "topic.message_timestamp_before_max_ms", Same),
+    sets("log.message.timestamp.after.max.ms", "topic.message_timestamp_after_max_ms", Same),
     nothing("log.message.format.version", Text, OLD_FORMATS),
     nothing("log.message.downconversion.enable", Bool, OLD_FORMATS),
-    nothing("compression.type", Text, AS_SENT),
-    nothing("compression.gzip.level", Int(-1), AS_SENT),
-    nothing("compression.lz4.level", Int(1), AS_SENT),
-    nothing("compression.zstd.level", Int(-131_072), AS_SENT),
+    sets("compression.type", "topic.compression_type", Same),
+    sets("compression.gzip.level", "topic.compression_gzip_level", Same),
+    nothing("compression.lz4.level", Int(1), "LZ4 is compressed at its fast level"),
+    sets("compression.zstd.level", "topic.compression_zstd_level", Same),
     sets("log.cleaner.enable", "storage.cleaner_enable", Same),
     nothing("log.cleaner.threads", Int(0), "one thread compacts all partitions, one after the other"),
     sets("log.cleaner.backoff.ms", "storage.cleaner_backoff_ms", Same),

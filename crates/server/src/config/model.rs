@@ -178,6 +178,18 @@ pub struct TopicDefaults {
     pub min_compaction_lag_ms: String,
     /// `max.compaction.lag.ms`.
     pub max_compaction_lag_ms: String,
+    /// `message.timestamp.type`.
+    pub message_timestamp_type: String,
+    /// `message.timestamp.before.max.ms`.
+    pub message_timestamp_before_max_ms: String,
+    /// `message.timestamp.after.max.ms`.
+    pub message_timestamp_after_max_ms: String,
+    /// `compression.type`.
+    pub compression_type: String,
+    /// `compression.gzip.level`.
+    pub compression_gzip_level: String,
+    /// `compression.zstd.level`.
+    pub compression_zstd_level: String,
 }
 
 /// Consumer groups.
@@ -358,6 +370,12 @@ impl TopicDefaults {
             min_cleanable_dirty_ratio: String::new(),
             min_compaction_lag_ms: String::new(),
             max_compaction_lag_ms: String::new(),
+            message_timestamp_type: String::new(),
+            message_timestamp_before_max_ms: String::new(),
+            message_timestamp_after_max_ms: String::new(),
+            compression_type: String::new(),
+            compression_gzip_level: String::new(),
+            compression_zstd_level: String::new(),
         }
     }
 
@@ -379,6 +397,12 @@ impl TopicDefaults {
             ("min.cleanable.dirty.ratio", self.min_cleanable_dirty_ratio.clone()),
             ("min.compaction.lag.ms", self.min_compaction_lag_ms.clone()),
             ("max.compaction.lag.ms", self.max_compaction_lag_ms.clone()),
+            ("message.timestamp.type", self.message_timestamp_type.clone()),
+            ("message.timestamp.before.max.ms", self.message_timestamp_before_max_ms.clone()),
+            ("message.timestamp.after.max.ms", self.message_timestamp_after_max_ms.clone()),
+            ("compression.type", self.compression_type.clone()),
+            ("compression.gzip.level", self.compression_gzip_level.clone()),
+            ("compression.zstd.level", self.compression_zstd_level.clone()),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

@@ -66,11 +66,20 @@ impl Compression {
 
     /// Compresses `plain`.
     pub fn compress(self, plain: &[u8]) -> Result<Vec<u8>, BatchError> {
+        self.compress_at(None, plain)
+    }
+
+    /// Compresses `plain` at a level of the codec, where it has several (gzip: 1 to 9, zstd: up to
+    /// 22); `None` is the codec's own choice.
+    pub fn compress_at(self, level: Option<i32>, plain: &[u8]) -> Result<Vec<u8>, BatchError> {
         let failed = |_| BatchError::Compression("the codec failed");
         match self {
             Self::None => Ok(plain.to_vec()),
             Self::Gzip => {
-                let level = flate2::Compression::default();
+                let level = level.and_then(|level| u32::try_from(level).ok());
+                let level = level.map_or_else(flate2::Compression::default, |level| {
+                    flate2::Compression::new(level.min(9))
+                });
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
                 encoder.write_all(plain).map_err(failed)?;
                 encoder.finish().map_err(failed)
@@ -81,7 +90,7 @@ impl Compression {
                 encoder.write_all(plain).map_err(failed)?;
                 encoder.finish().map_err(|_| BatchError::Compression("the codec failed"))
             }
-            Self::Zstd => zstd::encode_all(plain, 0).map_err(failed),
+            Self::Zstd => zstd::encode_all(plain, level.unwrap_or(0)).map_err(failed),
         }
     }
 

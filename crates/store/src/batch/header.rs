@@ -161,6 +161,16 @@ impl BatchHeader {
         }
     }
 
+    /// As it is with the broker's time for all records.
+    pub(super) fn with_append_time(&self, time: Millis) -> Self {
+        Self { attributes: self.attributes | LOG_APPEND_TIME, max_timestamp: time, ..*self }
+    }
+
+    /// As it is with its records packed by this codec.
+    pub(super) fn with_codec(&self, codec: Compression) -> Self {
+        Self { attributes: self.attributes & !COMPRESSION_MASK | codec.bits(), ..*self }
+    }
+
     /// As it is with this time after which its deletion marks may go.
     pub(super) fn with_delete_horizon(&self, horizon: Millis) -> Self {
         Self { attributes: self.attributes | DELETE_HORIZON, base_timestamp: horizon, ..*self }

@@ -1,14 +1,33 @@
-//! Writing a batch anew with fewer of its records, as compaction does. Its offsets and sequence
-//! numbers stay what they were, and so do the bytes of each record that stays.
+//! Writing a batch anew: with fewer of its records, as compaction does, or with another codec or the
+//! broker's time, as topics may ask for. Its offsets and sequence numbers stay what they were, and so
+//! do the bytes of each record that stays.
 
 use base::Millis;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::build::put_varint;
+use super::header::HEADER_BYTES;
 use super::records::{take_bytes, take_length, take_varint};
 use super::{Batch, BatchError, Compression};
 
 impl Batch {
+    /// This batch with the broker's time for all of its records, which does not touch them.
+    pub fn with_append_time(&self, time: Millis) -> Result<Self, BatchError> {
+        let packed = self.bytes().slice(HEADER_BYTES..);
+        Self::parse(self.header().with_append_time(time).encode(&packed)?)
+    }
+
+    /// This batch with its records packed by another codec, at a level of it.
+    pub fn repacked(&self, codec: Compression, level: Option<i32>) -> Result<Self, BatchError> {
+        let packed = self.bytes().slice(HEADER_BYTES..);
+        let plain = self.header().compression()?.decompress(&packed)?;
+        let packed = match codec {
+            Compression::None => plain,
+            codec => codec.compress_at(level, &plain)?.into(),
+        };
+        Self::parse(self.header().with_codec(codec).encode(&packed)?)
+    }
+
     /// This batch with these of its records alone, each as [`super::Records::next_with_bytes`] gave
     /// it, the newest of which is of `newest`. Packed with the codec that it was packed with.
     ///
@@ -132,12 +151,30 @@ mod tests {
     }
 
     #[test]
+    fn another_codec_and_the_brokers_time_leave_the_records_alone() {
+        let codecs = ["none", "gzip", "snappy", "lz4", "zstd"];
+        let codecs = codecs.map(|name| Compression::from_name(name).unwrap());
+        for from in codecs {
+            for to in codecs {
+                let before = batch(from);
+                let after = before.repacked(to, Some(1)).unwrap();
+                assert_eq!(after.header().compression(), Ok(to));
+                assert_eq!(raw(&after), raw(&before));
+                let stamped = after.with_append_time(77).unwrap();
+                assert!(stamped.header().is_log_append_time());
+                assert_eq!(raw(&stamped), raw(&before));
+                assert!(records(&stamped).iter().all(|record| record.timestamp == 77));
+            }
+        }
+    }
+
+    #[test]
     fn a_batch_without_records_still_tells_offsets_and_sequence_numbers() {
         let marked = batch(Compression::Zstd);
         let marked = marked.with_records(&raw(&marked), 1030, Some(HORIZON)).unwrap();
         let empty = marked.without_records().unwrap();
         let (before, after) = (marked.header(), empty.header());
-        assert_eq!((after.count, after.size), (0, crate::batch::HEADER_BYTES));
+        assert_eq!((after.count, after.size), (0, HEADER_BYTES));
         assert_eq!(after.compression(), Ok(Compression::None));
         assert_eq!(after.delete_horizon(), None);
         assert_eq!(after.last_offset(), before.last_offset());

@@ -554,3 +554,25 @@ fn the_cleaners_keys_have_their_meaning() {
     assert!(errors("log.cleanup.policy=compress")[0].contains("a list of compact, delete"));
     assert!(errors("log.cleaner.min.cleanable.ratio=2")[0].contains("a number from 0 to 1"));
 }
+
+#[test]
+fn the_keys_of_times_and_codecs_have_their_meaning() {
+    let config = accepted(
+        "log.message.timestamp.type=LogAppendTime\nlog.message.timestamp.before.max.ms=5\n\
+         log.message.timestamp.after.max.ms=6\ncompression.type=zstd\n\
+         compression.gzip.level=9\ncompression.zstd.level=-7\n",
+    );
+    let topic = config.topic.as_topic_config();
+    for (name, value) in [
+        ("message.timestamp.type", "LogAppendTime"),
+        ("message.timestamp.before.max.ms", "5"),
+        ("message.timestamp.after.max.ms", "6"),
+        ("compression.type", "zstd"),
+        ("compression.gzip.level", "9"),
+        ("compression.zstd.level", "-7"),
+    ] {
+        assert_eq!(topic[name], value);
+    }
+    assert!(errors("compression.type=brotli")[0].contains("one of producer, uncompressed"));
+    assert!(errors("compression.gzip.level=0")[0].contains("a number from 1 to 9, or -1"));
+}
