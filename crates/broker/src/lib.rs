@@ -31,6 +31,7 @@ pub use verbs::publish::{Message, Published};
 pub use verbs::read::Reader;
 pub use verbs::take::{Settle, SharedPartition, TakeError, TakeLimits, Taken};
 pub use verbs::trim::TrimError;
+pub use verbs::write_markers::{MarkerError, WriteMarker};
 
 // What doors need of the layers below, so that they depend on this crate alone.
 pub use cluster::MetaError;

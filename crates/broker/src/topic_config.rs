@@ -73,6 +73,10 @@ const ANY_INT: Kind = Kind::Int(0, i32::MAX as i64);
 const ANY_LONG: Kind = Kind::Long(0, i64::MAX);
 const ONE_COPY: &str = "No effect: each message is stored once, durably; there are no followers.";
 const OWN_FLUSH: &str = "No effect: entrepot.durability says when a message is on disk.";
+const NO_TIERS: &str = "No effect: there is no tiered storage; all messages stay where they are.";
+const OLD_FORMATS: &str =
+    "No effect: record batches are stored, and converted for clients that need it.";
+const REMOTE_STORAGE: &str = "remote.storage.enable";
 const OWN_INDEX: &str = "No effect: the index has a fixed spacing and is never preallocated.";
 
 /// All keys, by name.
@@ -142,6 +146,8 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
     inert("follower.replication.throttled.replicas", Kind::List, "", ONE_COPY),
     inert("index.interval.bytes", ANY_INT, "4096", OWN_INDEX),
     inert("leader.replication.throttled.replicas", Kind::List, "", ONE_COPY),
+    inert("local.retention.bytes", Kind::Long(-2, i64::MAX), "-2", NO_TIERS),
+    inert("local.retention.ms", Kind::Long(-2, i64::MAX), "-2", NO_TIERS),
     key(
         "max.compaction.lag.ms",
         Kind::Long(1, i64::MAX),
@@ -154,6 +160,8 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         "1048588",
         "Largest record batch accepted, in bytes, compressed as it arrives.",
     ),
+    inert("message.downconversion.enable", Kind::Boolean, "true", OLD_FORMATS),
+    inert("message.format.version", Kind::Text(100), "3.0-IV1", OLD_FORMATS),
     key(
         "message.timestamp.after.max.ms",
         ANY_LONG,
@@ -165,6 +173,12 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         ANY_LONG,
         "9223372036854775807",
         "A producer's timestamp may be this far behind the broker's clock, in ms.",
+    ),
+    inert(
+        "message.timestamp.difference.max.ms",
+        ANY_LONG,
+        "9223372036854775807",
+        "No effect: message.timestamp.before.max.ms and .after.max.ms have taken its place.",
     ),
     key(
         "message.timestamp.type",
@@ -186,6 +200,16 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
     ),
     inert("min.insync.replicas", Kind::Int(1, i32::MAX as i64), "1", ONE_COPY),
     inert("preallocate", Kind::Boolean, "false", "No effect: the write-ahead log always is."),
+    inert("remote.copy.lag.bytes", Kind::Long(-1, i64::MAX), "0", NO_TIERS),
+    inert("remote.copy.lag.ms", Kind::Long(-1, i64::MAX), "0", NO_TIERS),
+    inert("remote.log.copy.disable", Kind::Boolean, "false", NO_TIERS),
+    inert("remote.log.delete.on.disable", Kind::Boolean, "false", NO_TIERS),
+    inert(
+        REMOTE_STORAGE,
+        Kind::Boolean,
+        "false",
+        "Only false can be set: all messages stay in the broker's own folder.",
+    ),
     key(
         "retention.bytes",
         Kind::Long(-1, i64::MAX),
@@ -226,6 +250,11 @@ pub enum ConfigError {
         /// The key.
         name: String,
     },
+    /// Tiered storage was asked for.
+    #[error(
+        "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage."
+    )]
+    NoTiers,
     /// Two values that contradict each other.
     #[error("conflict topic config setting {0} ({1}) > {2} ({3})")]
     Conflict(&'static str, i64, &'static str, i64),
@@ -332,6 +361,9 @@ pub fn check(
         key.check(value)?;
     }
     let values = Values { set: config, defaults };
+    if values.text(REMOTE_STORAGE) == "true" {
+        return Err(ConfigError::NoTiers);
+    }
     let (low, high) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
     let (least, most) = (values.number(low), values.number(high));
     if least > most {

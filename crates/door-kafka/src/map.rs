@@ -8,8 +8,8 @@ use broker::queue::transactions::TxnError;
 use broker::store::batch::BatchError;
 use broker::store::{AppendError, ReadError};
 use broker::{
-    FetchError, GroupConfigError, MetaError, ProduceError, RefusedRecord, TakeError, TopicError,
-    TrimError, UserError,
+    FetchError, GroupConfigError, MarkerError, MetaError, ProduceError, RefusedRecord, TakeError,
+    TopicError, TrimError, UserError,
 };
 
 use crate::wire::ErrorCode;
@@ -191,6 +191,15 @@ pub(crate) fn take_error(error: &TakeError) -> ErrorCode {
     match error {
         TakeError::Fetch(error) => fetch_error(error),
         TakeError::Shared(error) => shared_error(*error),
+    }
+}
+
+pub(crate) fn marker_error(error: &MarkerError) -> ErrorCode {
+    match error {
+        MarkerError::NoPartition => ErrorCode::UnknownTopicOrPartition,
+        MarkerError::NoProducer => ErrorCode::InvalidRequest,
+        MarkerError::Fenced { .. } => ErrorCode::InvalidProducerEpoch,
+        MarkerError::Append(error) => append_error(error),
     }
 }
 

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::batch::{Batch, BatchError, BatchHeader};
 use crate::error::ReadError;
 use crate::options::LogOptions;
-use crate::producers::Producers;
+use crate::producers::{ProducerStatus, Producers};
 use crate::segment::{Segment, SegmentFiles};
 use crate::signal::{News, Signal, Signals, Watching};
 use crate::transactions::{Aborted, Transactions};
@@ -167,6 +167,17 @@ impl Log {
     pub fn open_transactions(&self) -> Vec<(i64, Offset)> {
         let state = self.state.read();
         state.transactions.open.iter().map(|(producer, first)| (*producer, *first)).collect()
+    }
+
+    /// The producers that it remembers, by their ids.
+    pub fn producers(&self) -> Vec<ProducerStatus> {
+        let open = self.state.read().transactions.open.clone();
+        self.producers.lock().describe(&open)
+    }
+
+    /// The newest epoch of a producer, if it is remembered.
+    pub fn producer_epoch(&self, id: i64) -> Option<i16> {
+        self.producers.lock().known.get(&id).map(|producer| producer.epoch)
     }
 
     /// Where it stands.

@@ -4,7 +4,7 @@
 //! one of them again is answered with its first result; a gap is refused; a higher epoch fences the
 //! lower one; a producer that is not known (any more) may begin at any number.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use base::{Millis, Offset};
 
@@ -29,6 +29,21 @@ pub(crate) struct Producer {
     pub(crate) last_seen: Millis,
     /// Oldest first.
     pub(crate) sent: VecDeque<Sent>,
+}
+
+/// What a log knows of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerStatus {
+    /// Its id.
+    pub id: i64,
+    /// Its newest epoch here.
+    pub epoch: i16,
+    /// The sequence number of its last record; `None` if only a marker is known of it.
+    pub last_sequence: Option<i32>,
+    /// When it was last heard of.
+    pub last_seen: Millis,
+    /// Offset of the first record of its open transaction.
+    pub open_from: Option<Offset>,
 }
 
 /// All producers of one log.
@@ -154,6 +169,20 @@ impl Producers {
             last_sequence: batch.last_sequence(),
             base_offset,
         });
+    }
+
+    /// All of them, for operators, with the first offsets of their open transactions.
+    pub(crate) fn describe(&self, open: &BTreeMap<i64, Offset>) -> Vec<ProducerStatus> {
+        let describe = |(id, producer): (&i64, &Producer)| ProducerStatus {
+            id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.sent.back().map(|sent| sent.last_sequence),
+            last_seen: producer.last_seen,
+            open_from: open.get(id).copied(),
+        };
+        let mut all: Vec<_> = self.known.iter().map(describe).collect();
+        all.sort_unstable_by_key(|producer| producer.id);
+        all
     }
 
     /// Forgets producers not heard of since `before`.

@@ -17,3 +17,4 @@ pub(crate) mod publish;
 pub(crate) mod read;
 pub(crate) mod take;
 pub(crate) mod trim;
+pub(crate) mod write_markers;

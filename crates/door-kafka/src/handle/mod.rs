@@ -23,6 +23,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
@@ -55,6 +56,7 @@ mod sync_group;
 mod txn_offset_commit;
 mod update_features;
 mod user_credentials;
+mod write_txn_markers;
 
 #[cfg(test)]
 mod document;
@@ -165,6 +167,9 @@ requests! {
         "transactions, see below; later versions are between brokers";
     AddOffsetsToTxn 0-4 message add_offsets_to_txn::handle, "";
     EndTxn 0-5 message end_txn::handle, "";
+    WriteTxnMarkers 1-2 message write_txn_markers::handle,
+        "for an operator who ends a transaction that hangs in a partition; the coordinator is not \
+         told";
     TxnOffsetCommit 0-6 message txn_offset_commit::handle, "";
     DescribeAcls 1-3 message describe_acls::handle,
         "access rules; who may send which request: see Access rules";
@@ -209,6 +214,8 @@ requests! {
     UpdateFeatures 0-2 message update_features::handle,
         "features have fixed levels: asking for another is INVALID_UPDATE_VERSION";
     DescribeCluster 0-2 message describe_cluster::handle, "";
+    DescribeProducers 0-0 message describe_producers::handle,
+        "the last timestamp is when the broker last heard of the producer";
     DescribeTransactions 0-0 message describe_transactions::handle, "";
     ListTransactions 0-2 message describe_transactions::handle_list, "";
     ConsumerGroupHeartbeat 0-1 message consumer_group_heartbeat::handle,

@@ -156,6 +156,8 @@ async fn ask(client: &mut Client, api: ApiKey, version: i16) -> Answer {
         | ApiKey::EndTxn
         | ApiKey::TxnOffsetCommit
         | ApiKey::FindCoordinator
+        | ApiKey::WriteTxnMarkers
+        | ApiKey::DescribeProducers
         | ApiKey::DescribeTransactions
         | ApiKey::ListTransactions => ask_transactions(client, api, version).await,
         ApiKey::DescribeConfigs | ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => {
@@ -372,6 +374,29 @@ async fn ask_transactions(client: &mut Client, api: ApiKey, version: i16) -> Ans
             one(one(client.call(&request, version.min(5)).await.topics).partitions).error_code
         }
         ApiKey::FindCoordinator => return find_coordinators(client, version).await,
+        ApiKey::WriteTxnMarkers => {
+            let topic = write_txn_markers_request::WritableTxnMarkerTopic {
+                name: "t".into(),
+                partition_indexes: vec![0],
+            };
+            let marker = write_txn_markers_request::WritableTxnMarker {
+                producer_id: 987_654,
+                topics: vec![topic],
+                ..Default::default()
+            };
+            let request = WriteTxnMarkersRequest { markers: vec![marker] };
+            let response = client.call(&request, version).await;
+            response.markers[0].topics[0].partitions[0].error_code
+        }
+        ApiKey::DescribeProducers => {
+            let topic = describe_producers_request::TopicRequest {
+                name: "t".into(),
+                partition_indexes: vec![0],
+            };
+            let request = DescribeProducersRequest { topics: vec![topic] };
+            let response = client.call(&request, version).await;
+            response.topics[0].partitions[0].error_code
+        }
         ApiKey::DescribeTransactions => {
             let request = DescribeTransactionsRequest { transactional_ids: vec![transactional_id] };
             one(client.call(&request, version).await.transaction_states).error_code

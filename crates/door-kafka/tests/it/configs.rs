@@ -190,3 +190,62 @@ async fn a_list_is_changed_from_what_is_in_effect() {
     let both = change(&mut client, (TOPIC, "t"), (0, "min.compaction.lag.ms", Some("6"))).await;
     assert_eq!(both, ErrorCode::InvalidConfig.number());
 }
+
+#[tokio::test]
+async fn every_key_of_a_topic_is_listed_and_what_is_not_there_is_refused() {
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    let described = describe(&mut client, TOPIC, "t", None).await;
+    // Those of Apache Kafka 4.4, and those before 4.0 that tools still set.
+    for (name, default, kind) in [
+        ("cleanup.policy", "delete", 7),
+        ("compression.gzip.level", "-1", 3),
+        ("compression.lz4.level", "9", 3),
+        ("compression.type", "producer", 2),
+        ("compression.zstd.level", "3", 3),
+        ("delete.retention.ms", "86400000", 5),
+        ("errors.deadletterqueue.group.enable", "false", 1),
+        ("file.delete.delay.ms", "60000", 5),
+        ("flush.messages", "9223372036854775807", 5),
+        ("flush.ms", "9223372036854775807", 5),
+        ("follower.replication.throttled.replicas", "", 7),
+        ("index.interval.bytes", "4096", 3),
+        ("leader.replication.throttled.replicas", "", 7),
+        ("local.retention.bytes", "-2", 5),
+        ("local.retention.ms", "-2", 5),
+        ("max.compaction.lag.ms", "9223372036854775807", 5),
+        ("max.message.bytes", "1048588", 3),
+        ("message.downconversion.enable", "true", 1),
+        ("message.format.version", "3.0-IV1", 2),
+        ("message.timestamp.after.max.ms", "3600000", 5),
+        ("message.timestamp.before.max.ms", "9223372036854775807", 5),
+        ("message.timestamp.difference.max.ms", "9223372036854775807", 5),
+        ("message.timestamp.type", "CreateTime", 2),
+        ("min.cleanable.dirty.ratio", "0.5", 6),
+        ("min.compaction.lag.ms", "0", 5),
+        ("min.insync.replicas", "1", 3),
+        ("preallocate", "false", 1),
+        ("remote.copy.lag.bytes", "0", 5),
+        ("remote.copy.lag.ms", "0", 5),
+        ("remote.log.copy.disable", "false", 1),
+        ("remote.log.delete.on.disable", "false", 1),
+        ("remote.storage.enable", "false", 1),
+        ("retention.bytes", "-1", 5),
+        ("retention.ms", "604800000", 5),
+        ("segment.bytes", "1073741824", 3),
+        ("segment.index.bytes", "10485760", 3),
+        ("segment.jitter.ms", "0", 5),
+        ("segment.ms", "604800000", 5),
+        ("unclean.leader.election.enable", "false", 1),
+    ] {
+        let found = entry(&described, name);
+        assert_eq!((found.value.as_deref(), found.config_type), (Some(default), kind), "{name}");
+    }
+    let own = described.configs.iter().filter(|config| config.name.starts_with("entrepot."));
+    assert_eq!(described.configs.len(), 39 + own.count());
+    let refused = change(&mut client, (TOPIC, "t"), (0, "remote.storage.enable", Some("true")));
+    assert_eq!(refused.await, ErrorCode::InvalidConfig.number());
+    let set = change(&mut client, (TOPIC, "t"), (0, "remote.storage.enable", Some("false")));
+    assert_eq!(set.await, 0);
+}

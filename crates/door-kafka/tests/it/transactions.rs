@@ -268,3 +268,91 @@ async fn offsets_are_committed_with_the_transaction_or_not_at_all() {
     let after = client.call(&stored, 5).await;
     assert_eq!(after.topics[0].partitions[0].committed_offset, 7, "and it is durable");
 }
+
+async fn producers(client: &mut Client) -> Vec<describe_producers_response::ProducerState> {
+    let topic = |name: &str, partition_indexes| describe_producers_request::TopicRequest {
+        name: name.to_owned(),
+        partition_indexes,
+    };
+    let request = DescribeProducersRequest {
+        topics: vec![topic("t", vec![0, 0, 5]), topic("none", vec![0])],
+    };
+    let mut response = client.call(&request, 0).await;
+    let unknown = ErrorCode::UnknownTopicOrPartition.number();
+    let codes = response.topics.iter().map(|topic| {
+        topic.partitions.iter().map(|partition| partition.error_code).collect::<Vec<_>>()
+    });
+    assert_eq!(codes.collect::<Vec<_>>(), [vec![0, unknown], vec![unknown]], "each once");
+    response.topics.remove(0).partitions.remove(0).active_producers
+}
+
+async fn write_marker(
+    client: &mut Client,
+    (producer_id, producer_epoch): (i64, i16),
+    commit: bool,
+    version: i8,
+) -> Vec<i16> {
+    let topic = |name: &str, partition_indexes| write_txn_markers_request::WritableTxnMarkerTopic {
+        name: name.to_owned(),
+        partition_indexes,
+    };
+    let marker = write_txn_markers_request::WritableTxnMarker {
+        producer_id,
+        producer_epoch,
+        transaction_result: commit,
+        topics: vec![topic("t", vec![0, 7]), topic("none", vec![0])],
+        coordinator_epoch: 0,
+        transaction_version: version,
+    };
+    let request = WriteTxnMarkersRequest { markers: vec![marker] };
+    let response = client.call(&request, 2).await;
+    assert_eq!(response.markers[0].producer_id, producer_id);
+    let partitions = response.markers[0].topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.map(|partition| partition.error_code).collect()
+}
+
+#[tokio::test]
+async fn an_operator_sees_who_produces_and_ends_a_transaction_that_hangs() {
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    assert_eq!(producers(&mut client).await, []);
+    produce(&mut client, "t", plain(&["plain"])).await;
+    let (pid, epoch) = init(&mut client, "tx").await;
+    assert_eq!(write(&mut client, "tx", NEW, "hangs", (pid, epoch, 0)).await, 0);
+    assert_eq!(write(&mut client, "tx", NEW, "too", (pid, epoch, 1)).await, 0);
+    let found = producers(&mut client).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].producer_id, found[0].producer_epoch), (pid, epoch.into()));
+    assert_eq!((found[0].last_sequence, found[0].current_txn_start_offset), (1, 1));
+    assert!(found[0].last_timestamp > 1_600_000_000_000);
+    let (partition, _) = committed(&mut client).await;
+    assert_eq!(partition.last_stable_offset, 1);
+
+    let unknown = ErrorCode::UnknownTopicOrPartition.number();
+    let fenced = ErrorCode::InvalidProducerEpoch.number();
+    let invalid = ErrorCode::InvalidRequest.number();
+    for (producer, version, code) in [
+        ((pid, epoch - 1), 0, if epoch == 0 { invalid } else { fenced }),
+        ((pid, epoch), 2, fenced),
+        ((-1, epoch), 0, invalid),
+    ] {
+        let codes = write_marker(&mut client, producer, false, version).await;
+        assert_eq!(codes, [code, unknown, unknown]);
+    }
+    let codes = write_marker(&mut client, (pid, epoch), false, 0).await;
+    assert_eq!(codes, [0, unknown, unknown]);
+    let found = producers(&mut client).await;
+    assert_eq!(found[0].current_txn_start_offset, -1);
+    let (partition, _) = committed(&mut client).await;
+    assert_eq!((partition.high_watermark, partition.last_stable_offset), (4, 4));
+    let aborted = partition.aborted_transactions.unwrap();
+    assert_eq!((aborted[0].producer_id, aborted[0].first_offset), (pid, 1));
+    // A newer epoch fences what the producer still sends with the old one, also after a restart.
+    let codes = write_marker(&mut client, (pid, epoch + 1), true, 2).await;
+    assert_eq!(codes, [0, unknown, unknown]);
+    let fixture = fixture.restart().await;
+    let mut client = fixture.client().await;
+    assert_eq!(write(&mut client, "tx", NEW, "late", (pid, epoch, 2)).await, fenced);
+    assert_eq!(producers(&mut client).await[0].producer_epoch, i32::from(epoch) + 1);
+}

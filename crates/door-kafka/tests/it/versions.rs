@@ -98,6 +98,7 @@ async fn every_version_that_is_offered_is_answered() {
         DeleteShareGroupOffsets: DeleteShareGroupOffsetsRequest,
         AddPartitionsToTxn: AddPartitionsToTxnRequest, AddOffsetsToTxn: AddOffsetsToTxnRequest,
         EndTxn: EndTxnRequest, TxnOffsetCommit: TxnOffsetCommitRequest,
+        WriteTxnMarkers: WriteTxnMarkersRequest, DescribeProducers: DescribeProducersRequest,
         DescribeTransactions: DescribeTransactionsRequest,
         ListTransactions: ListTransactionsRequest,
         ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest,

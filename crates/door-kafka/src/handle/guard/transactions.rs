@@ -11,18 +11,24 @@ use crate::wire::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopi
 use crate::wire::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
+use crate::wire::messages::describe_producers_response::{PartitionResponse, TopicResponse};
 use crate::wire::messages::describe_transactions_response::TransactionState;
 use crate::wire::messages::find_coordinator_response::Coordinator;
 use crate::wire::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use crate::wire::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
+use crate::wire::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
+use crate::wire::messages::write_txn_markers_response::{
+    WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+};
 use crate::wire::messages::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest,
-    AddPartitionsToTxnResponse, DescribeTransactionsRequest, DescribeTransactionsResponse,
-    EndTxnRequest, EndTxnResponse, FindCoordinatorRequest, FindCoordinatorResponse,
-    InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest,
-    ListTransactionsResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    AddPartitionsToTxnResponse, DescribeProducersRequest, DescribeProducersResponse,
+    DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, EndTxnResponse,
+    FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse,
+    ListTransactionsRequest, ListTransactionsResponse, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
 };
 
 impl Guarded for InitProducerIdRequest {
@@ -153,6 +159,45 @@ impl Guarded for DescribeTransactionsRequest {
                 ..TransactionState::default()
             });
             response.transaction_states.extend(refused);
+        })
+    }
+}
+
+impl Guarded for WriteTxnMarkersRequest {
+    fn guard(&mut self, guard: &Guard<'_>) -> Verdict<WriteTxnMarkersResponse> {
+        if guard.cluster(Operation::ClusterAction) || guard.cluster(Operation::Alter) {
+            return Verdict::Pass;
+        }
+        let denied = |partition_index: &i32| WritableTxnMarkerPartitionResult {
+            partition_index: *partition_index,
+            error_code: CLUSTER_DENIED,
+        };
+        let topic = |topic: &WritableTxnMarkerTopic| WritableTxnMarkerTopicResult {
+            name: topic.name.clone(),
+            partitions: topic.partition_indexes.iter().map(denied).collect(),
+        };
+        let marker = |marker: &WritableTxnMarker| WritableTxnMarkerResult {
+            producer_id: marker.producer_id,
+            topics: marker.topics.iter().map(topic).collect(),
+        };
+        let markers = self.markers.iter().map(marker).collect();
+        Verdict::Refuse(WriteTxnMarkersResponse { markers })
+    }
+}
+
+impl Guarded for DescribeProducersRequest {
+    fn guard(&mut self, guard: &Guard<'_>) -> Verdict<DescribeProducersResponse> {
+        let refused = guard.refused(Operation::Read, &mut self.topics, |topic| &topic.name);
+        Verdict::without(refused, |response: &mut DescribeProducersResponse, refused| {
+            response.topics.extend(refused.into_iter().map(|topic| {
+                let denied = |partition_index: &i32| PartitionResponse {
+                    partition_index: *partition_index,
+                    error_code: TOPIC_DENIED,
+                    ..PartitionResponse::default()
+                };
+                let partitions = topic.partition_indexes.iter().map(denied).collect();
+                TopicResponse { name: topic.name, partitions }
+            }));
         })
     }
 }
