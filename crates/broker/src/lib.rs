@@ -3,6 +3,7 @@
 
 pub mod access;
 mod broker;
+pub mod client_metrics;
 pub mod group_config;
 pub mod groups;
 pub mod metadata;

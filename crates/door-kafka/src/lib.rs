@@ -13,6 +13,7 @@ mod old_formats;
 pub mod properties;
 mod session;
 mod share_sessions;
+mod telemetry;
 pub mod wire;
 
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use door::{BoxFuture, CloseReason, Connection, Door};
 
 use crate::fetch_sessions::FetchSessions;
 use crate::share_sessions::ShareSessions;
+use crate::telemetry::Telemetry;
+pub use crate::telemetry::{ClientLabels, ClientMetrics};
 
 /// How the door treats its connections.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +39,8 @@ pub struct KafkaDoorOptions {
     pub fetch_session_slots: usize,
     /// Share sessions kept (`group.share.max.share.sessions`).
     pub share_sessions_max: usize,
+    /// Most bytes of metrics that a client may push at once (`telemetry.max.bytes`).
+    pub telemetry_bytes_max: usize,
     /// A connection silent for this long is closed (`connections.max.idle.ms`).
     pub idle: Option<Duration>,
 }
@@ -47,6 +52,7 @@ impl Default for KafkaDoorOptions {
             fetch_bytes_max: 55 * 1024 * 1024,
             fetch_session_slots: 1000,
             share_sessions_max: 2000,
+            telemetry_bytes_max: 1024 * 1024,
             idle: Some(Duration::from_secs(600)),
         }
     }
@@ -59,15 +65,22 @@ pub struct KafkaDoor {
     options: KafkaDoorOptions,
     fetch_sessions: Arc<FetchSessions>,
     share_sessions: Arc<ShareSessions>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl KafkaDoor {
     /// A door to this broker.
     pub fn new(broker: Broker, options: KafkaDoorOptions) -> Self {
         let random = Arc::clone(&broker.options().random);
+        let telemetry = Telemetry::new(options.telemetry_bytes_max, Arc::clone(&random));
         let fetch_sessions = Arc::new(FetchSessions::new(options.fetch_session_slots, random));
         let share_sessions = Arc::new(ShareSessions::new(options.share_sessions_max));
-        Self { broker, options, fetch_sessions, share_sessions }
+        Self { broker, options, fetch_sessions, share_sessions, telemetry: Arc::new(telemetry) }
+    }
+
+    /// The clients that push metrics, or asked what to push, with what came last of each.
+    pub fn client_metrics(&self) -> Vec<ClientMetrics> {
+        self.telemetry.clients()
     }
 }
 

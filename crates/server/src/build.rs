@@ -238,6 +238,7 @@ impl Doors {
             fetch_bytes_max: config.kafka.fetch_max_bytes,
             fetch_session_slots: config.kafka.fetch_sessions,
             share_sessions_max: config.group.share_max_sessions,
+            telemetry_bytes_max: config.kafka.telemetry_max_bytes,
             idle: config.network.connections_max_idle_ms.map(Duration::from_millis),
         };
         let BrokerOptions { clock, random, .. } = broker.options();

@@ -19,6 +19,7 @@ pub(crate) const NEXT_PRODUCER: &str = "counter/producer";
 pub(crate) const SECRET: &str = "cluster/secret";
 const BROKERS: &str = "broker/";
 const TOPICS: &str = "topic/";
+const CLIENT_METRICS: &str = "client-metrics/";
 /// Users, by name.
 pub(crate) const USERS: &str = "user/";
 const GROUPS: &str = "group/";
@@ -36,6 +37,7 @@ pub(crate) enum Key<'a> {
     Access(&'a str),
     /// A quota; the rest of the key says of whom.
     Quota(&'a str),
+    ClientMetrics(&'a str),
     /// A counter, or something that a later version keeps there.
     Other,
 }
@@ -53,6 +55,7 @@ impl<'a> Key<'a> {
             (TOPICS, Self::Topic as fn(&'a str) -> Self),
             (USERS, Self::User),
             (GROUPS, Self::Group),
+            (CLIENT_METRICS, Self::ClientMetrics),
             (access::stored::PREFIX, Self::Access),
             (quotas::stored::PREFIX, Self::Quota),
         ];
@@ -75,6 +78,10 @@ pub(crate) fn user(name: &str) -> String {
 
 pub(crate) fn group(name: &str) -> String {
     format!("{GROUPS}{name}")
+}
+
+pub(crate) fn client_metrics(name: &str) -> String {
+    format!("{CLIENT_METRICS}{name}")
 }
 
 /// A value as it is stored. The types here always have a JSON form.

@@ -32,6 +32,7 @@ impl Metadata {
             groups: std::collections::BTreeMap::new(),
             access: Arc::default(),
             quotas: Arc::default(),
+            client_metrics: Arc::default(),
         };
         for kv in &range.kvs {
             metadata.put(kv);
@@ -81,6 +82,10 @@ impl Metadata {
             Key::Quota(rest) => {
                 quotas::stored::put(Arc::make_mut(&mut self.quotas), rest, &kv.value);
             }
+            Key::ClientMetrics(name) => {
+                let config = Arc::new(decode(kv)?);
+                Arc::make_mut(&mut self.client_metrics).insert(name.to_owned(), config);
+            }
             Key::Other => {}
         }
         None
@@ -111,6 +116,10 @@ impl Metadata {
             }
             Key::Quota(rest) => {
                 quotas::stored::delete(Arc::make_mut(&mut self.quotas), rest);
+                None
+            }
+            Key::ClientMetrics(name) => {
+                Arc::make_mut(&mut self.client_metrics).remove(name);
                 None
             }
             Key::ClusterId | Key::Other => None,

@@ -32,6 +32,9 @@ pub struct Metadata {
     pub access: Arc<Rules>,
     /// How much of the broker somebody may use. The same value for as long as no quota changes.
     pub quotas: Arc<Quotas>,
+    /// Subscriptions to clients' metrics, by name: what is set on each (see
+    /// [`crate::client_metrics`]).
+    pub client_metrics: Arc<BTreeMap<String, Arc<BTreeMap<String, String>>>>,
 }
 
 /// Somebody who logs in with a password.

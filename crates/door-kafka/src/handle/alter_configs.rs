@@ -7,6 +7,7 @@ use broker::group_config;
 use broker::topic_config::{self, ConfigKey, Kind};
 
 use super::Request;
+use super::client_metrics::{self, CLIENT_METRICS};
 use super::describe_configs::{GROUP, TOPIC};
 use crate::map;
 use crate::wire::ErrorCode;
@@ -91,9 +92,12 @@ async fn alter(
     if kind == GROUP {
         return alter_group(request, name, validate_only, change).await;
     }
+    if kind == CLIENT_METRICS {
+        return client_metrics::alter(request, name, validate_only, change).await;
+    }
     if kind != TOPIC {
-        let text =
-            "only topics and groups can be changed here; the broker's configuration is in its file";
+        let text = "only topics, groups and subscriptions to client metrics can be changed here; \
+                    the broker's configuration is in its file";
         return Err((ErrorCode::InvalidRequest, text.to_owned()));
     }
     let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("topic '{name}' does not exist"));

@@ -15,12 +15,20 @@ use crate::wire::{ApiKey, ErrorCode, RequestHeader, encode_response};
 /// (KIP-1191).
 pub(super) const FEATURES: &[(&str, i16)] =
     &[("transaction.version", 2), ("group.version", 1), ("share.version", 2)];
+/// Longest name and version of a client's library that are kept.
+const SOFTWARE_CHARS_MAX: usize = 100;
 /// Features that begin at level 0 can be told from this version on.
 const LEVEL_ZERO_FROM: i16 = 4;
 
 pub(super) async fn handle(request: Request<'_>, asked: ApiVersionsRequest) -> ApiVersionsResponse {
     if let Err(code) = check_route(&request, &asked) {
         return ApiVersionsResponse { error_code: code.number(), ..ApiVersionsResponse::default() };
+    }
+    if !asked.client_software_name.is_empty() {
+        // The first that it says counts; a second request on a connection says the same.
+        let short = |text: String| text.chars().take(SOFTWARE_CHARS_MAX).collect();
+        let software = (short(asked.client_software_name), short(asked.client_software_version));
+        let _ = request.context.software.set(software);
     }
     let supported = |(name, level): &(&str, i16)| SupportedFeatureKey {
         name: (*name).to_owned(),

@@ -6,6 +6,7 @@ use broker::group_config::GROUP_KEYS;
 use broker::topic_config::{ConfigKey, Kind, TOPIC_KEYS};
 
 use super::Request;
+use super::client_metrics::{self, CLIENT_METRICS};
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::describe_configs_response::{
@@ -73,9 +74,11 @@ pub(super) async fn handle(
             TOPIC => topic(&request, &resource.resource_name, asked.include_synonyms),
             BROKER => broker(&request, &resource.resource_name),
             GROUP => group(&request, &resource.resource_name, asked.include_synonyms),
+            CLIENT_METRICS => Ok(client_metrics::describe(&request, &resource.resource_name)),
             _ => Err((
                 ErrorCode::InvalidRequest,
-                "only topics, groups and brokers have configuration".to_owned(),
+                "only topics, groups, brokers and subscriptions to client metrics have configuration"
+                    .to_owned(),
             )),
         };
         let (code, message, mut configs) = match described {

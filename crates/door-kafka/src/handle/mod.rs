@@ -7,6 +7,7 @@ mod alter_client_quotas;
 mod alter_configs;
 mod alter_replica_log_dirs;
 mod api_versions;
+mod client_metrics;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_acls;
@@ -53,6 +54,7 @@ mod share_group_describe;
 mod share_group_heartbeat;
 mod share_group_offsets;
 mod sync_group;
+mod telemetry;
 mod txn_offset_commit;
 mod update_features;
 mod user_credentials;
@@ -62,7 +64,7 @@ mod write_txn_markers;
 mod document;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base::{Principal, TopicId};
 use broker::access::Actor;
@@ -75,6 +77,7 @@ pub(crate) use self::quota::Quota;
 use crate::fetch_sessions::FetchSessions;
 use crate::session::{Parts, protocol_error};
 use crate::share_sessions::OfConnection;
+use crate::telemetry::Telemetry;
 use crate::wire::{ApiKey, ErrorCode, Message, Reader, RequestHeader, encode_response};
 
 /// A request that is served, in the versions that clients are told.
@@ -221,6 +224,11 @@ requests! {
     ConsumerGroupHeartbeat 0-1 message consumer_group_heartbeat::handle,
         "consumer groups (KIP-848), see below";
     ConsumerGroupDescribe 0-1 message consumer_group_describe::handle, "";
+    GetTelemetrySubscriptions 0-0 message telemetry::handle_get,
+        "metrics of clients (KIP-714), see below";
+    PushTelemetry 0-0 message telemetry::handle_push, "";
+    ListConfigResources 0-1 message client_metrics::handle_list,
+        "topics, brokers, groups with configuration of their own, subscriptions to client metrics";
     DescribeTopicPartitions 0-0 message describe_topic_partitions::handle, "";
     ShareGroupHeartbeat 1-1 message share_group_heartbeat::handle,
         "share groups (KIP-932), see below";
@@ -243,6 +251,9 @@ pub(crate) struct Context {
     pub(crate) fetch_bytes_max: usize,
     pub(crate) fetch_sessions: Arc<FetchSessions>,
     pub(crate) share_sessions: Arc<OfConnection>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// Name and version of the client's library, once it said so (KIP-511).
+    pub(crate) software: Arc<OnceLock<(String, String)>>,
     /// The listener that the client came through.
     pub(crate) listener: Arc<str>,
     /// Who asks, and what they may do: anonymous until a login says otherwise.
@@ -251,6 +262,8 @@ pub(crate) struct Context {
     pub(crate) quota: Quota,
     /// Where the client connects from.
     pub(crate) host: Arc<str>,
+    /// From which port it connects.
+    pub(crate) port: u16,
 }
 
 impl Context {

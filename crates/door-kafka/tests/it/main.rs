@@ -27,5 +27,6 @@ mod shares;
 mod single;
 #[path = "../support/mod.rs"]
 mod support;
+mod telemetry;
 mod transactions;
 mod versions;

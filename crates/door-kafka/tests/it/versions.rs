@@ -106,6 +106,8 @@ async fn every_version_that_is_offered_is_answered() {
         SaslHandshake: SaslHandshakeRequest, SaslAuthenticate: SaslAuthenticateRequest,
         DescribeUserScramCredentials: DescribeUserScramCredentialsRequest,
         AlterUserScramCredentials: AlterUserScramCredentialsRequest,
+        GetTelemetrySubscriptions: GetTelemetrySubscriptionsRequest,
+        PushTelemetry: PushTelemetryRequest, ListConfigResources: ListConfigResourcesRequest,
         AlterReplicaLogDirs: AlterReplicaLogDirsRequest,
         CreateDelegationToken: CreateDelegationTokenRequest,
         RenewDelegationToken: RenewDelegationTokenRequest,

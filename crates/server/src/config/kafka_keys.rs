@@ -454,7 +454,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("auto.include.jmx.reporter", Bool, NO_JMX),
     nothing("kafka.metrics.reporters", Text, NO_JMX),
     nothing("kafka.metrics.polling.interval.secs", Int(1), NO_JMX),
-    nothing("telemetry.max.bytes", Int(1), "metrics that clients push are not collected yet"),
+    sets("telemetry.max.bytes", "kafka.telemetry_max_bytes", AtMost(16_777_216)),
     nothing("log.local.retention.bytes", Int(-2), NO_TIERS),
     nothing("log.local.retention.ms", Int(-2), NO_TIERS),
     nothing("remote.fetch.max.wait.ms", Int(1), NO_TIERS),

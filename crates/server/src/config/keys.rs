@@ -335,6 +335,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Most bytes of records in one fetch response."),
     key("kafka.fetch_sessions", "1000", Field::Usize(|c| &mut c.kafka.fetch_sessions, 0, 100_000),
         "Fetch sessions kept, in which a consumer is told only what changed (KIP-227). 0 for none."),
+    key("kafka.telemetry_max_bytes", "1048576", Field::Usize(|c| &mut c.kafka.telemetry_max_bytes, 1, 16 * 1024 * 1024),
+        "Most bytes of its own metrics that a client may push at once (KIP-714)."),
 
     key("zookeeper.enabled", "true", Field::Bool(|c| &mut c.zookeeper.enabled),
         "Whether the ZooKeeper door is open."),

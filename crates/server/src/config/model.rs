@@ -83,6 +83,8 @@ pub struct Kafka {
     pub fetch_max_bytes: usize,
     /// Fetch sessions kept.
     pub fetch_sessions: usize,
+    /// Most bytes of metrics in one push of a client.
+    pub telemetry_max_bytes: usize,
 }
 
 /// The ZooKeeper door.

@@ -164,6 +164,10 @@ open_to_all! {
     SaslHandshakeRequest,
     /// Who one is.
     SaslAuthenticateRequest,
+    /// A client's own metrics, which it may always tell.
+    GetTelemetrySubscriptionsRequest,
+    /// The same.
+    PushTelemetryRequest,
     /// There are no tokens; everybody is told so.
     CreateDelegationTokenRequest,
     /// The same.

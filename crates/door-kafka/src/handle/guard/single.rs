@@ -10,9 +10,9 @@ use crate::wire::messages::alter_replica_log_dirs_response::{
 use crate::wire::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
     AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, DescribeQuorumRequest,
-    DescribeQuorumResponse, ElectLeadersRequest, ElectLeadersResponse,
-    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, UpdateFeaturesRequest,
-    UpdateFeaturesResponse,
+    DescribeQuorumResponse, ElectLeadersRequest, ElectLeadersResponse, ListConfigResourcesRequest,
+    ListConfigResourcesResponse, ListPartitionReassignmentsRequest,
+    ListPartitionReassignmentsResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 
 /// Requests that take an operation on the cluster, and whose response has an error for the whole
@@ -36,6 +36,7 @@ of_cluster! {
     ElectLeadersRequest -> ElectLeadersResponse: Alter;
     AlterPartitionReassignmentsRequest -> AlterPartitionReassignmentsResponse: Alter, error_message;
     ListPartitionReassignmentsRequest -> ListPartitionReassignmentsResponse: Describe, error_message;
+    ListConfigResourcesRequest -> ListConfigResourcesResponse: DescribeConfigs;
     UpdateFeaturesRequest -> UpdateFeaturesResponse: Alter, error_message;
 }
 
