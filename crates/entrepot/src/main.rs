@@ -29,7 +29,7 @@ enum Command {
     /// Needs no configuration: it listens on this machine only and names its data folder.
     Serve(Flags),
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
     /// Show or check the configuration that `serve` would use
     Config(config::ConfigCommand),
     /// Print a completion script, such as `entrepot completions bash`
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(flags) => serve(&flags),
-        Command::Client(command) => Ok(cli::run(command)?),
+        Command::Client(command) => Ok(cli::run(*command)?),
         Command::Config(command) => command.run(),
         Command::Completions { shell } => Ok(completions(shell)?),
     }

@@ -26,7 +26,6 @@ const fn lacks(key: i16, name: &'static str, low: i16, high: i16, missing: &'sta
     Theirs { key, name, low, high, missing }
 }
 
-const NOT_YET: &str = "not yet";
 const STREAMS: &str = "the streams group protocol (KIP-1071) is not served; Kafka Streams uses \
                        consumer groups then";
 const NO_QUORUM: &str = "for a quorum of controllers and its brokers; there is one broker, which \

@@ -106,7 +106,6 @@ macro_rules! requests {
         async fn answer(call: Call<'_>) -> Result<Parts, CloseReason> {
             match call.header.api {
                 $(ApiKey::$api => requests!(@$how call, $handler),)*
-                _ => not_offered(call.header),
             }
         }
     };

@@ -374,6 +374,13 @@ async fn ask_transactions(client: &mut Client, api: ApiKey, version: i16) -> Ans
             one(one(client.call(&request, version.min(5)).await.topics).partitions).error_code
         }
         ApiKey::FindCoordinator => return find_coordinators(client, version).await,
+        _ => return ask_operators_of_transactions(client, api, version).await,
+    }])
+}
+
+/// What whoever looks after transactions asks, rather than who is in one.
+async fn ask_operators_of_transactions(client: &mut Client, api: ApiKey, version: i16) -> Answer {
+    Codes(vec![match api {
         ApiKey::WriteTxnMarkers => {
             let topic = write_txn_markers_request::WritableTxnMarkerTopic {
                 name: "t".into(),
@@ -398,7 +405,7 @@ async fn ask_transactions(client: &mut Client, api: ApiKey, version: i16) -> Ans
             response.topics[0].partitions[0].error_code
         }
         ApiKey::DescribeTransactions => {
-            let request = DescribeTransactionsRequest { transactional_ids: vec![transactional_id] };
+            let request = DescribeTransactionsRequest { transactional_ids: vec!["x".to_owned()] };
             one(client.call(&request, version).await.transaction_states).error_code
         }
         _ => {
