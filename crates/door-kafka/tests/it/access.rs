@@ -112,6 +112,9 @@ async fn ask(client: &mut Client, api: ApiKey, version: i16) -> Answer {
         ApiKey::ApiVersions
         | ApiKey::SaslHandshake
         | ApiKey::SaslAuthenticate
+        // Whoever connects may say how it fares (KIP-714).
+        | ApiKey::GetTelemetrySubscriptions
+        | ApiKey::PushTelemetry
         | ApiKey::CreateDelegationToken
         | ApiKey::RenewDelegationToken
         | ApiKey::ExpireDelegationToken
@@ -121,6 +124,7 @@ async fn ask(client: &mut Client, api: ApiKey, version: i16) -> Answer {
         | ApiKey::AlterPartitionReassignments
         | ApiKey::ListPartitionReassignments
         | ApiKey::UpdateFeatures
+        | ApiKey::ListConfigResources
         | ApiKey::AlterReplicaLogDirs => ask_single(client, api, version).await,
         ApiKey::ShareGroupHeartbeat
         | ApiKey::ShareGroupDescribe
@@ -172,7 +176,6 @@ async fn ask(client: &mut Client, api: ApiKey, version: i16) -> Answer {
         | ApiKey::AlterClientQuotas
         | ApiKey::DescribeUserScramCredentials
         | ApiKey::AlterUserScramCredentials => ask_cluster(client, api, version).await,
-        other => panic!("{other:?} is offered, and nothing here says who may send it"),
     }
 }
 
@@ -580,6 +583,9 @@ async fn ask_single(client: &mut Client, api: ApiKey, version: i16) -> Answer {
         }
         ApiKey::UpdateFeatures => {
             client.call(&UpdateFeaturesRequest::default(), version).await.error_code
+        }
+        ApiKey::ListConfigResources => {
+            client.call(&ListConfigResourcesRequest::default(), version).await.error_code
         }
         _ => {
             let topics = vec![AlterReplicaLogDirTopic { name: "t".into(), partitions: vec![0] }];
