@@ -16,18 +16,37 @@ pub(super) fn kcat() -> Tool {
 }
 
 fn install(folder: &Path) -> Result<(), Failure> {
+    unpack(folder, &|options| {
+        let mut depends = Command::new("apt-cache");
+        depends.args(options).args(["depends", "--recurse", "--no-recommends", "--no-suggests"]);
+        depends.args(["--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", "kcat"]);
+        let packages = needed(&process::output(&mut depends)?);
+        if packages.iter().any(|name| name == "kcat") {
+            return Ok(packages);
+        }
+        Err("apt knows no package kcat".to_owned())
+    })?;
+    wrap(folder)?;
+    process::output(Command::new(folder.join("bin/kcat")).arg("-V")).map(drop)
+}
+
+/// Names the packages to unpack, given options for apt.
+type Wanted<'a> = &'a dyn Fn(&[String]) -> Result<Vec<String>, Failure>;
+
+/// Unpacks packages into a folder.
+pub(super) fn unpack(folder: &Path, wanted: Wanted<'_>) -> Result<(), Failure> {
     if !process::exists("apt-get") || !process::exists("dpkg") {
-        return Err("apt-get and dpkg are needed: kcat comes from Debian's packages".to_owned());
+        return Err("apt-get and dpkg are needed: this comes from Debian's packages".to_owned());
     }
     let downloads = folder.join("downloads");
     std::fs::create_dir_all(&downloads).map_err(|e| e.to_string())?;
     // The system's package lists may be absent (a fresh container) or out of date. Then lists of
     // our own do, which needs no root either.
-    if fetch(&downloads, &[]).is_err() {
+    if fetch(&downloads, &[], wanted).is_err() {
         let (own, updated) = own_lists(folder)?;
         // Hooks of the system that need root may fail the update although the lists are there.
         let why = updated.err().unwrap_or_default();
-        fetch(&downloads, &own).map_err(|e| format!("{why}\n{e}"))?;
+        fetch(&downloads, &own, wanted).map_err(|e| format!("{why}\n{e}"))?;
     }
     for package in archives(&downloads)? {
         process::output(Command::new("dpkg").arg("-x").arg(package).arg(folder))?;
@@ -35,22 +54,14 @@ fn install(folder: &Path) -> Result<(), Failure> {
     for leftover in [downloads, folder.join("apt")] {
         std::fs::remove_dir_all(leftover).ok();
     }
-    wrap(folder)?;
-    process::output(Command::new(folder.join("bin/kcat")).arg("-V")).map(drop)
+    Ok(())
 }
 
-/// Downloads kcat and its libraries.
-fn fetch(downloads: &Path, options: &[String]) -> Result<(), Failure> {
-    let mut depends = Command::new("apt-cache");
-    depends.args(options).args(["depends", "--recurse", "--no-recommends", "--no-suggests"]);
-    depends.args(["--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", "kcat"]);
-    let packages = needed(&process::output(&mut depends)?);
-    if !packages.iter().any(|name| name == "kcat") {
-        return Err("apt knows no package kcat".to_owned());
-    }
+/// Downloads packages.
+fn fetch(downloads: &Path, options: &[String], wanted: Wanted<'_>) -> Result<(), Failure> {
     let mut download = Command::new("apt-get");
     download.current_dir(downloads).args(options).args(["-o", "APT::Sandbox::User=root"]);
-    process::output(download.arg("download").args(packages)).map(drop)
+    process::output(download.arg("download").args(wanted(options)?)).map(drop)
 }
 
 /// The packages to unpack, from what `apt-cache depends` printed.

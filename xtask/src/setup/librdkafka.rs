@@ -1,0 +1,77 @@
+//! librdkafka, built once for all clients around it that can use one from outside.
+//!
+//! Its source comes with the npm package of a client around it; nothing else of that package is
+//! used. zstd's headers come from Debian's packages; the library itself every Debian has.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Tool, debian};
+use crate::{Failure, process};
+
+/// The package with librdkafka's source, 2.15.1.
+const PACKAGE: &str = "@confluentinc/kafka-javascript@1.10.1";
+
+/// What its tool is made from; part of the stamp of what is linked with it.
+pub(super) fn stamp() -> String {
+    format!("{PACKAGE}, with zstd, 1")
+}
+
+/// The library as a tool: `lib`, `include`, and `lib/pkgconfig`.
+pub(super) fn tool() -> Tool {
+    Tool { name: "librdkafka", stamp: stamp(), install: Box::new(install) }
+}
+
+/// Where the tool is.
+///
+/// # Errors
+/// When it could not be installed.
+pub(super) fn place(root: &Path) -> Result<PathBuf, Failure> {
+    let place = root.join("target/deps/librdkafka");
+    if place.join("stamp").exists() { Ok(place) } else { Err("librdkafka is missing".to_owned()) }
+}
+
+fn install(folder: &Path) -> Result<(), Failure> {
+    let (build, zstd) = (folder.join("build"), folder.join("zstd"));
+    std::fs::create_dir_all(&build).map_err(|e| e.to_string())?;
+    let mut pack = Command::new("npm");
+    process::output(pack.args(["pack", "--silent", PACKAGE]).current_dir(&build))?;
+    super::unpack(&build, "package/deps/librdkafka", 3)?;
+    debian::unpack(&zstd, &|_| Ok(["libzstd-dev", "libzstd1"].map(str::to_owned).to_vec()))?;
+    let libraries = std::fs::read_dir(zstd.join("usr/lib")).map_err(|e| e.to_string())?;
+    let libraries = libraries.flatten().next().ok_or("libzstd1 is empty")?.path();
+    let mut configure = Command::new("./configure");
+    configure.current_dir(&build).arg(format!("--prefix={}", folder.display()));
+    configure.env("CPPFLAGS", format!("-I{}", zstd.join("usr/include").display()));
+    configure.env("LDFLAGS", format!("-L{}", libraries.display()));
+    // What is tested is the broker: without optimisation it builds in half the time.
+    configure.args(["--disable-gssapi", "--disable-curl", "--disable-lz4-ext"]);
+    process::output(configure.args(["--disable-debug-symbols", "--disable-optimization"]))?;
+    for part in ["src", "src-cpp"] {
+        let mut make = Command::new("make");
+        process::output(make.current_dir(&build).args(["-j2", "-C", part]))?;
+        let mut make = Command::new("make");
+        process::output(make.current_dir(&build).args(["-C", part, "install"]))?;
+    }
+    let pkgconfig = folder.join("lib/pkgconfig");
+    relocate(&pkgconfig.join("rdkafka.pc"))?;
+    for leftover in [build, zstd] {
+        std::fs::remove_dir_all(leftover).map_err(|e| e.to_string())?;
+    }
+    let mut known = Command::new("pkg-config");
+    known.env("PKG_CONFIG_PATH", pkgconfig).args(["--exists", "rdkafka"]);
+    process::output(&mut known).map(drop)
+}
+
+/// Makes pkg-config find the library wherever the folder is: it is renamed once it is complete.
+fn relocate(file: &Path) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{file:?}: {e}"))?;
+    let line = |line: &str| match line.split_once('=') {
+        Some(("prefix", _)) => "prefix=${pcfiledir}/../..\n".to_owned(),
+        Some(("libdir", _)) => "libdir=${prefix}/lib\n".to_owned(),
+        Some(("includedir", _)) => "includedir=${prefix}/include\n".to_owned(),
+        _ => format!("{line}\n"),
+    };
+    let text: String = text.lines().map(line).collect();
+    std::fs::write(file, text).map_err(|e| format!("{file:?}: {e}"))
+}
