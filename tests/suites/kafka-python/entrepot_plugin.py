@@ -33,12 +33,13 @@ def die_with_parent():
 class Child:
     """A running broker; its log is kept."""
 
-    def __init__(self, args):
+    def __init__(self, args, env):
         self.lines = []
-        self.ready = threading.Event()
+        self.is_ready = False
+        self.decided = threading.Event()
         self.process = subprocess.Popen(
             args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            preexec_fn=die_with_parent)
+            env=env, preexec_fn=die_with_parent)
         self.reader = threading.Thread(target=self.follow, daemon=True)
         self.reader.start()
 
@@ -46,12 +47,13 @@ class Child:
         for line in self.process.stdout:
             self.lines.append(line)
             if line.startswith("ready "):
-                self.ready.set()
-        self.ready.set()
+                self.is_ready = True
+                self.decided.set()
+        self.decided.set()
 
     def wait_until_ready(self):
-        self.ready.wait(30)
-        if self.process.poll() is not None or not self.ready.is_set():
+        self.decided.wait(30)
+        if not self.is_ready:
             self.stop()
             raise RuntimeError("the broker did not start:\n" + "".join(self.lines))
 
@@ -76,7 +78,19 @@ service = types.ModuleType("test.service")
 service.SpawnedService = service.ExternalService = Child
 sys.modules["test.service"] = service
 
+from kafka.admin import UserScramCredentialUpsertion  # noqa: E402
 from test.integration import fixtures  # noqa: E402
+
+
+# An authority, and a certificate for `localhost` that it signed.
+CERTIFICATES = """
+openssl req -x509 -newkey rsa:2048 -noenc -days 1 -subj /CN=authority -keyout ca-key -out ca-cert
+openssl req -newkey rsa:2048 -noenc -subj /CN=localhost -keyout key.pem -out request
+echo subjectAltName=DNS:localhost > names
+openssl x509 -req -in request -CA ca-cert -CAkey ca-key -CAcreateserial -days 1 -extfile names \\
+    -out cert.pem
+cat cert.pem key.pem > server.pem
+"""
 
 
 class Fixture(fixtures.KafkaFixture):
@@ -89,17 +103,35 @@ class Fixture(fixtures.KafkaFixture):
         self.start()
 
     def start(self):
+        if self.running:
+            return
+        self.operators_port = fixtures.get_open_port()
         binary = os.environ["ENTREPOT_BIN"]
         properties = pathlib.Path(self.tmp_dir.strpath, "server.properties")
         properties.write_text(self.properties())
-        self.child = Child([binary, "serve", "--config", str(properties)])
+        # Its port is not free on every machine, and these tests do not talk to it.
+        env = dict(os.environ, ENTREPOT_ZOOKEEPER__ENABLED="false")
+        self.child = Child([binary, "serve", "--config", str(properties)], env)
         self.child.wait_until_ready()
         self.running = True
+        if (self.sasl_mechanism or "").startswith("SCRAM"):
+            self.add_user()
+
+    def add_user(self):
+        """Over the operators' listener: Kafka gets its first user when its folder is formatted."""
+        user = UserScramCredentialUpsertion(
+            self.broker_user, self.sasl_mechanism, self.broker_password)
+        operators = "localhost:%d" % self.operators_port
+        with fixtures.KafkaAdminClient(bootstrap_servers=operators) as admin:
+            admin.alter_user_scram_credentials([user])
 
     def properties(self):
         return "\n".join([
             "node.id=%d" % self.broker_id,
-            "listeners=%s://localhost:%d" % (self.transport, self.port),
+            "listeners=%s://localhost:%d,OPERATORS://localhost:%d" % (
+                self.transport, self.port, self.operators_port),
+            "listener.security.protocol.map=OPERATORS:PLAINTEXT,%s:%s" % (
+                self.transport, self.transport),
             "log.dirs=%s" % self.tmp_dir.join("data"),
             "num.partitions=%d" % self.partitions,
             "auto.create.topics.enable=%s" % str(self.auto_create_topic).lower(),
@@ -111,14 +143,33 @@ class Fixture(fixtures.KafkaFixture):
             "",
         ])
 
+    def _sasl_config(self):
+        if not self.sasl_enabled:
+            return ""
+        config = "sasl.enabled.mechanisms=%s" % self.sasl_mechanism
+        if self.sasl_mechanism == "PLAIN":
+            config += "\nlistener.name.%s.plain.sasl.jaas.config=%s" % (
+                self.transport.lower(), self._jaas_config().strip())
+        return config
+
+    def _ssl_config(self):
+        """With PEM files: the package makes Java's key stores."""
+        if not self.ssl_enabled:
+            return ""
+        self.ssl_dir = self.tmp_dir.ensure("ssl", dir=True).strpath
+        subprocess.run(["sh", "-euc", CERTIFICATES], cwd=self.ssl_dir, check=True,
+                       capture_output=True)
+        return "ssl.keystore.type=PEM\nssl.keystore.location=%s/server.pem" % self.ssl_dir
+
     def get_topic_names(self):
         """As kafka-topics.sh --list has them."""
         with fixtures.KafkaAdminClient(**fixtures.client_params(self, "lister")) as admin:
             return admin.list_topics()
 
 
-for name in ("open", "start", "properties", "get_topic_names"):
-    setattr(fixtures.KafkaFixture, name, getattr(Fixture, name))
+for name, method in vars(Fixture).items():
+    if callable(method):
+        setattr(fixtures.KafkaFixture, name, method)
 
 
 class Results:

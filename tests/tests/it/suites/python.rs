@@ -22,7 +22,7 @@ fn kafka_python_passes_its_integration_tests() {
     let path = std::env::join_paths([&source, &folder]).expect("no colon in our paths");
     pytest.env("PYTHONPATH", path).env("ENTREPOT_BIN", binary()).env("KAFKA_VERSION", KAFKA);
     pytest.args(["-m", "pytest", "-p", "entrepot_plugin", "-p", "no:cacheprovider"]);
-    pytest.args(["--quiet", "--timeout=120", "test/integration"]);
+    pytest.args(["--quiet", "--timeout=60", "--timeout-method=signal", "test/integration"]);
     // About 40 s on an idle machine.
     let exit = Process::start("pytest", &mut pytest).exit(Duration::from_secs(300));
     let mut suite = Suite::new("kafka-python", &version);
