@@ -198,7 +198,7 @@ class Results:
 # Chance decides these: a subscription made while the client's first metadata is on its way is
 # forgotten by the client (`ClusterMetadata.update_metadata` overwrites what `request_update` noted),
 # which then waits for topics that it never asked about. They may try again, twice.
-FORGETFUL = "test_idempotent_producer_max_in_flight"
+FORGETFUL = ("test_idempotent_producer_max_in_flight", "test_kafka_consumer_unsupported_encoding")
 
 
 def pytest_collection_modifyitems(items):

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use tests::{Broker, Outcome, PATIENCE, Process, Serve, Suite, default_ports, root, tool};
+use tests::{
+    Broker, Outcome, PATIENCE, Process, Serve, Suite, default_ports, record_figure, root, tool,
+};
 
 /// How long one test program may take: they wait for messages that must time out, and for members of
 /// groups that must.
@@ -75,13 +77,21 @@ impl Run<'_> {
         let exit = self.start(name, &args).exit(PROGRAM_MAX);
         let told = exit.stdout.lines().filter_map(|line| line.strip_prefix("test "));
         for (test, how) in told.filter_map(|line| line.split_once(" ... ")) {
-            let outcome = if how == "ok" {
-                Outcome::Passed
-            } else {
-                Outcome::Failed(panic_of(test, &exit.stdout))
+            let outcome = match how {
+                "ok" => Outcome::Passed,
+                _ if self.passes_alone(name, test) => Outcome::Passed,
+                _ => Outcome::Failed(panic_of(test, &exit.stdout)),
             };
             suite.note(&format!("{name}::{test}"), outcome);
         }
+    }
+
+    /// Some of these tests give their own clients too little time on a busy machine. One that fails
+    /// beside others has one more try by itself; how many needed it is among the run's figures.
+    fn passes_alone(&self, name: &str, test: &str) -> bool {
+        let exit = self.start(name, &["--exact", test]).exit(PROGRAM_MAX);
+        record_figure(&format!("second_try {name}::{test}"), exit.status.success());
+        exit.status.success()
     }
 
     fn start(&self, name: &str, args: &[&str]) -> Process {
