@@ -6,7 +6,7 @@ use door_kafka::wire::messages::create_topics_request::{CreatableTopic, Creatabl
 use door_kafka::wire::messages::metadata_response::MetadataResponseTopic;
 
 use super::Common;
-use crate::client::{Client, ClientError, NEWEST};
+use crate::client::{Client, ClientError, LATEST, NEWEST};
 
 /// From version 13 on, topics are named by id in Produce and Fetch.
 pub(super) const BY_NAME: i16 = 12;
@@ -39,8 +39,10 @@ pub(super) fn ensure(
             _ => {}
         }
     }
-    // Where creation goes on for a moment, this waits for it.
-    client.topic(&common.topic, true)
+    // Where creation goes on for a moment, this waits for it, and for each leader to know its part.
+    let topic = client.topic(&common.topic, true)?;
+    client.retry(|client| client.offsets(&topic, LATEST))?;
+    Ok(topic)
 }
 
 /// Deals partitions out to so many connections, in turn; none of them gets nothing.
