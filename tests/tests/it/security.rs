@@ -30,12 +30,12 @@ fn certified(issuer: &Issuer, name: &str) -> String {
 }
 
 /// A broker with a listener of each protected kind, and the files that clients need.
-struct Secured {
+pub(crate) struct Secured {
     broker: Broker,
     /// Ports of `SASL_SSL` and `SASL_PLAINTEXT`; `SSL` is on the broker's own.
     ports: [u16; 2],
-    ca: String,
-    client: String,
+    pub(crate) ca: String,
+    pub(crate) client: String,
 }
 
 const FILE: &str = "\
@@ -53,6 +53,11 @@ listener.name.near.plain.sasl.jaas.config=org.apache.kafka.common.security.plain
 
 impl Secured {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With some more of the configuration set (`KEY=VALUE`).
+    pub(crate) fn start_with(more: &[&str]) -> Self {
         let ports = [free_port(), free_port()];
         let issuer = authority("authority");
         let serve = Serve::configured("server.properties", |home, kafka, zookeeper| {
@@ -71,7 +76,8 @@ impl Secured {
             "zookeeper.security=SSL",
             "listener.zookeeper.tls.client_auth=required",
         ];
-        let broker = set.iter().fold(serve, |serve, set| serve.arg("--set").arg(*set)).start();
+        let broker =
+            set.iter().chain(more).fold(serve, |serve, set| serve.arg("--set").arg(*set)).start();
         let file = |name: &str| broker.home().join(name).display().to_string();
         let (ca, client) = (file("ca.pem"), file("client.pem"));
         let secured = Self { broker, ports, ca, client };
@@ -104,7 +110,7 @@ impl Secured {
         assert!(exit.status.success(), "{exit:?}");
     }
 
-    fn server(&self, protocol: &str) -> String {
+    pub(crate) fn server(&self, protocol: &str) -> String {
         match protocol {
             "SSL" => self.broker.kafka().replace("127.0.0.1", "localhost"),
             "SASL_SSL" => format!("localhost:{}", self.ports[0]),

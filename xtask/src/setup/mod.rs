@@ -12,6 +12,7 @@ mod go;
 mod java;
 mod kafka;
 mod librdkafka;
+mod node;
 mod python;
 mod rust;
 
@@ -45,6 +46,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     tools.push(librdkafka::tool());
     tools.extend(rust::tools(root));
     tools.extend(go::tools());
+    tools.extend(node::tools(root)?);
     tools.extend(java::tools(root)?);
     let deps = root.join("target/deps");
     let mut missing = Vec::new();

@@ -3,6 +3,7 @@
 
 mod go;
 mod jvm;
+mod node;
 mod python;
 mod rust;
 

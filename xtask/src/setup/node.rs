@@ -1,0 +1,45 @@
+//! Clients for Node.js, each in a folder of its own with exactly the packages of a list of ours.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::Tool;
+use crate::{Failure, process};
+
+/// The clients whose packages are installed, from `tests/suites/<client>/packages.txt`.
+const CLIENTS: [(&str, &str); 1] = [("suite-kafkajs", "kafkajs")];
+
+/// The clients, each a tool with its `node_modules`.
+///
+/// # Errors
+/// When a list of packages cannot be read.
+pub(super) fn tools(root: &Path) -> Result<Vec<Tool>, Failure> {
+    // What is compiled is compiled for one version.
+    let node = process::output(Command::new("node").arg("--version"));
+    let node = node.unwrap_or_else(|_| "no node".to_owned());
+    let mut tools = Vec::new();
+    for (name, client) in CLIENTS {
+        let list = root.join(format!("tests/suites/{client}/packages.txt"));
+        let list = std::fs::read_to_string(&list).map_err(|e| format!("{list:?}: {e}"))?;
+        let stamp = format!("{node}{list}");
+        tools.push(Tool { name, stamp, install: Box::new(move |folder| install(folder, &list)) });
+    }
+    Ok(tools)
+}
+
+fn install(folder: &Path, list: &str) -> Result<(), Failure> {
+    std::fs::write(folder.join("package.json"), "{\"private\": true}\n")
+        .map_err(|e| e.to_string())?;
+    let mut npm = Command::new("npm");
+    npm.current_dir(folder).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
+    npm.args(list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')));
+    // Headers for what is compiled are beside the program `node`; they would be fetched otherwise.
+    npm.env("npm_config_nodedir", node_home()?);
+    process::output(&mut npm).map(drop)
+}
+
+/// The folder that Node.js is installed in.
+fn node_home() -> Result<String, Failure> {
+    const HOME: &str = "require('path').resolve(process.execPath, '../..')";
+    process::output(Command::new("node").args(["--print", HOME])).map(|home| home.trim().to_owned())
+}
