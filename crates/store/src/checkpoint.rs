@@ -3,12 +3,12 @@
 //! in `docs/formats/checkpoint.md`.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use base::disk::{Disk, Open};
 use base::{LogId, Offset};
 use bytes::{Buf, BufMut, Bytes};
 
@@ -16,7 +16,7 @@ use crate::error::OpenError;
 use crate::frame::crc;
 use crate::log::Log;
 use crate::producers::{Producer, Sent};
-use crate::segment::{Segment, sync_dir};
+use crate::segment::Segment;
 use crate::transactions::{Aborted, Transactions};
 
 const MAGIC: &[u8; 4] = b"ENCP";
@@ -59,19 +59,19 @@ impl Checkpoint {
     }
 
     /// Replaces the checkpoint in `dir`.
-    pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, disk: &Disk, dir: &Path) -> io::Result<()> {
         let temporary = dir.join("checkpoint.tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&self.encode())?;
+        let file = disk.open(&temporary, Open::Anew)?;
+        file.write_all_at(&self.encode(), 0)?;
         file.sync_all()?;
-        fs::rename(&temporary, dir.join(NAME))?;
-        sync_dir(dir)
+        disk.rename(&temporary, &dir.join(NAME))?;
+        disk.sync_dir(dir)
     }
 
     /// The checkpoint in `dir`; `None` if there is none.
-    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, OpenError> {
+    pub(crate) fn read(disk: &Disk, dir: &Path) -> Result<Option<Self>, OpenError> {
         let path = dir.join(NAME);
-        let bytes = match fs::read(&path) {
+        let bytes = match disk.read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => Bytes::from(other.map_err(OpenError::io("reading", &path))?),
         };
@@ -153,6 +153,7 @@ impl LogCheckpoint {
             (marked || !producer.sent.is_empty()).then_some((*id, producer))
         };
         checkpoint.producers = log.producers.lock().known.iter().filter_map(stored).collect();
+        checkpoint.producers.sort_unstable_by_key(|(id, _)| *id);
         checkpoint
     }
 

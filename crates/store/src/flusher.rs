@@ -1,21 +1,22 @@
 //! Moves the logs' tails into segments, enforces retention, and writes the checkpoint. One
 //! background thread; nothing waits for it unless the tail grows too large.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use base::disk::{Disk, File, Folder};
 use base::{Clock, LogId, Offset};
 
 use crate::checkpoint::Checkpoint;
 use crate::compaction::Made;
 use crate::health::{Part, is_full, is_shortage};
 use crate::log::Log;
-use crate::segment::{Segment, SegmentFiles, WrittenSegment, sync_dir};
+use crate::options::StoreOptions;
+use crate::segment::{Segment, SegmentFiles, WrittenSegment};
 use crate::shared::{CommittedFrame, Shared};
 
 /// More files than this are synced with one `syncfs`, which syncs the whole file system once.
@@ -47,7 +48,8 @@ impl Flusher {
         let _guard = PoisonOnPanic(Arc::clone(&self.shared), "the flusher");
         sweep(&self.files, &self.shared);
         self.shared.swept.store(true, Ordering::Release);
-        let mut next_retention = Instant::now() + self.shared.options.retention_interval;
+        let threads = self.shared.options.threads.clone();
+        let mut next_retention = threads.instant() + self.shared.options.retention_interval;
         loop {
             let frames = self.shared.take_frames(self.shared.options.retention_interval.min(RETRY));
             let done = frames.is_empty() && self.shared.stopping.load(Ordering::Acquire);
@@ -57,16 +59,16 @@ impl Flusher {
                 }
                 // What expires may make the room that is missing.
                 self.enforce_retention();
-                std::thread::sleep(RETRY);
+                threads.sleep(RETRY);
             }
             self.install_compacted();
             self.remove_deleted();
             if done {
                 return;
             }
-            if Instant::now() >= next_retention {
+            if threads.instant() >= next_retention {
                 self.enforce_retention();
-                next_retention = Instant::now() + self.shared.options.retention_interval;
+                next_retention = threads.instant() + self.shared.options.retention_interval;
             }
         }
     }
@@ -104,12 +106,12 @@ impl Flusher {
     }
 
     fn move_to_segments(&self, frames: &[CommittedFrame]) -> io::Result<Vec<Written>> {
-        let mut ends: HashMap<LogId, (&Arc<Log>, Offset)> = HashMap::new();
+        let mut ends: BTreeMap<LogId, (&Arc<Log>, Offset)> = BTreeMap::new();
         for (log, next) in frames.iter().flat_map(|frame| &frame.logs) {
             let (_, end) = ends.entry(log.id()).or_insert((log, *next));
             *end = (*end).max(*next);
         }
-        let mut sync = Sync::new(&self.shared.options.dir)?;
+        let mut sync = Sync::new(&self.shared.options)?;
         let mut all = Vec::with_capacity(ends.len());
         for (log, next) in ends.into_values().filter(|(log, _)| !log.is_deleted()) {
             let segments = self.write_log(log, next, &mut sync)?;
@@ -194,7 +196,8 @@ impl Flusher {
         }
         let mentioned = deleted.iter().filter(|deleted| deleted.below > self.flushed);
         let mentioned = mentioned.map(|deleted| (deleted.id, deleted.below)).collect();
-        Checkpoint::of(self.flushed, mentioned, &logs).write(&self.shared.options.dir)?;
+        let StoreOptions { disk, dir, .. } = &self.shared.options;
+        Checkpoint::of(self.flushed, mentioned, &logs).write(disk, dir)?;
         self.shared.flushed.store(self.flushed, Ordering::Release);
         for (log, segment) in self.expired.drain(..) {
             tracing::debug!(%log, base = segment.base, "segment removed");
@@ -272,12 +275,14 @@ struct Sync {
     dirs: Vec<PathBuf>,
     /// The data folder, opened before anything is written: then it is told of errors that the
     /// operating system meets at any time after.
-    root: File,
+    root: Folder,
+    disk: Disk,
 }
 
 impl Sync {
-    fn new(root: &Path) -> io::Result<Self> {
-        Ok(Self { files: Vec::new(), all: false, dirs: Vec::new(), root: File::open(root)? })
+    fn new(options: &StoreOptions) -> io::Result<Self> {
+        let (disk, root) = (options.disk.clone(), options.disk.open_dir(&options.dir)?);
+        Ok(Self { files: Vec::new(), all: false, dirs: Vec::new(), root, disk })
     }
 
     fn add(&mut self, written: WrittenSegment, log_dir: PathBuf) -> Segment {
@@ -295,15 +300,15 @@ impl Sync {
 
     fn finish(self) -> io::Result<()> {
         if self.all || self.dirs.len() > SYNC_EACH_MAX {
-            return rustix::fs::syncfs(&self.root).map_err(io::Error::from);
+            return self.root.sync_file_system();
         }
         for file in &self.files {
             file.sync_data()?;
         }
         for log_dir in &self.dirs {
-            sync_dir(log_dir)?;
+            self.disk.sync_dir(log_dir)?;
             // The folder may be new, too.
-            log_dir.parent().map_or(Ok(()), sync_dir)?;
+            log_dir.parent().map_or(Ok(()), |parent| self.disk.sync_dir(parent))?;
         }
         Ok(())
     }

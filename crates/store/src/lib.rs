@@ -8,6 +8,7 @@
 //! checkpoint, then the frames after it (`recovery.rs`).
 
 pub mod batch;
+mod blocking;
 mod checkpoint;
 mod compaction;
 mod disk_space;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use crate::batch::{Batch, BatchError, BatchHeader};
+use crate::blocking::blocking;
 use crate::error::ReadError;
 use crate::options::LogOptions;
 use crate::producers::{ProducerStatus, Producers};
@@ -192,6 +193,18 @@ impl Log {
             segments: state.segments.len(),
             compacted: state.compacted,
         }
+    }
+
+    /// Does work on this log, such as reading it, on a thread that may block.
+    ///
+    /// # Errors
+    /// When the work panicked, or the runtime is shutting down.
+    pub async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> std::io::Result<T> {
+        let log = Arc::clone(self);
+        blocking(&self.files.disk, move || work(&log)).await
     }
 
     /// Calls `signal` whenever records are added, until the returned guard is dropped. Ask for the

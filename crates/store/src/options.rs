@@ -1,7 +1,10 @@
 //! How a log, and the store as a whole, behave. Values come from the topic's configuration.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use base::{Disk, Random, SystemRandom, Threads};
 
 /// When an append to a log is acknowledged, and its records become visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +91,12 @@ pub struct StoreOptions {
     pub cleaner: CleanerOptions,
     /// Idempotent producers unheard of for this long are forgotten, in milliseconds.
     pub producer_expiry_ms: i64,
+    /// Where the folder is.
+    pub disk: Disk,
+    /// What the store's threads run on.
+    pub threads: Threads,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
 }
 
 impl StoreOptions {
@@ -102,6 +111,9 @@ impl StoreOptions {
             retention_interval: Duration::from_secs(300),
             cleaner: CleanerOptions::default(),
             producer_expiry_ms: 24 * 60 * 60 * 1000,
+            disk: Disk::System,
+            threads: Threads::System,
+            random: Arc::new(SystemRandom),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Opening a data folder: the checkpoint, then the frames after it.
 
-use std::collections::{HashMap, VecDeque};
-use std::fs;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base::disk::{Disk, Open};
 use base::{LogId, Offset};
 use bytes::Bytes;
 
@@ -34,7 +34,7 @@ pub struct Recovered {
 
 /// The state read back from a data folder.
 pub(crate) struct Recovery {
-    pub(crate) logs: HashMap<LogId, Arc<Log>>,
+    pub(crate) logs: BTreeMap<LogId, Arc<Log>>,
     pub(crate) deleted: Vec<Deleted>,
     pub(crate) replay: Replay,
     /// First sequence number that is not in segments.
@@ -44,11 +44,15 @@ pub(crate) struct Recovery {
     pub(crate) report: Recovered,
 }
 
-pub(crate) fn recover(dir: &Path, files: &Arc<SegmentFiles>) -> Result<Recovery, OpenError> {
-    let checkpoint = match Checkpoint::read(dir)? {
+pub(crate) fn recover(
+    disk: &Disk,
+    dir: &Path,
+    files: &Arc<SegmentFiles>,
+) -> Result<Recovery, OpenError> {
+    let checkpoint = match Checkpoint::read(disk, dir)? {
         Some(checkpoint) => checkpoint,
         None => {
-            refuse_without_checkpoint(dir)?;
+            refuse_without_checkpoint(disk, dir)?;
             Checkpoint::default()
         }
     };
@@ -57,14 +61,14 @@ pub(crate) fn recover(dir: &Path, files: &Arc<SegmentFiles>) -> Result<Recovery,
         dir,
         files,
         deleted,
-        logs: HashMap::new(),
+        logs: BTreeMap::new(),
         frames: Vec::new(),
         damaged: Vec::new(),
     };
     for log in checkpoint.logs {
         builder.restore(log);
     }
-    let replay = replay(&dir.join("wal"), checkpoint.sequence, |path, position, frame| {
+    let replay = replay(disk, &dir.join("wal"), checkpoint.sequence, |path, position, frame| {
         builder.apply(path, position, &frame)
     })?;
     let Builder { logs, frames, damaged, .. } = builder;
@@ -84,7 +88,7 @@ struct Builder<'a> {
     files: &'a Arc<SegmentFiles>,
     /// Frames below the number are not for this log any more.
     deleted: HashMap<LogId, u64>,
-    logs: HashMap<LogId, Arc<Log>>,
+    logs: BTreeMap<LogId, Arc<Log>>,
     frames: Vec<CommittedFrame>,
     damaged: Vec<(LogId, Range<Offset>)>,
 }
@@ -181,8 +185,11 @@ impl Builder<'_> {
         let dir = self.dir.join("quarantine");
         let path = dir.join(format!("{}-{:020}.damaged", log.id(), range.start));
         tracing::error!(log = %log.id(), ?range, path = %path.display(), "damaged records");
-        fs::create_dir_all(&dir).map_err(OpenError::io("making", &dir))?;
-        fs::write(&path, bytes).map_err(OpenError::io("writing", &path))?;
+        let disk = &self.files.disk;
+        disk.create_dir_all(&dir).map_err(OpenError::io("making", &dir))?;
+        disk.open(&path, Open::Anew)
+            .and_then(|file| file.write_all_at(bytes, 0))
+            .map_err(OpenError::io("writing", &path))?;
         log.with_state_mut(|state| state.damaged.push(range.clone()));
         self.damaged.push((log.id(), range));
         Ok(())
@@ -198,16 +205,14 @@ fn until_opened() -> LogOptions {
 /// Without a checkpoint there are no segments yet, and the write-ahead log goes back to the very
 /// first frame. Anything else means that the checkpoint was lost, and with it what the segments
 /// hold.
-fn refuse_without_checkpoint(dir: &Path) -> Result<(), OpenError> {
+fn refuse_without_checkpoint(disk: &Disk, dir: &Path) -> Result<(), OpenError> {
     let path = dir.join("checkpoint");
-    let holds = |part: &str| -> Result<Vec<std::ffi::OsString>, OpenError> {
+    let holds = |part: &str| {
         let part = dir.join(part);
-        let names = fs::read_dir(&part)
-            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
-        names.map_err(OpenError::io("reading", part))
+        disk.read_dir(&part).map_err(OpenError::io("reading", part))
     };
     let files = holds("wal")?;
-    let from_the_first = files.iter().any(|name| *name == *first_file_name());
+    let from_the_first = files.iter().any(|path| path.ends_with(first_file_name()));
     if from_the_first || (files.is_empty() && holds("segments")?.is_empty()) {
         return Ok(());
     }

@@ -8,12 +8,11 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use base::disk::{Disk, File, Open};
 use base::{LogId, Millis, Offset};
 use bytes::{Buf, BufMut, Bytes};
 use parking_lot::Mutex;
@@ -127,6 +126,7 @@ impl IndexEntry {
 /// Opens segment files and keeps the most recently used ones open.
 #[derive(Debug)]
 pub(crate) struct SegmentFiles {
+    pub(crate) disk: Disk,
     dir: PathBuf,
     open: Mutex<OpenFiles>,
 }
@@ -144,8 +144,8 @@ struct OpenFiles {
 }
 
 impl SegmentFiles {
-    pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir, open: Mutex::default() }
+    pub(crate) fn new(disk: Disk, dir: PathBuf) -> Self {
+        Self { disk, dir, open: Mutex::default() }
     }
 
     pub(crate) fn log_dir(&self, log: LogId) -> PathBuf {
@@ -178,7 +178,7 @@ impl SegmentFiles {
             }
             open.removals
         };
-        let file = Arc::new(File::open(self.data_path(log, segment))?);
+        let file = Arc::new(self.disk.open(&self.data_path(log, segment), Open::Read)?);
         let mut open = self.open.lock();
         if open.removals != removals {
             return Ok(file);
@@ -200,27 +200,27 @@ impl SegmentFiles {
     pub(crate) fn writer(&self, log: LogId, segment: Segment) -> io::Result<SegmentWriter> {
         // Not for one that is compacted: its log's folder was there, and is gone if the log is.
         if segment.bytes == 0 && segment.generation == 0 {
-            fs::create_dir_all(self.log_dir(log))?;
+            self.disk.create_dir_all(&self.log_dir(log))?;
         }
-        let mut options = File::options();
-        options.read(true).write(true).create(segment.bytes == 0).truncate(false);
-        let data = options.open(self.data_path(log, &segment))?;
-        match data.metadata()?.len().cmp(&segment.bytes) {
+        let how = if segment.bytes == 0 { Open::Create } else { Open::Write };
+        let data = self.disk.open(&self.data_path(log, &segment), how)?;
+        match data.length()?.cmp(&segment.bytes) {
             Ordering::Less => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ordering::Equal => {}
-            Ordering::Greater => data.set_len(segment.bytes)?,
+            Ordering::Greater => data.set_length(segment.bytes)?,
         }
         let index_path = self.index_path(log, &segment);
         let is_new = segment.bytes == 0;
         let (entries, buffer) = (Vec::new(), Vec::new());
-        Ok(SegmentWriter { segment, data, index_path, entries, buffer, is_new })
+        let disk = self.disk.clone();
+        Ok(SegmentWriter { disk, segment, data, index_path, entries, buffer, is_new })
     }
 
     /// Removes a segment's files. Readers that have them open go on reading.
     pub(crate) fn remove(&self, log: LogId, segment: &Segment) {
         self.forget(|key| *key == (log, segment.base, segment.generation));
         for path in [self.data_path(log, segment), self.index_path(log, segment)] {
-            match fs::remove_file(&path) {
+            match self.disk.remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(path = %path.display(), %error, "cannot remove a segment");
                 }
@@ -232,7 +232,7 @@ impl SegmentFiles {
     /// Removes everything of a log.
     pub(crate) fn remove_log(&self, log: LogId) {
         self.forget(|key| key.0 == log);
-        match fs::remove_dir_all(self.log_dir(log)) {
+        match self.disk.remove_dir_all(&self.log_dir(log)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(%log, %error, "cannot remove a deleted log's folder");
             }
@@ -243,29 +243,27 @@ impl SegmentFiles {
     /// Removes folders of logs that are not `known`, and files that are none of a log's segments.
     /// Says where one of those is missing or shorter than it was.
     pub(crate) fn sweep(&self, known: impl Fn(LogId) -> Option<Vec<Segment>>) -> io::Result<()> {
-        for entry in fs::read_dir(&self.dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_str().filter(|name| name.len() == 16);
+        for folder in self.disk.read_dir(&self.dir)? {
+            let name = folder.file_name().and_then(|name| name.to_str());
+            let name = name.filter(|name| name.len() == 16);
             let id = name.and_then(|name| u64::from_str_radix(name, 16).ok()).map(LogId);
             let Some(id) = id else { continue };
             let Some(segments) = known(id) else {
                 self.remove_log(id);
                 continue;
             };
-            for file in fs::read_dir(entry.path())? {
-                let file = file?.path();
+            for file in self.disk.read_dir(&folder)? {
                 let named = file.file_stem().and_then(|stem| parse_name(stem.to_str()?));
                 let is = |(base, generation)| {
                     segments.iter().any(|s| (s.base, s.generation) == (base, generation))
                 };
                 if named.is_some_and(|named| !is(named)) {
-                    fs::remove_file(file)?;
+                    self.disk.remove_file(&file)?;
                 }
             }
             for segment in segments {
                 let path = self.data_path(id, &segment);
-                let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                let length = self.disk.length(&path).unwrap_or(0);
                 if length < segment.bytes {
                     let (path, expected) = (path.display(), segment.bytes);
                     tracing::error!(%path, length, expected, "a segment lost records");
@@ -359,7 +357,7 @@ impl SegmentFiles {
         if entries == 0 {
             return Ok(0);
         }
-        let file = File::open(self.index_path(log, segment))?;
+        let file = self.disk.open(&self.index_path(log, segment), Open::Read)?;
         let (mut low, mut high, mut floor) = (0, entries, 0);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -476,6 +474,7 @@ fn read_exact(file: &File, position: u64, length: u64) -> io::Result<Bytes> {
 /// Appends to one segment. Nothing counts until the caller has synced and recorded it.
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
+    disk: Disk,
     pub(crate) segment: Segment,
     data: File,
     index_path: PathBuf,
@@ -529,12 +528,11 @@ impl SegmentWriter {
     /// Writes what is left.
     pub(crate) fn finish(mut self) -> io::Result<WrittenSegment> {
         self.write()?;
-        let Self { mut segment, data, index_path, entries, is_new, .. } = self;
+        let Self { disk, mut segment, data, index_path, entries, is_new, .. } = self;
         let mut made = is_new;
         let mut files = vec![data];
         if !entries.is_empty() {
-            let index =
-                File::options().write(true).create(true).truncate(false).open(&index_path)?;
+            let index = disk.open(&index_path, Open::Create)?;
             index.write_all_at(&entries, segment.index_bytes)?;
             made |= segment.index_bytes == 0;
             segment.index_bytes += entries.len() as u64;
@@ -542,9 +540,4 @@ impl SegmentWriter {
         }
         Ok(WrittenSegment { segment, files, made })
     }
-}
-
-/// Makes a folder's entries durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

@@ -1,12 +1,13 @@
 //! What the store's handle, its writer and its flusher share.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use base::threads::Condition;
 use base::{LogId, Offset};
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::Handover;
 use crate::error::AppendError;
@@ -37,7 +38,7 @@ pub(crate) struct CommittedFrame {
 pub(crate) struct Shared {
     pub(crate) options: StoreOptions,
     pub(crate) health: Health,
-    pub(crate) logs: RwLock<HashMap<LogId, Arc<Log>>>,
+    pub(crate) logs: RwLock<BTreeMap<LogId, Arc<Log>>>,
     /// Frames below this are in segments.
     pub(crate) flushed: AtomicU64,
     pub(crate) stopping: AtomicBool,
@@ -51,7 +52,9 @@ pub(crate) struct Shared {
     pub(crate) deleted: Mutex<Vec<Deleted>>,
     backlog: Mutex<Backlog>,
     /// Tells the flusher that there is work, and the writer that there is room.
-    changed: Condvar,
+    changed: Condition,
+    /// Tells the writer, in a simulation, that there is a message.
+    pub(crate) arrived: Condition,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +68,11 @@ struct Backlog {
 
 impl Shared {
     pub(crate) fn new(options: StoreOptions, flushed: u64, next_sequence: u64) -> Self {
+        let threads = &options.threads;
         Self {
+            handover: Handover::new(threads),
+            changed: Condition::new(threads),
+            arrived: Condition::new(threads),
             options,
             health: Health::default(),
             logs: RwLock::default(),
@@ -73,10 +80,8 @@ impl Shared {
             next_sequence: AtomicU64::new(next_sequence),
             stopping: AtomicBool::new(false),
             swept: AtomicBool::new(false),
-            handover: Handover::default(),
             deleted: Mutex::default(),
             backlog: Mutex::default(),
-            changed: Condvar::new(),
         }
     }
 
@@ -87,7 +92,7 @@ impl Shared {
         backlog.frames.push_back(frame);
         // The first frame starts the flusher's timer, the last one fills the measure.
         if backlog.frames.len() == 1 || backlog.bytes >= self.options.flush_bytes {
-            self.changed.notify_all();
+            self.changed.notify();
         }
     }
 
@@ -100,7 +105,7 @@ impl Shared {
                 return Err(AppendError::DiskFull);
             }
             backlog.flush_now = true;
-            self.changed.notify_all();
+            self.changed.notify();
             self.changed.wait_for(&mut backlog, Duration::from_secs(1));
         }
         Ok(())
@@ -130,7 +135,7 @@ impl Shared {
     /// The frames taken last are in segments.
     pub(crate) fn frames_done(&self) {
         self.backlog.lock().in_work = 0;
-        self.changed.notify_all();
+        self.changed.notify();
     }
 
     /// The frames taken last could not be moved; they are taken again next time.
@@ -146,6 +151,6 @@ impl Shared {
     /// Makes the flusher look up from its wait, and flush what there is.
     pub(crate) fn wake(&self) {
         self.backlog.lock().flush_now = true;
-        self.changed.notify_all();
+        self.changed.notify();
     }
 }

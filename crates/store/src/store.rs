@@ -1,32 +1,36 @@
 //! The store's handle.
 
-use std::fs::{self, File};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
+use base::disk::{Disk, File, Open};
 use base::limits::APPEND_QUEUE_MAX;
-use base::{Clock, LogId, Offset, Random, SystemRandom};
+use base::threads::Thread;
+use base::{Clock, LogId, Offset};
 use parking_lot::Mutex;
-use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::Batch;
+use crate::blocking::blocking;
 use crate::compaction::Cleaner;
 use crate::error::{AppendError, OpenError};
 use crate::flusher::Flusher;
 use crate::log::{Log, State};
 use crate::options::{LogOptions, StoreOptions};
 use crate::recovery::{Recovered, recover};
-use crate::segment::{SegmentFiles, sync_dir};
+use crate::segment::SegmentFiles;
 use crate::shared::{Deleted, Shared};
 use crate::sink::CommitSink;
 use crate::wal::LocalWal;
 use crate::writer::{Appended, Change, Message, Outcome, Request, Writer};
+
+/// How soon the writer is told again to stop, when its queue was full.
+const STOP_AGAIN: Duration = Duration::from_millis(1);
 
 /// Batches for one log.
 #[derive(Debug, Clone)]
@@ -45,7 +49,7 @@ pub struct Store {
     shared: Arc<Shared>,
     files: Arc<SegmentFiles>,
     queue: mpsc::Sender<Message>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Thread>>,
     recovered: Recovered,
     /// Holds the folder's lock while it lives.
     lock: File,
@@ -65,17 +69,19 @@ impl Store {
         wrap: impl FnOnce(Box<dyn CommitSink>) -> Box<dyn CommitSink>,
     ) -> Result<Self, OpenError> {
         let dir = options.dir.clone();
-        make_dirs(&dir)?;
-        let lock = lock(&dir)?;
-        let files = Arc::new(SegmentFiles::new(dir.join("segments")));
-        let recovery = recover(&dir, &files)?;
+        let (disk, threads) = (options.disk.clone(), options.threads.clone());
+        make_dirs(&disk, &dir)?;
+        let lock = lock(&disk, &dir)?;
+        let files = Arc::new(SegmentFiles::new(disk.clone(), dir.join("segments")));
+        let recovery = recover(&disk, &dir, &files)?;
         if let Some((path, position)) = &recovery.report.torn {
             tracing::info!(path = %path.display(), position, "the log ended in half a frame; cut off");
         }
         let replayed = recovery.replay.files;
-        let incarnation = SystemRandom.next_u64();
-        let sink = LocalWal::open(&dir.join("wal"), options.wal_file_bytes, incarnation, replayed)
-            .map_err(OpenError::io("opening", dir.join("wal")))?;
+        let incarnation = options.random.next_u64();
+        let (wal, file_bytes) = (dir.join("wal"), options.wal_file_bytes);
+        let sink = LocalWal::open(disk, &wal, file_bytes, incarnation, replayed)
+            .map_err(OpenError::io("opening", &wal))?;
         let sequence = recovery.replay.next_sequence;
         let shared = Arc::new(Shared::new(options, recovery.flushed, sequence));
         *shared.logs.write() = recovery.logs;
@@ -101,14 +107,13 @@ impl Store {
             flushed: recovery.flushed,
             expired: Vec::new(),
         };
-        let threads = vec![
-            spawn("log-writer", || writer.run())
-                .map_err(OpenError::io("starting a thread", &dir))?,
-            spawn("log-flusher", || flusher.run())
-                .map_err(OpenError::io("starting a thread", &dir))?,
-            spawn("log-cleaner", || cleaner.run())
-                .map_err(OpenError::io("starting a thread", &dir))?,
+        let threads = [
+            threads.spawn("log-writer", || writer.run()),
+            threads.spawn("log-flusher", || flusher.run()),
+            threads.spawn("log-cleaner", || cleaner.run()),
         ];
+        let threads: Result<Vec<_>, _> = threads.into_iter().collect();
+        let threads = threads.map_err(OpenError::io("starting a thread", &dir))?;
         let recovered = recovery.report;
         Ok(Self { shared, files, queue, threads: Mutex::new(threads), recovered, lock })
     }
@@ -171,7 +176,19 @@ impl Store {
         let count = entries.len();
         let message = Message::Request(Request { entries, reply });
         self.queue.send(message).await.map_err(|_| AppendError::Closed)?;
+        self.shared.arrived.notify();
         Ok(Pending { outcomes, count })
+    }
+
+    /// Does work on a thread that may block.
+    ///
+    /// # Errors
+    /// When the work panicked, or the runtime is shutting down.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::io::Result<T> {
+        blocking(&self.shared.options.disk, work).await
     }
 
     /// Whether appends are refused, and why.
@@ -189,8 +206,9 @@ impl Store {
         let mut stop = Message::Stop;
         while let Err(mpsc::error::TrySendError::Full(message)) = self.queue.try_send(stop) {
             stop = message;
-            std::thread::yield_now();
+            self.shared.options.threads.sleep(STOP_AGAIN);
         }
+        self.shared.arrived.notify();
         if let Some(writer) = threads.next() {
             join(writer);
         }
@@ -206,7 +224,7 @@ impl Drop for Store {
         self.close();
         // Said, not left to closing the file: a process that is being started by another thread
         // holds a copy of it for a moment.
-        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
+        if let Err(error) = self.lock.unlock() {
             tracing::warn!(%error, "cannot unlock the data folder");
         }
     }
@@ -232,37 +250,32 @@ impl Future for Pending {
 
 /// Makes the folders that are missing, durably: what is stored in a folder is as lost as the
 /// folder.
-fn make_dirs(dir: &Path) -> Result<(), OpenError> {
-    let missing = |part: &PathBuf| !part.exists();
+fn make_dirs(disk: &Disk, dir: &Path) -> Result<(), OpenError> {
+    let missing = |part: &PathBuf| !disk.exists(part);
     let parts = [dir.to_path_buf(), dir.join("wal"), dir.join("segments")];
     for part in parts.iter().filter(|part| missing(part)) {
-        fs::create_dir_all(part).map_err(OpenError::io("making", part))?;
+        disk.create_dir_all(part).map_err(OpenError::io("making", part))?;
         // Not of more than the last level: the others are the administrator's to make.
         let parent = part.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
-        sync_dir(parent).map_err(OpenError::io("syncing", parent))?;
+        disk.sync_dir(parent).map_err(OpenError::io("syncing", parent))?;
     }
     Ok(())
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run)
-}
-
-fn join(thread: JoinHandle<()>) {
-    if thread.join().is_err() {
+fn join(thread: Thread) {
+    if !thread.join() {
         tracing::error!("a storage thread panicked");
     }
 }
 
 /// One process a folder: two would write over each other.
-fn lock(dir: &Path) -> Result<File, OpenError> {
+fn lock(disk: &Disk, dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("LOCK");
-    let file = File::options().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(OpenError::io("opening", &path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path }),
-        Err(errno) => Err(OpenError::io("locking", path)(errno.into())),
+    let file = disk.open(&path, Open::Create).map_err(OpenError::io("opening", &path))?;
+    match file.try_lock() {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(OpenError::InUse { path }),
+        Err(error) => Err(OpenError::io("locking", path)(error)),
     }
 }

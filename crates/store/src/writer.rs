@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use base::limits::{APPEND_QUEUE_MAX, FRAME_BYTES_MAX};
 use base::{Clock, LogId, Offset};
 use bytes::Bytes;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Batch, BatchHeader};
@@ -107,7 +108,7 @@ impl Writer {
     /// Runs until told to stop, or until every handle of the store is gone.
     pub(crate) fn run(mut self) {
         let _guard = PoisonOnPanic(Arc::clone(&self.shared), "the writer");
-        while let Some(Message::Request(first)) = self.queue.blocking_recv() {
+        while let Some(Message::Request(first)) = self.receive() {
             let mut stop = false;
             let (mut runs, mut data) = first.size();
             let mut requests = vec![first];
@@ -127,6 +128,18 @@ impl Writer {
             self.commit(requests, size_on_disk(runs, data));
             if stop {
                 break;
+            }
+        }
+    }
+
+    /// The next message. Blocks.
+    fn receive(&mut self) -> Option<Message> {
+        loop {
+            match self.queue.try_recv() {
+                Ok(message) => return Some(message),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if self.shared.arrived.wait_simulated() => {}
+                Err(TryRecvError::Empty) => return self.queue.blocking_recv(),
             }
         }
     }

@@ -160,11 +160,8 @@ impl Broker {
         let Some(log) = grave.from.log(grave.letter.key.partition).cloned() else {
             return Ok((Vec::new(), last));
         };
-        let read = tokio::task::spawn_blocking(move || {
-            log.read(first, READ_BYTES, last.saturating_add(1))
-        })
-        .await
-        .map_err(|error| error.to_string())?;
+        let read = log.blocking(move |log| log.read(first, READ_BYTES, last.saturating_add(1)));
+        let read = read.await.map_err(|error| error.to_string())?;
         // Deleted, or damaged: that it died is still told.
         let Ok(read) = read else { return Ok((Vec::new(), last)) };
         let covered = read.next_offset().map_or(last, |next| last.min(next - 1).max(first));

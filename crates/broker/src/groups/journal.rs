@@ -58,10 +58,7 @@ impl Groups {
             snapshot_due: false,
             next_deadline: None,
         };
-        let replay = {
-            let log = Arc::clone(&log);
-            tokio::task::spawn_blocking(move || replay(&log, state, now)).await
-        };
+        let replay = log.blocking(move |log| replay(log, state, now)).await;
         let state = replay.map_err(|error| error.to_string())??;
         Ok(Self {
             state: Mutex::new(state),
@@ -247,7 +244,7 @@ impl Growth {
 }
 
 /// Feeds the journal to new machines, and starts them.
-fn replay(log: &Arc<Log>, mut state: State, now: Millis) -> Result<State, String> {
+fn replay(log: &Log, mut state: State, now: Millis) -> Result<State, String> {
     let mut next = log.range().start;
     while next < log.range().end {
         let read = log.read(next, 1 << 20, Offset::MAX);

@@ -49,7 +49,7 @@ impl Broker {
             let _turn = turn;
             entries.iter().map(|entry| broker.check(entry, now)).collect()
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| closed())
+        self.inner.store.blocking(work).await.unwrap_or_else(|_| closed())
     }
 
     fn check(&self, entry: &Produce, now: Millis) -> Outcome {

@@ -167,10 +167,8 @@ pub(super) async fn read(
     let mut read = match log.read_memory(offset, max_bytes, until)? {
         Some(read) => read,
         None => {
-            let log = Arc::clone(log);
-            let read =
-                tokio::task::spawn_blocking(move || log.read(offset, max_bytes, until)).await;
-            read.map_err(|error| ReadError::Io(std::io::Error::other(error)))??
+            let read = log.blocking(move |log| log.read(offset, max_bytes, until)).await;
+            read.map_err(ReadError::Io)??
         }
     };
     let aborted = if committed { std::mem::take(&mut read.aborted) } else { Vec::new() };

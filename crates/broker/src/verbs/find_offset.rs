@@ -54,8 +54,6 @@ async fn search<F>(log: &Arc<Log>, find: F) -> Result<FoundOffset, FetchError>
 where
     F: FnOnce(&Log) -> Result<Option<(Offset, Millis)>, ReadError> + Send + 'static,
 {
-    let log = Arc::clone(log);
-    let found = tokio::task::spawn_blocking(move || find(&log)).await;
-    let found = found.map_err(|error| ReadError::Io(std::io::Error::other(error)))??;
+    let found = log.blocking(find).await.map_err(ReadError::Io)??;
     Ok(found.map(|(offset, time)| (offset, Some(time))))
 }

@@ -9,20 +9,20 @@
 mod backend;
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base::disk::{File, Open};
 use bytes::Bytes;
 use redb::{
     Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
     StorageBackend, TableDefinition, TableError, WriteTransaction,
 };
 
-use self::backend::{RealFiles, Watched};
+use self::backend::{DiskFiles, Watched};
 use super::overlay::Overlay;
 use crate::{KeyValue, LeaseId, MetaError, Revision};
 
@@ -38,6 +38,11 @@ const FIRST_REVISION: Revision = 1;
 
 /// Opens the file that redb writes to; tests put faults in between.
 pub(super) trait Files: Send + Debug {
+    /// The disk that it is on.
+    fn disk(&self) -> &base::Disk {
+        &base::Disk::System
+    }
+
     /// Opens the file for reading and writing, or creates it.
     fn open(&self, path: &Path) -> io::Result<Box<dyn StorageBackend>>;
 }
@@ -79,8 +84,12 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn open(folder: &Path, cache_bytes: usize) -> Result<(Self, Loaded), MetaError> {
-        Self::open_with(folder, cache_bytes, Box::new(RealFiles))
+    pub(super) fn open(
+        folder: &Path,
+        cache_bytes: usize,
+        disk: &base::Disk,
+    ) -> Result<(Self, Loaded), MetaError> {
+        Self::open_with(folder, cache_bytes, Box::new(DiskFiles(disk.clone())))
     }
 
     pub(super) fn open_with(
@@ -88,8 +97,9 @@ impl Disk {
         cache_bytes: usize,
         files: Box<dyn Files>,
     ) -> Result<(Self, Loaded), MetaError> {
-        fs::create_dir_all(folder).map_err(|error| io("creating its folder", &error))?;
-        let lock = lock(folder)?;
+        let on = files.disk();
+        on.create_dir_all(folder).map_err(|error| io("creating its folder", &error))?;
+        let lock = lock(on, folder)?;
         let path = folder.join("meta.redb");
         let mut disk = Self {
             path,
@@ -101,8 +111,9 @@ impl Disk {
             poisoned: None,
             _lock: lock,
         };
-        if !disk.path.try_exists().map_err(|error| io("looking for its file", &error))? {
-            disk.create(folder)?;
+        match disk.files.disk().length(&disk.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(folder)?,
+            found => drop(found.map_err(|error| io("looking for its file", &error))?),
         }
         let database = disk.open_database(&disk.path)?;
         let read = database.begin_read().map_err(|error| redb("reading its file", error))?;
@@ -116,7 +127,8 @@ impl Disk {
     /// Writes an empty store under another name first, so that a crash leaves a whole one or none.
     fn create(&self, folder: &Path) -> Result<(), MetaError> {
         let new = folder.join("meta.redb.new");
-        match fs::remove_file(&new) {
+        let disk = self.files.disk();
+        match disk.remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(io("removing the rest of a failed start", &error));
             }
@@ -129,11 +141,11 @@ impl Disk {
         write.open_table(LEASES).map_err(|error| redb("creating its file", error))?;
         write.commit().map_err(|error| redb("creating its file", error))?;
         database.close().map_err(|error| redb("creating its file", error))?;
-        fs::rename(&new, &self.path).map_err(|error| io("naming its file", &error))?;
+        disk.rename(&new, &self.path).map_err(|error| io("naming its file", &error))?;
         // The folder may be new as well, and is then as lost as its own name.
         for folder in [Some(folder), folder.parent()].into_iter().flatten() {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            let synced = disk.sync_dir(folder);
             synced.map_err(|error| io("syncing its folder", &error))?;
         }
         Ok(())
@@ -227,15 +239,13 @@ impl Disk {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, MetaError> {
+fn lock(disk: &base::Disk, folder: &Path) -> Result<File, MetaError> {
     let path = folder.join("meta.lock");
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|error| io("opening its lock", &error))?;
+    let file = disk.open(&path, Open::Create).map_err(|error| io("opening its lock", &error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(MetaError::Locked { path }),
-        Err(TryLockError::Error(error)) => Err(io("taking its lock", &error)),
+        Ok(true) => Ok(file),
+        Ok(false) => Err(MetaError::Locked { path }),
+        Err(error) => Err(io("taking its lock", &error)),
     }
 }
 

@@ -10,10 +10,10 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use base::{Clock, SystemClock};
+use base::threads::{Condition, Thread};
+use base::{Clock, SystemClock, Threads};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -44,6 +44,10 @@ pub struct Options {
     pub history_bytes: usize,
     /// Memory for pages of the file, in bytes. Small, since reads do not come from it.
     pub cache_bytes: usize,
+    /// Where the file is.
+    pub disk: base::Disk,
+    /// What the writer's thread runs on.
+    pub threads: Threads,
 }
 
 impl Default for Options {
@@ -53,6 +57,8 @@ impl Default for Options {
             history_revisions: 10_000,
             history_bytes: 4 * 1024 * 1024,
             cache_bytes: 1024 * 1024,
+            disk: base::Disk::System,
+            threads: Threads::System,
         }
     }
 }
@@ -62,7 +68,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Embedded {
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
+    writer: Option<Thread>,
 }
 
 /// What callers, watchers and the writer share.
@@ -86,7 +92,7 @@ impl Embedded {
     /// [`MetaError::Locked`] if another process has it open, [`MetaError::Corrupt`] if it cannot
     /// be read back, [`MetaError::Full`] and [`MetaError::Io`] if the disk refuses.
     pub fn open(folder: &Path, options: Options) -> Result<Self, MetaError> {
-        let (disk, loaded) = Disk::open(folder, options.cache_bytes)?;
+        let (disk, loaded) = Disk::open(folder, options.cache_bytes, &options.disk)?;
         Self::start(Some(disk), loaded, options)
     }
 
@@ -104,14 +110,14 @@ impl Embedded {
         let shared = Arc::new(Shared {
             state: RwLock::new(state),
             leases: Mutex::new(Leases::new(options.clock, leases)),
-            queue: Queue::default(),
+            queue: Queue::new(Condition::new(&options.threads)),
             room: Arc::new(Semaphore::new(META_QUEUE_BYTES_MAX / QUEUE_UNIT_BYTES)),
             signal: tokio::sync::watch::Sender::new(Signal { revision, closed: false }),
         });
         let writer = Writer::new(Arc::clone(&shared), disk, last_lease);
-        let writer = thread::Builder::new()
-            .name("meta-writer".to_owned())
-            .spawn(move || writer.run())
+        let writer = options
+            .threads
+            .spawn("meta-writer", move || writer.run())
             .map_err(|error| disk::io("starting the writer", &error))?;
         Ok(Self { shared, writer: Some(writer) })
     }
@@ -146,7 +152,7 @@ impl Drop for Embedded {
         self.shared.queue.close();
         if let Some(writer) = self.writer.take() {
             // A panic of the writer has been reported by the panic hook.
-            drop(writer.join());
+            writer.join();
         }
     }
 }

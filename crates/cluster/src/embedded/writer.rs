@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use base::threads::Condition;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{error, warn};
 
@@ -50,10 +51,10 @@ impl Answer {
 }
 
 /// Requests that wait. Bounded by the permits that each of them holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     inner: Mutex<Waiting>,
-    filled: Condvar,
+    filled: Condition,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +64,11 @@ struct Waiting {
 }
 
 impl Queue {
+    /// Empty; `filled` tells the writer when it is not.
+    pub(super) fn new(filled: Condition) -> Self {
+        Self { inner: Mutex::default(), filled }
+    }
+
     pub(super) fn push(
         &self,
         request: Request,
@@ -73,14 +79,14 @@ impl Queue {
             return Err(MetaError::Closed);
         }
         waiting.requests.push_back((request, permit));
-        self.filled.notify_one();
+        self.filled.notify();
         Ok(())
     }
 
     /// Lets the writer finish what waits, and nothing more come in.
     pub(super) fn close(&self) {
         self.inner.lock().closed = true;
-        self.filled.notify_one();
+        self.filled.notify();
     }
 
     /// What waits, as soon as there is something or the time is up; `None` once closed and empty.
@@ -93,7 +99,7 @@ impl Queue {
             match timeout {
                 None => self.filled.wait(&mut waiting),
                 Some(timeout) => {
-                    if self.filled.wait_for(&mut waiting, timeout).timed_out() {
+                    if self.filled.wait_for(&mut waiting, timeout) {
                         break;
                     }
                 }

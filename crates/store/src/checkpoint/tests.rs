@@ -1,4 +1,5 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fs;
 
 use base::ManualClock;
 use tempfile::TempDir;
@@ -58,20 +59,20 @@ fn tail(base: Offset, count: usize) -> TailBatch {
 }
 
 fn log(dir: &Path, id: u64) -> Arc<Log> {
-    let files = Arc::new(SegmentFiles::new(dir.join("segments")));
+    let files = Arc::new(SegmentFiles::new(Disk::System, dir.join("segments")));
     Arc::new(Log::new(LogId(id), files, LogOptions::default(), State::default()))
 }
 
 #[test]
 fn what_is_written_is_read_back_and_what_is_cut_is_not() {
     let dir = TempDir::new().unwrap();
-    assert!(Checkpoint::read(dir.path()).unwrap().is_none());
-    sample().write(dir.path()).unwrap();
-    assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(sample()));
+    assert!(Checkpoint::read(&Disk::System, dir.path()).unwrap().is_none());
+    sample().write(&Disk::System, dir.path()).unwrap();
+    assert_eq!(Checkpoint::read(&Disk::System, dir.path()).unwrap(), Some(sample()));
     let bytes = fs::read(dir.path().join(NAME)).unwrap();
     for length in 0..bytes.len() {
         fs::write(dir.path().join(NAME), &bytes[..length]).unwrap();
-        assert!(Checkpoint::read(dir.path()).is_err(), "cut at {length}");
+        assert!(Checkpoint::read(&Disk::System, dir.path()).is_err(), "cut at {length}");
         // Nor does the decoder rely on the checksum.
         let rest = Bytes::copy_from_slice(bytes.get(12..length).unwrap_or_default());
         assert_eq!(Checkpoint::decode(rest, VERSION), None);
@@ -124,10 +125,10 @@ fn frames_and_logs_agree_after_a_checkpoint_that_failed() {
     let dir = TempDir::new().unwrap();
     fs::create_dir_all(dir.path().join("segments")).unwrap();
     let shared = Arc::new(Shared::new(StoreOptions::new(dir.path()), 0, 1));
-    let files = Arc::new(SegmentFiles::new(dir.path().join("segments")));
+    let files = Arc::new(SegmentFiles::new(Disk::System, dir.path().join("segments")));
     let log = log(dir.path(), 1);
     log.publish([tail(0, 10)]);
-    *shared.logs.write() = HashMap::from([(LogId(1), Arc::clone(&log))]);
+    *shared.logs.write() = BTreeMap::from([(LogId(1), Arc::clone(&log))]);
     let clock = Arc::new(ManualClock::at(0));
     let expired = Vec::new();
     let mut flusher = Flusher { shared: Arc::clone(&shared), files, clock, flushed: 0, expired };
@@ -138,11 +139,11 @@ fn frames_and_logs_agree_after_a_checkpoint_that_failed() {
     assert_eq!(shared.flushed.load(std::sync::atomic::Ordering::SeqCst), 0, "still needed");
     fs::remove_file(dir.path().join("checkpoint.tmp")).unwrap();
     flusher.checkpoint().unwrap();
-    let written = Checkpoint::read(dir.path()).unwrap().unwrap();
+    let written = Checkpoint::read(&Disk::System, dir.path()).unwrap().unwrap();
     assert_eq!((written.sequence, written.logs[0].end), (1, 10));
     assert!(flusher.flush(vec![frame()]));
     assert!(!shared.health.is_full());
-    let written = Checkpoint::read(dir.path()).unwrap().unwrap();
+    let written = Checkpoint::read(&Disk::System, dir.path()).unwrap().unwrap();
     assert_eq!((written.sequence, written.logs[0].end), (1, 10));
 }
 
@@ -151,15 +152,15 @@ fn deleted_logs_are_named_as_long_as_frames_may_mention_them() {
     let dir = TempDir::new().unwrap();
     fs::create_dir_all(dir.path().join("segments")).unwrap();
     let shared = Arc::new(Shared::new(StoreOptions::new(dir.path()), 0, 8));
-    let files = Arc::new(SegmentFiles::new(dir.path().join("segments")));
-    *shared.logs.write() = HashMap::from([(LogId(1), log(dir.path(), 1))]);
+    let files = Arc::new(SegmentFiles::new(Disk::System, dir.path().join("segments")));
+    *shared.logs.write() = BTreeMap::from([(LogId(1), log(dir.path(), 1))]);
     shared.deleted.lock().push(Deleted { id: LogId(4), below: 10, removed: false });
     let clock = Arc::new(ManualClock::at(0));
     let expired = Vec::new();
     let mut flusher = Flusher { shared: Arc::clone(&shared), files, clock, flushed: 7, expired };
     let deleted = |flusher: &mut Flusher| {
         flusher.checkpoint().unwrap();
-        Checkpoint::read(dir.path()).unwrap().unwrap().deleted
+        Checkpoint::read(&Disk::System, dir.path()).unwrap().unwrap().deleted
     };
     assert_eq!(deleted(&mut flusher), [(LogId(4), 10)]);
     flusher.flushed = 9;

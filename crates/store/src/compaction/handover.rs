@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base::Offset;
-use parking_lot::{Condvar, Mutex};
+use base::threads::{Condition, Threads};
+use parking_lot::Mutex;
 
 use crate::log::Log;
 use crate::segment::Segment;
@@ -29,10 +30,11 @@ pub(crate) enum Made {
 }
 
 /// Holds one thing at a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Handover {
     slot: Mutex<Slot>,
-    changed: Condvar,
+    changed: Condition,
+    threads: Threads,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,11 @@ enum Slot {
 }
 
 impl Handover {
+    pub(crate) fn new(threads: &Threads) -> Self {
+        let changed = Condition::new(threads);
+        Self { slot: Mutex::default(), changed, threads: threads.clone() }
+    }
+
     /// Has the log told what was made. Returns whether it was.
     pub(crate) fn offer(&self, made: Made, shared: &Shared) -> bool {
         *self.slot.lock() = Slot::Offered(made);
@@ -83,22 +90,23 @@ impl Handover {
     /// Says whether what was taken is in its place.
     pub(crate) fn answer(&self, installed: bool) {
         *self.slot.lock() = Slot::Answered(installed);
-        self.changed.notify_all();
+        self.changed.notify();
     }
 
     /// Makes who waits look whether the store stops.
     pub(crate) fn wake(&self) {
         // With the lock, so that nobody has looked and does not wait yet.
         let _slot = self.slot.lock();
-        self.changed.notify_all();
+        self.changed.notify();
     }
 
     /// Rests for so long, or until the store stops; returns whether it does.
     pub(crate) fn rest(&self, time: Duration, stopping: &AtomicBool) -> bool {
-        let until = Instant::now() + time;
+        let until = self.threads.instant() + time;
         let mut slot = self.slot.lock();
         while !stopping.load(Ordering::Acquire) {
-            if self.changed.wait_until(&mut slot, until).timed_out() {
+            let left = until.saturating_duration_since(self.threads.instant());
+            if left.is_zero() || self.changed.wait_for(&mut slot, left) {
                 return stopping.load(Ordering::Acquire);
             }
         }

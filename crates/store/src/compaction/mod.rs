@@ -109,10 +109,11 @@ impl Cleaner {
             now: self.clock.now(),
             work,
         };
-        let begun = Instant::now();
+        let threads = self.shared.options.threads.clone();
+        let begun = threads.instant();
         let stop = match round.run(table) {
             Ok(report) => {
-                tracing::debug!(log = %id, ?report, took = ?begun.elapsed(), "compacted");
+                tracing::debug!(log = %id, ?report, took = ?(threads.instant() - begun), "compacted");
                 return !self.shared.stopping.load(Ordering::Acquire);
             }
             Err(stop) => stop,
@@ -149,15 +150,17 @@ impl Pace {
     /// Counts bytes, and rests where there were too many; ends early if the store stops.
     fn count(&mut self, bytes: usize, shared: &Shared) {
         let Some(limit) = self.limit else { return };
-        let begun = *self.begun.get_or_insert_with(Instant::now);
+        let threads = &shared.options.threads;
+        let begun = *self.begun.get_or_insert_with(|| threads.instant());
+        let elapsed = || threads.instant().saturating_duration_since(begun);
         self.bytes += bytes as u64;
         let due = Duration::from_millis(self.bytes.saturating_mul(1000) / limit.max(1));
-        let left = due.saturating_sub(begun.elapsed());
+        let left = due.saturating_sub(elapsed());
         if !left.is_zero() {
             shared.handover.rest(left, &shared.stopping);
         }
         // Anew every second, so that a long rest is not made up for by a burst.
-        if begun.elapsed() > Duration::from_secs(1) {
+        if elapsed() > Duration::from_secs(1) {
             (self.begun, self.bytes) = (None, 0);
         }
     }

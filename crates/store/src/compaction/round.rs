@@ -13,7 +13,7 @@ use super::sift::{Followed, Sieve, Sifted};
 use super::work::Work;
 use super::{Pace, Stop};
 use crate::batch::{Batch, BatchHeader};
-use crate::segment::{BatchReader, Segment, SegmentFiles, SegmentWriter, sync_dir};
+use crate::segment::{BatchReader, Segment, SegmentFiles, SegmentWriter};
 use crate::shared::Shared;
 
 /// A round about to begin.
@@ -238,7 +238,7 @@ impl Output<'_> {
         for file in &written.files {
             file.sync_data()?;
         }
-        sync_dir(&self.files.log_dir(self.log))?;
+        self.files.disk.sync_dir(&self.files.log_dir(self.log))?;
         Ok(Rewritten::Segment(Segment { next, ..written.segment }))
     }
 }

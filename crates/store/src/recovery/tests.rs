@@ -1,4 +1,5 @@
 use base::ManualClock;
+use std::fs;
 use tempfile::TempDir;
 
 use super::*;
@@ -40,11 +41,11 @@ async fn frames_of_a_deleted_log_are_passed_over() {
         fs::copy(file.path(), image.path().join("wal").join(file.file_name())).unwrap();
     }
     let checkpoint = |deleted| Checkpoint { sequence: 1, deleted, logs: Vec::new() };
-    checkpoint(vec![]).write(image.path()).unwrap();
-    let files = Arc::new(SegmentFiles::new(image.path().join("segments")));
-    assert!(matches!(recover(image.path(), &files), Err(OpenError::Damaged { .. })));
-    checkpoint(vec![(LogId(1), 2)]).write(image.path()).unwrap();
-    let recovered = recover(image.path(), &files).unwrap();
+    checkpoint(vec![]).write(&Disk::System, image.path()).unwrap();
+    let files = Arc::new(SegmentFiles::new(Disk::System, image.path().join("segments")));
+    assert!(matches!(recover(&Disk::System, image.path(), &files), Err(OpenError::Damaged { .. })));
+    checkpoint(vec![(LogId(1), 2)]).write(&Disk::System, image.path()).unwrap();
+    let recovered = recover(&Disk::System, image.path(), &files).unwrap();
     assert_eq!(recovered.logs.keys().copied().collect::<Vec<_>>(), [LogId(2)]);
     // And still after the next stop.
     assert_eq!(recovered.deleted.len(), 1);

@@ -9,14 +9,11 @@
 mod replay;
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use base::disk::{Disk, File, Folder, Open};
 use bytes::{Buf, BufMut, Bytes};
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
 
 use crate::error::OpenError;
 use crate::frame::{ALIGN, crc};
@@ -85,8 +82,9 @@ fn file_name(first_sequence: u64) -> String {
 /// The files, and the one that is written.
 #[derive(Debug)]
 pub(crate) struct LocalWal {
+    disk: Disk,
     dir: PathBuf,
-    dir_handle: File,
+    dir_handle: Folder,
     file_bytes: u64,
     incarnation: u64,
     current: Option<Current>,
@@ -132,6 +130,7 @@ impl LocalWal {
     /// Continues in `dir` with a new file; `replayed` are the files there already, which are kept
     /// until their frames are released.
     pub(crate) fn open(
+        disk: Disk,
         dir: &Path,
         file_bytes: u64,
         incarnation: u64,
@@ -139,7 +138,8 @@ impl LocalWal {
     ) -> io::Result<Self> {
         Ok(Self {
             dir: dir.to_path_buf(),
-            dir_handle: File::open(dir)?,
+            dir_handle: disk.open_dir(dir)?,
+            disk,
             file_bytes,
             incarnation,
             current: None,
@@ -157,21 +157,21 @@ impl LocalWal {
         let touched = if spare.is_some() { capacity } else { 0 };
         let file = match spare {
             Some(spare) => {
-                fs::rename(&spare, &path)?;
-                File::options().read(true).write(true).open(&path)?
+                self.disk.rename(&spare, &path)?;
+                self.disk.open(&path, Open::Write)?
             }
-            None => {
-                File::options().read(true).write(true).create(true).truncate(true).open(&path)?
-            }
+            None => self.disk.open(&path, Open::Anew)?,
         };
         let header = FileHeader { first_sequence, incarnation: self.incarnation };
-        let prepared = preallocate(&file, capacity)
+        // Space for all of it, so that a full disk is noticed now and not in the middle of a frame.
+        let prepared = file
+            .allocate(capacity)
             .and_then(|()| file.write_all_at(&header.encode(), 0))
             .and_then(|()| file.sync_all())
-            .and_then(|()| self.dir_handle.sync_all());
+            .and_then(|()| self.dir_handle.sync());
         if let Err(error) = prepared {
             // Best effort: a half-made file is told by its header, and swept at the next start.
-            let _ = fs::remove_file(&path);
+            let _ = self.disk.remove_file(&path);
             return Err(error);
         }
         // A file of this name that was found at start held no frame, or this one would not bear it.
@@ -224,10 +224,10 @@ impl CommitSink for LocalWal {
         self.unsynced.retain(|(_, next)| *next > below);
         while self.full.front().is_some_and(|(_, next)| *next <= below) {
             let Some((path, _)) = self.full.pop_front() else { break };
-            let reusable = fs::metadata(&path).is_ok_and(|meta| meta.len() == self.file_bytes);
+            let reusable = self.disk.length(&path).is_ok_and(|length| length == self.file_bytes);
             if reusable && self.spares.len() < SPARES_MAX {
                 self.spares.push(path);
-            } else if let Err(error) = fs::remove_file(&path) {
+            } else if let Err(error) = self.disk.remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "cannot remove a used-up log file");
             }
         }
@@ -235,15 +235,6 @@ impl CommitSink for LocalWal {
 
     fn incarnation(&self) -> u64 {
         self.incarnation
-    }
-}
-
-/// Takes the space for a file, so that a full disk is noticed now and not in the middle of a frame.
-fn preallocate(file: &File, capacity: u64) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), 0, capacity) {
-        // Not every file system can. There a full disk shows when a frame is written.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(capacity),
-        other => other.map_err(io::Error::from),
     }
 }
 
@@ -257,10 +248,9 @@ struct WalFile {
 
 /// The log's files. Files without a header that hold no frame were cut short in the making: the
 /// header is synced before the first frame is written. They are removed.
-fn list(dir: &Path) -> Result<Vec<WalFile>, OpenError> {
+fn list(disk: &Disk, dir: &Path) -> Result<Vec<WalFile>, OpenError> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir).map_err(OpenError::io("reading", dir))? {
-        let path = entry.map_err(OpenError::io("reading", dir))?.path();
+    for path in disk.read_dir(dir).map_err(OpenError::io("reading", dir))? {
         if path.extension().is_none_or(|extension| extension != SUFFIX) {
             continue;
         }
@@ -273,13 +263,13 @@ fn list(dir: &Path) -> Result<Vec<WalFile>, OpenError> {
             return damaged("its name is not that of a log file");
         };
         let mut block = vec![0; ALIGN];
-        let file = File::open(&path).map_err(OpenError::io("opening", &path))?;
+        let file = disk.open(&path, Open::Read).map_err(OpenError::io("opening", &path))?;
         let whole = file.read_exact_at(&mut block, 0).is_ok();
         match whole.then(|| FileHeader::decode(&block)).flatten() {
             Some(Ok(header)) => files.push(WalFile { path, named, header }),
             Some(Err(found)) => return Err(OpenError::Version { path, found }),
             None if is_unused(&file, &block).map_err(OpenError::io("reading", &path))? => {
-                fs::remove_file(&path).map_err(OpenError::io("removing", &path))?;
+                disk.remove_file(&path).map_err(OpenError::io("removing", &path))?;
             }
             None => return damaged("its first block is not that of a log file"),
         }
@@ -289,7 +279,7 @@ fn list(dir: &Path) -> Result<Vec<WalFile>, OpenError> {
 
 /// A file whose making was cut short: no header, and no frame behind it.
 fn is_unused(file: &File, block: &[u8]) -> io::Result<bool> {
-    let length = file.metadata()?.len();
+    let length = file.length()?;
     let mut position = ALIGN as u64;
     let mut magic = [0; 4];
     while position + ALIGN as u64 <= length {

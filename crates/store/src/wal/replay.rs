@@ -6,17 +6,15 @@
 //! it, and we say so. Otherwise it was still being written when the machine stopped: the log ends
 //! there, and what lies behind is set aside.
 
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use base::disk::{Disk, File, Open};
 use bytes::Bytes;
 
 use super::{FileHeader, WalFile, list};
 use crate::error::OpenError;
 use crate::frame::{ALIGN, Frame, NoFrame, Peeked};
-use crate::segment::sync_dir;
 
 /// Where files go that lie behind the end of the log.
 const SET_ASIDE: &str = "set-aside";
@@ -68,11 +66,12 @@ struct Replayer<'a, F> {
 
 /// Calls `apply` with each frame from sequence number `from` on.
 pub(crate) fn replay(
+    disk: &Disk,
     dir: &Path,
     from: u64,
     apply: impl FnMut(&Path, u64, Frame) -> Result<(), OpenError>,
 ) -> Result<Replay, OpenError> {
-    let (readers, leftovers) = open_all(dir)?;
+    let (readers, leftovers) = open_all(disk, dir)?;
     let mut found = Replay { next_sequence: from, ..Replay::default() };
     // Not in use: free from the start.
     found.files.extend(leftovers.into_iter().map(|path| (path, 0)));
@@ -87,7 +86,7 @@ pub(crate) fn replay(
             let position = ALIGN as u64;
             let gap = Place { reader: number, position, expected: found.next_sequence };
             replayer.refuse_if_proven(gap)?;
-            set_aside(dir, readers.get(number..).unwrap_or_default())?;
+            set_aside(disk, dir, readers.get(number..).unwrap_or_default())?;
             break;
         }
         found.next_sequence = replayer.read_file(number, until)?.max(from);
@@ -181,17 +180,17 @@ impl<F: FnMut(&Path, u64, Frame) -> Result<(), OpenError>> Replayer<'_, F> {
 }
 
 /// The files in the order of their frames, and those that hold none.
-fn open_all(dir: &Path) -> Result<(Vec<Reader>, Vec<PathBuf>), OpenError> {
+fn open_all(disk: &Disk, dir: &Path) -> Result<(Vec<Reader>, Vec<PathBuf>), OpenError> {
     let mut readers = Vec::new();
     let mut leftovers = Vec::new();
-    for WalFile { path, named, header } in list(dir)? {
+    for WalFile { path, named, header } in list(disk, dir)? {
         // Renamed to be used again, but the machine stopped before its header was written.
         if named != header.first_sequence {
             leftovers.push(path);
             continue;
         }
-        let file = File::open(&path).map_err(OpenError::io("opening", &path))?;
-        let length = file.metadata().map_err(OpenError::io("reading", &path))?.len();
+        let file = disk.open(&path, Open::Read).map_err(OpenError::io("opening", &path))?;
+        let length = file.length().map_err(OpenError::io("reading", &path))?;
         readers.push(Reader { path, file, length, header });
     }
     readers.sort_by_key(|reader| reader.header.first_sequence);
@@ -200,15 +199,15 @@ fn open_all(dir: &Path) -> Result<(Vec<Reader>, Vec<PathBuf>), OpenError> {
 
 /// Moves files away whose frames lie behind the end of the log: they were never synced, and must
 /// not be taken for what will be written in their place.
-fn set_aside(dir: &Path, readers: &[Reader]) -> Result<(), OpenError> {
+fn set_aside(disk: &Disk, dir: &Path, readers: &[Reader]) -> Result<(), OpenError> {
     let to = dir.join(SET_ASIDE);
-    fs::create_dir_all(&to).map_err(OpenError::io("making", &to))?;
+    disk.create_dir_all(&to).map_err(OpenError::io("making", &to))?;
     for Reader { path, header, .. } in readers {
         let name = format!("{:020}-{:016x}", header.first_sequence, header.incarnation);
         tracing::warn!(path = %path.display(), name, "unsynced frames behind the end of the log");
-        fs::rename(path, to.join(name)).map_err(OpenError::io("setting aside", path))?;
+        disk.rename(path, &to.join(name)).map_err(OpenError::io("setting aside", path))?;
     }
-    sync_dir(&to).and_then(|()| sync_dir(dir)).map_err(OpenError::io("syncing", dir))
+    disk.sync_dir(&to).and_then(|()| disk.sync_dir(dir)).map_err(OpenError::io("syncing", dir))
 }
 
 impl Reader {

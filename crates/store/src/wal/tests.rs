@@ -1,4 +1,5 @@
 use base::LogId;
+use std::fs;
 use tempfile::TempDir;
 
 use super::*;
@@ -22,7 +23,7 @@ fn write(wal: &mut LocalWal, sequence: u64, synced: u64, size: usize) {
 
 fn read(dir: &Path, from: u64) -> (Vec<u64>, Replay) {
     let mut read = Vec::new();
-    let found = replay(dir, from, |_, _, frame: Frame| {
+    let found = replay(&Disk::System, dir, from, |_, _, frame: Frame| {
         read.push(frame.header.sequence);
         Ok(())
     });
@@ -32,7 +33,7 @@ fn read(dir: &Path, from: u64) -> (Vec<u64>, Replay) {
 #[test]
 fn a_sync_reaches_full_files_whose_frames_were_not_synced() {
     let dir = TempDir::new().unwrap();
-    let mut wal = LocalWal::open(dir.path(), FILE, 1, Vec::new()).unwrap();
+    let mut wal = LocalWal::open(Disk::System, dir.path(), FILE, 1, Vec::new()).unwrap();
     for sequence in 0..20 {
         write(&mut wal, sequence, 0, 10_000);
     }
@@ -55,7 +56,7 @@ fn a_sync_reaches_full_files_whose_frames_were_not_synced() {
 #[test]
 fn used_up_files_are_used_again_and_their_old_frames_never_read() {
     let dir = TempDir::new().unwrap();
-    let mut wal = LocalWal::open(dir.path(), FILE, 1, Vec::new()).unwrap();
+    let mut wal = LocalWal::open(Disk::System, dir.path(), FILE, 1, Vec::new()).unwrap();
     for sequence in 0..200 {
         write(&mut wal, sequence, sequence, if sequence % 3 == 0 { 100 } else { 10_000 });
         wal.release(sequence.saturating_sub(10));
@@ -65,13 +66,13 @@ fn used_up_files_are_used_again_and_their_old_frames_never_read() {
         assert_eq!(found.next_sequence, sequence + 1);
         assert_eq!(found.torn, None, "a stale frame is not a torn one");
     }
-    assert!(list(dir.path()).unwrap().len() <= 6, "files do not pile up");
+    assert!(list(&Disk::System, dir.path()).unwrap().len() <= 6, "files do not pile up");
 }
 
 #[test]
 fn a_frame_larger_than_a_file_gets_its_own_and_spares_are_not_lost_over_it() {
     let dir = TempDir::new().unwrap();
-    let mut wal = LocalWal::open(dir.path(), FILE, 1, Vec::new()).unwrap();
+    let mut wal = LocalWal::open(Disk::System, dir.path(), FILE, 1, Vec::new()).unwrap();
     for sequence in 0..20 {
         write(&mut wal, sequence, sequence, 10_000);
     }
@@ -87,7 +88,7 @@ fn a_frame_larger_than_a_file_gets_its_own_and_spares_are_not_lost_over_it() {
 #[test]
 fn a_stop_between_renaming_a_file_and_writing_its_header_is_harmless() {
     let dir = TempDir::new().unwrap();
-    let mut wal = LocalWal::open(dir.path(), FILE, 1, Vec::new()).unwrap();
+    let mut wal = LocalWal::open(Disk::System, dir.path(), FILE, 1, Vec::new()).unwrap();
     for sequence in 0..10 {
         write(&mut wal, sequence, sequence, 10_000);
     }
@@ -95,7 +96,7 @@ fn a_stop_between_renaming_a_file_and_writing_its_header_is_harmless() {
     fs::rename(dir.path().join(file_name(0)), dir.path().join(file_name(10))).unwrap();
     let (frames, found) = read(dir.path(), 5);
     assert_eq!(frames, [5, 6, 7, 8, 9]);
-    let mut wal = LocalWal::open(dir.path(), FILE, 2, found.files).unwrap();
+    let mut wal = LocalWal::open(Disk::System, dir.path(), FILE, 2, found.files).unwrap();
     write(&mut wal, 10, 10, 10_000);
     assert_eq!(read(dir.path(), 5).0, [5, 6, 7, 8, 9, 10]);
 }
@@ -103,17 +104,18 @@ fn a_stop_between_renaming_a_file_and_writing_its_header_is_harmless() {
 #[test]
 fn a_run_that_stopped_before_its_first_frame_leaves_a_file_that_is_used_again() {
     let dir = TempDir::new().unwrap();
-    let mut wal = LocalWal::open(dir.path(), FILE, 1, Vec::new()).unwrap();
+    let mut wal = LocalWal::open(Disk::System, dir.path(), FILE, 1, Vec::new()).unwrap();
     write(&mut wal, 0, 0, 100);
     for incarnation in 2..5 {
         let (frames, found) = read(dir.path(), 0);
         assert_eq!((frames, found.next_sequence), (vec![0], 1));
-        let mut wal = LocalWal::open(dir.path(), FILE, incarnation, found.files).unwrap();
+        let mut wal =
+            LocalWal::open(Disk::System, dir.path(), FILE, incarnation, found.files).unwrap();
         wal.reserve(1, 4096).unwrap();
         assert!(wal.full.iter().all(|(path, _)| *path != wal.current.as_ref().unwrap().path));
     }
     let found = read(dir.path(), 0).1;
-    let mut wal = LocalWal::open(dir.path(), FILE, 9, found.files).unwrap();
+    let mut wal = LocalWal::open(Disk::System, dir.path(), FILE, 9, found.files).unwrap();
     write(&mut wal, 1, 1, 100);
     wal.release(1);
     assert_eq!(read(dir.path(), 1).0, [1]);

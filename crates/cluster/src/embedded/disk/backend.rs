@@ -1,27 +1,58 @@
 //! The file as redb sees it, with a note of whether an fsync ever failed.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base::Disk;
+use base::disk::{File, Open};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
 use super::Files;
 
-/// The files of the operating system.
+/// The files of a disk.
 #[derive(Debug)]
-pub(super) struct RealFiles;
+pub(super) struct DiskFiles(pub(super) Disk);
 
-impl Files for RealFiles {
+impl Files for DiskFiles {
+    fn disk(&self) -> &Disk {
+        &self.0
+    }
+
     fn open(&self, path: &Path) -> io::Result<Box<dyn StorageBackend>> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        let backend = FileBackend::new(file).map_err(io::Error::other)?;
-        Ok(Box::new(backend))
+        Ok(match self.0.open(path, Open::Create)? {
+            File::System(file) => Box::new(FileBackend::new(file).map_err(io::Error::other)?),
+            file @ File::Simulated(_) => Box::new(Simulated(file)),
+        })
+    }
+}
+
+/// A simulation's file. Nobody else has it open, so there is nothing to lock.
+#[derive(Debug)]
+struct Simulated(File);
+
+impl StorageBackend for Simulated {
+    fn len(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_length(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
     }
 }
 
