@@ -19,6 +19,7 @@ mod figures;
 mod flights;
 mod groups_new;
 mod kill9;
+mod kill9_shares;
 mod notes;
 mod old_clients;
 mod power;
