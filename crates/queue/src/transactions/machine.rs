@@ -383,10 +383,9 @@ impl<T> Transactions<T> {
         }
     }
 
+    /// Whatever the client claims to be: its identity may have been forgotten, and some clients claim
+    /// one from the start.
     fn init_new(&mut self, request: &InitTxn, to: T, now: Millis) {
-        if request.claimed.is_some() {
-            return self.reply(to, TxnResponse::Init(Err(TxnError::UnknownProducer)));
-        }
         let producer = TxnProducer { id: request.fresh, epoch: 0 };
         let value = TxnValue {
             producer,
@@ -407,17 +406,9 @@ impl<T> Transactions<T> {
     fn run_init(&mut self, id: &Name, request: &InitTxn, to: T, now: Millis) {
         let Some(txn) = self.ids.get(id) else { return };
         let current = txn.value.producer;
-        let refused = request.claimed.and_then(|claimed| {
-            if claimed.id != current.id {
-                Some(TxnError::UnknownProducer)
-            } else if claimed.epoch != current.epoch && txn.previous != Some(claimed) {
-                Some(TxnError::Fenced)
-            } else {
-                None
-            }
-        });
-        if let Some(error) = refused {
-            return self.reply(to, TxnResponse::Init(Err(error)));
+        let other = |claimed| claimed != current && txn.previous != Some(claimed);
+        if request.claimed.is_some_and(other) {
+            return self.reply(to, TxnResponse::Init(Err(TxnError::Fenced)));
         }
         let producer = current.next_instance(request.fresh);
         let markers = txn.value.markers(current.last_marker(), false);

@@ -174,6 +174,17 @@ fn a_new_instance_aborts_what_the_old_one_left_open() {
 }
 
 #[test]
+fn who_claims_an_identity_gets_a_new_one_where_none_is_known_and_is_fenced_where_another_is() {
+    let mut rig = Rig::new();
+    let claimed = TxnProducer { id: 0, epoch: 0 };
+    let given = rig.init("a", Some(claimed), 7).unwrap();
+    assert_eq!(given, TxnProducer { id: 7, epoch: 0 });
+    rig.add("a", given, 1).unwrap();
+    assert_eq!(rig.init("a", Some(claimed), 8), Err(TxnError::Fenced));
+    assert!(rig.end("a", given, true, None).is_ok(), "who was refused fenced nobody");
+}
+
+#[test]
 fn epochs_that_are_used_up_give_a_new_identity() {
     let mut rig = Rig::new();
     let mut producer = rig.init("a", None, 7).unwrap();
