@@ -7,7 +7,8 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The clients whose packages are installed, from `tests/suites/<client>/packages.txt`.
-const CLIENTS: [(&str, &str); 1] = [("suite-kafkajs", "kafkajs")];
+const CLIENTS: [(&str, &str); 2] =
+    [("suite-kafkajs", "kafkajs"), ("suite-platformatic", "platformatic")];
 
 /// The clients, each a tool with its `node_modules`.
 ///
@@ -32,10 +33,20 @@ fn install(folder: &Path, list: &str) -> Result<(), Failure> {
         .map_err(|e| e.to_string())?;
     let mut npm = Command::new("npm");
     npm.current_dir(folder).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
-    npm.args(list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')));
+    let packages = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    npm.args(packages.map(|package| package.replace("ARCH", architecture())));
     // Headers for what is compiled are beside the program `node`; they would be fetched otherwise.
     npm.env("npm_config_nodedir", node_home()?);
     process::output(&mut npm).map(drop)
+}
+
+/// This machine, as packages are named.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// The folder that Node.js is installed in.

@@ -21,6 +21,16 @@ fn kafkajs_does_what_it_promises() {
     run_program("kafkajs", "kafkajs", Path::new("node"), &tool);
 }
 
+/// It is written for a newer Node.js than may be here; one is installed with it.
+#[test]
+fn platformatic_kafka_does_what_it_promises() {
+    let Some(tool) = tool("suite-platformatic") else { return };
+    let modules = std::fs::read_dir(tool.join("node_modules")).expect("packages are installed");
+    let mut programs = modules.map(|module| module.expect("listed").path().join("bin/node"));
+    let node = programs.find(|program| program.exists()).expect("one of them is Node.js");
+    run_program("platformatic", "@platformatic/kafka", &node, &tool);
+}
+
 /// Runs `tests/suites/<client>/program.js` with a plain broker, which is killed and started again
 /// when the program asks for that, and one with listeners of every protected kind.
 fn run_program(client: &str, package: &str, node: &Path, tool: &Path) {
