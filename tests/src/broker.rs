@@ -81,6 +81,30 @@ impl Serve {
         self
     }
 
+    /// Compiles `tests/native/NAME.c` and has the broker preload it, after those asked for before.
+    ///
+    /// # Panics
+    /// When there is no C compiler.
+    #[must_use]
+    pub fn preload(mut self, name: &str) -> Self {
+        let library = self.home().join(name).with_extension("so");
+        let source = tools::root().join("tests/native").join(name).with_extension("c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]);
+        compiler.arg(&library).arg(&source).args(["-ldl", "-lpthread"]);
+        let compiled = compiler.output().expect("a C compiler is there");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        let preload = "LD_PRELOAD";
+        match self.env.iter_mut().find(|(name, _)| name == preload) {
+            Some((_, all)) => {
+                all.push(":");
+                all.push(library);
+            }
+            None => self.env.push((preload.into(), library.into())),
+        }
+        self
+    }
+
     /// For a test that holds [`crate::quiet_machine`].
     #[must_use]
     pub fn alone(mut self) -> Self {
@@ -190,6 +214,25 @@ impl Broker {
         let good = ended.is_some_and(|status| status.success());
         assert!(good, "SIGTERM, and it ended with {ended:?}\n{}", self.log());
         self.check_log();
+    }
+
+    /// Stops it in its tracks (SIGSTOP), or has it go on (SIGCONT).
+    pub fn pause(&mut self, paused: bool) {
+        self.process.signal(if paused { Signal::STOP } else { Signal::CONT });
+    }
+
+    /// How many lines it has printed since its last start.
+    pub fn log_lines(&self) -> usize {
+        self.log().lines().count()
+    }
+
+    /// Waits until it prints a line with one of these texts, from line `from` on.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_for_log(&self, from: usize, texts: &[&str]) {
+        let found = |line: &str| texts.iter().any(|text| line.contains(text)).then_some(());
+        self.process.wait_for(&format!("a line with {texts:?}"), from, PATIENCE, found);
     }
 
     /// Kills it with SIGKILL: no chance to write anything.

@@ -13,6 +13,7 @@
 )]
 
 mod broker;
+mod faults;
 mod figures;
 mod java;
 mod powercut;
@@ -23,6 +24,7 @@ mod tools;
 mod turns;
 
 pub use broker::{Broker, Serve, entrepot};
+pub use faults::{Faults, Misbehave};
 pub use figures::{median, record_figure};
 pub use java::Java;
 pub use powercut::{PowerCut, Struck};

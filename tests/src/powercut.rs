@@ -15,9 +15,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::{Serve, tools};
+use crate::Serve;
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -52,18 +51,11 @@ impl PowerCut {
     /// When there is no C compiler.
     pub fn watch(serve: Serve) -> (Serve, Self) {
         let home = serve.home().to_path_buf();
-        let library = home.join("powercut.so");
-        let source = tools::root().join("tests/native/powercut.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]);
-        compiler.arg(&library).arg(&source).args(["-ldl", "-lpthread"]);
-        let compiled = compiler.output().expect("a C compiler is there");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
         let this =
             Self { root: serve.data(), journal: home.join("journal"), before: home.join("before") };
         let text = |path: &Path| path.to_str().expect("the path is UTF-8").to_owned();
         let serve = serve
-            .env("LD_PRELOAD", &text(&library))
+            .preload("powercut")
             .env("POWERCUT_ROOT", &text(&this.root))
             .env("POWERCUT_JOURNAL", &text(&this.journal));
         (serve, this)
@@ -96,13 +88,21 @@ impl PowerCut {
             fs::remove_dir_all(&self.root).expect("the data folder can be removed");
         }
         disk.store(&self.root);
-        // The next cut starts from here.
+        self.keep();
+        struck
+    }
+
+    /// The next cut starts from what is in the folder of a broker that was killed: the system had
+    /// time to write what the broker had not synced.
+    ///
+    /// # Panics
+    /// When a file cannot be read or written.
+    pub fn keep(&self) {
         if self.before.exists() {
             fs::remove_dir_all(&self.before).expect("the copy can be removed");
         }
         copy(&self.root, &self.before);
         fs::remove_file(&self.journal).ok();
-        struck
     }
 }
 

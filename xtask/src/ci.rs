@@ -65,6 +65,25 @@ pub(crate) fn test(root: &Path, names: &[&str]) -> Result<(), Failure> {
     if setup::in_ci() { Err("tests were skipped".to_owned()) } else { Ok(()) }
 }
 
+/// The tests of what a crash may do, for so many rounds each. What chance decides follows from a
+/// seed that a failing test prints.
+///
+/// # Errors
+/// When something cannot be installed or built, `rounds` is no number, or a test fails.
+pub(crate) fn torture(root: &Path, rounds: &str) -> Result<(), Failure> {
+    rounds.parse::<u32>().map_err(|_| format!("not a number of rounds: {rounds:?}"))?;
+    setup::run(root)?;
+    process::step("build", cargo(root).args(["build", "--release", "--package", "entrepot"]))?;
+    let mut test = cargo(root);
+    test.args(["test", "--package", "tests", "--test", "it", "--no-fail-fast", "--"]);
+    test.args(["--nocapture", "kill9", "power::", "torture::", "exactly_once"]);
+    test.env("ENTREPOT_BIN", binary(root)?);
+    for kind in ["KILL", "KILL_SHARE", "POWER", "TORTURE", "EOS"] {
+        test.env(format!("ENTREPOT_{kind}_ROUNDS"), rounds);
+    }
+    process::step("torture", &mut test)
+}
+
 /// Measures the release binary against Apache Kafka.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ usage: cargo xtask <command>
   deny             check licences, banned crates and sources (installs cargo-deny once)
   setup            install the real clients that the tests use, into target/deps
   test [NAME...]   setup, build the release binary, run every test (or those named)
+  torture [ROUNDS] every fault of a machine under load, so many rounds of each test (default 300)
   bench [NAME...]  measure against Apache Kafka, write docs/benchmarks.md (--rounds N, --turns N)
   ci               fmt, clippy, tidy, graph, deny, doc, test, figures: what .ci/run does
 ";
@@ -46,6 +47,8 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         ["deny"] => ci::deny(&root),
         ["setup"] => setup::run(&root),
         ["test", names @ ..] => ci::test(&root, names),
+        ["torture"] => ci::torture(&root, "300"),
+        ["torture", rounds] => ci::torture(&root, rounds),
         ["bench", args @ ..] => ci::bench(&root, args),
         ["ci"] => ci::run(&root),
         _ => Err(format!("no such command: {args:?}\n{USAGE}")),

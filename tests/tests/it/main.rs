@@ -26,4 +26,5 @@ mod power;
 mod properties;
 mod security;
 mod suites;
+mod torture;
 mod zookeeper;
