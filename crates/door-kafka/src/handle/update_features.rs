@@ -7,34 +7,37 @@ use crate::wire::messages::update_features_request::FeatureUpdateKey;
 use crate::wire::messages::update_features_response::UpdatableFeatureResult;
 use crate::wire::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 
-/// One error for all from this version on, one for each feature before.
-const ONE_ERROR_FROM: i16 = 2;
+/// From this version on success names no features.
+const NO_RESULTS_FROM: i16 = 2;
 
+/// As Kafka 4 does it, all or nothing: one feature that cannot have its level is an error of the
+/// request, in every version of it.
 pub(super) async fn handle(
     request: Request<'_>,
     asked: UpdateFeaturesRequest,
 ) -> UpdateFeaturesResponse {
-    let results: Vec<_> = asked.feature_updates.into_iter().map(update).collect();
-    if request.version() < ONE_ERROR_FROM {
-        return UpdateFeaturesResponse { results, ..UpdateFeaturesResponse::default() };
+    if let Some(wrong) = asked.feature_updates.iter().find_map(wrong) {
+        return UpdateFeaturesResponse {
+            error_code: ErrorCode::InvalidUpdateVersion.number(),
+            error_message: Some(format!("no feature was updated: {wrong}")),
+            ..UpdateFeaturesResponse::default()
+        };
     }
-    let failed = results.into_iter().find(|result| result.error_code != 0);
-    failed.map_or_else(UpdateFeaturesResponse::default, |result| UpdateFeaturesResponse {
-        error_code: result.error_code,
-        error_message: result.error_message,
-        ..UpdateFeaturesResponse::default()
-    })
+    let done = |asked: FeatureUpdateKey| UpdatableFeatureResult {
+        feature: asked.feature,
+        ..UpdatableFeatureResult::default()
+    };
+    let named = request.version() < NO_RESULTS_FROM;
+    let results = asked.feature_updates.into_iter().filter(|_| named).map(done).collect();
+    UpdateFeaturesResponse { results, ..UpdateFeaturesResponse::default() }
 }
 
 /// The level that a feature has may be asked for, and no other.
-fn update(asked: FeatureUpdateKey) -> UpdatableFeatureResult {
-    let (name, wanted) = (asked.feature, asked.max_version_level);
-    let own = FEATURES.iter().find(|(own, _)| *own == name);
-    let wrong = match own {
-        Some((_, level)) if *level == wanted => None,
+fn wrong(asked: &FeatureUpdateKey) -> Option<String> {
+    let name = &asked.feature;
+    match FEATURES.iter().find(|(own, _)| own == name) {
+        Some((_, level)) if *level == asked.max_version_level => None,
         Some((_, level)) => Some(format!("{name} has level {level}, which cannot be changed")),
         None => Some(format!("this broker has no feature {name}")),
-    };
-    let code = if wrong.is_none() { ErrorCode::None } else { ErrorCode::InvalidUpdateVersion };
-    UpdatableFeatureResult { feature: name, error_code: code.number(), error_message: wrong }
+    }
 }

@@ -127,11 +127,17 @@ async fn features_have_their_levels() {
     ] {
         let feature_updates = vec![update(feature, level)];
         let request = UpdateFeaturesRequest { feature_updates, ..UpdateFeaturesRequest::default() };
-        let response = client.call(&request, 2).await;
-        assert_eq!((response.error_code, response.error_message.is_some()), (code, code != 0));
-        let response = client.call(&request, 1).await;
-        assert_eq!((response.error_code, response.results[0].error_code), (0, code));
+        for (version, named) in [(1, code == 0), (2, false)] {
+            let response = client.call(&request, version).await;
+            assert_eq!((response.error_code, response.error_message.is_some()), (code, code != 0));
+            assert_eq!(response.results.len(), usize::from(named), "version {version}");
+        }
     }
+    // One that is wrong is an error for all.
+    let feature_updates = vec![update("transaction.version", 2), update("group.version", 9)];
+    let request = UpdateFeaturesRequest { feature_updates, ..UpdateFeaturesRequest::default() };
+    let response = client.call(&request, 1).await;
+    assert_eq!((response.error_code, response.results.len()), (wrong, 0));
 }
 
 #[tokio::test]
