@@ -213,7 +213,25 @@ fn broker(request: &Request<'_>, name: &str) -> Described {
         read_only: true,
         config_source: SET_ON_BROKER,
         config_type,
+        documentation: Some(doc_of(name).to_owned()),
         ..DescribeConfigsResourceResult::default()
     };
     Ok(entries.into_iter().map(entry).collect())
+}
+
+/// What a key of the broker's own means; what topics have by default says it as theirs do.
+fn doc_of(name: &str) -> &'static str {
+    let of_topics = match name {
+        "advertised.listeners" => return "Where clients are told to connect to.",
+        "auto.create.topics.enable" => return "Whether a topic is made on its first use.",
+        "broker.id" => return "This broker's number in the cluster.",
+        "broker.rack" => return "Where this broker stands, for clients that prefer what is near.",
+        "default.replication.factor" => return "Copies of a topic made on its first use: one.",
+        "log.dirs" => return "The folder that holds everything.",
+        "message.max.bytes" => "max.message.bytes",
+        "min.insync.replicas" => return "Copies that acks=all waits for: the one there is.",
+        "num.partitions" => return "Partitions of a topic whose maker does not say.",
+        _ => name.strip_prefix("log.").unwrap_or(name),
+    };
+    ConfigKey::find(of_topics).map(|key| key.doc).unwrap_or_default()
 }

@@ -105,6 +105,10 @@ async fn values_say_where_they_come_from() {
     assert_eq!(unknown.error_code, ErrorCode::UnknownTopicOrPartition.number());
     let own = describe(&mut client, BROKER, "0", None).await;
     assert!(entry(&own, "num.partitions").read_only);
+    let explained = |config: &DescribeConfigsResourceResult| {
+        config.documentation.as_ref().is_some_and(|text| !text.is_empty())
+    };
+    assert!(own.configs.iter().all(explained), "{:?}", own.configs);
     assert_eq!(describe(&mut client, BROKER, "", None).await.error_code, 0);
     let invalid = ErrorCode::InvalidRequest.number();
     assert_eq!(describe(&mut client, BROKER, "8", None).await.error_code, invalid);
