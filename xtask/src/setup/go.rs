@@ -11,8 +11,19 @@ use crate::{Failure, process};
 /// The module, and its package whose tests are built.
 const FRANZ: (&str, &str) = ("github.com/twmb/franz-go@v1.22.3", "pkg/kgo");
 
+/// Its tests are changed: `tests/suites/sarama` has what stands in for five brokers in containers, and
+/// tests of ours.
+const SARAMA: &str = "github.com/IBM/sarama@v1.61.1";
+
 /// The modules' test programs, each a tool.
-pub(super) fn tools() -> Vec<Tool> {
+///
+/// # Errors
+/// When our own tests cannot be read.
+pub(super) fn tools(root: &Path) -> Result<Vec<Tool>, Failure> {
+    Ok(vec![franz(), sarama(root)?])
+}
+
+fn franz() -> Tool {
     let stamp = format!("{} {}, 1", FRANZ.0, FRANZ.1);
     let install = |folder: &Path| {
         let package = download(folder, FRANZ.0)?.join(FRANZ.1);
@@ -20,7 +31,41 @@ pub(super) fn tools() -> Vec<Tool> {
         test.args(["test", "-vet=off", "-c", "-o"]).arg(folder.join("kgo.test")).arg(".");
         process::output(&mut test).map(drop)
     };
-    vec![Tool { name: "suite-franz-go", stamp, install: Box::new(install) }]
+    Tool { name: "suite-franz-go", stamp, install: Box::new(install) }
+}
+
+fn sarama(root: &Path) -> Result<Tool, Failure> {
+    let mut ours: Vec<PathBuf> = Vec::new();
+    let folder = root.join("tests/suites/sarama");
+    let entries = std::fs::read_dir(&folder).map_err(|e| format!("{folder:?}: {e}"))?;
+    for entry in entries {
+        ours.push(entry.map_err(|e| format!("{folder:?}: {e}"))?.path());
+    }
+    ours.retain(|path| path.extension().is_some_and(|extension| extension == "go"));
+    ours.sort();
+    let mut stamp = SARAMA.to_owned();
+    for file in &ours {
+        stamp += &std::fs::read_to_string(file).map_err(|e| format!("{file:?}: {e}"))?;
+    }
+    let install = move |place: &Path| {
+        let module = download(place, SARAMA)?;
+        let source = place.join("source");
+        // The module's own place is not to be written to.
+        process::output(Command::new("cp").arg("-r").arg(module).arg(&source))?;
+        process::output(Command::new("chmod").args(["-R", "u+w"]).arg(&source))?;
+        for file in &ours {
+            let name = match file.file_name().and_then(|name| name.to_str()) {
+                Some("environment_test.go") => "functional_test.go".to_owned(),
+                name => format!("entrepot_{}", name.unwrap_or_default()),
+            };
+            std::fs::copy(file, source.join(name)).map_err(|e| format!("{file:?}: {e}"))?;
+        }
+        let mut test = go(&source);
+        test.args(["test", "-vet=off", "-tags=functional", "-c", "-o"]);
+        process::output(test.arg(place.join("sarama.test")).arg("."))?;
+        std::fs::remove_dir_all(source).map_err(|e| e.to_string())
+    };
+    Ok(Tool { name: "suite-sarama", stamp, install: Box::new(install) })
 }
 
 /// Has Go download a module; returns where it is.

@@ -45,7 +45,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     tools.push(debian::kcat());
     tools.push(librdkafka::tool());
     tools.extend(rust::tools(root));
-    tools.extend(go::tools());
+    tools.extend(go::tools(root)?);
     tools.extend(node::tools(root)?);
     tools.extend(java::tools(root)?);
     let deps = root.join("target/deps");

@@ -1,16 +1,20 @@
 //! Clients in Go.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use tests::{Outcome, Process, Serve, Suite, root, tool};
+use serde_json::Value;
+use tests::{
+    Broker, Outcome, PATIENCE, Process, Serve, Suite, free_port, record_figure, root, tool,
+};
+
+use crate::security::Secured;
 
 #[test]
 fn franz_go_passes_its_tests() {
     let Some(tool) = tool("suite-franz-go") else { return };
-    let list = root().join("tests/suites/franz-go/tests.txt");
-    let list = std::fs::read_to_string(list).expect("the list is there");
-    let names: Vec<&str> = list.lines().filter(|line| line.starts_with("Test")).collect();
+    let names = listed("franz-go");
     let broker = Serve::new().start();
     let mut program = Command::new(tool.join("kgo.test"));
     program.args(["-test.v", "-test.timeout=300s", "-test.run"]);
@@ -22,6 +26,108 @@ fn franz_go_passes_its_tests() {
     let mut suite = Suite::new("franz-go", "1.22.3");
     note_go(&mut suite, &exit.stdout);
     suite.check();
+}
+
+/// The release of Kafka that sarama's tests are told to expect.
+const KAFKA: &str = "4.3.1";
+
+/// How long sarama's tests may take, all of them; then those are run again that failed.
+const SARAMA_MAX: Duration = Duration::from_secs(480);
+
+#[test]
+fn sarama_passes_its_functional_tests_and_ours() {
+    let Some(tool) = tool("suite-sarama") else { return };
+    let names = listed("sarama");
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut sarama = Sarama::start(tool.join("sarama.test"));
+    let mut suite = Suite::new("sarama", "1.61.1");
+    let first = sarama.run(&names);
+    // Some of its tests give their own clients too little time on a busy machine.
+    let again: Vec<&str> = names.into_iter().filter(|test| failed(test, &first)).collect();
+    let second = if again.is_empty() { String::new() } else { sarama.run(&again) };
+    for test in again.iter().filter(|test| !failed(test, &second)) {
+        record_figure(&format!("second_try sarama {test}"), true);
+    }
+    note_go(&mut suite, &without(&first, &again));
+    note_go(&mut suite, &second);
+    suite.check();
+}
+
+/// The two brokers that sarama's tests and ours talk to.
+struct Sarama {
+    program: PathBuf,
+    plain: Broker,
+    /// Where the tests put a proxy, which is what clients know the broker by.
+    proxy: String,
+    secured: Secured,
+}
+
+impl Sarama {
+    fn start(program: PathBuf) -> Self {
+        let proxy = format!("127.0.0.1:{}", free_port());
+        let advertised = format!("advertised.listeners=PLAINTEXT://{proxy}");
+        let set = ["broker.id=1", "auto.create.topics.enable=false", &advertised];
+        let plain =
+            set.iter().fold(Serve::new(), |serve, set| serve.arg("--set").arg(*set)).start();
+        let users = "security.super_users=User:root;User:alice";
+        let secured = Secured::start_with(&["security.authorize=true", users]);
+        Self { program, plain, proxy, secured }
+    }
+
+    /// Runs some of the tests, restarts the broker when they ask for it, and returns what they printed.
+    fn run(&mut self, tests: &[&str]) -> String {
+        let mut program = Command::new(&self.program);
+        program.args(["-test.v", &format!("-test.timeout={}s", SARAMA_MAX.as_secs()), "-test.run"]);
+        program.arg(format!("^({})$", tests.join("|")));
+        program.env("KAFKA_VERSION", KAFKA).env("SARAMA_PROXY", &self.proxy);
+        program.env("SARAMA_BROKER", self.plain.kafka()).env("SARAMA_CA", &self.secured.ca);
+        program.env("SARAMA_CERTIFICATE", &self.secured.client);
+        for protocol in ["SSL", "SASL_SSL", "SASL_PLAINTEXT"] {
+            program.env(format!("SARAMA_{protocol}"), self.secured.server(protocol));
+        }
+        let mut process = Process::start("sarama.test", &mut program);
+        let mut next = 0;
+        loop {
+            let (restart, after, _) = process.wait_for("the end", next, SARAMA_MAX, asks);
+            if !restart {
+                return process.exit(PATIENCE).stdout;
+            }
+            self.plain.kill();
+            self.plain.restart();
+            process.say("done");
+            next = after;
+        }
+    }
+}
+
+/// Whether a line asks for a restart of the broker, or says that all tests have run.
+fn asks(line: &str) -> Option<bool> {
+    if line == "PASS" || line == "FAIL" {
+        return Some(false);
+    }
+    let event: Value = serde_json::from_str(line).ok()?;
+    (event["event"] == "broker" && event["do"] == "restart").then_some(true)
+}
+
+/// Whether a test did not pass, of what `go test -v` printed.
+fn failed(test: &str, output: &str) -> bool {
+    !output.lines().filter_map(result).any(|(name, how)| name == test && how != "FAIL")
+}
+
+/// What was printed, without the results of some tests.
+fn without(output: &str, tests: &[&str]) -> String {
+    let other = |line: &&str| {
+        let Some((name, _)) = result(line) else { return true };
+        !tests.contains(&name.split('/').next().unwrap_or(name))
+    };
+    output.lines().filter(other).map(|line| format!("{line}\n")).collect()
+}
+
+/// The tests that `tests/suites/<client>/tests.txt` names.
+fn listed(client: &str) -> Vec<String> {
+    let list = root().join("tests/suites").join(client).join("tests.txt");
+    let list = std::fs::read_to_string(list).expect("the list is there");
+    list.lines().filter(|line| line.starts_with("Test")).map(str::to_owned).collect()
 }
 
 /// Notes what `go test -v` printed. A test that has parts is noted by them.
