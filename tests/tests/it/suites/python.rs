@@ -3,9 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use tests::{Process, Suite, binary, root, shared_machine, tool};
+use serde_json::json;
+use tests::{PATIENCE, Process, Script, Serve, Suite, binary, root, shared_machine, tool};
 
-use super::{note_events, pinned};
+use super::{note_event, note_events, pinned};
+use crate::security::Secured;
 
 /// The release of Kafka that kafka-python's tests are told to expect; it decides which they run.
 const KAFKA: &str = "4.3";
@@ -27,5 +29,43 @@ fn kafka_python_passes_its_integration_tests() {
     let exit = Process::start("pytest", &mut pytest).exit(Duration::from_secs(300));
     let mut suite = Suite::new("kafka-python", &version);
     note_events(&mut suite, &exit.stdout);
+    suite.check();
+}
+
+/// A check of aiokafka fails by itself after 4 minutes.
+const CHECK_MAX: Duration = Duration::from_secs(300);
+
+#[test]
+fn aiokafka_does_what_it_promises() {
+    let Some(tool) = tool("suite-aiokafka") else { return };
+    let folder = root().join("tests/suites/aiokafka");
+    let mut broker = Serve::new().start();
+    let users = "security.super_users=User:root;User:alice;User:bob;User:carol";
+    let secured = Secured::start_with(&["security.authorize=true", users]);
+    let mut places = json!({
+        "PLAINTEXT": broker.kafka(), "ca": secured.ca, "certificate": secured.client,
+    });
+    for protocol in ["SSL", "SASL_SSL", "SASL_PLAINTEXT"] {
+        places[protocol] = json!(secured.server(protocol));
+    }
+    let mut python = Command::new(tool.join("bin/python"));
+    python.arg(folder.join("checks.py")).arg(places.to_string());
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut program = Script::of("aiokafka", &mut python);
+    let version = pinned("tests/suites/aiokafka/requirements.txt", "aiokafka");
+    let mut suite = Suite::new("aiokafka", &version);
+    loop {
+        let event = program.any_event(CHECK_MAX);
+        match event["event"].as_str() {
+            Some("test") => note_event(&mut suite, &event),
+            Some("broker") => {
+                broker.kill();
+                broker.restart();
+                program.say("done");
+            }
+            _ => break,
+        }
+    }
+    program.finish(PATIENCE);
     suite.check();
 }
