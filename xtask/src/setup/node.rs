@@ -3,12 +3,18 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::Tool;
+use super::{Tool, librdkafka};
 use crate::{Failure, process};
 
 /// The clients whose packages are installed, from `tests/suites/<client>/packages.txt`.
-const CLIENTS: [(&str, &str); 2] =
-    [("suite-kafkajs", "kafkajs"), ("suite-platformatic", "platformatic")];
+const CLIENTS: [(&str, &str); 3] = [
+    ("suite-kafkajs", "kafkajs"),
+    ("suite-platformatic", "platformatic"),
+    ("suite-node-rdkafka", LINKED),
+];
+
+/// The one that is linked with librdkafka; it would build one of its own.
+const LINKED: &str = "node-rdkafka";
 
 /// The clients, each a tool with its `node_modules`.
 ///
@@ -22,13 +28,18 @@ pub(super) fn tools(root: &Path) -> Result<Vec<Tool>, Failure> {
     for (name, client) in CLIENTS {
         let list = root.join(format!("tests/suites/{client}/packages.txt"));
         let list = std::fs::read_to_string(&list).map_err(|e| format!("{list:?}: {e}"))?;
-        let stamp = format!("{node}{list}");
-        tools.push(Tool { name, stamp, install: Box::new(move |folder| install(folder, &list)) });
+        let library = if client == LINKED { librdkafka::stamp() } else { String::new() };
+        let (root, stamp) = (root.to_owned(), format!("{node}{list}{library}"));
+        let install = move |folder: &Path| {
+            let library = (client == LINKED).then(|| librdkafka::place(&root)).transpose()?;
+            install(folder, &list, library.as_deref())
+        };
+        tools.push(Tool { name, stamp, install: Box::new(install) });
     }
     Ok(tools)
 }
 
-fn install(folder: &Path, list: &str) -> Result<(), Failure> {
+fn install(folder: &Path, list: &str, library: Option<&Path>) -> Result<(), Failure> {
     std::fs::write(folder.join("package.json"), "{\"private\": true}\n")
         .map_err(|e| e.to_string())?;
     let mut npm = Command::new("npm");
@@ -37,6 +48,11 @@ fn install(folder: &Path, list: &str) -> Result<(), Failure> {
     npm.args(packages.map(|package| package.replace("ARCH", architecture())));
     // Headers for what is compiled are beside the program `node`; they would be fetched otherwise.
     npm.env("npm_config_nodedir", node_home()?);
+    if let Some(library) = library {
+        let include = format!("-I{0} -I{0}/librdkafka", library.join("include").display());
+        let libraries = format!("-L{}", library.join("lib").display());
+        npm.env("BUILD_LIBRDKAFKA", "0").env("CXXFLAGS", include).env("LDFLAGS", libraries);
+    }
     process::output(&mut npm).map(drop)
 }
 
