@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use door_kafka::wire::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use door_kafka::wire::messages::describe_groups_response::DescribedGroupMember;
 use door_kafka::wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::client::{Client, ClientError, EARLIEST, LATEST, NEWEST, TopicPartition};
 use crate::output::{Output, Row};
-use crate::{CliError, Connect, share_group};
+use crate::{CliError, Connect, consumer_group, share_group};
 
 /// Versions of `OffsetFetch` and `OffsetCommit` from 10 on name topics by id.
 const BY_NAME: i16 = 9;
@@ -125,17 +125,20 @@ impl Group {
 #[derive(Debug, Serialize)]
 struct Listed {
     name: String,
+    /// classic, consumer (KIP-848) or share (KIP-932).
+    group_type: String,
     state: String,
     protocol_type: String,
     coordinator: i32,
 }
 
 impl Row for Listed {
-    const COLUMNS: &'static [&'static str] = &["GROUP", "STATE", "PROTOCOL", "COORDINATOR"];
+    const COLUMNS: &'static [&'static str] = &["GROUP", "TYPE", "STATE", "PROTOCOL", "COORDINATOR"];
 
     fn cells(&self) -> Vec<String> {
-        let Self { name, state, protocol_type, coordinator } = self;
-        vec![name.clone(), state.clone(), protocol_type.clone(), coordinator.to_string()]
+        let Self { name, group_type, state, protocol_type, coordinator } = self;
+        let texts = [name, group_type, state, protocol_type].map(Clone::clone);
+        texts.into_iter().chain([coordinator.to_string()]).collect()
     }
 }
 
@@ -148,6 +151,11 @@ fn list(client: &mut Client, output: &mut Output) -> Result<(), CliError> {
         ClientError::check(format!("broker {broker}"), response.error_code, None)?;
         rows.extend(response.groups.into_iter().map(|group| Listed {
             name: group.group_id,
+            // Brokers before KIP-848 do not say: they know one.
+            group_type: match group.group_type.is_empty() {
+                true => "classic".to_owned(),
+                false => group.group_type,
+            },
             state: group.group_state,
             protocol_type: group.protocol_type,
             coordinator: broker,
@@ -160,6 +168,7 @@ fn list(client: &mut Client, output: &mut Output) -> Result<(), CliError> {
 #[derive(Debug, Serialize)]
 struct Described {
     name: String,
+    group_type: &'static str,
     state: String,
     protocol_type: String,
     assignor: String,
@@ -170,12 +179,14 @@ struct Described {
 }
 
 #[derive(Debug, Serialize)]
-struct MemberRow {
-    member: String,
-    instance: Option<String>,
-    client: String,
-    host: String,
-    partitions: usize,
+pub(crate) struct MemberRow {
+    pub(crate) member: String,
+    pub(crate) instance: Option<String>,
+    pub(crate) client: String,
+    pub(crate) host: String,
+    /// Of which assignment the member is; classic groups have one for all.
+    pub(crate) epoch: Option<i32>,
+    pub(crate) partitions: usize,
 }
 
 impl Row for MemberRow {
@@ -185,6 +196,19 @@ impl Row for MemberRow {
         let Self { member, client, host, partitions, .. } = self;
         vec![member.clone(), client.clone(), host.clone(), partitions.to_string()]
     }
+}
+
+/// Which member has which partition.
+pub(crate) type Owners = BTreeMap<TopicPartition, String>;
+
+/// A group whose position is the offsets that it commits.
+pub(crate) struct Found {
+    pub(crate) group_type: &'static str,
+    pub(crate) state: String,
+    pub(crate) protocol_type: String,
+    pub(crate) assignor: String,
+    pub(crate) members: Vec<MemberRow>,
+    pub(crate) owners: Owners,
 }
 
 #[derive(Debug, Serialize)]
@@ -219,7 +243,11 @@ impl Row for OffsetRow {
 fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), CliError> {
     client.metadata(Some(&[]))?;
     let coordinator = client.coordinator(name)?;
-    let Some(group) = described(client, coordinator, name)? else {
+    let found = match classic(client, coordinator, name)? {
+        None => consumer_group::find(client, coordinator, name)?,
+        found => found,
+    };
+    let Some(group) = found else {
         if share_group::describe(client, output, coordinator, name)? {
             return Ok(());
         }
@@ -227,22 +255,15 @@ fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), 
             .hint("`entrepot group list` shows all groups"));
     };
     let committed = committed(client, coordinator, name)?;
-    let owners = owners(&group.members);
-    let offsets = offset_rows(client, &committed, &owners)?;
-    let members = group.members.iter().map(|member| MemberRow {
-        partitions: owners.values().filter(|owner| **owner == member.member_id).count(),
-        member: member.member_id.clone(),
-        instance: member.group_instance_id.clone(),
-        client: member.client_id.clone(),
-        host: member.client_host.clone(),
-    });
+    let offsets = offset_rows(client, &committed, &group.owners)?;
     let described = Described {
         name: name.to_owned(),
-        members: members.collect(),
+        group_type: group.group_type,
+        members: group.members,
         total_lag: offsets.iter().filter_map(|row| row.lag).sum(),
-        state: group.group_state,
+        state: group.state,
         protocol_type: group.protocol_type,
-        assignor: group.protocol_data,
+        assignor: group.assignor,
         coordinator,
         offsets,
     };
@@ -250,7 +271,8 @@ fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), 
         return Ok(output.json(&described)?);
     }
     output.line(format!(
-        "group {name}, {}, coordinator {coordinator}, assignor {}, lag {}",
+        "{} group {name}, {}, coordinator {coordinator}, assignor {}, lag {}",
+        described.group_type,
         described.state,
         if described.assignor.is_empty() { "-" } else { &described.assignor },
         described.total_lag
@@ -264,11 +286,7 @@ fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), 
 }
 
 /// `None` if there is no such classic group.
-fn described(
-    client: &mut Client,
-    coordinator: i32,
-    name: &str,
-) -> Result<Option<DescribedGroup>, CliError> {
+fn classic(client: &mut Client, coordinator: i32, name: &str) -> Result<Option<Found>, CliError> {
     let request = DescribeGroupsRequest {
         groups: vec![name.to_owned()],
         include_authorized_operations: false,
@@ -281,7 +299,23 @@ fn described(
         return Ok(None);
     }
     ClientError::check(format!("group {name}"), group.error_code, group.error_message.clone())?;
-    Ok(Some(group))
+    let owners = owners(&group.members);
+    let members = group.members.into_iter().map(|member| MemberRow {
+        partitions: owners.values().filter(|owner| **owner == member.member_id).count(),
+        member: member.member_id,
+        instance: member.group_instance_id,
+        client: member.client_id,
+        host: member.client_host,
+        epoch: None,
+    });
+    Ok(Some(Found {
+        group_type: "classic",
+        members: members.collect(),
+        state: group.group_state,
+        protocol_type: group.protocol_type,
+        assignor: group.protocol_data,
+        owners,
+    }))
 }
 
 /// Committed offsets with their notes.
@@ -324,7 +358,7 @@ fn committed(
 }
 
 /// Which member has which partition. Members of other protocols than consumers' have none.
-fn owners(members: &[DescribedGroupMember]) -> BTreeMap<TopicPartition, String> {
+fn owners(members: &[DescribedGroupMember]) -> Owners {
     let mut owners = BTreeMap::new();
     for member in members {
         let assignment = member.member_assignment.clone();
@@ -343,7 +377,7 @@ fn owners(members: &[DescribedGroupMember]) -> BTreeMap<TopicPartition, String> 
 fn offset_rows(
     client: &mut Client,
     committed: &BTreeMap<TopicPartition, (i64, Option<String>)>,
-    owners: &BTreeMap<TopicPartition, String>,
+    owners: &Owners,
 ) -> Result<Vec<OffsetRow>, ClientError> {
     let mut keys: Vec<&TopicPartition> = committed.keys().chain(owners.keys()).collect();
     keys.sort();

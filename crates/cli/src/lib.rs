@@ -4,9 +4,11 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 it worked, 1 it
 //! failed, 2 it was called wrongly, 10 the cluster is not healthy.
 
+mod acl;
 mod bench;
 mod client;
 mod consume;
+mod consumer_group;
 mod error;
 mod group;
 mod output;
@@ -90,10 +92,12 @@ fn with_port(server: &str) -> String {
 pub enum Command {
     /// List, create, change and delete topics
     Topic(topic::Topic),
-    /// List, describe and delete consumer groups, and move their offsets
+    /// List, describe and delete groups of consumers, and move their offsets
     Group(group::Group),
     /// Add, list and remove users who log in with a password
     User(user::User),
+    /// Add, list and remove access rules
+    Acl(acl::Acl),
     /// Send messages to a topic
     Produce(produce::Produce),
     /// Read messages from a topic
@@ -114,6 +118,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Topic(topic) => topic.run(),
         Command::Group(group) => group.run(),
         Command::User(user) => user.run(),
+        Command::Acl(acl) => acl.run(),
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
         Command::Bench(bench) => bench.run(),

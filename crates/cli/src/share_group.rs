@@ -12,6 +12,7 @@ use crate::output::{Output, Row};
 #[derive(Debug, Serialize)]
 struct Described {
     name: String,
+    group_type: &'static str,
     state: String,
     protocol_type: &'static str,
     assignor: String,
@@ -79,6 +80,7 @@ pub(crate) fn describe(
         members: members.collect(),
         total_lag: offsets.iter().filter_map(|row| row.lag).sum(),
         state: group.group_state,
+        group_type: "share",
         protocol_type: "share",
         assignor: group.assignor_name,
         coordinator,

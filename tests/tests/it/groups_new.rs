@@ -116,6 +116,7 @@ fn members_share_the_work_and_survive_each_other_and_the_broker() {
     assert_eq!(members.len(), 2);
     assert!(members.iter().all(|parts| parts[0] == parts[1] && parts[0] != json!([])));
     assert_eq!(said["not deleted"]["code"], "NON_EMPTY_GROUP");
+    shown_by_the_command_line(&broker);
 
     first.finish(PATIENCE);
     second.finish(PATIENCE);
@@ -124,6 +125,29 @@ fn members_share_the_work_and_survive_each_other_and_the_broker() {
     assert_eq!(said["committed"]["offsets"], json!(offsets));
     assert_eq!(said["described"]["state"], "EMPTY");
     assert!(said.contains_key("deleted"), "{said:?}");
+}
+
+/// Two members share what there is; whatever they have not committed yet is lag.
+fn shown_by_the_command_line(broker: &Broker) {
+    let json = |args: &[&str]| -> Value {
+        let exit = broker.entrepot(&[args, &["-o", "json"]].concat());
+        assert!(exit.status.success(), "{args:?}: {exit:?}");
+        serde_json::from_str(&exit.stdout).expect("JSON")
+    };
+    let listed = json(&["group", "list"]);
+    let of = |key: &str| listed[0][key].as_str().map(str::to_ascii_lowercase);
+    assert_eq!((of("name"), of("group_type")), (Some(GROUP.into()), Some("consumer".into())));
+    let described = json(&["group", "describe", GROUP]);
+    let group = ["group_type", "assignor"].map(|key| &described[key]);
+    assert_eq!(group, ["consumer", "uniform"], "{described}");
+    let members = described["members"].as_array().expect("a list");
+    let count = |member: &Value| member["partitions"].as_u64().expect("a number");
+    assert_eq!(members.iter().map(count).collect::<Vec<_>>(), [3, 3], "{described}");
+    let offsets = described["offsets"].as_array().expect("a list");
+    assert_eq!(offsets.len(), PARTITIONS, "{described}");
+    assert!(offsets.iter().all(|row| row["end"] == 150 && row["member"] != Value::Null));
+    let table = broker.entrepot(&["group", "describe", GROUP]).stdout;
+    assert!(table.starts_with("consumer group workers, "), "{table}");
 }
 
 #[test]
