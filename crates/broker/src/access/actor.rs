@@ -1,7 +1,7 @@
 //! Whoever is at the other end of a connection, and what they may do.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use base::Principal;
 use parking_lot::Mutex;
@@ -39,6 +39,24 @@ struct Known {
     operations: [HashMap<Box<str>, Operations>; ResourceKind::ALL.len()],
 }
 
+/// What somebody's permissions rest on: who they are, and the rules. As long as it is the same, so
+/// is what they may do.
+#[derive(Debug, Clone)]
+pub struct Grounds(Option<(Principal, Arc<str>, Weak<Rules>)>);
+
+impl PartialEq for Grounds {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            // What is pointed at stays allocated: no other set of rules takes its address.
+            (Some((who, host, rules)), Some((other_who, other_host, other_rules))) => {
+                who == other_who && host == other_host && rules.ptr_eq(other_rules)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Broker {
     /// Who acts on a connection; `host` is their address as text.
     pub fn actor(&self, principal: Principal, host: Arc<str>) -> Actor {
@@ -65,6 +83,16 @@ impl Actor {
     /// Whether they may do everything, so that nobody needs to ask further.
     pub fn is_free(&self) -> bool {
         self.inner.free
+    }
+
+    /// What their permissions rest on at present, for who remembers what was allowed.
+    pub fn grounds(&self) -> Grounds {
+        let inner = &*self.inner;
+        if inner.free {
+            return Grounds(None);
+        }
+        let rules = Arc::downgrade(&inner.broker.inner.metadata.borrow().access);
+        Grounds(Some((inner.principal.clone(), Arc::clone(&inner.host), rules)))
     }
 
     /// Whether they may do this with a resource.

@@ -17,7 +17,7 @@ mod tests;
 
 use base::Principal;
 
-pub use actor::Actor;
+pub use actor::{Actor, Grounds};
 pub(crate) use index::Entries;
 pub use index::Rules;
 pub use rule::{

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use base::Offset;
+use broker::access::Grounds;
 use broker::{Broker, Fetch, FetchLimits, Fetched, Reader};
 
 use crate::map;
@@ -32,6 +33,8 @@ pub(crate) struct Session {
     /// Slots of partitions that are looked up, again, before the next read: new ones, and those
     /// that cannot be read.
     doubtful: BTreeSet<usize>,
+    /// What it rested on that the others may be read.
+    grounds: Option<Grounds>,
 }
 
 #[derive(Debug)]
@@ -136,10 +139,17 @@ impl Session {
     pub(crate) async fn read(
         &mut self,
         broker: &Broker,
+        grounds: Grounds,
         limits: FetchLimits,
         find: impl Fn(&TopicKey, &FetchPartition) -> Result<Fetch, ErrorCode>,
     ) -> Vec<Told> {
         let mut told = Vec::new();
+        if self.grounds.as_ref() != Some(&grounds) {
+            // Other rules, or somebody else: what was allowed may not be.
+            let parts = self.parts.iter().enumerate();
+            self.doubtful.extend(parts.filter_map(|(slot, part)| part.as_ref().map(|_| slot)));
+            self.grounds = Some(grounds);
+        }
         self.look_up(find, &mut told);
         // An error is told at once, not after the wait.
         let max_wait = if told.is_empty() { limits.max_wait } else { std::time::Duration::ZERO };

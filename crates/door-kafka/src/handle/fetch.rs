@@ -130,7 +130,7 @@ async fn changes(
         // With nothing in it, there is nothing to wait for either.
         let told = match session.len() {
             0 => Vec::new(),
-            _ => session.read(&context.broker, limits, find).await,
+            _ => session.read(&context.broker, context.actor.grounds(), limits, find).await,
         };
         response.topics = group(told, limits.committed);
     }

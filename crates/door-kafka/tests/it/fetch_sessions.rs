@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use broker::access::{Effect, Operation, Pattern, ResourceKind, Rule, RuleFilter};
 use door_kafka::wire::ErrorCode;
 use door_kafka::wire::messages::fetch_request::ForgottenTopic;
 use door_kafka::wire::messages::{FetchRequest, FetchResponse};
@@ -316,4 +317,34 @@ async fn who_is_wrong_about_a_leader_is_told_who_it_is() {
         let nodes: Vec<_> = response.node_endpoints.iter().map(|node| node.node_id).collect();
         assert_eq!(nodes, if tells { vec![0] } else { vec![] });
     }
+}
+
+#[tokio::test]
+async fn a_rule_that_changes_holds_from_the_next_fetch_on() {
+    let fixture = Fixture::with(|options| options.access.enforce = true).await;
+    fixture.topic("t", 2).await;
+    let rule = |effect| Rule {
+        kind: ResourceKind::Topic,
+        pattern: Pattern::Literal("t".into()),
+        principal: base::Principal::anonymous(),
+        host: None,
+        operation: Operation::Everything,
+        effect,
+    };
+    assert_eq!(fixture.broker.add_rules(vec![rule(Effect::Allow)]).await, [Ok(())]);
+    let (mut client, mut writer) = (fixture.client().await, fixture.client().await);
+    let id = open(&mut client, "t", 2).await;
+    produce_to(&mut writer, "t", 1, plain(&["a"])).await;
+    assert_eq!(fixture.broker.add_rules(vec![rule(Effect::Deny)]).await, [Ok(())]);
+    let denied = number(ErrorCode::TopicAuthorizationFailed);
+    for epoch in 1..3 {
+        let response = client.call(&request((id, epoch), "t", &[]), 12).await;
+        let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+        let told: Vec<_> = partitions.map(|p| (p.error_code, values(p).len())).collect();
+        assert_eq!(told, [(denied, 0), (denied, 0)], "each time, and no record");
+    }
+    let filter = RuleFilter { effect: Some(Effect::Deny), ..RuleFilter::all() };
+    fixture.broker.remove_rules(&filter).await.unwrap();
+    let response = client.call(&request((id, 3), "t", &[]), 12).await;
+    assert_eq!(told(&response), [(0, 0, 0), (1, 1, 1)], "all is told again");
 }
