@@ -69,3 +69,25 @@ fn a_value_that_cannot_be_read_is_left_alone() {
     let range = RangeResponse { revision: 2, kvs: vec![unreadable], more: false };
     assert!(Metadata::load(&range, BrokerId(0)).topics.is_empty());
 }
+
+#[test]
+fn the_page_of_the_format_names_every_key() {
+    let page = include_str!("../../../../docs/formats/metadata.md");
+    let keys = [
+        keys::CLUSTER_ID,
+        keys::NEXT_LOG,
+        keys::NEXT_PRODUCER,
+        keys::SECRET,
+        keys::USERS,
+        crate::access::stored::PREFIX,
+        crate::quotas::stored::PREFIX,
+        &keys::broker(BrokerId(0)).replace('0', ""),
+        &keys::topic(""),
+        &keys::group(""),
+        &keys::client_metrics(""),
+        "registry/",
+    ];
+    for key in keys {
+        assert!(page.contains(&format!("`{key}")), "{key}");
+    }
+}
