@@ -16,6 +16,7 @@ pub mod conformance;
 mod frame;
 mod limit;
 mod listener;
+mod pace;
 pub mod sasl;
 mod stats;
 mod stream;

@@ -371,7 +371,10 @@ async fn serve(door: Arc<dyn Door>, accepted: Accepted, open: OpenConnection) {
             if matches!(reason, CloseReason::Io(_) | CloseReason::Idle(_)) {
                 debug!(%listener, %peer, door = name, %reason, "connection closed");
             } else {
-                info!(%listener, %peer, door = name, %reason, "connection closed");
+                let line = open.stats.pace.lock().line(Instant::now());
+                if let Some(withheld) = line {
+                    info!(%listener, %peer, door = name, %reason, withheld, "connection closed");
+                }
             }
         }
         None => {

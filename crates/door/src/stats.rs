@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::CloseReason;
+use crate::pace::Pace;
 
 /// A listener's counters. All but `open` only grow.
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub struct Stats {
     pub(crate) failed_logins: AtomicU64,
     pub(crate) panicked: AtomicU64,
     pub(crate) accept_failures: AtomicU64,
+    /// Of the lines about connections that ended badly.
+    pub(crate) pace: Mutex<Pace>,
 }
 
 /// The counters at one moment.
