@@ -184,7 +184,8 @@ impl Broker {
     pub fn group_config(&self, group: &str) -> GroupConfig {
         let metadata = self.inner.metadata.borrow();
         let set = metadata.groups.get(group).map(AsRef::as_ref);
-        GroupConfig::new(set, &self.inner.options.group_defaults)
+        let options = &self.inner.options;
+        GroupConfig::new(set, &options.group_defaults, &options.group_bounds)
     }
 
     /// The registry of programs, kept in the cluster's metadata.

@@ -2,6 +2,7 @@
 //! Set with a group, not in the broker's file; the broker's file has the defaults of some.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use base::Millis;
 use queue::shared::Terms;
@@ -101,14 +102,26 @@ pub fn find(name: &str) -> Option<&'static ConfigKey> {
     GROUP_KEYS.iter().find(|key| key.name == name)
 }
 
+/// What the broker lets groups set, by key, where that is less than the key takes.
+pub type Bounds = BTreeMap<&'static str, RangeInclusive<i64>>;
+
 /// Checks that all of these may be set on a group.
 ///
 /// # Errors
-/// A key that there is not, or a value that it does not take.
-pub fn check(config: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+/// A key that there is not, or a value that it does not take, or the broker does not allow.
+pub fn check(config: &BTreeMap<String, String>, bounds: &Bounds) -> Result<(), ConfigError> {
     for (name, value) in config {
         let unknown = || ConfigError::Unknown { of: "group", name: name.clone() };
-        find(name).ok_or_else(unknown)?.check(value)?;
+        let key = find(name).ok_or_else(unknown)?;
+        key.check(value)?;
+        let Some(bound) = bounds.get(key.name) else { continue };
+        if !value.parse().is_ok_and(|number: i64| bound.contains(&number)) {
+            return Err(ConfigError::Invalid {
+                name: key.name,
+                value: value.clone(),
+                expected: format!("this broker allows {} to {}", bound.start(), bound.end()),
+            });
+        }
     }
     Ok(())
 }
@@ -198,10 +211,12 @@ pub struct GroupConfig {
 }
 
 impl GroupConfig {
-    /// From what the group sets, then the broker's `defaults`, then the defaults of this page.
+    /// From what the group sets, then the broker's `defaults`, then the defaults of this page. What
+    /// the group set before the broker's bounds were what they are now is kept within them.
     pub fn new(
         set: Option<&BTreeMap<String, String>>,
         defaults: &BTreeMap<String, String>,
+        bounds: &Bounds,
     ) -> Self {
         let text = |name: &str| {
             let own = set.and_then(|set| set.get(name)).or_else(|| defaults.get(name));
@@ -209,7 +224,14 @@ impl GroupConfig {
             own.or_else(|| find(name).map(|key| key.default)).unwrap_or_default()
         };
         // Values were checked when they were set, so a default here is never seen.
-        let number = |name: &str| text(name).parse::<i64>().unwrap_or_default();
+        let number = |name: &str| {
+            let number = text(name).parse::<i64>().unwrap_or_default();
+            let own = set.is_some_and(|set| set.contains_key(name));
+            match bounds.get(name).filter(|_| own) {
+                Some(bound) => number.max(*bound.start()).min(*bound.end()),
+                None => number,
+            }
+        };
         let topic = text("errors.deadletterqueue.topic.name");
         let terms = Terms {
             lease: number("share.record.lock.duration.ms"),
@@ -271,13 +293,30 @@ mod tests {
             ("share.delivery.count.limit", "3"),
             ("errors.deadletterqueue.topic.name", "dlq.t"),
         ]);
-        let config = GroupConfig::new(Some(&set), &defaults);
+        let bounds = Bounds::new();
+        let config = GroupConfig::new(Some(&set), &defaults, &bounds);
         assert_eq!(config.terms.deliveries_max, 3);
         assert_eq!((config.share_session, config.share_heartbeat), (9, 5_000));
         assert!(config.terms.dead_letters);
-        assert!(!GroupConfig::new(None, &defaults).terms.dead_letters);
-        assert!(check(&set).is_ok());
-        assert!(check(&map(&[("share.delivery.count.limit", "0")])).is_err());
-        assert!(check(&map(&[("retention.ms", "0")])).is_err());
+        assert!(!GroupConfig::new(None, &defaults, &bounds).terms.dead_letters);
+        assert!(check(&set, &bounds).is_ok());
+        assert!(check(&map(&[("share.delivery.count.limit", "0")]), &bounds).is_err());
+        assert!(check(&map(&[("retention.ms", "0")]), &bounds).is_err());
+    }
+
+    #[test]
+    fn what_a_group_sets_stays_within_what_the_broker_allows() {
+        let set = |value: &str| {
+            BTreeMap::from([("share.delivery.count.limit".to_owned(), value.to_owned())])
+        };
+        let bounds = Bounds::from([("share.delivery.count.limit", 2..=10)]);
+        assert!(check(&set("2"), &bounds).is_ok() && check(&set("10"), &bounds).is_ok());
+        let error = check(&set("11"), &bounds).unwrap_err().to_string();
+        assert!(error.contains("this broker allows 2 to 10"), "{error}");
+        let effective = |value| GroupConfig::new(Some(&set(value)), &BTreeMap::new(), &bounds);
+        assert_eq!(effective("1").terms.deliveries_max, 2, "it was set under other bounds");
+        assert_eq!(effective("11").terms.deliveries_max, 10);
+        let own = GroupConfig::new(None, &set("50"), &bounds);
+        assert_eq!(own.terms.deliveries_max, 50, "the broker's own is not a group's");
     }
 }

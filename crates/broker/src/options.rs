@@ -32,6 +32,8 @@ pub struct BrokerOptions {
     /// The broker's defaults for groups, by the group's configuration key; what is not here has
     /// the default of [`crate::group_config::GROUP_KEYS`].
     pub group_defaults: BTreeMap<String, String>,
+    /// What groups may set, where that is less than the keys take.
+    pub group_bounds: crate::group_config::Bounds,
     /// Most members of one share group.
     pub share_members_max: usize,
     /// What the name of a topic must begin with to be one for dead letters.

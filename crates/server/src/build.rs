@@ -116,6 +116,7 @@ pub(crate) fn broker_options(
             ..broker::queue::Config::default()
         },
         group_defaults: group_defaults(group),
+        group_bounds: group_bounds(&group.bounds),
         share_members_max: group.share_max_size,
         dead_letter_prefix: group.dead_letter_topic_prefix.clone(),
         auto_create_dead_letter_topics: group.dead_letter_auto_create,
@@ -223,6 +224,23 @@ fn group_defaults(group: &config::Groups) -> BTreeMap<String, String> {
         broker::group_config::find(name).is_none_or(|key| key.default != value)
     };
     defaults.into_iter().filter(differs).collect()
+}
+
+/// What groups may set, under their own keys.
+fn group_bounds(bounds: &config::GroupBounds) -> broker::group_config::Bounds {
+    let wide = |(least, most): (u64, u64)| {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        number(least)..=number(most)
+    };
+    BTreeMap::from([
+        ("consumer.session.timeout.ms", wide(bounds.consumer_session)),
+        ("consumer.heartbeat.interval.ms", wide(bounds.consumer_heartbeat)),
+        ("share.session.timeout.ms", wide(bounds.share_session)),
+        ("share.heartbeat.interval.ms", wide(bounds.share_heartbeat)),
+        ("share.record.lock.duration.ms", wide(bounds.share_lock)),
+        ("share.delivery.count.limit", wide(bounds.share_deliveries)),
+        ("share.partition.max.record.locks", wide(bounds.share_window)),
+    ])
 }
 
 /// The doors of a broker, each made once however many listeners lead to it.

@@ -2,6 +2,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 
 /** Kafka's command line tools against a broker: `Tools <address>`. */
@@ -26,6 +27,7 @@ final class Tools {
         checks.add("kafka-configs: a topic's", Tools::topicConfigs);
         checks.add("kafka-configs: the broker's", Tools::brokerConfigs);
         checks.add("kafka-configs: quotas of users", Tools::userConfigs);
+        checks.add("kafka-configs: a quota slows its client down", Tools::quotas);
         checks.add("kafka-consumer-groups: list, describe, reset, delete", Tools::groups);
         checks.add("kafka-consumer-groups: members and state", Tools::groupMembers);
         checks.add("kafka-groups: list", Tools::allGroups);
@@ -43,6 +45,7 @@ final class Tools {
         checks.add("kafka-acls: add, list, remove", Tools::acls);
         checks.add("kafka-client-metrics: alter, describe, delete", Tools::clientMetrics);
         checks.add("kafka-share-groups: list", Tools::shareGroups);
+        checks.add("kafka-share-groups: where a new group begins", Tools::shareGroupOffsets);
         checks.add("kafka-streams-groups: list", Tools::streamsGroups);
     }
 
@@ -106,6 +109,27 @@ final class Tools {
         Tool.run(CONFIGS, and(user, "--alter", "--add-config", "consumer_byte_rate=2000000"));
         Tool.prints("consumer_byte_rate=2000000.0", Tool.run(CONFIGS, and(user, "--describe")));
         Tool.run(CONFIGS, and(user, "--alter", "--delete-config", "consumer_byte_rate"));
+    }
+
+    private static void quotas() throws Exception {
+        String id = Kafka.name("client");
+        String[] client = {"--entity-type", "clients", "--entity-name", id};
+        Tool.run(CONFIGS, and(client, "--alter", "--add-config", "producer_byte_rate=1000"));
+        Tool.prints("producer_byte_rate=1000.0", Tool.run(CONFIGS, and(client, "--describe")));
+        String topic = Kafka.topic(1);
+        // What was sent counts; the client rests for it. One without a quota is told of none.
+        for (String who : List.of(id, Kafka.name("client"))) {
+            var producer = Kafka.producer("client.id", who, "compression.type", "none");
+            producer.send(new ProducerRecord<>(topic, "x".repeat(100_000))).get();
+            double rest = producer.metrics().entrySet().stream()
+                    .filter(metric -> metric.getKey().name().equals("produce-throttle-time-max"))
+                    .mapToDouble(metric -> (double) metric.getValue().metricValue())
+                    .max().orElse(Double.NaN);
+            Checks.that(who.equals(id) == rest > 0, who + " rests for " + rest + " ms at most");
+            producer.close(java.time.Duration.ZERO);
+        }
+        Checks.equal(2, Kafka.uncommitted(topic).size());
+        Tool.run(CONFIGS, and(client, "--alter", "--delete-config", "producer_byte_rate"));
     }
 
     private static void groups() throws Exception {
@@ -272,6 +296,25 @@ final class Tools {
                 member.poll(Kafka.POLL);
                 return Tool.run("consumer.group.ShareGroupCommand", "--list").contains(group);
             });
+        }
+    }
+
+    private static void shareGroupOffsets() throws Exception {
+        String topic = filled(1, 10);
+        String group = Kafka.name("share");
+        Kafka.admin.alterShareGroupOffsets(group, Map.of(new TopicPartition(topic, 0), 4L))
+                .all().get();
+        String tool = "consumer.group.ShareGroupCommand";
+        String described = Tool.run(tool, "--describe", "--group", group);
+        Checks.that(described.matches("(?s).*" + topic + " +0 +4 .*"), described);
+        try (var member = Programs.shareMember(group)) {
+            member.subscribe(List.of(topic));
+            List<String> read = new ArrayList<>();
+            Checks.until("what is left is read", () -> {
+                member.poll(Kafka.POLL).forEach(record -> read.add(record.value()));
+                return read.size() >= 6;
+            });
+            Checks.equal(Kafka.numbers(4, 10), read);
         }
     }
 

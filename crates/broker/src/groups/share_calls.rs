@@ -45,22 +45,43 @@ impl Groups {
         self.state.lock().shared.positions(subscription)
     }
 
-    /// Begins partitions of a group without members anew at these offsets, durably.
+    /// Begins partitions of a group without members anew at these offsets, durably. A group that
+    /// nobody has joined yet is made by it.
     ///
     /// # Errors
-    /// [`GroupError::NotEmpty`], [`GroupError::NotFound`].
+    /// [`GroupError::NotEmpty`]; [`GroupError::NotFound`] when a group of another kind has the
+    /// name; [`GroupError::InvalidGroup`], [`GroupError::LimitReached`].
     pub async fn reset_shared(
         &self,
         group: &Name,
         starts: Vec<(TopicId, i32, Offset)>,
     ) -> Result<(), GroupError> {
-        self.ask_empty(group, |state, to| {
+        let (reply, answer) = oneshot::channel();
+        let waits = self.with_state(|state, _| {
+            state.check_not_other(group)?;
+            if starts.is_empty() {
+                // Nothing is made for nothing.
+                let empty = state.share_groups.check_empty(group);
+                return if empty == Err(GroupError::NotEmpty) {
+                    empty.map(|()| false)
+                } else {
+                    Ok(false)
+                };
+            }
+            // Looked at first, so that nothing is made for what is refused.
+            if !state.shared.has_room(starts.len()) {
+                return Err(GroupError::LimitReached);
+            }
+            let also = state.share_groups.create(group)?;
+            state.share_groups.check_empty(group)?;
             let key = |(topic, partition, start)| {
                 (PartitionKey { subscription: group.clone(), topic, partition }, start)
             };
-            state.shared.reset(starts.into_iter().map(key).collect(), to);
-        })
-        .await
+            let starts = starts.into_iter().map(key).collect();
+            state.shared.reset(starts, also.into_iter().collect(), reply);
+            Ok(true)
+        })?;
+        if waits { written(&answer.await) } else { Ok(()) }
     }
 
     /// Forgets what a group without members knows of a topic, durably.
@@ -92,13 +113,7 @@ impl Groups {
             input(state, reply);
             Ok(())
         })?;
-        match answer.await {
-            Ok(SharedResponse::Written(Ok(()))) => Ok(()),
-            Ok(SharedResponse::Written(Err(SharedError::LimitReached))) => {
-                Err(GroupError::LimitReached)
-            }
-            _ => Err(GroupError::NotAvailable),
-        }
+        written(&answer.await)
     }
 
     /// A consumer is gone: what it has comes back. `counted`: it was delivered.
@@ -129,6 +144,16 @@ impl Groups {
             Ok(SharedResponse::Written(outcome)) => outcome,
             _ => Err(SharedError::NotAvailable),
         }
+    }
+
+    /// See [`queue::shared::Subscriptions::peek`].
+    pub(crate) fn peek(
+        &self,
+        key: &PartitionKey,
+        log_start: Offset,
+        terms: Terms,
+    ) -> Result<Option<Region>, SharedError> {
+        self.with_state(|state, _| state.shared.peek(key, log_start, terms))
     }
 
     /// See [`queue::shared::Subscriptions::begin_read`]. Dropping what it returns ends it.
@@ -162,6 +187,17 @@ impl Reading<'_> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.groups.with_state(|state, _| state.shared.end_read(self.key));
+    }
+}
+
+/// What the engine says of a write. Nothing at all: the broker stops.
+fn written(answer: &Result<SharedResponse, oneshot::error::RecvError>) -> Result<(), GroupError> {
+    match answer {
+        Ok(SharedResponse::Written(Ok(()))) => Ok(()),
+        Ok(SharedResponse::Written(Err(SharedError::LimitReached))) => {
+            Err(GroupError::LimitReached)
+        }
+        _ => Err(GroupError::NotAvailable),
     }
 }
 

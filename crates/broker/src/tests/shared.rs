@@ -29,9 +29,11 @@ impl Fixture {
         let topic = self.broker.topic("t").unwrap();
         let partition = SharedPartition { topic, partition: 0 };
         let limits = TakeLimits {
+            min_bytes: 0,
             max_wait: wait,
             max_bytes: 1 << 20,
             take: Take { records_max, strict: true },
+            piece: usize::MAX,
         };
         let (s, holder) = (Name::from(S), Name::from(holder));
         self.broker.take(&s, &holder, &[partition], limits).await.remove(0).unwrap()

@@ -47,7 +47,7 @@ impl Broker {
             })?;
             let mut config = value.map(|value| value.config).unwrap_or_default();
             change(&mut config);
-            group_config::check(&config)?;
+            group_config::check(&config, &self.inner.options.group_bounds)?;
             let unchanged = match &current {
                 Some(kv) => Compare::mod_revision(key.clone(), kv.mod_revision),
                 None => Compare::absent(key.clone()),

@@ -9,7 +9,7 @@ use base::{ErrorKind, Offset, TopicId};
 use bytes::Bytes;
 use queue::Name;
 use queue::shared::{
-    Acknowledgement, Acquired, Disposition, PartitionKey, SharedError, Span, Take, Terms,
+    Acknowledgement, Acquired, Disposition, PartitionKey, Region, SharedError, Span, Take, Terms,
 };
 use store::batch::BatchHeader;
 use store::{Aborted, Log, ReadBatches, ReadError, Signal};
@@ -34,12 +34,17 @@ pub struct SharedPartition {
 /// How much to take, and how long to wait for it.
 #[derive(Debug, Clone, Copy)]
 pub struct TakeLimits {
-    /// Wait for the first record no longer than this.
+    /// Wait until this many bytes can be had, or for the first record if it is less than two, …
+    pub min_bytes: usize,
+    /// … but no longer than this; then what there is is taken.
     pub max_wait: Duration,
     /// Most bytes of all partitions together. The first batch is returned even if it is larger.
     pub max_bytes: usize,
     /// Most records of all partitions together.
     pub take: Take,
+    /// What is acquired is told in pieces of about so many records, cut where batches begin, so
+    /// that a piece can be acknowledged at once.
+    pub piece: usize,
 }
 
 /// What was taken of one partition.
@@ -92,10 +97,20 @@ struct Consumer<'a> {
     config: GroupConfig,
 }
 
+impl Consumer<'_> {
+    fn key(&self, one: &SharedPartition) -> PartitionKey {
+        PartitionKey {
+            subscription: self.subscription.clone(),
+            topic: one.topic.topic.id,
+            partition: one.partition,
+        }
+    }
+}
+
 impl Broker {
     /// Takes records for a consumer of a shared subscription, from the partitions in their order
-    /// until the limits are reached. Waits until there is one, an error needs telling, or the time
-    /// is over. One outcome per partition.
+    /// until the limits are reached. Waits until there are enough, an error needs telling, or the
+    /// time is over. One outcome per partition.
     pub async fn take(
         &self,
         subscription: &Name,
@@ -106,9 +121,12 @@ impl Broker {
         let config = self.group_config(subscription);
         let consumer = Consumer { subscription, holder, config };
         let deadline = Instant::now() + limits.max_wait;
-        let outcomes = self.take_all(&consumer, partitions, limits).await;
-        if limits.max_wait.is_zero() || is_enough(&outcomes) {
-            return outcomes;
+        let mut over = limits.max_wait.is_zero();
+        if over || self.has_enough(&consumer, partitions, limits).await {
+            let outcomes = self.take_all(&consumer, partitions, limits).await;
+            if over || is_enough(&outcomes) {
+                return outcomes;
+            }
         }
         let signal = Signal::default();
         let mut watched = HashSet::new();
@@ -121,14 +139,74 @@ impl Broker {
         let _of_subscription = self.groups().watch(subscription, &signal);
         loop {
             // Again after watching began: what came in between woke nobody.
-            let outcomes = self.take_all(&consumer, partitions, limits).await;
-            if is_enough(&outcomes) {
-                return outcomes;
+            if over || self.has_enough(&consumer, partitions, limits).await {
+                let outcomes = self.take_all(&consumer, partitions, limits).await;
+                if over || is_enough(&outcomes) {
+                    return outcomes;
+                }
             }
-            if tokio::time::timeout_at(deadline, signal.notified()).await.is_err() {
-                return outcomes;
+            over = tokio::time::timeout_at(deadline, signal.notified()).await.is_err();
+        }
+    }
+
+    /// Whether the bytes that the consumer waits for can be had, or taking has something else to
+    /// tell. Nothing is acquired: what waits for company may go to somebody who waits for less.
+    async fn has_enough(
+        &self,
+        consumer: &Consumer<'_>,
+        partitions: &[SharedPartition],
+        limits: TakeLimits,
+    ) -> bool {
+        if limits.min_bytes < 2 {
+            return true;
+        }
+        let mut missing = limits.min_bytes.min(limits.max_bytes);
+        for one in partitions {
+            match self.available(consumer, one, missing).await {
+                Some(bytes) => missing = missing.saturating_sub(bytes),
+                None => return true,
+            }
+            if missing == 0 {
+                return true;
             }
         }
+        false
+    }
+
+    /// Bytes that can be acquired of a partition, as far as `most`. `None` where waiting would not
+    /// make more of it, or fails.
+    async fn available(
+        &self,
+        consumer: &Consumer<'_>,
+        one: &SharedPartition,
+        most: usize,
+    ) -> Option<usize> {
+        let log = one.topic.log(one.partition)?;
+        let key = consumer.key(one);
+        let (start, terms) = (log.range().start, consumer.config.terms);
+        let peeked = match self.groups().peek(&key, start, terms) {
+            Err(SharedError::NotOpen) => {
+                self.begin(consumer, one, &key).await.ok()?;
+                self.groups().peek(&key, start, terms)
+            }
+            peeked => peeked,
+        };
+        let Some(region) = peeked.ok()? else { return Some(0) };
+        let committed = consumer.config.committed;
+        let end = if committed { log.stable_end() } else { log.range().end };
+        let Region { offsets } = region;
+        if offsets.start >= end {
+            return Some(0);
+        }
+        if offsets.end < end {
+            // Not the log is short of records: the window is full, or others have what follows.
+            return None;
+        }
+        let read = fetch::read(log, offsets.start, most, committed, offsets.end).await;
+        let Fetched { read, .. } = read.ok()?;
+        // What did not fit in is there, too.
+        let is_all = read.next_offset().is_none_or(|next| next >= end);
+        Some(if is_all { read.len() } else { most })
     }
 
     async fn take_all(
@@ -156,18 +234,13 @@ impl Broker {
         let SharedPartition { topic, partition } = one;
         let log = topic.log(*partition).filter(|_| self.inner.topics.has(topic.topic.id));
         let log = log.ok_or(FetchError::NoPartition)?;
-        let key = PartitionKey {
-            subscription: consumer.subscription.clone(),
-            topic: topic.topic.id,
-            partition: *partition,
-        };
+        let key = consumer.key(one);
         let mut taken = Taken::default();
         while left.take.records_max > 0 && left.max_bytes > 0 {
             let more = match self.take_once(consumer, log, &key, left, &mut taken).await {
                 Ok(more) => more,
                 Err(TakeError::Shared(SharedError::NotOpen)) => {
-                    let start = self.begin_at(topic, *partition, consumer.config.begin).await?;
-                    self.groups().open(&key, start).await?;
+                    self.begin(consumer, one, &key).await?;
                     true
                 }
                 // What it has got already is not kept from it; the error comes again.
@@ -221,7 +294,8 @@ impl Broker {
             let count = usize::try_from(run.last - run.first + 1).unwrap_or(usize::MAX);
             left.take.records_max = left.take.records_max.saturating_sub(count);
         }
-        taken.acquired.extend(acquired);
+        let starts: Vec<_> = found.batches.iter().map(|(range, _)| range.start).collect();
+        taken.acquired.extend(cut(acquired, &starts, left.piece));
         let new = taken.acquired.get(before..).unwrap_or_default();
         for (range, bytes) in found.batches {
             if new.iter().any(|run| run.first < range.end && run.last >= range.start) {
@@ -231,6 +305,17 @@ impl Broker {
         }
         // With nothing taken: only if this look has moved on.
         Ok(taken.acquired.len() > before || found.skipped)
+    }
+
+    /// Begins a partition that the subscription has not looked at before.
+    async fn begin(
+        &self,
+        consumer: &Consumer<'_>,
+        one: &SharedPartition,
+        key: &PartitionKey,
+    ) -> Result<(), TakeError> {
+        let start = self.begin_at(&one.topic, one.partition, consumer.config.begin).await?;
+        Ok(self.groups().open(key, start).await?)
     }
 
     async fn begin_at(
@@ -291,6 +376,24 @@ impl Broker {
 
 fn is_enough(outcomes: &[Outcome]) -> bool {
     outcomes.iter().any(|outcome| outcome.as_ref().map_or(true, |t| !t.acquired.is_empty()))
+}
+
+/// Cuts runs where batches begin, so that each piece has `piece` records or, to the end of its
+/// last batch, a few more. `starts`: where batches begin, in order.
+fn cut(runs: Vec<Acquired>, starts: &[Offset], piece: usize) -> Vec<Acquired> {
+    let piece = i64::try_from(piece).unwrap_or(i64::MAX);
+    let mut pieces = Vec::with_capacity(runs.len());
+    for mut run in runs {
+        let whole = run.first..=run.last;
+        for &start in starts.iter().filter(|start| whole.contains(start)) {
+            if start - run.first >= piece {
+                pieces.push(Acquired { last: start - 1, ..run });
+                run.first = start;
+            }
+        }
+        pieces.push(run);
+    }
+    pieces
 }
 
 /// What a read has for consumers.
@@ -367,6 +470,17 @@ mod tests {
         let mut bytes = marker.bytes().to_vec();
         bytes[..8].copy_from_slice(&base.to_be_bytes());
         bytes.into()
+    }
+
+    #[test]
+    fn what_was_acquired_is_cut_where_batches_begin() {
+        let run = |first, last| Acquired { first, last, deliveries: 1 };
+        let runs = || vec![run(0, 9), run(12, 13)];
+        let cut = |piece| cut(runs(), &[0, 2, 3, 7, 12], piece);
+        assert_eq!(cut(1), [run(0, 1), run(2, 2), run(3, 6), run(7, 9), run(12, 13)]);
+        assert_eq!(cut(3), [run(0, 2), run(3, 6), run(7, 9), run(12, 13)]);
+        assert_eq!(cut(4), [run(0, 6), run(7, 9), run(12, 13)]);
+        assert_eq!(cut(usize::MAX), runs());
     }
 
     #[test]

@@ -130,7 +130,9 @@ async fn alter_group(
     let set = request.broker().metadata().groups.get(name).cloned();
     let mut tried = set.as_deref().cloned().unwrap_or_default();
     change(&mut tried)?;
-    group_config::check(&tried).map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
+    let bounds = &request.broker().options().group_bounds;
+    group_config::check(&tried, bounds)
+        .map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
     if validate_only {
         return Ok(());
     }

@@ -234,7 +234,7 @@ requests! {
     ShareGroupDescribe 1-1 message share_group_describe::handle, "";
     ShareFetch 1-2 frame share_fetch::handle,
         "long polling, for new records and for those that come back; share sessions; \
-         acknowledgements are durable when answered; `MinBytes` and `BatchSize` have no effect";
+         acknowledgements are durable when answered";
     ShareAcknowledge 1-2 message share_acknowledge::handle, "durable when answered";
     DescribeShareGroupOffsets 0-1 message share_group_offsets::handle_describe, "";
     AlterShareGroupOffsets 0-0 message share_group_offsets::handle_alter,

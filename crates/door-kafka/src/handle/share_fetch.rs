@@ -146,6 +146,7 @@ fn limits(request: &Request<'_>, asked: &ShareFetchRequest) -> TakeLimits {
     // One who renews does not fetch (KIP-1222), and one who ends the session neither.
     let fetches = !asked.is_renew_ack && asked.share_session_epoch != LAST_EPOCH;
     TakeLimits {
+        min_bytes: size(asked.min_bytes),
         max_wait: wait.min(WAIT_MAX),
         max_bytes: size(asked.max_bytes)
             .min(request.context.fetch_bytes_max)
@@ -154,6 +155,8 @@ fn limits(request: &Request<'_>, asked: &ShareFetchRequest) -> TakeLimits {
             records_max: if fetches { size(asked.max_records) } else { 0 },
             strict: asked.share_acquire_mode == RECORD_LIMIT,
         },
+        // Who does not say takes it as it comes.
+        piece: usize::try_from(asked.batch_size).ok().filter(|n| *n > 0).unwrap_or(usize::MAX),
     }
 }
 

@@ -137,6 +137,47 @@ async fn a_record_limit_is_kept_to_the_record() {
 }
 
 #[tokio::test]
+async fn who_wants_many_bytes_waits_for_them_and_takes_what_there_is_when_the_time_is_over() {
+    let (fixture, mut client, topic) = start().await;
+    let wait =
+        ShareFetchRequest { min_bytes: 20_000, max_wait_ms: LONG, ..take(topic, "m", 0, &[]) };
+    client.send(&wait, 2).await;
+    let mut other = fixture.client().await;
+    let large = "x".repeat(20_000);
+    produce(&mut other, "t", plain(&[&large])).await;
+    let (_, woken) = client.receive::<ShareFetchRequest>(2).await.unwrap();
+    assert_eq!(acquired(&woken), [(0, 5, 1)], "five were too few");
+    produce(&mut other, "t", plain(&["f"])).await;
+    let impatient =
+        ShareFetchRequest { share_session_epoch: 1, max_wait_ms: 1, topics: vec![], ..wait };
+    assert_eq!(acquired(&client.call(&impatient, 2).await), [(6, 6, 1)]);
+}
+
+#[tokio::test]
+async fn who_waits_for_bytes_is_not_kept_waiting_by_a_full_window() {
+    let (fixture, mut client, topic) = start().await;
+    let set = |all: &mut std::collections::BTreeMap<String, String>| {
+        all.insert("share.partition.max.record.locks".into(), "100".into());
+    };
+    fixture.broker.set_group_config("g", set).await.unwrap();
+    produce(&mut client, "t", plain(&["x"; 100])).await;
+    let all =
+        ShareFetchRequest { min_bytes: 1 << 20, max_wait_ms: LONG, ..take(topic, "m", 0, &[]) };
+    assert_eq!(acquired(&client.call(&all, 2).await), [(0, 99, 1)], "more never fits in");
+}
+
+#[tokio::test]
+async fn what_is_acquired_is_told_in_pieces_of_the_size_that_the_client_asks_for() {
+    let (_fixture, mut client, topic) = start().await;
+    for _ in 0..3 {
+        produce(&mut client, "t", plain(&["x", "y"])).await;
+    }
+    let request = ShareFetchRequest { batch_size: 3, ..take(topic, "m", 0, &[]) };
+    let response = client.call(&request, 2).await;
+    assert_eq!(acquired(&response), [(0, 4, 1), (5, 8, 1), (9, 10, 1)]);
+}
+
+#[tokio::test]
 async fn who_waits_is_woken_by_records_and_by_those_that_come_back() {
     let (fixture, mut client, topic) = start().await;
     client.call(&take(topic, "m", 0, &[]), 2).await;
@@ -317,4 +358,40 @@ async fn offsets_are_described_altered_and_deleted() {
     let codes: Vec<_> = forgotten.responses.iter().map(|one| one.error_code).collect();
     assert_eq!(codes, [0, ErrorCode::UnknownTopicOrPartition.number()]);
     assert_eq!(standing(&mut client).await, []);
+}
+
+#[tokio::test]
+async fn where_a_group_begins_may_be_said_before_anybody_joins_it() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 1).await;
+    let mut client = fixture.client().await;
+    produce(&mut client, "t", plain(&["a", "b", "c", "d", "e"])).await;
+    let change = |name: &str| AlterShareGroupOffsetsRequest {
+        group_id: "g".into(),
+        topics: vec![alter::AlterShareGroupOffsetsRequestTopic {
+            topic_name: name.into(),
+            partitions: vec![alter::AlterShareGroupOffsetsRequestPartition {
+                partition_index: 0,
+                start_offset: 3,
+            }],
+        }],
+    };
+    let unknown = client.call(&change("none"), 0).await;
+    let code = unknown.responses[0].partitions[0].error_code;
+    assert_eq!((unknown.error_code, code), (0, ErrorCode::UnknownTopicOrPartition.number()));
+    assert_eq!(client.call(&ListGroupsRequest::default(), 5).await.groups, [], "none is made");
+    let changed = client.call(&change("t"), 0).await;
+    assert_eq!((changed.error_code, changed.responses[0].partitions[0].error_code), (0, 0));
+    let nameless = AlterShareGroupOffsetsRequest { group_id: String::new(), ..change("t") };
+    let refused = client.call(&nameless, 0).await.error_code;
+    assert_eq!(refused, ErrorCode::InvalidGroupId.number());
+    drop(client);
+    eventually(|| fixture.connections() == 0).await;
+    let fixture = tokio::time::timeout(HANG, fixture.restart()).await.unwrap();
+    let mut client = fixture.client().await;
+    let listed = client.call(&ListGroupsRequest::default(), 5).await.groups;
+    let states: Vec<_> = listed.iter().map(|group| group.group_state.as_str()).collect();
+    assert_eq!(states, ["Empty"]);
+    join(&mut client, "m").await;
+    assert_eq!(acquired(&client.call(&take(topic, "m", 0, &[]), 2).await), [(3, 4, 1)]);
 }

@@ -123,6 +123,7 @@ fn options(data_dir: String, address: SocketAddr) -> BrokerOptions {
             ..broker::queue::Config::default()
         },
         group_defaults: BTreeMap::new(),
+        group_bounds: BTreeMap::new(),
         share_members_max: 200,
         dead_letter_prefix: "dlq.".to_owned(),
         auto_create_dead_letter_topics: false,

@@ -358,6 +358,25 @@ impl ShareGroups {
         }
     }
 
+    /// Makes a group that nobody has joined yet, unless it is there. Returns what is to be
+    /// journalled before anybody is told.
+    ///
+    /// # Errors
+    /// [`GroupError::InvalidGroup`], [`GroupError::LimitReached`].
+    pub fn create(&mut self, name: &Name) -> Result<Option<Record>, GroupError> {
+        if name.is_empty() || name.len() > limits::GROUP_NAME_BYTES_MAX {
+            return Err(GroupError::InvalidGroup);
+        }
+        if self.groups.contains_key(name) {
+            return Ok(None);
+        }
+        if self.groups.len() >= self.groups_max {
+            return Err(GroupError::LimitReached);
+        }
+        let group = self.groups.entry(name.clone()).or_default();
+        Ok(Some(store::record(name, Some(group.epoch))))
+    }
+
     /// Deletes a group without members. Returns what is to be journalled before anybody is told.
     ///
     /// # Errors

@@ -143,3 +143,19 @@ fn a_group_outlives_its_members_and_a_restart_until_it_is_deleted() {
     }
     assert!(!again.contains("g"));
 }
+
+#[test]
+fn a_group_can_be_made_before_anybody_joins() {
+    let mut groups = groups(1);
+    let record = groups.create(&"g".into()).unwrap().expect("it is new");
+    assert_eq!(groups.create(&"g".into()), Ok(None), "once");
+    assert_eq!(groups.check_empty("g"), Ok(()));
+    let mut again = ShareGroups::new(2);
+    assert_eq!(again.restore(&record.key, record.value.as_deref()), Ok(true));
+    again.topic_put(&TopicView { name: "t".into(), id: TopicId(1), partitions: 1 });
+    let joined = again.heartbeat(beat("a", 0, Some(&["t"])), 0).unwrap();
+    assert_eq!(joined.assignment, Some(Partitions::from([(TopicId(1), 0)])));
+    assert_eq!(groups.create(&"".into()), Err(GroupError::InvalidGroup));
+    groups.create(&"h".into()).unwrap();
+    assert_eq!(groups.create(&"i".into()), Err(GroupError::LimitReached));
+}

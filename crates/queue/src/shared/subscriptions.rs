@@ -116,7 +116,7 @@ impl<T> Subscriptions<T> {
     /// elsewhere after a crash.
     pub fn open(&mut self, key: &PartitionKey, start: Offset, to: T) {
         if !self.partitions.contains_key(key) {
-            if self.partitions.len() >= self.config.partitions_max {
+            if !self.has_room(1) {
                 return self.written(to, Err(SharedError::LimitReached));
             }
             self.partitions.insert(key.clone(), Partition::new(start.max(0)));
@@ -125,14 +125,19 @@ impl<T> Subscriptions<T> {
         self.persist(vec![key.clone()], records, Some((to, Waits::Written)));
     }
 
-    /// Begins partitions anew at these offsets, whatever was there. Answered by
-    /// [`SharedResponse::Written`].
-    pub fn reset(&mut self, starts: Vec<(PartitionKey, Offset)>, to: T) {
-        if self.partitions.len() + starts.len() > self.config.partitions_max {
+    /// Whether there is room for so many partitions more.
+    pub fn has_room(&self, partitions: usize) -> bool {
+        self.partitions.len() + partitions <= self.config.partitions_max
+    }
+
+    /// Begins partitions anew at these offsets, whatever was there; `also` is what the caller has
+    /// to write with that. Answered by [`SharedResponse::Written`].
+    pub fn reset(&mut self, starts: Vec<(PartitionKey, Offset)>, also: Vec<Record>, to: T) {
+        if !self.has_room(starts.len()) {
             return self.written(to, Err(SharedError::LimitReached));
         }
         let mut keys = Vec::with_capacity(starts.len());
-        let mut records = Vec::with_capacity(starts.len());
+        let mut records = also;
         for (key, start) in starts {
             self.partitions.insert(key.clone(), Partition::new(start.max(0)));
             records.extend(self.delta(&key));
@@ -187,6 +192,23 @@ impl<T> Subscriptions<T> {
         log_start: Offset,
         terms: Terms,
     ) -> Result<Option<Region>, SharedError> {
+        let region = self.peek(key, log_start, terms)?;
+        if let Some(partition) = self.partitions.get_mut(key) {
+            partition.reading |= region.is_some();
+        }
+        Ok(region)
+    }
+
+    /// As [`Self::begin_read`], but nothing begins: what there was may be gone when it does.
+    ///
+    /// # Errors
+    /// [`SharedError::NotOpen`].
+    pub fn peek(
+        &mut self,
+        key: &PartitionKey,
+        log_start: Offset,
+        terms: Terms,
+    ) -> Result<Option<Region>, SharedError> {
         let partition = self.partitions.get_mut(key).filter(|partition| partition.open);
         let partition = partition.ok_or(SharedError::NotOpen)?;
         partition.terms = terms;
@@ -195,9 +217,7 @@ impl<T> Subscriptions<T> {
             partition.contended = true;
             return Ok(None);
         }
-        let region = partition.region();
-        partition.reading = region.is_some();
-        Ok(region)
+        Ok(partition.region())
     }
 
     /// What was begun with [`Self::begin_read`] is over.

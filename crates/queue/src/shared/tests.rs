@@ -311,7 +311,7 @@ fn a_reset_or_a_deletion_leaves_nothing_behind() {
     let mut world = World::new(0, Terms::default());
     world.take("a", 10, 100);
     world.say("a", 0, 4, Disposition::Accept).unwrap();
-    world.engine.reset(vec![(world.key.clone(), 2)], 9);
+    world.engine.reset(vec![(world.key.clone(), 2)], Vec::new(), 9);
     world.run();
     world.write(Persisted::Durable);
     assert_eq!(world.replies.pop(), Some((9, SharedResponse::Written(Ok(())))));

@@ -176,8 +176,7 @@ const PIPELINE: &str =
     "each connection has a fixed number of requests in flight and is not read past it";
 const JOURNAL: &str = "groups, offsets and transactions are kept in the broker's own journal, not in a replicated topic";
 const SHARE_ALWAYS: &str = "share groups are always served";
-const SHARE_FIXED: &str =
-    "bounds of a group's own settings, and details of how they are served, are fixed";
+const SHARE_FIXED: &str = "details of how share groups are served are fixed";
 const NO_STREAMS: &str = "streams groups are not supported yet";
 const GROUPS_FIXED: &str = "both group protocols are always served, and a group without members changes its own; other settings are fixed";
 const NO_TIERS: &str = "tiered storage is not supported yet; all data stays in storage.dir";
@@ -330,12 +329,26 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("group.coordinator.rebalance.protocols", Text, GROUPS_FIXED),
     sets("group.consumer.session.timeout.ms", "group.consumer_session_timeout_ms", Same),
     sets("group.consumer.heartbeat.interval.ms", "group.consumer_heartbeat_interval_ms", Same),
+    sets("group.consumer.min.session.timeout.ms", "group.consumer_session_timeout_min_ms", Same),
+    sets("group.consumer.max.session.timeout.ms", "group.consumer_session_timeout_max_ms", Same),
+    sets("group.consumer.min.heartbeat.interval.ms", "group.consumer_heartbeat_interval_min_ms", Same),
+    sets("group.consumer.max.heartbeat.interval.ms", "group.consumer_heartbeat_interval_max_ms", Same),
     nothing("group.consumer.", Text, GROUPS_FIXED),
     sets("group.share.session.timeout.ms", "group.share_session_timeout_ms", Same),
     sets("group.share.heartbeat.interval.ms", "group.share_heartbeat_interval_ms", Same),
     sets("group.share.record.lock.duration.ms", "group.share_record_lock_duration_ms", Same),
     sets("group.share.delivery.count.limit", "group.share_delivery_count_limit", Same),
     sets("group.share.partition.max.record.locks", "group.share_partition_max_record_locks", Same),
+    sets("group.share.min.session.timeout.ms", "group.share_session_timeout_min_ms", Same),
+    sets("group.share.max.session.timeout.ms", "group.share_session_timeout_max_ms", Same),
+    sets("group.share.min.heartbeat.interval.ms", "group.share_heartbeat_interval_min_ms", Same),
+    sets("group.share.max.heartbeat.interval.ms", "group.share_heartbeat_interval_max_ms", Same),
+    sets("group.share.min.record.lock.duration.ms", "group.share_record_lock_duration_min_ms", Same),
+    sets("group.share.max.record.lock.duration.ms", "group.share_record_lock_duration_max_ms", Same),
+    sets("group.share.min.delivery.count.limit", "group.share_delivery_count_limit_min", Same),
+    sets("group.share.max.delivery.count.limit", "group.share_delivery_count_limit_max", Same),
+    sets("group.share.min.partition.max.record.locks", "group.share_partition_max_record_locks_min", Same),
+    sets("group.share.max.partition.max.record.locks", "group.share_partition_max_record_locks_max", Same),
     sets("group.share.max.size", "group.share_max_size", Same),
     sets("group.share.max.share.sessions", "group.share_max_sessions", Same),
     sets("errors.deadletterqueue.topic.name.prefix", "group.dead_letter_topic_prefix", Same),

@@ -220,6 +220,8 @@ pub struct Groups {
     pub share_delivery_count_limit: u64,
     /// Most records of a partition that a share group has in flight.
     pub share_partition_max_record_locks: u64,
+    /// What single groups may set at least and at most.
+    pub bounds: GroupBounds,
     /// Most members of one share group.
     pub share_max_size: usize,
     /// Most share sessions of all share groups.
@@ -230,6 +232,26 @@ pub struct Groups {
     pub dead_letter_auto_create: bool,
     /// How long the offsets of an empty group are kept, in minutes.
     pub offsets_retention_minutes: u64,
+}
+
+/// The least and the most that a group may set for itself, as Kafka's `group.share.min.…` and
+/// `group.share.max.…`. Times are in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GroupBounds {
+    /// `consumer.session.timeout.ms`.
+    pub consumer_session: (u64, u64),
+    /// `consumer.heartbeat.interval.ms`.
+    pub consumer_heartbeat: (u64, u64),
+    /// `share.session.timeout.ms`.
+    pub share_session: (u64, u64),
+    /// `share.heartbeat.interval.ms`.
+    pub share_heartbeat: (u64, u64),
+    /// `share.record.lock.duration.ms`.
+    pub share_lock: (u64, u64),
+    /// `share.delivery.count.limit`.
+    pub share_deliveries: (u64, u64),
+    /// `share.partition.max.record.locks`.
+    pub share_window: (u64, u64),
 }
 
 /// Transactions and idempotent producers.

@@ -257,27 +257,63 @@ fn default_data_dir(environment: &Environment) -> PathBuf {
         .join("entrepot")
 }
 
+/// The least, what holds if nobody says otherwise, and the most, of what groups may set.
+const BOUNDED: &[[&str; 3]] = &[
+    [
+        "group.consumer_session_timeout_min_ms",
+        "group.consumer_session_timeout_ms",
+        "group.consumer_session_timeout_max_ms",
+    ],
+    [
+        "group.consumer_heartbeat_interval_min_ms",
+        "group.consumer_heartbeat_interval_ms",
+        "group.consumer_heartbeat_interval_max_ms",
+    ],
+    [
+        "group.share_session_timeout_min_ms",
+        "group.share_session_timeout_ms",
+        "group.share_session_timeout_max_ms",
+    ],
+    [
+        "group.share_heartbeat_interval_min_ms",
+        "group.share_heartbeat_interval_ms",
+        "group.share_heartbeat_interval_max_ms",
+    ],
+    [
+        "group.share_record_lock_duration_min_ms",
+        "group.share_record_lock_duration_ms",
+        "group.share_record_lock_duration_max_ms",
+    ],
+    [
+        "group.share_delivery_count_limit_min",
+        "group.share_delivery_count_limit",
+        "group.share_delivery_count_limit_max",
+    ],
+    [
+        "group.share_partition_max_record_locks_min",
+        "group.share_partition_max_record_locks",
+        "group.share_partition_max_record_locks_max",
+    ],
+];
+
 /// Pairs of bounds: a default gives way to what was set, two set values must agree.
 fn finish_bounds(config: &mut Config, errors: &mut Vec<ConfigError>) {
-    let zookeeper = &config.zookeeper;
-    let group = &config.group;
+    let of_groups = BOUNDED.iter();
+    let of_groups = of_groups.flat_map(|[min, of, max]| [[min, max], [min, of], [of, max]]);
     let pairs = [
-        (
-            ["zookeeper.session_timeout_min_ms", "zookeeper.session_timeout_max_ms"],
-            [zookeeper.session_timeout_min_ms, zookeeper.session_timeout_max_ms],
-        ),
-        (
-            ["group.min_session_timeout_ms", "group.max_session_timeout_ms"],
-            [group.min_session_timeout_ms, group.max_session_timeout_ms],
-        ),
+        ["zookeeper.session_timeout_min_ms", "zookeeper.session_timeout_max_ms"],
+        ["group.min_session_timeout_ms", "group.max_session_timeout_ms"],
     ];
-    for ([low, high], [min, max]) in pairs {
+    for [low, high] in pairs.into_iter().chain(of_groups.map(|[low, high]| [*low, *high])) {
+        let (Some(least), Some(most)) = (keys::find(low), keys::find(high)) else { continue };
+        let number = |text: String| text.parse::<i64>().unwrap_or_default();
+        let (min, max) = (number(least.get(config)), number(most.get(config)));
         if min <= max {
             continue;
         }
-        let give_way = match (config.origin(low).rank(), config.origin(high).rank()) {
-            (0, _) => (low, max),
-            (_, 0) => (high, min),
+        let (key, value) = match (config.origin(low).rank(), config.origin(high).rank()) {
+            (0, _) => (least, max),
+            (_, 0) => (most, min),
             _ => {
                 errors.push(ConfigError::Conflict {
                     key: low.to_owned(),
@@ -287,9 +323,7 @@ fn finish_bounds(config: &mut Config, errors: &mut Vec<ConfigError>) {
                 continue;
             }
         };
-        if let Some(key) = keys::find(give_way.0) {
-            let _ = key.set(config, &give_way.1.to_string());
-        }
+        let _ = key.set(config, &value.to_string());
     }
 }
 
