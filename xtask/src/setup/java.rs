@@ -7,8 +7,12 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The tools and their folders. Apart, because they need different releases of the same libraries.
-const FOLDERS: [(&str, &str); 3] =
-    [("jvm-clients", "clients"), ("jvm-tools", "tools"), ("jvm-flink", "flink")];
+const FOLDERS: [(&str, &str); 4] = [
+    ("jvm-clients", "clients"),
+    ("jvm-tools", "tools"),
+    ("jvm-flink", "flink"),
+    ("jvm-spark", "spark"),
+];
 
 /// What copies the libraries, by its full name, so that it is the same everywhere.
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
