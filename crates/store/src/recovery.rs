@@ -50,7 +50,12 @@ pub(crate) fn recover(
     files: &Arc<SegmentFiles>,
 ) -> Result<Recovery, OpenError> {
     let checkpoint = match Checkpoint::read(disk, dir)? {
-        Some(checkpoint) => checkpoint,
+        Some(checkpoint) => {
+            // It may have been put in its place only, and the next step is to give up what the one
+            // before it needs.
+            disk.sync_dir(dir).map_err(OpenError::io("syncing", dir))?;
+            checkpoint
+        }
         None => {
             refuse_without_checkpoint(disk, dir)?;
             Checkpoint::default()

@@ -113,7 +113,11 @@ impl Disk {
         };
         match disk.files.disk().length(&disk.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(folder)?,
-            found => drop(found.map_err(|error| io("looking for its file", &error))?),
+            found => {
+                let bytes = found.map_err(|error| io("looking for its file", &error))?;
+                let written = write_again(disk.files.disk(), &disk.path, bytes);
+                written.map_err(|error| io("making its file durable", &error))?;
+            }
         }
         let database = disk.open_database(&disk.path)?;
         let read = database.begin_read().map_err(|error| redb("reading its file", error))?;
@@ -237,6 +241,29 @@ impl Disk {
         self.database = Some(database);
         Ok(())
     }
+}
+
+/// Writes a file over itself. After a failed sync the system takes what it has for written, though it
+/// never reached the disk: a process before this one may have met that. The header goes last, when
+/// what it points to is on the disk.
+fn write_again(disk: &base::Disk, path: &Path, bytes: u64) -> io::Result<()> {
+    const HEADER: u64 = 4096;
+    const CHUNK: u64 = 256 * 1024;
+    let file = disk.open(path, Open::Write)?;
+    let copy = |from: u64, to: u64| {
+        let mut chunk = vec![0; usize::try_from(to - from).map_err(io::Error::other)?];
+        file.read_exact_at(&mut chunk, from)?;
+        file.write_all_at(&chunk, from)
+    };
+    let mut from = HEADER;
+    while from < bytes {
+        let to = bytes.min(from + CHUNK);
+        copy(from, to)?;
+        from = to;
+    }
+    file.sync_data()?;
+    copy(0, HEADER.min(bytes))?;
+    file.sync_data()
 }
 
 fn lock(disk: &base::Disk, folder: &Path) -> Result<File, MetaError> {

@@ -92,7 +92,8 @@ pub(crate) fn replay(
         found.next_sequence = replayer.read_file(number, until)?.max(from);
         found.files.push((reader.path.clone(), found.next_sequence));
         // A frame that the operating system had, but not the disk, must not be lost once frames
-        // that follow it say that it was there.
+        // that follow it say that it was there. All were written anew just now: after a failed sync
+        // the system takes what it has for written, and would sync nothing.
         reader.file.sync_data().map_err(OpenError::io("syncing", &reader.path))?;
     }
     found.torn = replayer.torn;
@@ -126,6 +127,8 @@ impl<F: FnMut(&Path, u64, Frame) -> Result<(), OpenError>> Replayer<'_, F> {
                 if frame.data_damaged && self.proof(at)?.below <= at.expected {
                     break;
                 }
+                let rewritten = reader.file.write_all_at(&frame.bytes, at.position);
+                rewritten.map_err(OpenError::io("writing", &reader.path))?;
                 let after = at.position + frame.size_on_disk();
                 (self.apply)(&reader.path, at.position, frame)?;
                 at = Place { position: after, expected: at.expected + 1, ..at };
@@ -189,7 +192,7 @@ fn open_all(disk: &Disk, dir: &Path) -> Result<(Vec<Reader>, Vec<PathBuf>), Open
             leftovers.push(path);
             continue;
         }
-        let file = disk.open(&path, Open::Read).map_err(OpenError::io("opening", &path))?;
+        let file = disk.open(&path, Open::Write).map_err(OpenError::io("opening", &path))?;
         let length = file.length().map_err(OpenError::io("reading", &path))?;
         readers.push(Reader { path, file, length, header });
     }
