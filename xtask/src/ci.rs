@@ -97,6 +97,20 @@ pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
     process::step("bench", &mut bench)
 }
 
+/// The simulation, optimised. Its bugs can be chosen, and none is unless asked for.
+///
+/// # Errors
+/// When a seed finds something.
+pub(crate) fn sim(root: &Path, args: &[&str]) -> Result<(), Failure> {
+    let mut sim = cargo(root);
+    sim.args(["run", "--quiet", "--profile", "sim", "--package", "sim", "--features", "planted"]);
+    sim.arg("--").args(args);
+    if args.contains(&"--planted") {
+        sim.arg("docs/simulation.md");
+    }
+    process::step("sim", &mut sim)
+}
+
 fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root);

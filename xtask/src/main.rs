@@ -23,6 +23,8 @@ usage: cargo xtask <command>
   test [NAME...]   setup, build the release binary, run every test (or those named)
   torture [ROUNDS] every fault of a machine under load, so many rounds of each test (default 300)
   bench [NAME...]  measure against Apache Kafka, write docs/benchmarks.md (--rounds N, --turns N)
+  sim [...]        run seeds of the simulation (--seeds N, --from S; --seed S shows one), or put bugs
+                   in and write the score into docs/simulation.md (--planted)
   ci               fmt, clippy, tidy, graph, deny, doc, test, figures: what .ci/run does
 ";
 
@@ -50,6 +52,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         ["torture"] => ci::torture(&root, "300"),
         ["torture", rounds] => ci::torture(&root, rounds),
         ["bench", args @ ..] => ci::bench(&root, args),
+        ["sim", args @ ..] => ci::sim(&root, args),
         ["ci"] => ci::run(&root),
         _ => Err(format!("no such command: {args:?}\n{USAGE}")),
     }

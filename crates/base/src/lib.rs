@@ -9,6 +9,7 @@ pub mod disk;
 mod error;
 mod ids;
 pub mod limits;
+pub mod planted;
 mod principal;
 mod random;
 pub mod threads;

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base::disk::{Disk, File, Folder};
+use base::planted::{self, Bug};
 use base::{Clock, LogId, Offset};
 
 use crate::checkpoint::Checkpoint;
@@ -299,6 +300,9 @@ impl Sync {
     }
 
     fn finish(self) -> io::Result<()> {
+        if planted::is(Bug::SegmentsNotSynced) {
+            return Ok(());
+        }
         if self.all || self.dirs.len() > SYNC_EACH_MAX {
             return self.root.sync_file_system();
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::disk::{Disk, Open};
+use base::planted::{self, Bug};
 use base::{LogId, Offset};
 use bytes::Bytes;
 
@@ -73,7 +74,8 @@ pub(crate) fn recover(
     for log in checkpoint.logs {
         builder.restore(log);
     }
-    let replay = replay(disk, &dir.join("wal"), checkpoint.sequence, |path, position, frame| {
+    let from = checkpoint.sequence + u64::from(planted::is(Bug::RecoveryOffByOne));
+    let replay = replay(disk, &dir.join("wal"), from, |path, position, frame| {
         builder.apply(path, position, &frame)
     })?;
     let Builder { logs, frames, damaged, .. } = builder;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base::limits::{APPEND_QUEUE_MAX, FRAME_BYTES_MAX};
+use base::planted::{self, Bug};
 use base::{Clock, LogId, Offset};
 use bytes::Bytes;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -187,7 +188,9 @@ impl Writer {
         if let Err(error) = self.sink.write(header.sequence, &frame) {
             return self.fail("writing the log", &error, waiting);
         }
-        let (waiting, runs) = publish_up_to(Durability::Os, &frame, runs, waiting);
+        let early = planted::is(Bug::AckBeforeSync);
+        let reached = if early { Durability::Fsync } else { Durability::Os };
+        let (waiting, runs) = publish_up_to(reached, &frame, runs, waiting);
         if strictest == Some(Durability::Fsync) {
             if let Err(error) = self.sink.sync() {
                 return self.fail("syncing the log", &error, waiting);

@@ -18,6 +18,7 @@ pub(crate) use waiting::Waiting;
 use std::sync::Arc;
 
 use base::Millis;
+use base::planted::{self, Bug};
 use parking_lot::Mutex;
 use queue::record::Record;
 use queue::share_group::ShareGroups;
@@ -192,7 +193,10 @@ impl State {
         for output in self.shared.take_outputs() {
             match output {
                 SharedOutput::Reply { to, response } => drop(to.send(response)),
-                SharedOutput::Persist { ticket, records } => {
+                SharedOutput::Persist { ticket, mut records } => {
+                    if planted::is(Bug::DoubleRedelivery) {
+                        records.clear();
+                    }
                     self.queue.push(Queued { shared: Some(ticket), ..Queued::new(records) });
                 }
                 SharedOutput::Wake { subscription } => self.waiting.wake(&subscription),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::planted::{self, Bug};
 use base::{ErrorKind, Offset};
 use store::{Aborted, Log, ReadBatches, ReadError, Signal};
 use tokio::time::Instant;
@@ -171,6 +172,7 @@ pub(super) async fn read(
             read.map_err(ReadError::Io)??
         }
     };
-    let aborted = if committed { std::mem::take(&mut read.aborted) } else { Vec::new() };
+    let told = committed && !planted::is(Bug::AbortedShown);
+    let aborted = if told { std::mem::take(&mut read.aborted) } else { Vec::new() };
     Ok(Fetched { read, stable, aborted })
 }

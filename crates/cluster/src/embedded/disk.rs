@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base::disk::{File, Open};
+use base::planted::{self, Bug};
 use bytes::Bytes;
 use redb::{
     Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
@@ -279,7 +280,11 @@ fn lock(disk: &base::Disk, folder: &Path) -> Result<File, MetaError> {
 fn begin(database: &Database) -> Result<WriteTransaction, MetaError> {
     const DOING: &str = "beginning a commit";
     let mut write = database.begin_write().map_err(|error| redb(DOING, error))?;
-    write.set_durability(Durability::Immediate).map_err(|error| redb(DOING, error))?;
+    let durability = match planted::is(Bug::MetadataNotSynced) {
+        true => Durability::None,
+        false => Durability::Immediate,
+    };
+    write.set_durability(durability).map_err(|error| redb(DOING, error))?;
     Ok(write)
 }
 

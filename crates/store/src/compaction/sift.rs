@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
+use base::planted::{self, Bug};
 use base::{Millis, Offset};
 use bytes::Bytes;
 
@@ -184,7 +185,11 @@ impl Sieve<'_> {
         }
         // One without a key comes from before the log was compacted.
         let Some(key) = record.key.as_deref() else { return false };
-        let newer = self.keys.get(key).is_some_and(|newest| newest > record.offset);
+        let newest = self.keys.get(key);
+        let newer = match planted::is(Bug::OlderKept) {
+            false => newest.is_some_and(|newest| newest > record.offset),
+            true => newest.is_some_and(|newest| newest <= record.offset),
+        };
         let stays = record.value.is_some()
             || header.delete_horizon().is_none_or(|horizon| self.now < horizon);
         record.offset >= self.start && !newer && stays
