@@ -20,7 +20,7 @@ pub(crate) const WRITE: i32 = 2;
 pub(crate) const CREATE: i32 = 4;
 pub(crate) const DELETE: i32 = 8;
 pub(crate) const ADMIN: i32 = 16;
-const ALL: i32 = 31;
+pub(crate) const ALL: i32 = 31;
 
 /// Somebody that a connection has shown to be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //! in it a read-only view of that metadata as the znodes that Kafka 3.x keeps in ZooKeeper.
 //!
 //! For programs that register themselves and find each other, and for tools that look a cluster up
-//! in ZooKeeper. What works and what does not: `docs/doors/zookeeper.md`.
+//! in ZooKeeper. The same nodes can be written into a ZooKeeper elsewhere: [`Registration`]. What
+//! works and what does not: `docs/doors/zookeeper.md`.
 
 use std::fmt::{self, Debug, Formatter};
 use std::ops::RangeInclusive;
@@ -23,6 +24,7 @@ mod handle;
 mod limits;
 mod map;
 mod outgoing;
+mod registration;
 mod session;
 mod state;
 mod tend;
@@ -34,6 +36,8 @@ mod wire;
 mod words;
 mod write;
 mod writer;
+
+pub use registration::{Registration, RegistrationOptions, Servers};
 
 use limits::{WRITE_BYTES_TOTAL_MAX, WRITE_QUEUE_MAX};
 use state::{Now, State};

@@ -76,6 +76,28 @@ pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a closing connection may take to read what was sent to it.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Largest answer that a broker's registration takes from a ZooKeeper elsewhere: the names of all
+/// topics may be in it.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Requests that a registration sends before it reads the answers, and (but for the last of them)
+/// their bytes.
+pub(crate) const WINDOW_ASKS_MAX: usize = 128;
+/// See [`WINDOW_ASKS_MAX`].
+pub(crate) const WINDOW_BYTES_MAX: usize = 32 << 10;
+
+/// Largest data that a registration writes: what ZooKeeper takes unless told otherwise
+/// (`jute.maxbuffer`), with room for a path.
+pub(crate) const WRITTEN_BYTES_MAX: usize = REQUEST_BYTES_MAX - (16 << 10);
+
+/// How long a registration waits before it tries again what ZooKeeper refused.
+pub(crate) const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+
+/// The first and the longest pause between two attempts to reach a ZooKeeper.
+pub(crate) const CONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
+/// See [`CONNECT_PAUSE_MIN`].
+pub(crate) const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
+
 const _: () = assert!(REPLY_BYTES_MAX + OUTGOING_BYTES_HIGH < OUTGOING_BYTES_MAX);
 const _: () = assert!(WRITES_MAX as usize == base::limits::CONNECTION_PIPELINE_MAX);
 const _: () = assert!(SESSION_TIMEOUT_MIN < SESSION_TIMEOUT_MAX);

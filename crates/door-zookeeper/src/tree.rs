@@ -97,6 +97,14 @@ pub(crate) enum Change {
     DataChanged(Arc<str>),
 }
 
+impl Change {
+    /// The node.
+    pub(crate) fn path(&self) -> &str {
+        let (Self::Created(path) | Self::Deleted(path) | Self::DataChanged(path)) = self;
+        path
+    }
+}
+
 /// All nodes by path. Changes of what shows metadata are stamped with the zxid and the time that
 /// [`Self::begin`] set; registry entries have the revisions that the registry gave them.
 #[derive(Debug)]
@@ -260,6 +268,19 @@ impl Tree {
             let node = self.nodes.get(*path);
             node.is_some_and(|node| node.body.created > 0 && node.body.children == 0)
         })
+    }
+
+    /// The nodes that show metadata and are `root` or below it, parents first.
+    pub(crate) fn shown_from(&self, root: &str) -> Vec<(&Arc<str>, &Body)> {
+        let is_from = |path: &str| {
+            let below = path.strip_prefix(root.trim_end_matches('/'));
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        };
+        let all = self.nodes.iter().map(|(path, node)| (path, &node.body));
+        let mut shown: Vec<_> =
+            all.filter(|(path, body)| body.origin == Origin::Shown && is_from(path)).collect();
+        shown.sort_unstable_by_key(|(path, _)| *path);
+        shown
     }
 
     /// The paths of all entries of the registry.

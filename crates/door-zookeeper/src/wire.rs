@@ -5,6 +5,7 @@
 //! `int error`) and, where the error is zero, a record. All in frames that begin with their length.
 //! Source: `zookeeper.jute` of Apache ZooKeeper 3.8.
 
+pub(crate) mod client;
 pub(crate) mod code;
 pub(crate) mod connect;
 pub(crate) mod jute;

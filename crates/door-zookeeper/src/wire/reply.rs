@@ -3,11 +3,11 @@
 use broker::registry::Rule;
 
 use super::code::Code;
-use super::jute::Writer;
+use super::jute::{Malformed, Reader, Writer};
 use super::op;
 
 /// The `xid` of an event, which answers no request.
-const EVENT_XID: i32 = -1;
+pub(crate) const EVENT_XID: i32 = -1;
 
 /// The `xid` of the answer to a ping, whatever the request's was.
 pub(crate) const PING_XID: i32 = -2;
@@ -78,6 +78,23 @@ impl Stat {
         out.count(self.data_length);
         out.count(self.children);
         out.long(self.pzxid);
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let count = |number: i32| usize::try_from(number).map_err(|_| Malformed);
+        Ok(Self {
+            czxid: reader.long()?,
+            mzxid: reader.long()?,
+            ctime: reader.long()?,
+            mtime: reader.long()?,
+            version: reader.int()?,
+            cversion: reader.int()?,
+            aversion: reader.int()?,
+            ephemeral_owner: reader.long()?,
+            data_length: count(reader.int()?)?,
+            children: count(reader.int()?)?,
+            pzxid: reader.long()?,
+        })
     }
 }
 

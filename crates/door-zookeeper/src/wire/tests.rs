@@ -1,6 +1,10 @@
+use std::sync::LazyLock;
+
 use broker::registry::Rule;
+use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::client::{self, Answer, Ask, Heard, Session};
 use super::code::Code;
 use super::connect::{ConnectRequest, ConnectResponse};
 use super::jute::{Malformed, Reader, Writer};
@@ -192,6 +196,10 @@ fn a_made_up_count_is_refused_before_anything_is_allocated() {
 fn decode_all(bytes: &[u8]) {
     let reader = || Reader::new(bytes);
     let _ = ConnectRequest::decode(bytes);
+    let _ = client::welcome(bytes);
+    let _ = client::header(&mut reader());
+    let _ = Ask::GetData { path: String::new(), watch: false }.answer(&mut reader());
+    let _ = Ask::GetChildren { path: String::new() }.answer(&mut reader());
     let _ = RequestHeader::decode(&mut reader());
     let _ = Read::decode(&mut reader());
     let _ = Create::decode(&mut reader(), false);
@@ -250,4 +258,76 @@ proptest! {
         prop_assert_eq!(reader.buffer(), Ok(data.as_deref()));
         prop_assert_eq!(reader.int(), Err(Malformed));
     }
+}
+
+// What a broker's registration sends and hears.
+
+#[test]
+fn what_a_client_sends_is_what_kazoo_sends() {
+    let framed = |hex: &str| {
+        let record = bytes(hex);
+        [&u32::try_from(record.len()).unwrap().to_be_bytes()[..], &record].concat()
+    };
+    let session = Session { id: 0x1234, password: *b"0123456789abcdef" };
+    let hello = client::hello(&session, 7, 10_000).into_vec();
+    let expected = "00000000 0000000000000007 00002710 0000000000001234 00000010 30313233343536373839616263646566 00";
+    assert_eq!(hello, framed(expected));
+    static OPEN: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+        vec![Rule { permissions: 31, scheme: "world".into(), id: "anyone".into() }]
+    });
+    let path = "/a".to_owned();
+    let data = Some(Bytes::from_static(b"xy"));
+    for (ask, expected) in [
+        (
+            Ask::Create { path: path.clone(), data, rules: &OPEN, ephemeral: true },
+            "00000005 00000001 000000022f61 000000027879 00000001 0000001f 00000005776f726c64 00000006616e796f6e65 00000001",
+        ),
+        (Ask::Delete { path: path.clone() }, "00000005 00000002 000000022f61 ffffffff"),
+        (
+            Ask::SetData { path: path.clone(), data: None },
+            "00000005 00000005 000000022f61 ffffffff ffffffff",
+        ),
+        (Ask::GetData { path: path.clone(), watch: true }, "00000005 00000004 000000022f61 01"),
+        (Ask::GetChildren { path }, "00000005 00000008 000000022f61 00"),
+        (Ask::Ping, "00000005 0000000b"),
+        (
+            Ask::Digest { credentials: Bytes::from_static(b"user:pw") },
+            "00000005 00000064 00000000 00000006646967657374 00000007757365723a7077",
+        ),
+        (Ask::Close, "00000005 fffffff5"),
+    ] {
+        assert_eq!(ask.frame(5).into_vec(), framed(expected), "{ask:?}");
+    }
+}
+
+#[test]
+fn a_client_reads_what_is_written_to_it() {
+    let mut out = Writer::default();
+    let session = Session { id: 0x1234, password: *b"0123456789abcdef" };
+    ConnectResponse { timeout: 10_000, session: session.id, password: session.password }
+        .encode(true, &mut out);
+    assert_eq!(client::welcome(&out.into_vec()[4..]), Ok(Some((session, 10_000))));
+    let mut out = Writer::default();
+    ConnectResponse::EXPIRED.encode(false, &mut out);
+    assert_eq!(client::welcome(&out.into_vec()[4..]), Ok(None));
+    assert_eq!(client::welcome(&[0; 16]), Err(Malformed));
+
+    let stat = Stat { czxid: 1, ephemeral_owner: 7, data_length: 2, pzxid: 10, ..Stat::default() };
+    let mut record = Writer::default();
+    record.buffer(Some(b"xy"));
+    stat.encode(&mut record);
+    let frame = ReplyHeader { xid: 5, zxid: 9, error: 0 }.frame(record.as_slice()).into_vec();
+    let mut reader = Reader::new(&frame[4..]);
+    assert_eq!(client::header(&mut reader), Ok((9, Heard::Answer { xid: 5, error: 0 })));
+    let ask = Ask::GetData { path: "/a".into(), watch: false };
+    let expected = Answer::Data(Some(Bytes::from_static(b"xy")), stat);
+    assert_eq!(ask.answer(&mut reader), Ok(expected));
+    let children = bytes("00000002 0000000161 0000000162");
+    let ask = Ask::GetChildren { path: "/a".into() };
+    let expected = Answer::Children(vec!["a".into(), "b".into()]);
+    assert_eq!(ask.answer(&mut Reader::new(&children)), Ok(expected));
+    let many = bytes("7fffffff 00000000");
+    assert_eq!(ask.answer(&mut Reader::new(&many)), Err(Malformed), "nothing is allocated");
+    let event = reply::event(EventKind::Deleted, "/a").into_vec();
+    assert_eq!(client::header(&mut Reader::new(&event[4..])), Ok((-1, Heard::Event)));
 }
