@@ -12,7 +12,7 @@ use broker::quotas::{NewConnections, QuotaOptions};
 use broker::{Broker, BrokerOptions};
 use door::{ConnectionLimit, Door, Listener, ListenerOptions, Pace};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
-use door_zookeeper::ZooKeeperDoor;
+use door_zookeeper::{RegistrationOptions, Servers, ZooKeeperDoor};
 use store::{CleanerOptions, StoreOptions};
 
 use crate::config::{self, Config};
@@ -24,7 +24,8 @@ pub(crate) struct Bound {
     pub(crate) config: config::Listener,
 }
 
-/// Binds every configured listener. Nothing is accepted yet; clients wait in the backlog.
+/// Binds every configured listener. Nothing is accepted yet; clients wait in the backlog. The
+/// ZooKeeper door's is left out where its port is taken and that was foreseen.
 pub(crate) fn bind(config: &Config) -> Result<Vec<Bound>, RunError> {
     let bind = |listener: &config::Listener| {
         let failed = |source| RunError::Bind {
@@ -41,7 +42,45 @@ pub(crate) fn bind(config: &Config) -> Result<Vec<Bound>, RunError> {
         let bound = Listener::bind(&options).map_err(failed)?;
         Ok(Bound { listener: bound, config: listener.clone() })
     };
-    config.listeners.iter().map(bind).collect()
+    let mut all = Vec::with_capacity(config.listeners.len());
+    for listener in &config.listeners {
+        match bind(listener) {
+            Err(RunError::Bind { source, .. })
+                if listener.door == config::Door::Zookeeper
+                    && config.registration.if_port_taken
+                    && source.kind() == std::io::ErrorKind::AddrInUse => {}
+            bound => all.push(bound?),
+        }
+    }
+    Ok(all)
+}
+
+/// Where this broker is to register beside its own ZooKeeper door, if anywhere.
+pub(crate) fn registration(config: &Config, bound: &[Bound]) -> Option<RegistrationOptions> {
+    let registration = &config.registration;
+    let is_zookeeper = |door| door == config::Door::Zookeeper;
+    let wanted = config.listeners.iter().find(|listener| is_zookeeper(listener.door));
+    let opened = bound.iter().any(|bound| is_zookeeper(bound.config.door));
+    let servers = match wanted.filter(|_| !opened && registration.zookeeper.is_empty()) {
+        Some(listener) => {
+            let port = listener.port;
+            tracing::warn!(
+                "port {port} is taken, by a ZooKeeper as it seems: the ZooKeeper door stays shut, \
+                 and this broker registers there"
+            );
+            format!("localhost:{port}")
+        }
+        None => registration.zookeeper.clone(),
+    };
+    let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    Some(RegistrationOptions {
+        // What is none was refused when the configuration was read.
+        servers: Servers::parse(&servers).ok()?,
+        session_timeout: millis(registration.session_timeout_ms),
+        connect_timeout: millis(registration.connect_timeout_ms),
+        credentials: registration.digest.as_ref().map(|digest| digest.0.clone()),
+        restrict: registration.set_acl,
+    })
 }
 
 fn buffer(bytes: Option<usize>) -> Option<u32> {

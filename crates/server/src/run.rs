@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base::{Clock, Random, SystemClock, SystemRandom};
-use broker::{Broker, MetaError, StartError};
+use broker::{Broker, BrokerOptions, MetaError, StartError};
 use cluster::{Embedded, MetaStore};
 use door::ListenerHandle;
+use door_zookeeper::Registration;
 use store::{OpenError, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::build::{
-    Bound, Doors, bind, broker_options, connection_limit, endpoints, store_options,
+    Bound, Doors, bind, broker_options, connection_limit, endpoints, registration, store_options,
 };
 use crate::config::Config;
 use crate::limits::raise_open_files;
@@ -23,6 +24,9 @@ use crate::security::{self, Security, SecurityError};
 
 /// Connections get this long to finish what they began when the broker stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A ZooKeeper elsewhere gets this long to hear that we are going.
+const DEREGISTER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a broker did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +130,7 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     told.push_str(&security::announce(&security));
     told.push_str(&announce(config, &bound, began));
     let limit = connection_limit(config, &broker)?;
+    let registration = registration(config, &bound);
     let mut listeners = Vec::with_capacity(bound.len());
     for Bound { listener, config } in bound {
         let listener = security.protect(listener, &config, &broker).await?;
@@ -133,6 +138,12 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     }
     let following = tokio::spawn(Arc::new(security).follow(hangup));
     print(&told)?;
+    // Last: who finds us there can talk to us.
+    let registration = registration.map(|options| {
+        let BrokerOptions { id, clock, random, .. } = broker.options();
+        let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+        Registration::start(options, *id, broker.watch_metadata(), clock, random)
+    });
 
     tokio::select! {
         _ = terminate.recv() => {}
@@ -140,6 +151,10 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     }
     tracing::info!("stopping");
     following.abort();
+    // First: nobody is sent to us any more.
+    if let Some(registration) = registration {
+        registration.stop(DEREGISTER_PATIENCE).await;
+    }
     stop(listeners, &broker, store).await;
     tracing::info!("stopped");
     Ok(())

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use door_kafka::jaas::Module;
+use door_zookeeper::Servers;
 
 use super::kafka_keys::{self, Convert, KAFKA_KEYS, KafkaKey, Meaning, Part};
 use super::keys;
-use super::listeners::{Address, split_port};
+use super::listeners::Address;
 use super::origin::{ConfigError, Notice, Origin, nearest};
 use super::security::is_per_listener;
 use super::sources::{Collected, Given, Setting};
@@ -362,34 +363,24 @@ fn roles(parts: &mut BTreeMap<Part, Given>, out: &mut Collected) {
     }
 }
 
-/// A loopback address is taken as the place where clients of this machine expect ZooKeeper.
+/// A loopback address alone is taken as the place where clients of this machine expect ZooKeeper:
+/// the stock file has it, and there is a ZooKeeper only if somebody started one.
 fn zookeeper(parts: &mut BTreeMap<Part, Given>, out: &mut Collected) {
-    let Some(given) = parts.remove(&Part::ZookeeperConnect) else { return };
-    let text = given.value.trim().to_owned();
-    let (servers, path) = match text.split_once('/') {
-        Some((servers, path)) => (servers, Some(path).filter(|path| !path.is_empty())),
-        None => (text.as_str(), None),
-    };
-    let servers: Option<Vec<_>> =
-        keys::list(servers).iter().map(|server| split_port(server)).collect();
-    let servers = match servers {
-        Some(servers) if !servers.is_empty() => servers,
-        _ => return out.bad(given, "host:port, such as localhost:2181".to_owned()),
-    };
-    if let Some(path) = path {
-        let text = format!("the path /{path} is not supported; brokers are found under /brokers");
-        out.notice(&given, text);
+    if let Some(given) = parts.remove(&Part::ZookeeperSession) {
+        out.set("registration.session_timeout_ms", given.value.clone(), given.clone());
+        out.set("zookeeper.session_timeout_max_ms", given.value.clone(), given);
     }
-    match &servers[..] {
-        [(host, port)] if is_loopback(host) => {
-            out.set("zookeeper.port", port.unwrap_or(2181).to_string(), given);
+    let Some(given) = parts.remove(&Part::ZookeeperConnect) else { return };
+    let servers = match Servers::parse(&given.value) {
+        Ok(servers) => servers,
+        Err(allowed) => return out.bad(given, allowed),
+    };
+    match servers.hosts() {
+        [(host, port)] if is_loopback(host) && servers.chroot().is_empty() => {
+            out.set("registration.if_port_taken", "true".to_owned(), given.clone());
+            out.set("zookeeper.port", port.to_string(), given);
         }
-        _ => out.notice(
-            &given,
-            "registering in an outside ZooKeeper is not supported yet; this broker answers \
-             ZooKeeper clients itself, at zookeeper.port"
-                .into(),
-        ),
+        _ => out.set("registration.zookeeper", servers.to_string(), given),
     }
 }
 

@@ -72,6 +72,7 @@ pub(crate) enum Part {
     AdvertisedHost,
     AdvertisedPort,
     ZookeeperConnect,
+    ZookeeperSession,
 }
 
 /// What values a key without effect must still have.
@@ -192,8 +193,8 @@ const OLD_FORMATS: &str =
     "only record batches of version 2 are stored; older formats are not converted";
 const METADATA: &str = "metadata is kept in an embedded store, not in a log of records";
 const IDS: &str = "the broker's number is broker.id, 0 if it is not set";
-const NO_ZK_CLIENT: &str =
-    "the broker is not a client of ZooKeeper; it answers ZooKeeper clients itself";
+const NO_ZK_METADATA: &str =
+    "a ZooKeeper is only where the broker registers; it keeps its metadata itself";
 const GRACE: &str = "there is no other broker to hand partitions to before stopping";
 
 const NO_MODULE: &str = "users log in with PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, which need no such setting";
@@ -203,7 +204,7 @@ const PEM_PASSWORD: &str =
 const TLS_FIXED: &str =
     "TLS is spoken by one library, which knows no other providers or algorithms";
 const NO_TOKENS: &str = "delegation tokens are not issued. Remove the key";
-const NO_TLS: &str = "no connection to an outside ZooKeeper is made. Remove the key";
+const NO_TLS: &str = "connections to a ZooKeeper elsewhere are not encrypted. Remove the key";
 const NO_JAVA: &str = "a Java class cannot be loaded, and what it would forbid would be allowed. Remove the key to run without it";
 const NO_PROVIDERS: &str = "values are taken as they are written; a reference to a secret would become the secret. Write the values out";
 pub(crate) const NO_LISTENER_KEYS: &str =
@@ -225,9 +226,9 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     takes("port", Part::Port, "the port to listen on, if `listeners` is not set (before Kafka 3.0)"),
     takes("advertised.host.name", Part::AdvertisedHost, "the host told to clients, if `advertised.listeners` is not set (before Kafka 3.0)"),
     takes("advertised.port", Part::AdvertisedPort, "the port told to clients, if `advertised.listeners` is not set (before Kafka 3.0)"),
-    takes("zookeeper.connect", Part::ZookeeperConnect, "a loopback address with a port sets `zookeeper.port`, where this broker answers ZooKeeper clients itself; any other server, a second one or a path is named at start as not supported yet"),
-    sets("zookeeper.session.timeout.ms", "zookeeper.session_timeout_max_ms", Same),
-    nothing("zookeeper.connection.timeout.ms", Int(1), NO_ZK_CLIENT),
+    takes("zookeeper.connect", Part::ZookeeperConnect, "sets `registration.zookeeper`: this broker registers there. A loopback address alone, without a path, sets `zookeeper.port` instead, where this broker answers ZooKeeper clients itself; where that port is taken, it registers in the ZooKeeper there (`registration.if_port_taken`)"),
+    takes("zookeeper.session.timeout.ms", Part::ZookeeperSession, "sets `registration.session_timeout_ms`, and `zookeeper.session_timeout_max_ms` for clients of this broker"),
+    sets("zookeeper.connection.timeout.ms", "registration.connect_timeout_ms", Same),
 
     // Sockets and threads.
     sets("num.network.threads", "network.worker_threads", Same),
@@ -423,11 +424,11 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("metadata.max.retention.ms", Int(-1), METADATA),
     nothing("unstable.api.versions.enable", Bool, "only finished versions of the protocol are spoken"),
     nothing("unstable.feature.versions.enable", Bool, "only finished versions of the protocol are spoken"),
-    nothing("zookeeper.metadata.migration.enable", Bool, NO_ZK_CLIENT),
-    nothing("zookeeper.metadata.migration.min.batch.size", Int(1), NO_ZK_CLIENT),
-    nothing("zookeeper.max.in.flight.requests", Int(1), NO_ZK_CLIENT),
-    nothing("zookeeper.sync.time.ms", Int(0), NO_ZK_CLIENT),
-    nothing("zookeeper.clientCnxnSocket", Text, NO_ZK_CLIENT),
+    nothing("zookeeper.metadata.migration.enable", Bool, NO_ZK_METADATA),
+    nothing("zookeeper.metadata.migration.min.batch.size", Int(1), NO_ZK_METADATA),
+    nothing("zookeeper.max.in.flight.requests", Int(1), NO_ZK_METADATA),
+    nothing("zookeeper.sync.time.ms", Int(0), NO_ZK_METADATA),
+    nothing("zookeeper.clientCnxnSocket", Text, NO_ZK_METADATA),
 
     // Transactions and producer ids.
     sets("transaction.max.timeout.ms", "transaction.max_timeout_ms", Same),
@@ -530,7 +531,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     refused("zookeeper.ssl.client.enable", &["false"], NO_TLS),
     refused("zookeeper.ssl.", &[], NO_TLS),
     refused("zookeeper.client.secure", &["false"], NO_TLS),
-    nothing("zookeeper.set.acl", Bool, "what shows metadata in the ZooKeeper door can never be written by clients"),
+    sets("zookeeper.set.acl", "registration.set_acl", Same),
     refused("create.topic.policy.class.name", &[""], NO_JAVA),
     refused("alter.config.policy.class.name", &[""], NO_JAVA),
     refused("client.quota.callback.class", &[""], NO_JAVA),

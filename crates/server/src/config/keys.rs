@@ -231,6 +231,15 @@ fn limit<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<Opt
     }
 }
 
+fn zookeeper_servers(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { door_zookeeper::Servers::parse(text).map(drop) }
+}
+
+fn user_and_password(text: &str) -> Result<(), String> {
+    let is_user = text.split_once(':').is_some_and(|(user, _)| !user.is_empty());
+    if text.is_empty() || is_user { Ok(()) } else { Err("user:password, or empty for none".into()) }
+}
+
 fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
@@ -348,6 +357,19 @@ pub(crate) const KEYS: &[Key] = &[
         "Shortest session time-out granted, in milliseconds. Lowered to the longest one if that is set below it."),
     key("zookeeper.session_timeout_max_ms", "40000", Field::I32(|c| &mut c.zookeeper.session_timeout_max_ms, 100, DAY_MS),
         "Longest session time-out granted, in milliseconds."),
+
+    key("registration.zookeeper", "", Field::Checked(|c| &mut c.registration.zookeeper, zookeeper_servers),
+        "A ZooKeeper elsewhere in which this broker registers, as Kafka's brokers do: `host:port,host:port/path`; see docs/doors/zookeeper.md. The ZooKeeper door then stays shut unless `zookeeper.enabled` or `zookeeper.port` is set."),
+    key("registration.if_port_taken", "false", Field::Bool(|c| &mut c.registration.if_port_taken),
+        "What to do when `zookeeper.port` is taken at start: `true` takes what is there for a ZooKeeper and registers in it, `false` does not start."),
+    key("registration.session_timeout_ms", "18000", Field::I32(|c| &mut c.registration.session_timeout_ms, 100, DAY_MS),
+        "What is registered goes when ZooKeeper has not heard of this broker for so long, in milliseconds. ZooKeeper has bounds of its own."),
+    key("registration.connect_timeout_ms", "18000", Field::I32(|c| &mut c.registration.connect_timeout_ms, 100, DAY_MS),
+        "How long one attempt to reach that ZooKeeper may take, all its servers together, in milliseconds. Attempts go on for ever."),
+    key("registration.digest", "", Field::Secret(|c| &mut c.registration.digest, user_and_password),
+        "`user:password` that this broker shows to that ZooKeeper (its scheme `digest`)."),
+    key("registration.set_acl", "false", Field::Bool(|c| &mut c.registration.set_acl),
+        "Whether only that user may change what is registered. Needs `registration.digest`."),
 
     // The keys of these two sections may be set for one listener alone: listener.NAME.tls.key.
     key("tls.certificate", "", Field::MaybeText(|c| &mut c.tls.certificate),

@@ -69,7 +69,7 @@ pub(crate) struct Found<'a> {
 pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>) {
     let mut listeners = kafka_listeners(config, found);
     advertise(config, machine, &mut listeners, found);
-    if config.zookeeper.enabled {
+    if opens_zookeeper(config) {
         listeners.push(zookeeper_listener(config, machine));
     }
     security::resolve(config, &mut listeners, found);
@@ -202,6 +202,15 @@ fn advertised_host(listener: &Listener, machine: &str) -> String {
 
 fn is_any(host: &str) -> bool {
     host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified())
+}
+
+/// A broker that registers in a ZooKeeper elsewhere need not be one, and that one may have the
+/// port: then the door is open only if somebody says so.
+fn opens_zookeeper(config: &Config) -> bool {
+    let is_said = |key: &str| config.origin(key).rank() > 0;
+    let elsewhere = !config.registration.zookeeper.is_empty();
+    config.zookeeper.enabled
+        && (!elsewhere || is_said("zookeeper.enabled") || is_said("zookeeper.port"))
 }
 
 fn zookeeper_listener(config: &Config, machine: &str) -> Listener {

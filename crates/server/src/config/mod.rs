@@ -18,8 +18,8 @@ mod toml_file;
 
 pub use document::{kafka_table, keys_table};
 pub use model::{
-    Broker, Config, Door, GroupBounds, Groups, Kafka, Listener, Log, Net, Network, Quota, Security,
-    Storage, TopicDefaults, Zookeeper,
+    Broker, Config, Door, GroupBounds, Groups, Kafka, Listener, Log, Net, Network, Quota,
+    Registration, Security, Storage, TopicDefaults, Zookeeper,
 };
 pub use origin::{ConfigError, ConfigErrors, Notice, Origin};
 pub use security::{Login, Secret, Tls, plain_users};

@@ -7,7 +7,7 @@ use store::Durability;
 
 use super::keys::KEYS;
 use super::origin::{Notice, Origin};
-use super::security::{Login, Scoped, Tls};
+use super::security::{Login, Scoped, Secret, Tls};
 
 /// Everything that can be configured. Made by [`Config::load`](super::Config::load).
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// The ZooKeeper door.
     pub zookeeper: Zookeeper,
+    /// Registration in a ZooKeeper elsewhere.
+    pub registration: Registration,
     /// TLS, where a listener speaks it and says nothing else.
     pub tls: Tls,
     /// Logins, where a listener asks for them and says nothing else.
@@ -100,6 +102,24 @@ pub struct Zookeeper {
     pub session_timeout_min_ms: i32,
     /// Longest session time-out granted, in milliseconds.
     pub session_timeout_max_ms: i32,
+}
+
+/// Registration in a ZooKeeper elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Registration {
+    /// `host:port,host:port/path`; checked, as [`door_zookeeper::Servers::parse`] reads it. Empty:
+    /// nowhere.
+    pub zookeeper: String,
+    /// Whether to register at `zookeeper.port` of this machine if that is taken at start.
+    pub if_port_taken: bool,
+    /// The time-out to ask for, in milliseconds.
+    pub session_timeout_ms: i32,
+    /// How long an attempt to connect may take, in milliseconds.
+    pub connect_timeout_ms: i32,
+    /// `user:password` for access lists.
+    pub digest: Option<Secret>,
+    /// Whether only that user may change what is written.
+    pub set_acl: bool,
 }
 
 /// Sockets and connections.
@@ -353,6 +373,7 @@ impl Config {
             net: Net::default(),
             kafka: Kafka::default(),
             zookeeper: Zookeeper::default(),
+            registration: Registration::default(),
             tls: Tls::default(),
             login: Login::default(),
             network: Network::default(),

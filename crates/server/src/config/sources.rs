@@ -223,6 +223,7 @@ fn merge(collected: Collected, environment: &Environment) -> Result<Config, Conf
     finish_storage(&mut config, environment);
     finish_bounds(&mut config, &mut errors);
     finish_topic(&config, &mut errors);
+    finish_registration(&config, &mut errors);
     finish_log(&config, &mut errors);
     listeners::resolve(
         &mut config,
@@ -232,6 +233,8 @@ fn merge(collected: Collected, environment: &Environment) -> Result<Config, Conf
     // Sources are read key by key; people read their files from the top.
     notices.sort_by(|a, b| a.origin.cmp(&b.origin));
     errors.sort_by(|a, b| a.origin().cmp(&b.origin()));
+    // A key that sets two of ours is wrong once.
+    errors.dedup();
     config.notices = notices;
     if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
 }
@@ -333,6 +336,18 @@ fn finish_topic(config: &Config, errors: &mut Vec<ConfigError>) {
         let key = "topic.min_compaction_lag_ms".to_owned();
         let origin = config.origin(&key).clone();
         errors.push(ConfigError::Conflict { key, why: error.to_string(), origin });
+    }
+}
+
+/// An access list for nobody in particular would protect nothing, or shut us out.
+fn finish_registration(config: &Config, errors: &mut Vec<ConfigError>) {
+    let registration = &config.registration;
+    if registration.set_acl && registration.digest.is_none() && !registration.zookeeper.is_empty() {
+        let key = "registration.set_acl".to_owned();
+        let origin = config.origin(&key).clone();
+        let why = "needs registration.digest: user:password, to whom what is written will belong \
+                   (logins of ZooKeeper clients by SASL are not supported)";
+        errors.push(ConfigError::Conflict { key, why: why.to_owned(), origin });
     }
 }
 

@@ -180,6 +180,7 @@ zookeeper.session.timeout.ms=6000
     assert_eq!(config.network.request_max_bytes, 1_000_000);
     assert_eq!(config.zookeeper.port, 12_181);
     assert_eq!(config.zookeeper.session_timeout_max_ms, 6000);
+    assert_eq!(config.registration.connect_timeout_ms, 6000);
     let named: Vec<_> = config.notices.iter().map(|notice| notice.key.as_str()).collect();
     assert_eq!(
         named,
@@ -189,7 +190,6 @@ zookeeper.session.timeout.ms=6000
             "replica.fetch.max.bytes",
             "replica.fetch.wait.max.ms",
             "replica.high.watermark.checkpoint.interval.ms",
-            "zookeeper.connection.timeout.ms",
         ]
     );
     let fetchers = "11: num.replica.fetchers: has no effect here: a message is stored once; there \
@@ -488,27 +488,54 @@ fn a_controller_alone_cannot_be_run() {
 }
 
 #[test]
-fn zookeeper_connect_sets_our_own_port_or_is_named() {
+fn a_loopback_zookeeper_is_our_own_port_and_any_other_is_registered_in() {
     for (text, port) in [
         ("localhost:12181", 12_181),
-        ("127.0.0.1:12181", 12_181),
+        ("127.0.0.1:12181/", 12_181),
         ("[::1]:12181", 12_181),
         ("LOCALHOST", 2181),
     ] {
         let config = accepted(&format!("zookeeper.connect={text}"));
         assert_eq!((config.zookeeper.port, config.notices.len()), (port, 0), "{text}");
+        assert_eq!(config.registration.zookeeper, "", "{text}");
+        assert!(config.registration.if_port_taken, "{text}");
+        assert!(has_zookeeper_door(&config), "{text}");
     }
-    for text in ["zk1:2181", "localhost:2182,localhost:2183", "10.0.0.9:2182"] {
+    for (text, servers) in [
+        ("zk1", "zk1:2181"),
+        ("localhost:2182, localhost:2183", "localhost:2182,localhost:2183"),
+        ("10.0.0.9:2182,[::1]:5/a/b", "10.0.0.9:2182,[::1]:5/a/b"),
+        ("localhost:12181/kafka", "localhost:12181/kafka"),
+    ] {
         let config = accepted(&format!("zookeeper.connect={text}"));
-        assert_eq!(config.zookeeper.port, 2181, "{text}");
-        assert!(notices(&config)[0].contains("an outside ZooKeeper is not supported yet"));
+        assert_eq!((config.zookeeper.port, config.notices.len()), (2181, 0), "{text}");
+        assert_eq!(config.registration.zookeeper, servers);
+        assert!(!config.registration.if_port_taken, "{text}");
+        assert!(!has_zookeeper_door(&config), "{text}");
     }
-    let config = accepted("zookeeper.connect=localhost:12181/kafka");
-    assert_eq!(config.zookeeper.port, 12_181);
-    assert!(notices(&config)[0].contains("the path /kafka is not supported"));
-    for text in ["", ":", "localhost:x", "localhost:99999", "a b:1"] {
+    for text in ["", ":", "localhost:x", "localhost:99999", "a b:1", "zk1/a/", "zk1/a,zk2/a/"] {
         assert_eq!(errors(&format!("zookeeper.connect={text}")).len(), 1, "{text:?}");
     }
+}
+
+fn has_zookeeper_door(config: &Config) -> bool {
+    config.listeners.iter().any(|listener| listener.door == Door::Zookeeper)
+}
+
+#[test]
+fn how_a_zookeeper_is_talked_to_has_its_keys() {
+    let config = accepted(
+        "zookeeper.connect=zk1\nzookeeper.session.timeout.ms=6000\n\
+         zookeeper.connection.timeout.ms=7000\n",
+    );
+    let registration = &config.registration;
+    assert_eq!((registration.session_timeout_ms, registration.connect_timeout_ms), (6000, 7000));
+    assert_eq!(config.zookeeper.session_timeout_max_ms, 6000, "of our own clients, too");
+    assert_eq!(errors("zookeeper.session.timeout.ms=x").len(), 1, "said once");
+    let stock = accepted("zookeeper.connect=zk1").registration;
+    assert_eq!((stock.session_timeout_ms, stock.connect_timeout_ms), (18_000, 18_000), "Kafka's");
+    assert!(errors("zookeeper.connect=zk1\nzookeeper.set.acl=true")[0].contains("needs"));
+    accepted("zookeeper.connect=localhost\nzookeeper.set.acl=true");
 }
 
 #[test]

@@ -182,3 +182,29 @@ fn all_errors_of_all_sources_are_reported_together() {
     let odd = Flags { config: Some("/no/such.yaml".into()), ..Flags::default() };
     assert!(self::errors(&odd, &environment(&[]))[0].contains("must end in .properties or .toml"));
 }
+
+#[test]
+fn a_broker_that_registers_elsewhere_has_a_zookeeper_door_if_somebody_says_so() {
+    let load = |set: &[&str]| {
+        let set = set.iter().map(|&text| text.to_owned()).collect();
+        Config::load(&Flags { set, ..Flags::default() }, &Environment::default())
+    };
+    let has_door = |config: &Config| {
+        config.listeners.iter().any(|listener| listener.door == crate::config::Door::Zookeeper)
+    };
+    let elsewhere = "registration.zookeeper=zk1:2181,zk2:2181/kafka";
+    assert!(!has_door(&load(&[elsewhere]).unwrap()));
+    for said in ["zookeeper.enabled=true", "zookeeper.port=2182"] {
+        assert!(has_door(&load(&[elsewhere, said]).unwrap()), "{said}");
+    }
+    assert!(!has_door(&load(&[elsewhere, "zookeeper.enabled=false"]).unwrap()));
+    load(&["registration.zookeeper=zk1:2181/"]).unwrap();
+    load(&["registration.zookeeper=:"]).unwrap_err();
+    let restricted = load(&[elsewhere, "registration.set_acl=true"]).unwrap_err().to_string();
+    assert!(restricted.contains("needs registration.digest"), "{restricted}");
+    let digest = "registration.digest=user:secret";
+    let config = load(&[elsewhere, "registration.set_acl=true", digest]).unwrap();
+    assert!(!format!("{config:?}").contains("secret"));
+    let bad = load(&["registration.digest=secret"]).unwrap_err().to_string();
+    assert!(bad.contains("user:password") && !bad.contains("\"secret"), "{bad}");
+}
