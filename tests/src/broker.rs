@@ -241,6 +241,25 @@ impl Broker {
         self.check_log();
     }
 
+    /// Stops it in its tracks (SIGSTOP), as a machine without time for it does.
+    pub fn freeze(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::freeze`].
+    pub fn thaw(&mut self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// Waits until it prints a line with this text.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn says(&self, text: &str) {
+        let wanted = |line: &str| line.contains(text).then_some(());
+        self.process.wait_for(&format!("the text {text:?}"), 0, PATIENCE, wanted);
+    }
+
     /// Waits until it ends by itself, as one that kills itself does.
     ///
     /// # Panics

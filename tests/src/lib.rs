@@ -22,6 +22,7 @@ mod script;
 mod suite;
 mod tools;
 mod turns;
+mod zookeeper;
 
 pub use broker::{Broker, Serve, entrepot};
 pub use faults::{Faults, Misbehave};
@@ -33,6 +34,7 @@ pub use script::{Python, Script};
 pub use suite::{Outcome, Suite};
 pub use tools::{binary, flights_table, kcat, root, scratch, tool};
 pub use turns::{default_ports, free_port, quiet_machine, shared_machine};
+pub use zookeeper::ZooKeeper;
 
 use std::time::Duration;
 

@@ -24,6 +24,7 @@ mod notes;
 mod old_clients;
 mod power;
 mod properties;
+mod registration;
 mod security;
 mod suites;
 mod torture;

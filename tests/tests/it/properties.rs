@@ -34,13 +34,12 @@ fn every_key(home: &Path, kafka: u16, zookeeper: u16) -> String {
 }
 
 /// The keys among them that have nothing to act on here.
-const WITHOUT_EFFECT: [&str; 6] = [
+const WITHOUT_EFFECT: [&str; 5] = [
     "num.io.threads",
     "num.replica.fetchers",
     "replica.fetch.max.bytes",
     "replica.fetch.wait.max.ms",
     "replica.high.watermark.checkpoint.interval.ms",
-    "zookeeper.connection.timeout.ms",
 ];
 
 /// A broker configured by that text with some of it replaced.

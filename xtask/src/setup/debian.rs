@@ -1,4 +1,5 @@
-//! kcat from Debian's packages, unpacked rather than installed, so that root is not needed.
+//! kcat and ZooKeeper from Debian's packages, unpacked rather than installed, so that root is not
+//! needed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +27,7 @@ fn install(folder: &Path) -> Result<(), Failure> {
         }
         Err("apt knows no package kcat".to_owned())
     })?;
-    wrap(folder)?;
+    script(folder, "kcat", KCAT)?;
     process::output(Command::new(folder.join("bin/kcat")).arg("-V")).map(drop)
 }
 
@@ -101,20 +102,58 @@ fn archives(downloads: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-/// A script that starts kcat with its own libraries, wherever the folder is.
-fn wrap(folder: &Path) -> Result<(), Failure> {
+/// Starts kcat with its own libraries, wherever the folder is.
+const KCAT: &str = "#!/bin/sh\n\
+    here=$(dirname \"$(readlink -f \"$0\")\")/..\n\
+    for lib in \"$here\"/usr/lib/*-linux-gnu* \"$here\"/lib/*-linux-gnu*; do\n\
+    \x20 LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\n\
+    done\n\
+    export LD_LIBRARY_PATH\n\
+    exec \"$here/usr/bin/kcat\" \"$@\"\n";
+
+/// Starts a ZooKeeper server as its configuration file, the only argument, says. Its log goes to
+/// standard error.
+const ZOOKEEPER: &str = "#!/bin/sh\n\
+    jars=$(dirname \"$(readlink -f \"$0\")\")/../usr/share/java\n\
+    for jar in zookeeper zookeeper-jute slf4j-api slf4j-simple netty-all metrics-core snappy-java; do\n\
+    \x20 path=$path:$jars/$jar.jar\n\
+    done\n\
+    exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx256m -cp \"$path\" \\\n\
+    \x20 org.apache.zookeeper.server.quorum.QuorumPeerMain \"$1\"\n";
+
+/// What that runs with. Debian's package depends on much more: a desktop's Java, other logs.
+const ZOOKEEPER_PACKAGES: [&str; 5] = [
+    "libzookeeper-java",
+    "libnetty-java",
+    "libslf4j-java",
+    "libdropwizard-metrics-java",
+    "libsnappy-java",
+];
+
+/// A ZooKeeper server.
+pub(super) fn zookeeper() -> Tool {
+    // Debian's release decides the version (12: 3.8.0).
+    let stamp = "zookeeper, unpacked, 1".to_owned();
+    Tool { name: "zookeeper", stamp, install: Box::new(install_zookeeper) }
+}
+
+fn install_zookeeper(folder: &Path) -> Result<(), Failure> {
+    if !process::exists("java") {
+        return Err("a Java runtime is needed (on Debian: default-jre-headless)".to_owned());
+    }
+    unpack(folder, &|_| Ok(ZOOKEEPER_PACKAGES.map(str::to_owned).to_vec()))?;
+    script(folder, "zookeeper", ZOOKEEPER)?;
+    let jar = folder.join("usr/share/java/zookeeper.jar");
+    if jar.exists() { Ok(()) } else { Err(format!("{} is missing", jar.display())) }
+}
+
+/// Writes a program into `bin`.
+fn script(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt as _;
-    const SCRIPT: &str = "#!/bin/sh\n\
-        here=$(dirname \"$(readlink -f \"$0\")\")/..\n\
-        for lib in \"$here\"/usr/lib/*-linux-gnu* \"$here\"/lib/*-linux-gnu*; do\n\
-        \x20 LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\n\
-        done\n\
-        export LD_LIBRARY_PATH\n\
-        exec \"$here/usr/bin/kcat\" \"$@\"\n";
     let bin = folder.join("bin");
-    let script = bin.join("kcat");
+    let script = bin.join(name);
     std::fs::create_dir_all(&bin).map_err(|e| e.to_string())?;
-    std::fs::write(&script, SCRIPT).map_err(|e| e.to_string())?;
+    std::fs::write(&script, text).map_err(|e| e.to_string())?;
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))
         .map_err(|e| e.to_string())
 }

@@ -43,6 +43,7 @@ struct Tool {
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut tools = python::tools(root)?;
     tools.push(debian::kcat());
+    tools.push(debian::zookeeper());
     tools.push(librdkafka::tool());
     tools.extend(rust::tools(root));
     tools.extend(go::tools(root)?);
