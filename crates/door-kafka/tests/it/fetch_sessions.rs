@@ -334,10 +334,12 @@ async fn a_rule_that_changes_holds_from_the_next_fetch_on() {
     assert_eq!(fixture.broker.add_rules(vec![rule(Effect::Allow)]).await, [Ok(())]);
     let (mut client, mut writer) = (fixture.client().await, fixture.client().await);
     let id = open(&mut client, "t", 2).await;
+    let response = client.call(&request((id, 1), "t", &[]), 12).await;
+    assert_eq!(told(&response), [], "both are known to be readable by now");
     produce_to(&mut writer, "t", 1, plain(&["a"])).await;
     assert_eq!(fixture.broker.add_rules(vec![rule(Effect::Deny)]).await, [Ok(())]);
     let denied = number(ErrorCode::TopicAuthorizationFailed);
-    for epoch in 1..3 {
+    for epoch in 2..4 {
         let response = client.call(&request((id, epoch), "t", &[]), 12).await;
         let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
         let told: Vec<_> = partitions.map(|p| (p.error_code, values(p).len())).collect();
@@ -345,6 +347,6 @@ async fn a_rule_that_changes_holds_from_the_next_fetch_on() {
     }
     let filter = RuleFilter { effect: Some(Effect::Deny), ..RuleFilter::all() };
     fixture.broker.remove_rules(&filter).await.unwrap();
-    let response = client.call(&request((id, 3), "t", &[]), 12).await;
+    let response = client.call(&request((id, 4), "t", &[]), 12).await;
     assert_eq!(told(&response), [(0, 0, 0), (1, 1, 1)], "all is told again");
 }
