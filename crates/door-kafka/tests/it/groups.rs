@@ -102,6 +102,17 @@ async fn commit(client: &mut Client, member: (&str, i32), offset: i64, note: &st
 }
 
 /// Offset and note of partitions of `t`, by the oldest and the newest way to ask.
+/// The offset of partition 0.
+async fn committed_now(client: &mut Client) -> i64 {
+    let topic = OffsetFetchRequestTopic { name: "t".into(), partition_indexes: vec![0] };
+    let request = OffsetFetchRequest {
+        group_id: "g".into(),
+        topics: Some(vec![topic]),
+        ..OffsetFetchRequest::default()
+    };
+    client.call(&request, 1).await.topics[0].partitions[0].committed_offset
+}
+
 async fn committed(client: &mut Client, partitions: &[i32]) -> Vec<(i64, String)> {
     let topic =
         OffsetFetchRequestTopic { name: "t".into(), partition_indexes: partitions.to_vec() };
@@ -255,10 +266,11 @@ async fn offsets_go_with_their_topic() {
     assert_eq!(commit(&mut client, ("", -1), 3, "").await, 0);
     fixture.broker.delete_topic("t", None).await.unwrap();
     fixture.topic("t", 1).await;
-    // The deletion is durable a moment later.
-    while committed(&mut client, &[0]).await[0].0 != -1 {
+    // The deletion is durable a moment later: perhaps between the two questions of `committed`.
+    while committed_now(&mut client).await != -1 {
         tokio::task::yield_now().await;
     }
+    assert_eq!(committed(&mut client, &[0]).await[0].0, -1);
 }
 
 #[tokio::test]
