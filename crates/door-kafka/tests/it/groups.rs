@@ -101,7 +101,6 @@ async fn commit(client: &mut Client, member: (&str, i32), offset: i64, note: &st
     client.call(&request, 8).await.topics[0].partitions[0].error_code
 }
 
-/// Offset and note of partitions of `t`, by the oldest and the newest way to ask.
 /// The offset of partition 0.
 async fn committed_now(client: &mut Client) -> i64 {
     let topic = OffsetFetchRequestTopic { name: "t".into(), partition_indexes: vec![0] };
@@ -113,6 +112,7 @@ async fn committed_now(client: &mut Client) -> i64 {
     client.call(&request, 1).await.topics[0].partitions[0].committed_offset
 }
 
+/// Offset and note of partitions of `t`, by the oldest and the newest way to ask.
 async fn committed(client: &mut Client, partitions: &[i32]) -> Vec<(i64, String)> {
     let topic =
         OffsetFetchRequestTopic { name: "t".into(), partition_indexes: partitions.to_vec() };
