@@ -28,7 +28,7 @@ pub(crate) use header::sequence_after_last;
 pub use header::{Batch, BatchError, BatchHeader, HEADER_BYTES};
 pub use marker::Marker;
 pub(crate) use marker::marker;
-pub use records::{Record, RecordHeader, Records};
+pub use records::{Record, RecordHeader, RecordHeaders, Records};
 
 /// Producer id of a batch whose producer is not idempotent.
 pub const NO_PRODUCER: i64 = -1;

@@ -19,7 +19,52 @@ pub struct Record {
     /// Absent is a deletion mark (tombstone) in a compacted topic.
     pub value: Option<Bytes>,
     /// In order, duplicates included.
-    pub headers: Vec<RecordHeader>,
+    pub headers: RecordHeaders,
+}
+
+/// The headers of a record, read when they are asked for. A header takes two bytes at least: a list
+/// of them would take 36 times the memory of the batch, and batches unpack to a lot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordHeaders {
+    /// As they stand in the record, checked.
+    bytes: Bytes,
+    count: usize,
+}
+
+impl RecordHeaders {
+    /// Takes the headers that end a record.
+    fn take(body: &mut Bytes) -> Result<Self, BatchError> {
+        let count = take_length(body)?;
+        let bytes = body.clone();
+        for _ in 0..count {
+            take_header(body)?;
+        }
+        let taken = bytes.len() - body.len();
+        Ok(Self { bytes: bytes.slice(..taken), count })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = RecordHeader> {
+        let mut rest = self.bytes.clone();
+        // Checked when they were taken: there are as many as there are.
+        (0..self.count).map_while(move |_| take_header(&mut rest).ok())
+    }
+}
+
+fn take_header(from: &mut Bytes) -> Result<RecordHeader, BatchError> {
+    let length = take_length(from)?;
+    let key = take_bytes(from, length)?;
+    Ok(RecordHeader { key, value: take_nullable(from)? })
 }
 
 /// One header of a record.
@@ -73,14 +118,7 @@ impl Records {
         let offset_delta = take_varint(&mut body)?;
         let key = take_nullable(&mut body)?;
         let value = take_nullable(&mut body)?;
-        let count = take_length(&mut body)?;
-        // A header takes at least two bytes, so a large count cannot allocate more than was sent.
-        let mut headers = Vec::with_capacity(count.min(body.len() / 2));
-        for _ in 0..count {
-            let length = take_length(&mut body)?;
-            let key = take_bytes(&mut body, length)?;
-            headers.push(RecordHeader { key, value: take_nullable(&mut body)? });
-        }
+        let headers = RecordHeaders::take(&mut body)?;
         if !body.is_empty() {
             return Err(MALFORMED);
         }

@@ -32,8 +32,9 @@ fn a_record_comes_back_as_it_was_with_every_codec() {
         assert_eq!(record.key.as_deref(), Some(&b"k"[..]));
         assert_eq!(record.value.as_deref(), Some(&b"Hello, World!"[..]));
         assert_eq!(record.timestamp, 1_700_000_000_000);
-        let headers: Vec<_> = record.headers.iter().map(|h| h.value.as_deref()).collect();
-        assert_eq!(headers, [Some(&b"1"[..]), None, Some(&b""[..])], "order and duplicates kept");
+        let headers: Vec<_> = record.headers.iter().map(|header| header.value).collect();
+        let values = [Some(Bytes::from("1")), None, Some(Bytes::new())];
+        assert_eq!(headers, values, "order and duplicates kept");
     }
 }
 
@@ -130,6 +131,9 @@ proptest! {
             prop_assert_eq!(record.key.as_deref(), key.as_deref());
             prop_assert_eq!(record.value.as_deref(), value.as_deref());
             prop_assert_eq!(record.headers.len(), headers.len());
+            let read: Vec<_> = record.headers.iter().map(|h| (h.key.to_vec(), h.value)).collect();
+            let put = headers.iter().map(|(k, v)| (k.clone(), v.clone().map(Bytes::from)));
+            prop_assert_eq!(read, put.collect::<Vec<_>>());
         }
     }
 

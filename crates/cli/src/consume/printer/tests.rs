@@ -1,20 +1,14 @@
-use bytes::Bytes;
 use serde_json::json;
-use store::batch::RecordHeader;
+use store::batch::{BatchBuilder, Compression, NewRecord};
 
 use super::*;
 
 fn record(key: Option<&'static [u8]>, value: Option<&'static [u8]>) -> Record {
-    Record {
-        offset: 7,
-        timestamp: 1000,
-        key: key.map(Bytes::from_static),
-        value: value.map(Bytes::from_static),
-        headers: vec![
-            RecordHeader { key: Bytes::from_static(b"h"), value: Some(Bytes::from_static(b"1")) },
-            RecordHeader { key: Bytes::from_static(b"h"), value: None },
-        ],
-    }
+    let mut builder = BatchBuilder::new(Compression::None);
+    let headers: &[(&[u8], Option<&[u8]>)] = &[(b"h", Some(b"1")), (b"h", None)];
+    builder.push(&NewRecord { timestamp: 1000, key, value, headers });
+    let batch = builder.build().unwrap();
+    Record { offset: 7, ..batch.records().unwrap().next().unwrap().unwrap() }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use base::{Millis, Offset};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{FRAME, Format, checksum, compress};
-use crate::batch::{Batch, BatchError, Compression, Record};
+use crate::batch::{Batch, BatchError, Compression, Record, RecordHeaders};
 
 /// Most bytes of messages in one wrapper before compression. A batch that unpacks to more becomes
 /// several wrappers, which bounds what is held in memory.
@@ -157,7 +157,7 @@ impl DownConverter {
             timestamp: inside.max_timestamp,
             key: None,
             value: Some(packed.into()),
-            headers: Vec::new(),
+            headers: RecordHeaders::default(),
         };
         if self.fits(size(self.format, &wrapper)) {
             let attributes = common.attributes(common.codec);
