@@ -123,12 +123,19 @@ pub(super) fn read_bounded(reader: impl Read) -> Result<Bytes, BatchError> {
     Ok(plain.into())
 }
 
+/// What a snappy block unpacks to, at most, for each byte of it: its shortest element that copies 64
+/// bytes takes three.
+const SNAPPY_RATIO_MAX: usize = 22;
+
 /// One raw snappy block; its length stands in front, so it is checked before it is allocated.
 fn snappy_block(packed: &[u8], already: usize) -> Result<Vec<u8>, BatchError> {
     let damaged = |_| BatchError::Compression("the snappy data is damaged");
     let length = snap::raw::decompress_len(packed).map_err(damaged)?;
     if length.saturating_add(already) > BATCH_UNPACKED_BYTES_MAX {
         return Err(BatchError::TooLarge(BATCH_UNPACKED_BYTES_MAX));
+    }
+    if length > packed.len().saturating_mul(SNAPPY_RATIO_MAX) {
+        return Err(BatchError::Compression("the snappy data is damaged"));
     }
     snap::raw::Decoder::new().decompress_vec(packed).map_err(damaged)
 }
