@@ -3,6 +3,7 @@
 //! Schemes as in ZooKeeper: `world` (anybody), `auth` (whoever set it), `digest` (a user who knows
 //! a password), `ip` (an address or a block of them).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use broker::registry::{Access, Rule};
@@ -86,12 +87,12 @@ pub(crate) fn allows(access: &Access, permissions: i32, who: &[Identity]) -> boo
 /// [`Code::InvalidAcl`].
 pub(crate) fn resolve(wished: &[AclEntry], who: &[Identity]) -> Result<Vec<Rule>, Code> {
     let mut rules: Vec<Rule> = Vec::new();
-    let mut seen: Vec<&AclEntry> = Vec::new();
+    // A list may have tens of thousands of entries, so that each cannot be compared with all.
+    let mut seen = HashSet::new();
     for entry in wished {
-        if seen.contains(&entry) {
+        if !seen.insert(entry) {
             continue;
         }
-        seen.push(entry);
         let (permissions, id) = (entry.permissions, &entry.id);
         let scheme = entry.scheme.as_ref().ok_or(Code::InvalidAcl)?;
         if scheme == "auth" {

@@ -32,7 +32,7 @@ impl<'a> Read<'a> {
 }
 
 /// An entry of an access list as a client sent it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct AclEntry {
     pub(crate) permissions: i32,
     pub(crate) scheme: Option<String>,
