@@ -62,6 +62,10 @@ pub const APPEND_QUEUE_MAX: usize = 1024;
 /// Decompressed size of one record batch. A batch that unpacks to more is refused as corrupt.
 pub const BATCH_UNPACKED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Bytes of records that were read from disk and wait for clients to take them, of all connections
+/// together. Past it, reads are smaller, a batch each at least.
+pub const DISK_READS_HELD_MAX: usize = 256 * 1024 * 1024;
+
 /// Most bytes of one value in the metadata store (etcd's request limit is 1.5 MiB).
 pub const META_VALUE_BYTES_MAX: usize = 1024 * 1024;
 

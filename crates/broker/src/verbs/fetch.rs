@@ -9,6 +9,7 @@ use base::{ErrorKind, Offset};
 use store::{Aborted, Log, ReadBatches, ReadError, Signal};
 use tokio::time::Instant;
 
+use super::read_budget::Grant;
 use crate::Broker;
 use crate::topics::OpenTopic;
 
@@ -168,8 +169,12 @@ pub(super) async fn read(
     let mut read = match log.read_memory(offset, max_bytes, until)? {
         Some(read) => read,
         None => {
-            let read = log.blocking(move |log| log.read(offset, max_bytes, until)).await;
-            read.map_err(ReadError::Io)??
+            let grant = Grant::of(max_bytes);
+            let work = move |log: &Log| {
+                let read = log.read(offset, grant.bytes(), until)?;
+                Ok::<_, ReadError>(grant.hold(read))
+            };
+            log.blocking(work).await.map_err(ReadError::Io)??
         }
     };
     let told = committed && !planted::is(Bug::AbortedShown);

@@ -15,6 +15,7 @@ pub(crate) mod new_producer;
 pub(crate) mod produce;
 pub(crate) mod publish;
 pub(crate) mod read;
+mod read_budget;
 pub(crate) mod set_client_metrics;
 pub(crate) mod take;
 pub(crate) mod trim;
