@@ -76,8 +76,13 @@ impl Checkpoint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => Bytes::from(other.map_err(OpenError::io("reading", &path))?),
         };
+        Self::parse(&path, &bytes).map(Some)
+    }
+
+    /// The checkpoint that these bytes are; `path` is where they came from.
+    pub(crate) fn parse(path: &Path, bytes: &Bytes) -> Result<Self, OpenError> {
         let damaged = |detail: &str| OpenError::Damaged {
-            path: path.clone(),
+            path: path.to_owned(),
             position: 0,
             detail: detail.to_owned(),
         };
@@ -91,10 +96,10 @@ impl Checkpoint {
         }
         let version = from.get_u16();
         if ![BEFORE_COMPACTION, VERSION].contains(&version) {
-            return Err(OpenError::Version { path, found: version });
+            return Err(OpenError::Version { path: path.to_owned(), found: version });
         }
         from.advance(2);
-        Self::decode(from, version).map(Some).ok_or_else(|| damaged("it contradicts itself"))
+        Self::decode(from, version).ok_or_else(|| damaged("it contradicts itself"))
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -266,10 +271,13 @@ fn put_count(to: &mut Vec<u8>, count: usize) {
     to.put_u32(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
-/// A counted list. The count is not believed: an element takes at least one byte.
+/// The least that an element of a list takes, in bytes.
+const ELEMENT_BYTES_MIN: usize = 16;
+
+/// A counted list. The count is not believed: each element takes some bytes at least.
 fn take_all<T>(from: &mut Bytes, mut one: impl FnMut(&mut Bytes) -> Option<T>) -> Option<Vec<T>> {
     let count = from.try_get_u32().ok()? as usize;
-    let mut all = Vec::with_capacity(count.min(from.len()));
+    let mut all = Vec::with_capacity(count.min(from.len() / ELEMENT_BYTES_MIN));
     for _ in 0..count {
         all.push(one(from)?);
     }
