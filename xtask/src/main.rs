@@ -1,6 +1,7 @@
 //! The task runner: `cargo xtask <command>`. Everything that CI does, a developer can do with it.
 
 mod ci;
+mod fuzz;
 mod graph;
 mod process;
 mod setup;
@@ -22,6 +23,8 @@ usage: cargo xtask <command>
   setup            install the real clients that the tests use, into target/deps
   test [NAME...]   setup, build the release binary, run every test (or those named)
   torture [ROUNDS] every fault of a machine under load, so many rounds of each test (default 300)
+  fuzz [NAME...] [--minutes N | --nightly] [--minimise]
+                   look for inputs that break a decoder (60 s each; --nightly: 8 h in all)
   bench [NAME...]  measure against Apache Kafka, write docs/benchmarks.md (--rounds N, --turns N)
   sim [...]        run seeds of the simulation (--seeds N, --from S; --seed S shows one), or put bugs
                    in and write the score into docs/simulation.md (--planted)
@@ -51,6 +54,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         ["test", names @ ..] => ci::test(&root, names),
         ["torture"] => ci::torture(&root, "300"),
         ["torture", rounds] => ci::torture(&root, rounds),
+        ["fuzz", args @ ..] => fuzz::run(&root, args),
         ["bench", args @ ..] => ci::bench(&root, args),
         ["sim", args @ ..] => ci::sim(&root, args),
         ["ci"] => ci::run(&root),

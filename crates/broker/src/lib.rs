@@ -4,6 +4,8 @@
 pub mod access;
 mod broker;
 pub mod client_metrics;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 pub mod group_config;
 pub mod groups;
 pub mod metadata;

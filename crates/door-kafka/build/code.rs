@@ -27,8 +27,12 @@ pub(crate) fn messages(messages: &[Message]) -> Result<String, String> {
         let (module, name) = (snake(&message.name), &message.name);
         line(&mut out, 0, &format!("pub use {module}::{name};"));
     }
-    line(&mut out, 0, "\n/// Every message, for the tests that run over all of them.");
-    line(&mut out, 0, "#[cfg(test)]\npub(crate) const CASES: &[super::sample::Case] = &[");
+    line(&mut out, 0, "\n/// Every message, for tests and fuzzing, which run over all of them.");
+    line(
+        &mut out,
+        0,
+        "#[cfg(any(test, feature = \"fuzzing\"))]\npub(crate) const CASES: &[super::sample::Case] = &[",
+    );
     for message in messages {
         let key = message.key.map_or("None".into(), |key| format!("Some({key})"));
         let request = message.kind == Kind::Request;
@@ -80,7 +84,7 @@ fn module(message: &Message) -> Result<String, String> {
         line(&mut out, 2, &format!("const API: ApiKey = ApiKey::{api};"));
         line(&mut out, 2, &format!("type Response = super::{response};\n    }}"));
     }
-    line(&mut out, 1, "#[cfg(test)]");
+    line(&mut out, 1, "#[cfg(any(test, feature = \"fuzzing\"))]");
     line(&mut out, 1, &format!("impl Sampled for {name} {{"));
     line(&mut out, 2, "fn sample(s: &mut Sample, version: i16) -> Self {");
     line(&mut out, 3, "Self::sample(s, version)\n        }\n    }\n}\n");
@@ -276,7 +280,7 @@ fn encode(out: &mut String, one: &Struct<'_>) -> Result<(), String> {
 }
 
 fn sample(out: &mut String, one: &Struct<'_>) {
-    line(out, 2, "#[cfg(test)]");
+    line(out, 2, "#[cfg(any(test, feature = \"fuzzing\"))]");
     line(out, 2, "pub(crate) fn sample(s: &mut Sample, version: i16) -> Self {");
     line(out, 3, "let mut m = Self::default();");
     for field in one.fields {

@@ -15,6 +15,8 @@ mod disk_space;
 mod error;
 mod flusher;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod health;
 mod log;
 mod options;

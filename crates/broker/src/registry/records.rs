@@ -165,7 +165,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub(super) fn load(range: &RangeResponse) -> Self {
+    pub(crate) fn load(range: &RangeResponse) -> Self {
         let mut batch = Self { revision: range.revision, step: None, changes: Vec::new() };
         range.kvs.iter().for_each(|kv| batch.take(&kv.key, Some(kv)));
         // What the newest write did is part of the picture already.
@@ -173,7 +173,7 @@ impl Batch {
         batch
     }
 
-    pub(super) fn of(changes: &WatchBatch) -> Self {
+    pub(crate) fn of(changes: &WatchBatch) -> Self {
         let mut batch = Self { revision: changes.revision, step: None, changes: Vec::new() };
         for change in &changes.changes {
             match change {

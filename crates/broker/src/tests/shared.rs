@@ -168,7 +168,7 @@ async fn dead_letters_say_where_they_are_from_and_why() {
         .collect();
     let headers = |at: usize| {
         let of = records[at].headers.iter();
-        of.map(|header| String::from_utf8(header.value.clone().unwrap().to_vec()).unwrap())
+        of.map(|header| String::from_utf8(header.value.unwrap().to_vec()).unwrap())
             .collect::<Vec<_>>()
             .join("|")
     };

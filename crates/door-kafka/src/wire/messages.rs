@@ -16,7 +16,7 @@
 mod prelude {
     #![allow(unused_imports, reason = "not every message has bytes or nulls")]
     pub(super) use super::super::message::{check_version, required};
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) use super::super::sample::{Sample, Sampled};
     pub(super) use super::super::{
         ApiKey, Message, Reader, RequestMessage, TaggedFields, WireError, Writer,

@@ -20,7 +20,10 @@ pub mod share_fetch;
 mod string;
 mod writer;
 
-#[cfg(test)]
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "fuzzing needs less of it than the tests"))]
 mod sample;
 #[cfg(test)]
 mod tests;

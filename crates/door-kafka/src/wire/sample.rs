@@ -126,7 +126,7 @@ impl Case {
             min: M::MIN_VERSION,
             max: M::MAX_VERSION,
             flexible_from: M::FLEXIBLE_FROM,
-            sample: |s, version| encoded(&M::sample(s, version), version).unwrap(),
+            sample: |s, version| encoded(&M::sample(s, version), version).unwrap_or_default(),
             round_trip: round_trip::<M>,
             decode: |r, version| encoded(&M::decode(r, version)?, version),
         }

@@ -85,7 +85,7 @@ pub fn up_convert(set: &Bytes) -> Result<Batch, BatchError> {
 }
 
 /// CRC-32 as in IEEE 802.3.
-fn checksum(bytes: &[u8]) -> u32 {
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes);
     // The algorithm is 32 bits wide; the library returns all widths as u64.
     u32::try_from(crc).unwrap_or(0)

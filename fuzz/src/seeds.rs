@@ -1,0 +1,308 @@
+//! First inputs: something valid of each kind, from which the fuzzer goes on.
+
+use std::path::Path;
+
+use bytes::BufMut;
+use door_kafka::wire::fuzz as wire;
+use store::batch::old::{DownConverter, Format};
+use store::batch::{Batch, BatchBuilder, Compression, Marker, NewRecord};
+
+const CODECS: [Compression; 5] = [
+    Compression::None,
+    Compression::Gzip,
+    Compression::Snappy,
+    Compression::Lz4,
+    Compression::Zstd,
+];
+
+/// Inputs by the names of their targets.
+pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    vec![
+        ("kafka-request", requests()),
+        ("kafka-message", messages()),
+        ("kafka-group", messages().iter().map(|message| message[2..].to_vec()).take(8).collect()),
+        (
+            "pattern",
+            texts(&["orders-[0-9]+", r"\Qa.b\E|x{2,5}", "(?i:é)[^a-z&&[aeiou]]", "[[:alpha:]]*"]),
+        ),
+        ("zookeeper", zookeeper()),
+        ("batch", batches()),
+        ("message-set", message_sets()),
+        ("codec", codecs()),
+        ("properties", properties()),
+        (
+            "toml",
+            texts(&[
+                &server::config::default_toml(),
+                "[storage]\ndir = \"x\"\n[kafka]\nport = 0x10\n",
+            ]),
+        ),
+        (
+            "subject-rules",
+            texts(&[
+                "RULE:^CN=(.*?),.*$/$1/L,DEFAULT\nCN=writer,OU=team",
+                r"RULE:^.*[Cc][Nn]=([a-zA-Z0-9.]*).*$/\/$1@x/U",
+            ]),
+        ),
+        ("login", logins()),
+        (
+            "token",
+            texts(&[
+                "{\"alg\":\"none\"}\n{\"sub\":\"alice\",\"exp\":2000,\"iat\":900,\"nbf\":1,\"iss\":\"i\",\"aud\":[\"a\"]}",
+                "{\"alg\":\"ES256\",\"kid\":\"one\",\"typ\":\"JWT\"}\n{\"sub\":\"a\",\"exp\":1e3}",
+            ]),
+        ),
+        (
+            "key-set",
+            texts(&[
+                "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"one\",\"x\":\"AAAA\",\"y\":\"AAAA\"},\
+             {\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"alg\":\"RS256\"}]}\n\n\
+             eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.AQAB",
+            ]),
+        ),
+        (
+            "disk-block",
+            folders()
+                .iter()
+                .map(|folder| folder.iter().skip(3).take(4000).copied().collect())
+                .collect(),
+        ),
+        ("disk-folder", folders()),
+        ("journal", journal()),
+        ("metadata", metadata()),
+    ]
+}
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn messages() -> Vec<Vec<u8>> {
+    let message = |number: usize| {
+        let (version, bytes) = wire::sample(number, number as u64);
+        let mut input = vec![u8::try_from(number).ok()?, u8::try_from(version).ok()?];
+        input.extend(bytes);
+        Some(input)
+    };
+    (0..wire::MESSAGES).filter_map(message).collect()
+}
+
+fn requests() -> Vec<Vec<u8>> {
+    let request = |number: usize| {
+        let key = wire::request_key(number)?;
+        let (version, bytes) = wire::sample(number, number as u64 + 1_000);
+        let mut frame = Vec::new();
+        frame.put_i16(key);
+        frame.put_i16(version);
+        frame.put_i32(7);
+        frame.put_i16(-1);
+        // No tagged fields: read in flexible versions, taken for something else in others.
+        frame.put_u8(0);
+        frame.extend(bytes);
+        Some(frame)
+    };
+    (0..wire::MESSAGES).filter_map(request).collect()
+}
+
+fn zookeeper() -> Vec<Vec<u8>> {
+    let text = |to: &mut Vec<u8>, text: &str| {
+        to.put_i32(i32::try_from(text.len()).unwrap_or(0));
+        to.put_slice(text.as_bytes());
+    };
+    let mut create = Vec::new();
+    create.put_slice(&[0, 0, 0, 1, 0, 0, 0, 1]);
+    text(&mut create, "/a/b");
+    text(&mut create, "data");
+    create.put_i32(2);
+    for (scheme, id) in [("ip", "10.0.0.0/8"), ("auth", "")] {
+        create.put_i32(31);
+        text(&mut create, scheme);
+        text(&mut create, id);
+    }
+    create.put_i32(3);
+    let mut multi = vec![0, 0, 0, 2, 0, 0, 0, 14, 0, 0, 0, 2, 0, 255, 255, 255, 255];
+    text(&mut multi, "/a");
+    multi.put_i32(-1);
+    multi.put_slice(&[255, 255, 255, 255, 1, 255, 255, 255, 255]);
+    let mut watches = vec![0, 0, 0, 3, 0, 0, 0, 105, 0, 0, 0, 0, 0, 0, 0, 9];
+    for _ in 0..5 {
+        watches.put_i32(1);
+        text(&mut watches, "/w");
+    }
+    let mut hello = vec![0; 28];
+    hello.put_i32(16);
+    hello.put_slice(&[1; 17]);
+    vec![create, multi, watches, hello, b"ruok".to_vec()]
+}
+
+fn batch(codec: Compression) -> Batch {
+    let mut builder = BatchBuilder::new(codec);
+    for number in 0..3_u8 {
+        builder.push(&NewRecord {
+            timestamp: 1_000 + i64::from(number),
+            key: (number != 1).then_some(&[number]),
+            value: (number != 2).then_some(b"value"),
+            headers: &[(b"name", Some(b"one")), (b"name", None)],
+        });
+    }
+    builder.build().expect("it has records")
+}
+
+fn batches() -> Vec<Vec<u8>> {
+    let mut inputs: Vec<_> =
+        CODECS.iter().map(|codec| [&[0], batch(*codec).bytes().as_ref()].concat()).collect();
+    for flags in 8..13 {
+        inputs.push([&[flags], batch(Compression::None).bytes().as_ref()].concat());
+    }
+    let marker = BatchBuilder::marker(1, 2, Marker::Abort, 3).expect("it is small");
+    inputs.push([&[0], marker.bytes().as_ref()].concat());
+    inputs
+}
+
+fn message_sets() -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    for format in [Format::V0, Format::V1] {
+        for (number, codec) in (0..4).zip(CODECS) {
+            let mut converter = DownConverter::new(format, 0, 1 << 20);
+            converter.push(&batch(codec)).expect("it can be converted");
+            let set = converter.finish();
+            inputs.push([&[0], set.as_ref()].concat());
+            if codec == Compression::None {
+                inputs.extend((8..12).map(|flags| [&[flags | number], set.as_ref()].concat()));
+                inputs.extend((40..44).map(|flags| [&[flags], set.as_ref()].concat()));
+            }
+        }
+    }
+    inputs
+}
+
+fn codecs() -> Vec<Vec<u8>> {
+    let plain = b"abcabcabcabc some bytes that are packed".repeat(4);
+    let packed = |(number, codec): (u8, Compression)| {
+        let packed = codec.compress(&plain).expect("memory does not fail");
+        [&[number], packed.as_slice()].concat()
+    };
+    (0..).zip(CODECS).map(packed).collect()
+}
+
+fn properties() -> Vec<Vec<u8>> {
+    texts(&[
+        "broker.id=7\nlisteners=PLAINTEXT://:9092,SSL://127.0.0.1:9093\nlog.dirs=/x\n\
+         num.partitions=3\nlog.retention.hours=1\nzookeeper.connect=h:2181/chroot\n",
+        "# c\n! d\nkey : va\\\nlue\\u00e9\\t\nprocess.roles=broker,controller\n\
+         controller.quorum.voters=1@h:9093\nsuper.users=User:a;User:b\n",
+        "listeners=SASL_SSL://:9094\nsasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256\n\
+         listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.\
+         PlainLoginModule required user_a=\"b\";\nssl.keystore.type=PEM\n\
+         ssl.principal.mapping.rules=RULE:^CN=(.*)$/$1/L\n",
+    ])
+}
+
+fn logins() -> Vec<Vec<u8>> {
+    texts(&[
+        "\0\0user\0word",
+        "\0\0fixed\0word",
+        "\u{1}n,,n=user,r=abc\0\u{1d}c=biws,r={nonce},p=AAAA",
+        "\u{2}n,a=user,n=user,r=abc,tokenauth=true\0\u{1d}c=biws,r={nonce},p=AAAA",
+        "\u{3}n,a=alice,\u{1}auth=Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6MjAwMH0.\
+         \u{1}ext=1\u{1}\u{1}",
+        "\u{3}n,,\u{1}auth=Bearer x.y.z\u{1}\u{1}\0\u{1d}\u{1}",
+    ])
+}
+
+/// The golden folders of the store, damaged ones too.
+fn folders() -> Vec<Vec<u8>> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/store/tests/golden");
+    let list = |path: &Path| {
+        let entries = std::fs::read_dir(path).expect("the repository has golden folders");
+        entries.map(|entry| entry.expect("as above").path()).collect::<Vec<_>>()
+    };
+    let versions = list(&golden);
+    let folders = versions.iter().flat_map(|version| list(version));
+    let folder = |folder: &Path| store::fuzz::take_apart(folder).expect("as above");
+    folders.map(|path| folder(&path)).collect()
+}
+
+fn pair(to: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
+    to.put_u8(u8::try_from(key.len()).unwrap_or(0));
+    to.put_slice(key);
+    match value {
+        None => to.put_u16(u16::MAX),
+        Some(value) => {
+            to.put_u16(u16::try_from(value.len()).unwrap_or(0));
+            to.put_slice(value);
+        }
+    }
+}
+
+/// What groups, transactions and queues write into their journal, by hand of the formats' pages.
+fn journal() -> Vec<Vec<u8>> {
+    // Every kind of key there may be, with values of small numbers: the fuzzer finds their forms.
+    let input = |kind: u8| {
+        let mut input = Vec::new();
+        let key = [0, kind, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 1];
+        for length in [2, 5, 8, 12] {
+            pair(
+                &mut input,
+                &key[..length],
+                Some(&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, b'x']),
+            );
+            pair(&mut input, &key[1..length], Some(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+        }
+        pair(&mut input, &key, None);
+        input
+    };
+    (0..16).map(input).collect()
+}
+
+fn metadata() -> Vec<Vec<u8>> {
+    let entries: &[(&str, &str)] = &[
+        ("cluster/id", "abc"),
+        (
+            "broker/1",
+            "{\"endpoints\":[{\"listener\":\"L\",\"security\":\"SSL\",\"host\":\"h\",\"port\":1}],\"registered_at\":1}",
+        ),
+        (
+            "topic/t",
+            "{\"id\":\"00000000000000000000000000000001\",\"created_at\":1,\"config\":{\"cleanup.policy\":\"compact\"},\"partitions\":[[1,1,0]]}",
+        ),
+        (
+            "user/u",
+            "{\"sha-256\":{\"iterations\":4096,\"salt\":\"00\",\"stored_key\":\"aa\",\"server_key\":\"bb\"}}",
+        ),
+        ("group/g", "{\"config\":{\"consumer.session.timeout.ms\":\"1000\"}}"),
+        (
+            "access/topic/literal/t",
+            "[{\"principal\":\"User:a\",\"host\":\"*\",\"operation\":\"read\",\"effect\":\"allow\"}]",
+        ),
+        ("quota/u/%20c/", "{\"producer_byte_rate\":1.5}"),
+        (
+            "client-metrics/m",
+            "{\"interval.ms\":\"1000\",\"metrics\":\"a,b\",\"match\":\"client_id=a.*\"}",
+        ),
+        ("registry/children/a", "3"),
+        (
+            "registry/access/a",
+            "{\"version\":1,\"rules\":[{\"permissions\":1,\"scheme\":\"ip\",\"id\":\"1\"}]}",
+        ),
+        (
+            "registry/session/0000000000000001",
+            "{\"secret\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16],\"timeout\":1,\"broker\":1}",
+        ),
+        (
+            "registry/entry/a",
+            "\u{1}\u{1}\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0data",
+        ),
+        ("registry/head", "\u{1}\0\0\0\0\0\0\0\u{1}\0\0\0\0\0\0\0\u{1}"),
+        ("registry/step", "\u{1}\u{1}\0\0\0\u{1}a"),
+    ];
+    let one = |(key, value): &(&str, &str)| {
+        let mut input = Vec::new();
+        pair(&mut input, key.as_bytes(), Some(value.as_bytes()));
+        pair(&mut input, key.as_bytes(), None);
+        input
+    };
+    let mut inputs: Vec<_> = entries.iter().map(one).collect();
+    inputs.push(inputs.concat());
+    inputs
+}

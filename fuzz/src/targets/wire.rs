@@ -1,0 +1,35 @@
+//! What peers send.
+
+use bytes::Bytes;
+use door_kafka::wire::fuzz;
+use queue::consumer_group::Pattern;
+
+/// A request's frame.
+pub(super) fn kafka_request(input: &[u8]) {
+    let _ = fuzz::request(&Bytes::copy_from_slice(input));
+}
+
+/// The message's number, its version, and its bytes.
+pub(super) fn kafka_message(input: &[u8]) {
+    let Some((&[number, version], message)) = input.split_first_chunk() else { return };
+    fuzz::message(number.into(), version.into(), &Bytes::copy_from_slice(message));
+}
+
+/// A subscription or assignment.
+pub(super) fn kafka_group(input: &[u8]) {
+    fuzz::versioned(&Bytes::copy_from_slice(input));
+}
+
+/// A pattern, matched against a name.
+pub(super) fn pattern(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(pattern) = Pattern::new(text) {
+        let _ = pattern.matches("orders.eu-west.1");
+        let _ = pattern.matches(text);
+    }
+}
+
+/// A frame.
+pub(super) fn zookeeper(input: &[u8]) {
+    door_zookeeper::fuzz::frame(input);
+}
