@@ -18,6 +18,7 @@ mod exchange;
 mod figures;
 mod flights;
 mod groups_new;
+mod hostile;
 mod kill9;
 mod kill9_shares;
 mod notes;

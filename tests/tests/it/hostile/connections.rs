@@ -1,0 +1,78 @@
+//! Connections, many of them.
+
+use std::net::TcpStream;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tests::{Broker, Serve};
+
+use super::{Bystander, MIB, Memory, ask, connect, is_closed, metadata};
+
+/// Raises the limit of open files to what the system allows, and says how many that is.
+fn open_files_max() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    setrlimit(Resource::Nofile, raised).unwrap();
+    limit.maximum.unwrap_or(u64::MAX)
+}
+
+fn connections(broker: &Broker, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| connect(&broker.kafka())).collect()
+}
+
+/// Connections that have said nothing, and such that have asked something once.
+#[test]
+fn five_thousand_idle_connections_take_little_memory() {
+    let files = open_files_max();
+    let count = 5_000.min(usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(500));
+    let broker = Serve::new().start();
+    let bystander = Bystander::of(&broker);
+    let before = Memory::of(&broker);
+    let mut open = connections(&broker, count);
+    bystander.goes_on();
+    // The last one is served: the broker has accepted all.
+    for stream in open.iter_mut().rev().take(count / 2) {
+        ask(stream, &metadata("idle")).unwrap();
+    }
+    let after = Memory::of(&broker);
+    let each = after.now.saturating_sub(before.now) / count as u64;
+    eprintln!("{count} idle connections take {each} bytes each");
+    // Its task has all that a session may need; a test build's is several times a release's. What
+    // it must not have is a buffer.
+    assert!(each <= 24 * 1024, "an idle connection takes {each} bytes");
+    bystander.finish();
+    drop(open);
+}
+
+#[test]
+fn idle_connections_are_closed_when_their_time_is_over() {
+    let broker = Serve::new().arg("--set").arg("connections.max.idle.ms=1000").start();
+    let bystander = Bystander::of(&broker);
+    for stream in connections(&broker, 300) {
+        assert!(is_closed(&stream), "an idle connection");
+    }
+    bystander.finish();
+}
+
+#[test]
+fn connections_beyond_the_limit_are_closed_and_others_stay() {
+    let broker = Serve::new().arg("--set").arg("max.connections=50").start();
+    let bystander = Bystander::of(&broker);
+    let mut inside: Vec<_> = connections(&broker, 49);
+    for stream in &mut inside {
+        ask(stream, &metadata("inside")).unwrap();
+    }
+    for stream in connections(&broker, 200) {
+        assert!(is_closed(&stream), "one too many");
+    }
+    for stream in &mut inside {
+        ask(stream, &metadata("inside")).unwrap();
+    }
+    assert!(broker.log().contains("too many are open"), "it is told");
+    // Who leaves makes room; when, the broker says.
+    drop(inside);
+    let served = (0..200).any(|_| ask(&mut connect(&broker.kafka()), &metadata("in")).is_ok());
+    assert!(served, "there is room again");
+    let Memory { peak, .. } = Memory::of(&broker);
+    assert!(peak < 200 * MIB, "{} MiB", peak / MIB);
+    bystander.finish();
+}
