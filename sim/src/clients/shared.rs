@@ -46,6 +46,7 @@ async fn round(client: &Client, accepts_all: bool) -> bool {
     let holder: Name = format!("member {}", client.number).into();
     let (most, own) = (1 + client.dice.index(6), holder.clone());
     let asked = client.world.now();
+    client.model(|model| model.shared.asks());
     let answer = match client.call(move |broker| take(broker, own, most)).await {
         Ok((Some(Ok(taken)), process)) => Ok((taken, process)),
         other => Err(other.is_err()),
@@ -53,12 +54,14 @@ async fn round(client: &Client, accepts_all: bool) -> bool {
     let (taken, process) = match answer {
         Ok(taken) => taken,
         Err(lost) => {
-            if lost {
-                client.model(|model| model.shared.lost());
-            }
+            client.model(|model| match lost {
+                true => model.shared.lost(),
+                false => model.shared.answered(),
+            });
             return false;
         }
     };
+    client.model(|model| model.shared.answered());
     let answered = client.world.now();
     let by = Taker { consumer: client.number, process, asked, answered };
     let mut said = Vec::new();
@@ -95,10 +98,10 @@ async fn tell(client: &Client, holder: Name, said: &[Acknowledgement]) {
         if answer.is_err() {
             client.model(|model| model.shared.unsettled(one.first));
         }
-        if let Ok((Some(Ok(())), _)) = answer {
+        if let Ok((Some(Ok(())), process)) = answer {
             client.note(format_args!("settled {one:?}"));
             client.model(|model| {
-                model.shared.settled(one.first, done);
+                model.shared.settled(one.first, done, process);
                 model.counts.accepted += u64::from(done);
             });
         }

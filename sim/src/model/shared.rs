@@ -8,8 +8,8 @@ use base::Offset;
 /// What is known of one record.
 #[derive(Debug, Default, Clone)]
 struct Record {
-    /// It was accepted or rejected, durably.
-    done: bool,
+    /// It was accepted or rejected, durably: the process that said so.
+    done: Option<u64>,
     /// A consumer asked for that and has no answer.
     maybe_done: bool,
     /// A request to give it back is on its way, and may be carried out at any time.
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     records: BTreeMap<Offset, Record>,
     /// Answers that were lost: each may have delivered any record.
     lost: u64,
+    /// Requests that have no answer yet: so may theirs, which may be on their way.
+    asking: u64,
 }
 
 /// Who takes records.
@@ -51,9 +53,14 @@ impl Shared {
         by: Taker,
         lease: u64,
     ) -> Result<(), String> {
-        let lost = self.lost;
+        let unseen = self.lost + self.asking;
         let record = self.records.entry(offset).or_default();
-        if record.done {
+        if let Some(process) = record.done {
+            if by.process < process {
+                // Delivered by a process that has died since: the answer was late.
+                record.seen += 1;
+                return Ok(());
+            }
             return Err(format!("record {offset} was done and is delivered again"));
         }
         if let Some((holder, process, until)) = record.held
@@ -70,7 +77,7 @@ impl Shared {
         record.seen += 1;
         let count = u64::from(deliveries);
         let same_process = record.held.is_some_and(|(_, process, _)| process == by.process);
-        if count > record.seen + lost {
+        if count > record.seen + unseen {
             return Err(format!(
                 "record {offset} is said to be delivered {count} times, but was {} times",
                 record.seen
@@ -85,8 +92,19 @@ impl Shared {
         Ok(())
     }
 
+    /// A consumer asks for records. Then comes [`Self::answered`] or [`Self::lost`].
+    pub(crate) fn asks(&mut self) {
+        self.asking += 1;
+    }
+
+    /// It has an answer.
+    pub(crate) fn answered(&mut self) {
+        self.asking -= 1;
+    }
+
     /// An answer with records may have been lost.
     pub(crate) fn lost(&mut self) {
+        self.asking -= 1;
         self.lost += 1;
     }
 
@@ -104,15 +122,18 @@ impl Shared {
         self.records.entry(offset).or_default().loose = true;
     }
 
-    /// It was told that this is durable.
-    pub(crate) fn settled(&mut self, offset: Offset, done: bool) {
-        self.records.entry(offset).or_default().done |= done;
+    /// It was told that this is durable, by this process.
+    pub(crate) fn settled(&mut self, offset: Offset, done: bool, process: u64) {
+        let record = self.records.entry(offset).or_default();
+        if done {
+            record.done = Some(record.done.map_or(process, |before| before.min(process)));
+        }
     }
 
     /// Whether a record was done, or may have been, or may have been given up.
     pub(crate) fn is_accounted_for(&self, offset: Offset, deliveries_max: u64) -> bool {
         self.records.get(&offset).is_some_and(|record| {
-            record.done || record.maybe_done || record.seen + self.lost >= deliveries_max
+            record.done.is_some() || record.maybe_done || record.seen + self.lost >= deliveries_max
         })
     }
 }
