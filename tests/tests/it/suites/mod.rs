@@ -19,14 +19,11 @@ fn pinned(list: &str, package: &str) -> String {
     found.unwrap_or_else(|| panic!("{file:?} does not name {package}")).1.to_owned()
 }
 
-/// Notes what a program printed about its tests: see [`note_event`].
-fn note_events(suite: &mut Suite, output: &str) {
-    for line in output.lines().filter(|line| line.starts_with('{')) {
-        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-        if event["event"] == "test" {
-            note_event(suite, &event);
-        }
-    }
+/// The events of tests in what a program printed.
+fn test_events(output: &str) -> Vec<Value> {
+    let lines = output.lines().filter(|line| line.starts_with('{'));
+    let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter(|event| event["event"] == "test").collect()
 }
 
 /// Notes `{"event": "test", "name": …, "failed": …}`, `failed` being how, or null.

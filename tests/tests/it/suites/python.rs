@@ -4,9 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{PATIENCE, Process, Script, Serve, Suite, binary, root, shared_machine, tool};
+use tests::{
+    PATIENCE, Process, Script, Serve, Suite, binary, record_figure, root, shared_machine, tool,
+};
 
-use super::{note_event, note_events, pinned};
+use super::{note_event, pinned, test_events};
 use crate::security::Secured;
 
 /// The release of Kafka that kafka-python's tests are told to expect; it decides which they run.
@@ -19,16 +21,32 @@ fn kafka_python_passes_its_integration_tests() {
     let source = tool.join("source");
     let version = pinned("tests/suites/kafka-python/requirements.txt", "kafka-python");
     let _turn = shared_machine();
-    let mut pytest = Command::new(tool.join("bin/python"));
-    pytest.current_dir(&source).env("PYTHONDONTWRITEBYTECODE", "1");
-    let path = std::env::join_paths([&source, &folder]).expect("no colon in our paths");
-    pytest.env("PYTHONPATH", path).env("ENTREPOT_BIN", binary()).env("KAFKA_VERSION", KAFKA);
-    pytest.args(["-m", "pytest", "-p", "entrepot_plugin", "-p", "no:cacheprovider"]);
-    pytest.args(["--quiet", "--timeout=60", "--timeout-method=signal", "test/integration"]);
-    // About 40 s on an idle machine.
-    let exit = Process::start("pytest", &mut pytest).exit(Duration::from_secs(300));
+    let run = |tests: &[&str]| {
+        let mut pytest = Command::new(tool.join("bin/python"));
+        pytest.current_dir(&source).env("PYTHONDONTWRITEBYTECODE", "1");
+        let path = std::env::join_paths([&source, &folder]).expect("no colon in our paths");
+        pytest.env("PYTHONPATH", path).env("ENTREPOT_BIN", binary()).env("KAFKA_VERSION", KAFKA);
+        pytest.args(["-m", "pytest", "-p", "entrepot_plugin", "-p", "no:cacheprovider"]);
+        pytest.args(["--quiet", "--timeout=60", "--timeout-method=signal"]).args(tests);
+        // About 40 s on an idle machine.
+        Process::start("pytest", &mut pytest).exit(Duration::from_secs(300)).stdout
+    };
     let mut suite = Suite::new("kafka-python", &version);
-    note_events(&mut suite, &exit.stdout);
+    let mut tests = test_events(&run(&["test/integration"]));
+    // Some of them give the client a second or so, which is too little on a busy machine. One that
+    // fails has one more try; how many needed it is among the run's figures.
+    let failed = tests.iter().filter(|test| !test["failed"].is_null());
+    let names: Vec<String> =
+        failed.filter_map(|test| test["name"].as_str().map(str::to_owned)).collect();
+    if !names.is_empty() {
+        let again = run(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        for test in test_events(&again) {
+            record_figure(&format!("second_try {}", test["name"]), test["failed"].is_null());
+            let first = tests.iter_mut().find(|first| first["name"] == test["name"]);
+            *first.expect("it was run before") = test;
+        }
+    }
+    tests.iter().for_each(|test| note_event(&mut suite, test));
     suite.check();
 }
 
