@@ -65,21 +65,14 @@ impl Guarded for JoinGroupRequest {
 
 impl Guarded for ConsumerGroupHeartbeatRequest {
     fn guard(&mut self, guard: &Guard<'_>) -> Verdict<ConsumerGroupHeartbeatResponse> {
-        let refuse = |code: ErrorCode| {
-            Verdict::Refuse(ConsumerGroupHeartbeatResponse {
+        match guard.membership(&self.group_id, self.subscribed_topic_names.as_deref()) {
+            Ok(()) => Verdict::Pass,
+            Err(code) => Verdict::Refuse(ConsumerGroupHeartbeatResponse {
                 error_code: code.number(),
                 error_message: text(code),
                 ..ConsumerGroupHeartbeatResponse::default()
-            })
-        };
-        if !guard.group(Operation::Read, &self.group_id) {
-            return refuse(ErrorCode::GroupAuthorizationFailed);
+            }),
         }
-        let mut topics = self.subscribed_topic_names.iter().flatten();
-        if topics.any(|topic| !guard.topic(Operation::Describe, topic)) {
-            return refuse(ErrorCode::TopicAuthorizationFailed);
-        }
-        Verdict::Pass
     }
 }
 

@@ -93,6 +93,19 @@ impl Guard<'_> {
         self.actor().may_group(operation, name)
     }
 
+    /// Whether the sender may be a member of a group that the broker shares partitions out to, with
+    /// these topics; if not, what it is told. Patterns are not judged here.
+    fn membership(&self, group: &str, topics: Option<&[String]>) -> Result<(), ErrorCode> {
+        if !self.group(Operation::Read, group) {
+            return Err(ErrorCode::GroupAuthorizationFailed);
+        }
+        let mut topics = topics.unwrap_or_default().iter();
+        match topics.all(|topic| self.topic(Operation::Describe, topic)) {
+            true => Ok(()),
+            false => Err(ErrorCode::TopicAuthorizationFailed),
+        }
+    }
+
     fn transaction(&self, operation: Operation, id: &str) -> bool {
         self.actor().may_transaction(operation, id)
     }

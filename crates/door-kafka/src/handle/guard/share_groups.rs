@@ -26,21 +26,14 @@ use crate::wire::messages::{
 
 impl Guarded for ShareGroupHeartbeatRequest {
     fn guard(&mut self, guard: &Guard<'_>) -> Verdict<ShareGroupHeartbeatResponse> {
-        let refuse = |code: ErrorCode| {
-            Verdict::Refuse(ShareGroupHeartbeatResponse {
+        match guard.membership(&self.group_id, self.subscribed_topic_names.as_deref()) {
+            Ok(()) => Verdict::Pass,
+            Err(code) => Verdict::Refuse(ShareGroupHeartbeatResponse {
                 error_code: code.number(),
                 error_message: text(code),
                 ..ShareGroupHeartbeatResponse::default()
-            })
-        };
-        if !guard.group(Operation::Read, &self.group_id) {
-            return refuse(ErrorCode::GroupAuthorizationFailed);
+            }),
         }
-        let mut topics = self.subscribed_topic_names.iter().flatten();
-        if topics.any(|topic| !guard.topic(Operation::Describe, topic)) {
-            return refuse(ErrorCode::TopicAuthorizationFailed);
-        }
-        Verdict::Pass
     }
 }
 
