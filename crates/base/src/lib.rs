@@ -12,6 +12,7 @@ pub mod limits;
 pub mod planted;
 mod principal;
 mod random;
+pub mod subject;
 pub mod threads;
 
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
@@ -21,4 +22,5 @@ pub use error::ErrorKind;
 pub use ids::{BrokerId, LogId, Offset, TopicId};
 pub use principal::Principal;
 pub use random::{Random, SystemRandom};
+pub use subject::{Filter, Subject};
 pub use threads::Threads;
