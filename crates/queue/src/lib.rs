@@ -40,6 +40,7 @@
 mod config;
 pub mod consumer_group;
 mod coordinator;
+pub mod dispatch;
 mod error;
 pub mod group;
 pub mod offsets;
