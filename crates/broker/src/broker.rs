@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::group_config::GroupConfig;
 use crate::groups::Groups;
+use crate::live::Live;
 use crate::metadata::{BrokerInfo, Metadata, follow, keys};
 use crate::options::BrokerOptions;
 use crate::quotas::Meters;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) topics: Topics,
     pub(crate) metadata: watch::Sender<Arc<Metadata>>,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) live: Arc<Live>,
     pub(crate) meters: Meters,
     /// Producer identities reserved but not given out: next, and the end of the block.
     pub(crate) producer_ids: tokio::sync::Mutex<(i64, i64)>,
@@ -96,6 +98,7 @@ impl Broker {
             tracing::warn!("some topics cannot be read; the records of all are kept");
         }
         let started_at = options.clock.now();
+        let live = Live::new(options.random.as_ref(), Arc::clone(&topics.bindings));
         let inner = Arc::new(Inner {
             options,
             store,
@@ -103,6 +106,7 @@ impl Broker {
             topics,
             metadata: watch::Sender::new(Arc::new(metadata)),
             groups: Arc::new(groups),
+            live,
             meters: Meters::default(),
             producer_ids: tokio::sync::Mutex::default(),
             started_at,
@@ -129,6 +133,7 @@ impl Broker {
         for task in self.inner.tasks.lock().drain(..) {
             task.abort();
         }
+        self.inner.live.tails.stop();
         let lease = LeaseId(self.inner.lease.load(Ordering::Acquire).cast_unsigned());
         if let Err(error) = self.inner.meta.lease_revoke(lease).await {
             tracing::debug!(%error, "the broker's registration ends by itself");

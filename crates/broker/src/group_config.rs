@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use base::Millis;
+use queue::dispatch::Policy;
 use queue::shared::Terms;
 
-use crate::topic_config::{ConfigError, ConfigKey, Kind, inert, key};
+use crate::topic_config::{ConfigError, ConfigKey, Kind, inert, items, key};
 
 const MILLIS: Kind = Kind::Int(1, 3_600_000);
 const NOT_BATCHED: &str = "No effect: an assignment is computed when a member's heartbeat asks.";
@@ -27,6 +28,19 @@ pub const GROUP_KEYS: &[ConfigKey] = &[
         MILLIS,
         "45000",
         "A member of a consumer group is gone when not heard of for so long, in milliseconds.",
+    ),
+    key(
+        "entrepot.dispatch.policy",
+        Kind::Word(&Policy::NAMES),
+        "round-robin",
+        "Which of the live members of a group gets a message: in turn, by chance, the one with the fewest in \
+         flight, or the one that would answer or acknowledge first.",
+    ),
+    key(
+        "entrepot.dispatch.weights",
+        Kind::Weights,
+        "",
+        "How much members take, compared with others, by their clients' names: fast=3,slow=1. Others: 1.",
     ),
     key(
         "errors.deadletterqueue.copy.record.enable",
@@ -208,6 +222,27 @@ pub struct GroupConfig {
     pub dead_letter_topic: Option<String>,
     /// Dead letters have the record's key and value.
     pub dead_letter_copy: bool,
+    /// Which live member gets a message.
+    pub dispatch: Dispatch,
+}
+
+/// Which of a group's live members gets a message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dispatch {
+    /// How it is picked.
+    pub policy: Policy,
+    /// How much members take, by their names; others take what they said themselves.
+    pub weights: BTreeMap<Vec<u8>, u32>,
+}
+
+/// Reads `NAME=WEIGHT,…`; a weight is 1 to 1,000.
+pub(crate) fn parse_weights(text: &str) -> Option<BTreeMap<Vec<u8>, u32>> {
+    let weight = |item: &str| {
+        let (name, weight) = item.rsplit_once('=')?;
+        let weight = weight.parse().ok().filter(|weight| (1..=1_000).contains(weight))?;
+        (!name.is_empty()).then(|| (name.as_bytes().to_vec(), weight))
+    };
+    items(text).map(weight).collect()
 }
 
 impl GroupConfig {
@@ -251,6 +286,10 @@ impl GroupConfig {
             renew: text("share.renew.acknowledge.enable") == "true",
             dead_letter_topic: (!topic.is_empty()).then(|| topic.to_owned()),
             dead_letter_copy: text("errors.deadletterqueue.copy.record.enable") == "true",
+            dispatch: Dispatch {
+                policy: text("entrepot.dispatch.policy").parse().unwrap_or_default(),
+                weights: parse_weights(text("entrepot.dispatch.weights")).unwrap_or_default(),
+            },
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
@@ -72,7 +72,12 @@ impl Fixture {
         Self::try_open(self.stop().await).await.unwrap()
     }
 
-    async fn topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) -> Arc<OpenTopic> {
+    pub(crate) async fn topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        config: &[(&str, &str)],
+    ) -> Arc<OpenTopic> {
         let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let new = NewTopic { name: name.to_owned(), partitions: Some(partitions), config };
         self.broker.create_topic(new).await.unwrap();
@@ -129,7 +134,7 @@ fn message(key: Option<&str>, value: &str) -> Message {
     Message { key: key.map(bytes), value: Some(bytes(value)), ..Message::default() }
 }
 
-fn batches(topic: &OpenTopic, partition: i32) -> Vec<Batch> {
+pub(crate) fn batches(topic: &OpenTopic, partition: i32) -> Vec<Batch> {
     let read = topic.log(partition).unwrap().read(0, 1 << 20, Offset::MAX).unwrap();
     read.batches().map(Result::unwrap).collect()
 }

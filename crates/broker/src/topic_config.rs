@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use base::Filter;
 use base::limits::BATCH_BYTES_MAX;
+use base::subject::TEXT;
+use router::Router;
 use store::batch::Compression;
 use store::{Compaction, Durability, LogOptions};
 
 use crate::partitioner::Partitioner;
+use crate::topics::Bound;
 
 /// What a key's value must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,10 @@ pub enum Kind {
     OffsetReset,
     /// A partitioner (see [`Partitioner::parse`]).
     Partitioner,
+    /// Filters over subjects, as text, with spaces between them.
+    Filters,
+    /// Names and numbers.
+    Weights,
 }
 
 /// One key.
@@ -116,6 +124,13 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         ANY_LONG,
         "86400000",
         "How long a deletion mark is kept after it was first compacted, in ms.",
+    ),
+    key(
+        "entrepot.bind",
+        Kind::Filters,
+        "",
+        "What is published to the topic: filters over subjects such as sensors.*.temp or sensors.>, \
+         with spaces between them; empty: what is published to the topic's own name.",
     ),
     key(
         "entrepot.durability",
@@ -311,6 +326,8 @@ impl Kind {
             Self::Text(bytes_max) => value.len() <= bytes_max,
             Self::OffsetReset => crate::group_config::Begin::parse(value).is_some(),
             Self::Partitioner => Partitioner::parse(value).is_ok(),
+            Self::Filters => filters(value).is_some(),
+            Self::Weights => crate::group_config::parse_weights(value).is_some(),
         }
     }
 
@@ -336,6 +353,10 @@ impl Kind {
             Self::Partitioner => {
                 "hash, round-robin, range:BOUND,… or list:KEY=PARTITION,…".to_owned()
             }
+            Self::Weights => "NAME=WEIGHT,…, weights from 1 to 1000".to_owned(),
+            Self::Filters => format!(
+                "at most {BIND_MAX} filters such as a.b, a.*.c or a.>, with spaces between them"
+            ),
         }
     }
 }
@@ -343,6 +364,19 @@ impl Kind {
 /// The items of a list, as it is written.
 pub fn items(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Most filters of a topic.
+const BIND_MAX: usize = 256;
+
+/// Filters as text, with spaces between them.
+pub fn filters(text: &str) -> Option<Vec<Filter>> {
+    let filters = text.split_ascii_whitespace().map(|one| {
+        let filter = TEXT.filter(one.as_bytes()).ok();
+        filter.filter(|filter| filter.raw_steps().count() <= Router::<Bound>::STEPS_MAX)
+    });
+    let filters: Option<Vec<_>> = filters.collect();
+    filters.filter(|filters| filters.len() <= BIND_MAX)
 }
 
 /// Checks that all of these may be set on a topic, where the broker's `defaults` are these.
@@ -469,6 +503,8 @@ pub struct TopicConfig {
     pub partitioner: Partitioner,
     /// Groups may send dead letters here.
     pub dead_letters: bool,
+    /// What is published to it; if empty, what is published to its own name.
+    pub bind: Vec<Filter>,
 }
 
 /// Which time records have.
@@ -498,6 +534,7 @@ impl TopicConfig {
             partitioner: Partitioner::parse(values.text("entrepot.partitioner"))
                 .unwrap_or_default(),
             dead_letters: values.text("errors.deadletterqueue.group.enable") == "true",
+            bind: filters(values.text("entrepot.bind")).unwrap_or_default(),
         }
     }
 }

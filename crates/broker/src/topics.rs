@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use base::TopicId;
+use base::{Filter, Subject, TopicId};
 use parking_lot::RwLock;
+use router::{Key, Router, Subscribed};
 use store::{Log, Store};
 
+use crate::live::firsts::Firsts;
 use crate::metadata::{Metadata, Topic, TopicChange};
 use crate::options::BrokerOptions;
 use crate::topic_config::TopicConfig;
@@ -23,12 +25,67 @@ pub struct OpenTopic {
     pub(crate) logs: Vec<Arc<Log>>,
     /// Counts the messages whose partition is chosen in turn.
     pub(crate) turn: AtomicU32,
+    /// What is published to it.
+    filters: Vec<Filter>,
+    /// What its records may be about: that, and its own subject, for records that were not published to any.
+    subjects: Vec<Filter>,
+}
+
+/// A topic as the router of bindings hands it out.
+#[derive(Debug, Clone)]
+pub(crate) struct Bound(pub(crate) Arc<OpenTopic>);
+
+impl Subscribed for Bound {
+    fn owner(&self) -> u64 {
+        // Half of a random number, or less, is enough to tell topics apart.
+        #[allow(clippy::cast_possible_truncation, reason = "the lower half")]
+        let owner = self.0.topic.id.0 as u64;
+        owner
+    }
 }
 
 impl OpenTopic {
     /// The log of a partition, if there is such a partition.
     pub fn log(&self, partition: i32) -> Option<&Arc<Log>> {
         usize::try_from(partition).ok().and_then(|number| self.logs.get(number))
+    }
+
+    fn new(topic: Arc<Topic>, config: TopicConfig, logs: Vec<Arc<Log>>) -> Self {
+        let own = Filter::exact(&Subject::from_levels(topic.name.split('.')));
+        let mut filters = config.bind.clone();
+        if filters.is_empty() {
+            filters.push(own.clone());
+        }
+        let mut subjects = filters.clone();
+        if !config.bind.is_empty() {
+            subjects.push(own);
+        }
+        if topic.internal {
+            (filters, subjects) = (Vec::new(), Vec::new());
+        }
+        Self { topic, config, logs, turn: AtomicU32::new(0), filters, subjects }
+    }
+
+    /// The subject that it is itself the name of.
+    pub fn subject(&self) -> Subject {
+        Subject::from_levels(self.topic.name.split('.'))
+    }
+
+    /// What is published to it: what it was told to keep, or else its own subject.
+    pub fn filters(&self) -> &[Filter] {
+        &self.filters
+    }
+
+    /// What its records may be about: that, and its own subject, for records that were not published to any.
+    pub(crate) fn subjects(&self) -> &[Filter] {
+        &self.subjects
+    }
+
+    /// The partition for a message with this key.
+    pub(crate) fn pick(&self, key: Option<&[u8]>) -> i32 {
+        let partitions = u32::try_from(self.topic.partitions.len()).unwrap_or(u32::MAX);
+        let picked = self.config.partitioner.pick(key, partitions, &self.turn);
+        i32::try_from(picked).unwrap_or(i32::MAX)
     }
 
     /// The epoch of a partition's owner.
@@ -41,12 +98,18 @@ impl OpenTopic {
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     maps: RwLock<Maps>,
+    /// Topics by what is published to them.
+    pub(crate) bindings: Arc<Router<Bound>>,
+    version: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Maps {
     by_name: HashMap<String, Arc<OpenTopic>>,
     by_id: HashMap<TopicId, Arc<OpenTopic>>,
+    bound: HashMap<TopicId, Vec<(Filter, Key)>>,
+    /// By what may be in them.
+    firsts: Firsts,
 }
 
 impl Topics {
@@ -78,15 +141,14 @@ impl Topics {
         for topic in metadata.topics.values() {
             self.put(topic, store, options);
         }
-        let mut gone = Vec::new();
         let mut maps = self.maps.write();
-        maps.by_id.retain(|id, open| {
-            let stays = metadata.topic_names.contains_key(id);
-            if !stays {
-                gone.push(Arc::clone(&open.topic));
-            }
-            stays
-        });
+        let open = maps.by_id.values().map(|open| Arc::clone(&open.topic));
+        let gone: Vec<_> =
+            open.filter(|topic| !metadata.topic_names.contains_key(&topic.id)).collect();
+        for topic in &gone {
+            self.unbind(&mut maps, topic.id);
+            maps.by_id.remove(&topic.id);
+        }
         maps.by_name.retain(|name, _| metadata.topics.contains_key(name));
         gone
     }
@@ -116,15 +178,55 @@ impl Topics {
             |partition: &crate::metadata::Partition| store.open_log(partition.log, config.log);
         let logs = topic.partitions.iter().map(open).collect();
         let topic = Arc::clone(topic);
-        let open = Arc::new(OpenTopic { topic, config, logs, turn: AtomicU32::new(0) });
+        let open = Arc::new(OpenTopic::new(topic, config, logs));
         let mut maps = self.maps.write();
+        // The new first: nothing must find neither.
+        let bind = |filter: &Filter| {
+            let key = self.bindings.insert(filter, Bound(Arc::clone(&open)), None)?;
+            Some((filter.clone(), key))
+        };
+        let bound = open.filters().iter().filter_map(bind).collect();
+        self.unbind(&mut maps, open.topic.id);
+        open.subjects().iter().for_each(|filter| maps.firsts.insert(filter, open.topic.id));
+        maps.bound.insert(open.topic.id, bound);
         maps.by_id.insert(open.topic.id, Arc::clone(&open));
         maps.by_name.insert(open.topic.name.clone(), open);
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Changes when a topic was opened, or changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Topics that may hold, now or later, what a filter matches.
+    pub(crate) fn that_may_hold(&self, filter: &Filter) -> Vec<Arc<OpenTopic>> {
+        let may = |open: &&Arc<OpenTopic>| open.subjects().iter().any(|one| one.intersects(filter));
+        let maps = self.maps.read();
+        match maps.firsts.of(filter) {
+            Some(ids) => {
+                let mut found: Vec<_> = ids.filter_map(|id| maps.by_id.get(&id)).collect();
+                found.sort_unstable_by_key(|open| open.topic.id);
+                found.dedup_by_key(|open| open.topic.id);
+                found.into_iter().filter(may).cloned().collect()
+            }
+            None => maps.by_id.values().filter(may).cloned().collect(),
+        }
+    }
+
+    fn unbind(&self, maps: &mut Maps, id: TopicId) {
+        if let Some(old) = maps.by_id.get(&id).cloned() {
+            old.subjects().iter().for_each(|filter| maps.firsts.remove(filter, id));
+        }
+        for (filter, key) in maps.bound.remove(&id).unwrap_or_default() {
+            self.bindings.remove(&filter, key, None);
+        }
     }
 
     fn remove(&self, topic: &Topic, store: &Store) {
         {
             let mut maps = self.maps.write();
+            self.unbind(&mut maps, topic.id);
             maps.by_id.remove(&topic.id);
             // By that name there may be a newer one already.
             if maps.by_name.get(&topic.name).is_some_and(|open| open.topic.id == topic.id) {

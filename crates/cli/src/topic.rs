@@ -57,6 +57,10 @@ enum Action {
         /// A setting of the topic; may be repeated
         #[arg(long, short, value_name = "KEY=VALUE", value_parser = pair)]
         config: Vec<(String, String)>,
+        /// Keep what is published to the subjects that match, such as 'sensors.>'; may be repeated. Without it,
+        /// what is published to the topic's own name
+        #[arg(long, value_name = "FILTER", value_parser = filter)]
+        bind: Vec<String>,
         /// Leave a topic that exists as it is
         #[arg(long)]
         if_not_exists: bool,
@@ -92,6 +96,17 @@ enum Action {
     },
 }
 
+/// The setting that says what is published to a topic.
+const BIND: &str = "entrepot.bind";
+
+/// Checks a filter over subjects, as text.
+fn filter(text: &str) -> Result<String, String> {
+    match base::subject::TEXT.filter(text.as_bytes()) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}: write it as in sensors.*.temp or sensors.>")),
+    }
+}
+
 /// Takes `KEY=VALUE` apart.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -106,7 +121,10 @@ impl Topic {
         let mut output = self.connect.output();
         match self.action {
             Action::List { internal } => list(&mut client, &mut output, internal)?,
-            Action::Create { names, partitions, config, if_not_exists } => {
+            Action::Create { names, partitions, mut config, bind, if_not_exists } => {
+                if !bind.is_empty() {
+                    config.push((BIND.to_owned(), bind.join(" ")));
+                }
                 create(&mut client, &names, partitions, &config, if_not_exists)?;
             }
             Action::Delete { names, if_exists } => delete(&mut client, &names, if_exists)?,
@@ -330,6 +348,10 @@ fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), 
         return Ok(output.json(&described)?);
     }
     output.line(format!("topic {name}, id {}", described.id))?;
+    let bind = described.config.iter().find(|row| row.key == BIND);
+    if let Some(bind) = bind.and_then(|row| row.value.as_deref()).filter(|bind| !bind.is_empty()) {
+        output.line(format!("keeps what is published to {}", bind.replace(' ', ", ")))?;
+    }
     output.rows(&described.partitions)?;
     output.line("")?;
     output.rows(&described.config)?;

@@ -12,9 +12,9 @@ use store::batch::Record;
 use super::Groups;
 use crate::broker::{Broker, Inner};
 use crate::group_config::GroupConfig;
+use crate::message::Message;
 use crate::topics::OpenTopic;
 use crate::verbs::create_topic::{NewTopic, TopicError};
-use crate::verbs::publish::Message;
 
 /// Most records that are told of at once.
 const AT_ONCE: Offset = 256;
@@ -199,7 +199,7 @@ impl Grave<'_> {
                 header("__dlq.errors.delivery.count", deliveries.to_string()),
                 header("__dlq.errors.message", why.to_owned()),
             ],
-            timestamp: None,
+            ..Message::default()
         }
     }
 }

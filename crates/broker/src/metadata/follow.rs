@@ -1,6 +1,7 @@
 //! Following the metadata store: each change becomes a new picture, and topics are opened and
 //! closed to match.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use cluster::{RangeResponse, WatchError};
 
 use super::keys::Key;
 use super::model::Metadata;
-use crate::broker::Inner;
+use crate::broker::{Broker, Inner};
 use crate::registry;
 
 /// Pause before the metadata store is asked again after it failed.
@@ -35,9 +36,14 @@ pub(crate) async fn run(inner: Arc<Inner>, mut from: u64) {
 }
 
 /// Replaces the picture by a whole new one; what became of topics meanwhile is made up for.
-pub(crate) fn reload(inner: &Inner, range: &RangeResponse) {
+pub(crate) fn reload(inner: &Arc<Inner>, range: &RangeResponse) {
     let metadata = Metadata::load(range, inner.options.id);
+    let known: HashSet<_> = inner.metadata.borrow().topic_names.keys().copied().collect();
     let gone = inner.topics.load(&metadata, &inner.store, &inner.options);
+    for topic in metadata.topic_names.keys() {
+        inner.topic_opened(*topic, !known.contains(topic));
+    }
+    gone.iter().for_each(|topic| inner.topic_closed(topic.id));
     // A topic that we cannot read is not a topic that is gone.
     if is_complete(&metadata, range) {
         for topic in gone {
@@ -48,7 +54,20 @@ pub(crate) fn reload(inner: &Inner, range: &RangeResponse) {
         }
     }
     inner.groups.put_topics(metadata.topics.values());
-    inner.metadata.send_replace(Arc::new(metadata));
+    replace(inner, metadata);
+}
+
+/// Shows the new picture. Whoever remembered what the old one allowed asks again.
+fn replace(inner: &Arc<Inner>, metadata: Metadata) {
+    let new = Arc::new(metadata);
+    let old = inner.metadata.send_replace(Arc::clone(&new));
+    if !Arc::ptr_eq(&old.access, &new.access) {
+        inner.live.access_changed();
+    }
+    if old.groups != new.groups {
+        let broker = Broker { inner: Arc::clone(inner) };
+        inner.live.groups.configure(|group| broker.group_config(group).dispatch);
+    }
 }
 
 /// Whether every topic in the metadata store could be read.
@@ -58,7 +77,7 @@ pub(crate) fn is_complete(metadata: &Metadata, range: &RangeResponse) -> bool {
 }
 
 /// Applies changes as they come, until the watch ends.
-async fn follow(inner: &Inner, from: &mut u64) -> Result<(), WatchError> {
+async fn follow(inner: &Arc<Inner>, from: &mut u64) -> Result<(), WatchError> {
     let mut watch = match inner.meta.watch(b"", *from).await {
         Ok(watch) => watch,
         Err(error) => {
@@ -77,12 +96,19 @@ async fn follow(inner: &Inner, from: &mut u64) -> Result<(), WatchError> {
         }
         let mut metadata = Metadata::clone(&inner.metadata.borrow());
         for change in metadata.apply(&batch, inner.options.id) {
+            let is_new = !inner.topics.has(change.topic().id);
             inner.topics.apply(&change, &inner.store, &inner.options);
             match &change {
-                super::TopicChange::Put(topic) => inner.groups.put_topics([topic]),
-                super::TopicChange::Deleted(topic) => inner.groups.topic_deleted(topic),
+                super::TopicChange::Put(topic) => {
+                    inner.topic_opened(topic.id, is_new);
+                    inner.groups.put_topics([topic]);
+                }
+                super::TopicChange::Deleted(topic) => {
+                    inner.topic_closed(topic.id);
+                    inner.groups.topic_deleted(topic);
+                }
             }
         }
-        inner.metadata.send_replace(Arc::new(metadata));
+        replace(inner, metadata);
     }
 }

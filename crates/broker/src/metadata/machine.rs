@@ -18,6 +18,14 @@ pub(crate) enum TopicChange {
     Deleted(Arc<Topic>),
 }
 
+impl TopicChange {
+    pub(crate) fn topic(&self) -> &Topic {
+        match self {
+            Self::Put(topic) | Self::Deleted(topic) => topic,
+        }
+    }
+}
+
 impl Metadata {
     /// The picture at one revision. `own` answers for the cluster where no other broker does.
     pub(crate) fn load(range: &RangeResponse, own: BrokerId) -> Self {

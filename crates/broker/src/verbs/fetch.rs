@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use base::planted::{self, Bug};
 use base::{ErrorKind, Offset};
+use bytes::Bytes;
+use store::batch::BatchHeader;
 use store::{Aborted, Log, ReadBatches, ReadError, Signal};
 use tokio::time::Instant;
 
@@ -180,4 +182,24 @@ pub(super) async fn read(
     let told = committed && !planted::is(Bug::AbortedShown);
     let aborted = if told { std::mem::take(&mut read.aborted) } else { Vec::new() };
     Ok(Fetched { read, stable, aborted })
+}
+
+/// Whether a batch's transaction was taken back.
+pub(crate) fn is_aborted(header: &BatchHeader, aborted: &[Aborted]) -> bool {
+    header.is_transactional()
+        && aborted.iter().any(|one| {
+            one.producer == header.producer_id
+                && (one.first..=one.last).contains(&header.base_offset)
+        })
+}
+
+/// The batches one by one, with their headers.
+pub(crate) fn headers(read: &ReadBatches) -> impl Iterator<Item = (BatchHeader, Bytes)> {
+    read.slices.iter().cloned().flat_map(|mut slice| {
+        std::iter::from_fn(move || {
+            let header = BatchHeader::decode(&slice).ok()?;
+            let bytes = (header.size <= slice.len()).then(|| slice.split_to(header.size))?;
+            Some((header, bytes))
+        })
+    })
 }

@@ -4,32 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{Millis, Offset};
-use bytes::Bytes;
 use store::Append;
 use store::batch::{Batch, BatchBuilder, Compression, HEADER_BYTES, NewRecord};
 
 use super::admission::fit;
 use super::produce::ProduceError;
 use crate::Broker;
+use crate::message::{Message, NewMessage};
 use crate::topics::OpenTopic;
-
-/// Most bytes of a length, and of an offset.
-const LENGTH_BYTES_MAX: usize = 5;
-/// Most bytes of a record besides key, value and headers: attributes, time, and five numbers.
-const RECORD_OVERHEAD: usize = 1 + 10 + 5 * LENGTH_BYTES_MAX;
-
-/// A message, as a door without batches receives it.
-#[derive(Debug, Clone, Default)]
-pub struct Message {
-    /// Decides the partition; absent is not the same as empty.
-    pub key: Option<Bytes>,
-    /// The payload; absent is a deletion mark.
-    pub value: Option<Bytes>,
-    /// In order, duplicates included.
-    pub headers: Vec<(Bytes, Option<Bytes>)>,
-    /// When it was made, if its publisher said; else now.
-    pub timestamp: Option<Millis>,
-}
 
 /// Where a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +38,12 @@ impl Broker {
             return Err(ProduceError::Internal);
         }
         let now = self.now();
-        let partitions = u32::try_from(topic.topic.partitions.len()).unwrap_or(u32::MAX);
         let mut built: BTreeMap<i32, Built> = BTreeMap::new();
         let mut places = Vec::with_capacity(messages.len());
         for message in messages {
-            let key = message.key.as_deref();
-            let picked = topic.config.partitioner.pick(key, partitions, &topic.turn);
-            let partition = i32::try_from(picked).unwrap_or(i32::MAX);
+            let partition = topic.pick(message.key.as_deref());
             let built = built.entry(partition).or_default();
-            built.push(message, now, topic.config.max_message_bytes)?;
+            built.push(&message.to_record(None, now), topic.config.max_message_bytes)?;
             places.push((partition, built.messages - 1));
         }
         let bases = self.append_built(topic, built, now).await?;
@@ -88,7 +67,7 @@ impl Broker {
         let now = self.now();
         let mut built = Built::default();
         for message in messages {
-            built.push(message, now, topic.config.max_message_bytes)?;
+            built.push(&message.to_record(None, now), topic.config.max_message_bytes)?;
         }
         self.append_built(topic, BTreeMap::from([(partition, built)]), now).await?;
         Ok(())
@@ -104,11 +83,7 @@ impl Broker {
         let mut partitions = Vec::with_capacity(built.len());
         let mut entries = Vec::with_capacity(built.len());
         for (partition, built) in built {
-            let log = Arc::clone(topic.log(partition).ok_or(ProduceError::NoPartition)?);
-            let fit = |batch| fit(topic, partition, batch, now).map(|(batch, _)| batch);
-            let batches = built.finish(topic.config.max_message_bytes)?.into_iter().map(fit);
-            let batches = batches.collect::<Result<Vec<_>, _>>()?;
-            entries.push(Append { log, batches, epoch: topic.leader_epoch(partition) });
+            entries.push(append(topic, partition, built, now)?);
             partitions.push(partition);
         }
         if entries.is_empty() {
@@ -123,9 +98,23 @@ impl Broker {
     }
 }
 
+/// One partition's messages, as the topic wants them.
+pub(crate) fn append(
+    topic: &OpenTopic,
+    partition: i32,
+    built: Built,
+    now: Millis,
+) -> Result<Append, ProduceError> {
+    let log = Arc::clone(topic.log(partition).ok_or(ProduceError::NoPartition)?);
+    let fit = |batch| fit(topic, partition, batch, now).map(|(batch, _)| batch);
+    let batches = built.finish(topic.config.max_message_bytes)?.into_iter().map(fit);
+    let batches = batches.collect::<Result<Vec<_>, _>>()?;
+    Ok(Append { log, batches, epoch: topic.leader_epoch(partition) })
+}
+
 /// One partition's messages, as batches that follow each other.
 #[derive(Debug, Default)]
-struct Built {
+pub(crate) struct Built {
     batches: Vec<Batch>,
     open: Option<BatchBuilder>,
     messages: i64,
@@ -133,18 +122,18 @@ struct Built {
 
 impl Built {
     /// Adds a message to the open batch, or to a new one if that would get larger than `limit`.
-    fn push(&mut self, message: &Message, now: Millis, limit: usize) -> Result<(), ProduceError> {
-        let room = limit.saturating_sub(message.bytes_max());
+    pub(crate) fn push(&mut self, record: &NewMessage, limit: usize) -> Result<(), ProduceError> {
+        let room = limit.saturating_sub(record.bytes_max());
         if self.open.as_ref().is_some_and(|open| HEADER_BYTES + open.len() > room) {
             self.close(limit)?;
         }
         let headers: Vec<_> =
-            message.headers.iter().map(|(k, v)| (k.as_ref(), v.as_deref())).collect();
+            record.headers.iter().map(|(k, v)| (k.as_ref(), v.as_deref())).collect();
         let open = self.open.get_or_insert_with(|| BatchBuilder::new(Compression::None));
         open.push(&NewRecord {
-            timestamp: message.timestamp.unwrap_or(now),
-            key: message.key.as_deref(),
-            value: message.value.as_deref(),
+            timestamp: record.timestamp,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
             headers: &headers,
         });
         self.messages += 1;
@@ -165,17 +154,5 @@ impl Built {
     fn finish(mut self, limit: usize) -> Result<Vec<Batch>, ProduceError> {
         self.close(limit)?;
         Ok(self.batches)
-    }
-}
-
-impl Message {
-    /// No fewer bytes than its record takes.
-    fn bytes_max(&self) -> usize {
-        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let header = |(name, value): &(Bytes, Option<Bytes>)| {
-            name.len() + length(value) + 2 * LENGTH_BYTES_MAX
-        };
-        let headers: usize = self.headers.iter().map(header).sum();
-        RECORD_OVERHEAD + length(&self.key) + length(&self.value) + headers
     }
 }

@@ -11,11 +11,10 @@ use queue::Name;
 use queue::shared::{
     Acknowledgement, Acquired, Disposition, PartitionKey, Region, SharedError, Span, Take, Terms,
 };
-use store::batch::BatchHeader;
-use store::{Aborted, Log, ReadBatches, ReadError, Signal};
+use store::{Log, ReadError, Signal};
 use tokio::time::Instant;
 
-use super::fetch::{self, FetchError, Fetched};
+use super::fetch::{self, FetchError, Fetched, headers, is_aborted};
 use crate::Broker;
 use crate::group_config::{Begin, GroupConfig};
 use crate::groups::Groups;
@@ -427,28 +426,10 @@ impl Found {
     }
 }
 
-fn is_aborted(header: &BatchHeader, aborted: &[Aborted]) -> bool {
-    header.is_transactional()
-        && aborted.iter().any(|one| {
-            one.producer == header.producer_id
-                && (one.first..=one.last).contains(&header.base_offset)
-        })
-}
-
-/// The batches one by one, with their headers.
-fn headers(read: &ReadBatches) -> impl Iterator<Item = (BatchHeader, Bytes)> {
-    read.slices.iter().cloned().flat_map(|mut slice| {
-        std::iter::from_fn(move || {
-            let header = BatchHeader::decode(&slice).ok()?;
-            let bytes = (header.size <= slice.len()).then(|| slice.split_to(header.size))?;
-            Some((header, bytes))
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use store::batch::{BatchBuilder, Compression, Marker, NewRecord};
+    use store::{Aborted, ReadBatches};
 
     use super::*;
 

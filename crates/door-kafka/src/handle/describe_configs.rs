@@ -162,7 +162,8 @@ fn synonyms_of(entry: &Entry, defaults: &BTreeMap<String, String>) -> Vec<Descri
 fn config_type(kind: Kind) -> i8 {
     match kind {
         Kind::Boolean => 1,
-        Kind::Word(_) | Kind::Partitioner | Kind::Text(_) | Kind::OffsetReset => 2,
+        Kind::Word(_) | Kind::Text(_) => 2,
+        Kind::Partitioner | Kind::Filters | Kind::Weights | Kind::OffsetReset => 2,
         Kind::Int(..) | Kind::Level(..) => 3,
         Kind::Long(..) => 5,
         Kind::Ratio => 6,

@@ -1,0 +1,159 @@
+//! Messages that arrive together and are kept by topics: stored together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::Millis;
+use base::subject::TEXT;
+use store::batch::HEADER_BYTES;
+use store::{AppendError, Pending};
+
+use super::route::Route;
+use super::subscriber::{Flush, Slow};
+use super::{Live, publisher_header};
+use crate::Broker;
+use crate::message::Message;
+use crate::topics::OpenTopic;
+use crate::verbs::produce::ProduceError;
+use crate::verbs::publish::{Built, append};
+
+/// What a publisher has published since it last looked: the messages for topics, built into record batches as they
+/// come, and the subscribers that have something to send. An empty one costs nothing.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(super) flush: Flush,
+    topics: Vec<(Arc<OpenTopic>, BTreeMap<i32, Built>)>,
+    /// Of each message, where it goes: number of the topic, and partition.
+    messages: Vec<Vec<(usize, i32)>>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Has subscribers send what was delivered to them; call it when no more comes at once. Returns somebody who is
+    /// slow, if anybody is: then a publisher that can wait a little should.
+    pub fn flush(&mut self) -> Option<Slow> {
+        self.flush.flush()
+    }
+
+    /// No message is to be stored.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// How many messages are to be stored.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Bytes of what is to be stored, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a message for every topic that keeps it; returns its number.
+    pub(super) fn push(
+        &mut self,
+        live: &Live,
+        route: &Route,
+        message: &Message,
+        now: Millis,
+    ) -> Result<usize, ProduceError> {
+        let mut record = message.to_record(Some(route.name(&TEXT)), now);
+        if route.is_quiet(message.publisher) {
+            record.mark_publisher(publisher_header(live, message.publisher));
+        }
+        let size = record.bytes_max();
+        // Of all or of none.
+        for topic in &route.topics {
+            let limit = topic.config.max_message_bytes;
+            if HEADER_BYTES + size > limit {
+                return Err(ProduceError::TooLarge { size: HEADER_BYTES + size, limit });
+            }
+        }
+        let mut places = Vec::with_capacity(route.topics.len());
+        for (number, topic) in route.topics.iter().enumerate() {
+            let partition = topic.pick(record.key.as_deref());
+            let at = self.topic(topic);
+            let Some((_, partitions)) = self.topics.get_mut(at) else { continue };
+            if number == 1 {
+                record.mark_copy();
+            }
+            let limit = topic.config.max_message_bytes;
+            partitions.entry(partition).or_default().push(&record, limit)?;
+            self.bytes += size;
+            places.push((at, partition));
+        }
+        self.messages.push(places);
+        Ok(self.messages.len() - 1)
+    }
+
+    fn topic(&mut self, topic: &Arc<OpenTopic>) -> usize {
+        let mut topics = self.topics.iter();
+        topics.position(|(known, _)| Arc::ptr_eq(known, topic)).unwrap_or_else(|| {
+            self.topics.push((Arc::clone(topic), BTreeMap::new()));
+            self.topics.len() - 1
+        })
+    }
+}
+
+/// Messages on their way to the disk.
+#[derive(Debug)]
+pub struct Storing {
+    pending: Option<Pending>,
+    /// Of each topic and partition, in the order of what was handed over: refused at once, or answered by the log.
+    entries: Vec<((usize, i32), Result<(), ProduceError>)>,
+    messages: Vec<Vec<(usize, i32)>>,
+}
+
+impl Broker {
+    /// Hands the messages of a batch to the log. What two calls hand over is stored in the order in which they return.
+    pub async fn store(&self, batch: Batch) -> Storing {
+        let now = self.now();
+        let mut entries = Vec::new();
+        let mut appends = Vec::new();
+        for (number, (topic, partitions)) in batch.topics.into_iter().enumerate() {
+            for (partition, built) in partitions {
+                let append = append(&topic, partition, built, now);
+                entries.push(((number, partition), append.map(|append| appends.push(append))));
+            }
+        }
+        let messages = batch.messages;
+        if appends.is_empty() {
+            return Storing { pending: None, entries, messages };
+        }
+        let pending = match self.inner.store.append(appends).await {
+            Ok(pending) => Some(pending),
+            Err(error) => {
+                for (_, outcome) in entries.iter_mut().filter(|(_, outcome)| outcome.is_ok()) {
+                    *outcome = Err(error.clone().into());
+                }
+                None
+            }
+        };
+        Storing { pending, entries, messages }
+    }
+}
+
+impl Storing {
+    /// Waits until all are as durable as their topics ask for. One outcome a message, in their order: stored in every
+    /// topic that keeps it, or what went wrong first.
+    pub async fn done(self) -> Vec<Result<(), ProduceError>> {
+        let stored = match self.pending {
+            Some(pending) => pending.await,
+            None => Vec::new(),
+        };
+        let mut stored = stored.into_iter();
+        let outcome = |(place, handed): ((usize, i32), Result<(), ProduceError>)| {
+            let outcome = handed.and_then(|()| {
+                let appended = stored.next().unwrap_or(Err(AppendError::Closed));
+                Ok(appended.map(|_| ())?)
+            });
+            (place, outcome)
+        };
+        let outcomes: BTreeMap<_, _> = self.entries.into_iter().map(outcome).collect();
+        let of = |(topic, partition): &(usize, i32)| {
+            outcomes.get(&(*topic, *partition)).cloned().unwrap_or(Err(AppendError::Closed.into()))
+        };
+        self.messages.iter().map(|places| places.iter().try_for_each(of)).collect()
+    }
+}

@@ -1,0 +1,190 @@
+//! Where messages of one subject go, remembered by each publisher.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use base::Subject;
+use base::subject::{Escape, NotASubject};
+use bytes::Bytes;
+use router::{Matches, Seeded};
+
+use super::Live;
+use super::subscriber::Listener;
+use crate::Broker;
+use crate::message::PublisherId;
+use crate::topics::{Bound, OpenTopic};
+
+/// Subjects that one publisher's cache remembers.
+const ROUTES_MAX: usize = 1024;
+/// A longer name is looked up each time.
+const NAME_BYTES_MAX: usize = 512;
+
+/// The names of a subject, by the slot of their syntax: converted when first asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Names([OnceLock<Bytes>; Escape::SLOTS]);
+
+impl Names {
+    pub(crate) fn get(&self, escape: &'static Escape, subject: &Subject) -> &Bytes {
+        // There are as many slots as there are numbers of them.
+        let slot = self.0.get(escape.rules().slot).unwrap_or(&self.0[0]);
+        slot.get_or_init(|| escape.name(subject))
+    }
+}
+
+/// Where messages of a subject go.
+#[derive(Debug)]
+pub struct Route {
+    pub(super) subject: Subject,
+    pub(super) names: Names,
+    pub(super) matches: Arc<Matches<Listener>>,
+    /// Those of the matches that overlap, with their tags.
+    pub(super) overlapping: Vec<(Vec<Listener>, Vec<u64>)>,
+    pub(super) topics: Vec<Arc<OpenTopic>>,
+    /// Those who do not want what they publish themselves.
+    quiet: Vec<PublisherId>,
+    is_allowed: bool,
+    places: (router::Place, router::Place),
+    stamp: u64,
+}
+
+impl Route {
+    /// The subject.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Its name in a protocol's syntax.
+    pub fn name(&self, escape: &'static Escape) -> &Bytes {
+        self.names.get(escape, &self.subject)
+    }
+
+    /// What the check said that [`RouteCache::find`] was given.
+    pub fn is_allowed(&self) -> bool {
+        self.is_allowed
+    }
+
+    /// The topics that keep what is published to it.
+    pub fn topics(&self) -> &[Arc<OpenTopic>] {
+        &self.topics
+    }
+
+    /// How many live subscribers get a message: each group once.
+    pub fn receivers(&self) -> usize {
+        self.matches.receivers()
+    }
+
+    /// Whether a publisher is among those who listen, but not to themselves.
+    pub(super) fn is_quiet(&self, publisher: PublisherId) -> bool {
+        self.quiet.contains(&publisher)
+    }
+
+    pub(super) fn is_current(&self, live: &Live) -> bool {
+        self.stamp == live.stamp(self.places)
+    }
+}
+
+/// The routes that one publisher used lately.
+#[derive(Debug)]
+pub struct RouteCache {
+    escape: &'static Escape,
+    routes: HashMap<Bytes, Arc<Route>, Seeded>,
+    /// The last one: many publishers have one subject.
+    last: Option<(Bytes, Arc<Route>)>,
+}
+
+impl RouteCache {
+    /// The route of a subject by its name in the publisher's syntax. Asks `is_allowed` when it looks anew, which it does
+    /// when anything has changed, rules of access too.
+    ///
+    /// # Errors
+    /// The name is not one.
+    pub fn find(
+        &mut self,
+        broker: &Broker,
+        name: &[u8],
+        is_allowed: impl FnOnce(&Subject) -> bool,
+    ) -> Result<&Arc<Route>, NotASubject> {
+        let live = &broker.inner.live;
+        let is_last = |(last, route): &(Bytes, Arc<Route>)| last == name && route.is_current(live);
+        if !self.last.as_ref().is_some_and(is_last) {
+            self.last = Some(self.look(live, name, is_allowed)?);
+        }
+        // Set above, if it was not.
+        self.last.as_ref().map(|(_, route)| route).ok_or(NotASubject::EmptyLevel)
+    }
+
+    fn look(
+        &mut self,
+        live: &Live,
+        name: &[u8],
+        is_allowed: impl FnOnce(&Subject) -> bool,
+    ) -> Result<(Bytes, Arc<Route>), NotASubject> {
+        let known = self.routes.get_key_value(name);
+        if let Some((name, route)) = known.filter(|(_, route)| route.is_current(live)) {
+            return Ok((name.clone(), Arc::clone(route)));
+        }
+        let known = known.map(|(name, route)| (name.clone(), route.subject.clone()));
+        let (name, subject) = match known {
+            Some(known) => known,
+            None => (Bytes::copy_from_slice(name), self.escape.subject(name)?),
+        };
+        let is_allowed = is_allowed(&subject);
+        let route = Arc::new(live.new_route(subject, is_allowed));
+        // As it was written, which for a name with a wildcard in it is not as it would be.
+        if let Some(slot) = route.names.0.get(self.escape.rules().slot) {
+            let _ = slot.set(name.clone());
+        }
+        if name.len() <= NAME_BYTES_MAX {
+            if self.routes.len() >= ROUTES_MAX {
+                self.routes.clear();
+            }
+            self.routes.insert(name.clone(), Arc::clone(&route));
+        }
+        Ok((name, route))
+    }
+}
+
+fn quiet(matches: &Matches<Listener>) -> Vec<PublisherId> {
+    let members = matches.groups.iter().flat_map(|group| group.members.iter());
+    let singles = matches.chunks.iter().flat_map(|chunk| chunk.iter());
+    let all = singles.chain(members).chain(matches.overlapping.iter().flatten());
+    all.filter(|listener| listener.no_echo).map(|listener| listener.publisher).collect()
+}
+
+impl Live {
+    fn stamp(&self, places: (router::Place, router::Place)) -> u64 {
+        // Each only grows.
+        let epoch = self.epoch.load(Ordering::Acquire);
+        epoch + self.listeners.stamp(places.0) + self.bindings.stamp(places.1)
+    }
+
+    /// Looks up where a subject's messages go.
+    pub(super) fn new_route(&self, subject: Subject, is_allowed: bool) -> Route {
+        let places = (self.listeners.place(&subject), self.bindings.place(&subject));
+        let stamp = self.stamp(places);
+        let matches = self.listeners.matches(&subject);
+        let tags = |all: &Vec<Listener>| (all.clone(), all.iter().map(|one| one.tag).collect());
+        let overlapping = matches.overlapping.iter().map(tags).collect();
+        let bound = self.bindings.matches(&subject);
+        let topics = bound.singles().map(|Bound(topic)| Arc::clone(topic));
+        let topics: Vec<_> = topics.collect();
+        // Asked for only where a topic comes between: else it is known who publishes.
+        let quiet = if topics.is_empty() { Vec::new() } else { quiet(&matches) };
+        let names = Names::default();
+        Route { subject, names, matches, overlapping, topics, quiet, is_allowed, places, stamp }
+    }
+}
+
+impl Broker {
+    /// A cache of routes for a publisher who writes names in this syntax.
+    pub fn new_route_cache(&self, escape: &'static Escape) -> RouteCache {
+        let routes = HashMap::with_hasher(self.inner.live.seed);
+        RouteCache { escape, routes, last: None }
+    }
+
+    /// The route of a subject, looked up anew: for who publishes to it once.
+    pub fn find_route(&self, subject: Subject) -> Arc<Route> {
+        Arc::new(self.inner.live.new_route(subject, true))
+    }
+}

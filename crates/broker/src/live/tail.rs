@@ -1,0 +1,333 @@
+//! Live delivery of what is in topics, however it came there: when it is committed, in the order of each partition.
+//!
+//! A topic has a tail while somebody listens to what may be in it, and costs its producers nothing otherwise: the tail
+//! is one more reader of the log, who is where the log ends, and reads what others have just written from
+//! memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base::subject::TEXT;
+use base::{Filter, Offset, TopicId};
+use parking_lot::Mutex;
+use store::ReadError;
+use store::batch::{Batch, Record};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::deliver::deliver;
+use super::route::{Route, RouteCache};
+use super::subscriber::{Flush, Place};
+use super::{Live, record_publisher};
+use crate::broker::Inner;
+use crate::message::{Message, is_copy};
+use crate::topics::OpenTopic;
+use crate::verbs::fetch::{Outcome, headers, is_aborted};
+use crate::{Broker, Fetch, FetchError, FetchLimits, Reader};
+
+/// Bytes of one partition that are delivered before others have their turn.
+const READ_BYTES: usize = 256 * 1024;
+/// Bytes that are read before subscribers are looked at.
+const ROUND_BYTES: usize = 1024 * 1024;
+/// A subscriber that is slow holds up all others of the topic for so long, each round.
+const SLOW_WAIT: Duration = Duration::from_millis(20);
+/// A tail looks whether it is still of use at least so often.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Pause after the log could not be read.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The tails of all topics that somebody listens to.
+#[derive(Debug, Default)]
+pub(crate) struct Tails {
+    all: Mutex<HashMap<TopicId, Arc<Tail>>>,
+    /// Those of topics that came when somebody listened already.
+    late: Mutex<HashMap<TopicId, TailUse>>,
+}
+
+/// One topic's tail.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    topic: TopicId,
+    users: AtomicUsize,
+    /// The topic changed.
+    changed: Notify,
+    /// Of each partition: what is before was delivered.
+    positions: Mutex<Vec<Offset>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Keeps a tail.
+#[derive(Debug)]
+pub(crate) struct TailUse {
+    tail: Arc<Tail>,
+    live: Arc<Live>,
+}
+
+impl Drop for TailUse {
+    fn drop(&mut self) {
+        let mut all = self.live.tails.all.lock();
+        if self.tail.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            all.remove(&self.tail.topic);
+            if let Some(task) = self.tail.task.lock().take() {
+                task.abort();
+            }
+        }
+    }
+}
+
+/// Where somebody who subscribed began, in partitions whose tail was behind.
+pub(crate) type Since = Arc<[(TopicId, i32, Offset)]>;
+
+impl Tails {
+    /// Ends all, with the broker.
+    pub(crate) fn stop(&self) {
+        for tail in self.all.lock().values() {
+            if let Some(task) = tail.task.lock().take() {
+                task.abort();
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Has everything delivered that comes from now on into topics and may match a filter. What is returned keeps it so,
+    /// and says where that begins where something else is to be delivered before.
+    pub(super) fn tail(self: &Arc<Self>, filter: &Filter) -> (Vec<TailUse>, Option<Since>) {
+        let topics = self.topics.that_may_hold(filter);
+        let mut since = Vec::new();
+        let uses = topics.iter().map(|topic| {
+            let tail = self.tail_of(topic, false);
+            let positions = tail.tail.positions.lock();
+            for ((log, at), partition) in topic.logs.iter().zip(positions.iter()).zip(0..) {
+                let stable = log.stable_end();
+                if *at < stable {
+                    since.push((topic.topic.id, partition, stable));
+                }
+            }
+            drop(positions);
+            tail
+        });
+        let uses = uses.collect();
+        (uses, (!since.is_empty()).then(|| since.into()))
+    }
+
+    /// The tail of a topic, begun if there is none: at the end, or with all there is.
+    fn tail_of(self: &Arc<Self>, topic: &Arc<OpenTopic>, from_start: bool) -> TailUse {
+        let id = topic.topic.id;
+        let mut all = self.live.tails.all.lock();
+        let tail = all.entry(id).or_insert_with(|| {
+            let begin = |log: &Arc<store::Log>| match from_start {
+                true => log.range().start,
+                false => log.stable_end(),
+            };
+            let positions = topic.logs.iter().map(begin).collect();
+            let tail = Arc::new(Tail {
+                topic: id,
+                users: AtomicUsize::new(0),
+                changed: Notify::new(),
+                positions: Mutex::new(positions),
+                task: Mutex::new(None),
+            });
+            let run = Arc::clone(&tail).run(Broker { inner: Arc::clone(self) });
+            *tail.task.lock() = Some(tokio::spawn(run));
+            tail
+        });
+        tail.users.fetch_add(1, Ordering::AcqRel);
+        TailUse { tail: Arc::clone(tail), live: Arc::clone(&self.live) }
+    }
+
+    /// A topic was made, or changed: somebody may listen to it already.
+    pub(crate) fn topic_opened(self: &Arc<Self>, id: TopicId, is_new: bool) {
+        let Some(topic) = self.topics.get_by_id(id) else { return };
+        if let Some(tail) = self.live.tails.all.lock().get(&id) {
+            tail.changed.notify_one();
+        }
+        if self.live.may_want(&topic) {
+            let tail = self.tail_of(&topic, is_new);
+            let old = self.live.tails.late.lock().insert(id, tail);
+            drop(old);
+        }
+    }
+
+    /// A topic is gone.
+    pub(crate) fn topic_closed(&self, id: TopicId) {
+        let late = self.live.tails.late.lock().remove(&id);
+        drop(late);
+        if let Some(tail) = self.live.tails.all.lock().get(&id) {
+            tail.changed.notify_one();
+        }
+    }
+}
+
+impl Live {
+    /// Whether somebody listens to something that may be in a topic. Does not look at everybody: where the topic
+    /// keeps more than single subjects it is enough that there is somebody.
+    fn may_want(&self, topic: &OpenTopic) -> bool {
+        !self.listeners.is_empty()
+            && topic.subjects().iter().any(|filter| match filter.as_exact() {
+                Some(subject) => !self.listeners.matches(&subject).is_empty(),
+                None => true,
+            })
+    }
+}
+
+impl Tail {
+    async fn run(self: Arc<Self>, broker: Broker) {
+        let mut reader = Reader::default();
+        let mut known: Option<Arc<OpenTopic>> = None;
+        let mut delivery = Deliverer {
+            cache: broker.new_route_cache(&TEXT),
+            own: None,
+            broker: broker.clone(),
+            flush: Flush::default(),
+        };
+        while let Some(topic) = broker.topic_by_id(self.topic) {
+            if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &topic)) {
+                self.open(&topic, &mut reader);
+                known = Some(Arc::clone(&topic));
+            }
+            let limits = FetchLimits {
+                min_bytes: 1,
+                max_wait: LOOK_AGAIN,
+                max_bytes: ROUND_BYTES,
+                committed: true,
+            };
+            let outcomes = tokio::select! {
+                outcomes = broker.read(&mut reader, limits) => outcomes,
+                () = self.changed.notified() => continue,
+            };
+            let mut pause = None;
+            for (slot, outcome) in outcomes {
+                let partition = i32::try_from(slot).unwrap_or(i32::MAX);
+                match self.deliver(&topic, partition, outcome, &mut delivery) {
+                    Ok(offset) => reader.set(slot, fetch(&topic, partition, offset)),
+                    Err(wait) => pause = pause.max(Some(wait)),
+                }
+            }
+            if let Some(slow) = delivery.flush.flush() {
+                let _ = tokio::time::timeout(SLOW_WAIT, slow.ready()).await;
+            }
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
+            if broker.inner.live.listeners.is_empty() {
+                // Ends this task, if nobody else uses it.
+                let late = broker.inner.live.tails.late.lock().remove(&self.topic);
+                drop(late);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Reads every partition of the topic as it is now.
+    fn open(&self, topic: &Arc<OpenTopic>, reader: &mut Reader) {
+        let mut positions = self.positions.lock();
+        // One that was added has nothing that was there before somebody listened.
+        positions.resize(topic.logs.len(), 0);
+        for (slot, offset) in positions.iter().enumerate() {
+            let partition = i32::try_from(slot).unwrap_or(i32::MAX);
+            reader.set(slot, fetch(topic, partition, *offset));
+        }
+    }
+
+    /// Delivers what was read of a partition; returns where to go on, or after what pause to try again.
+    fn deliver(
+        &self,
+        topic: &Arc<OpenTopic>,
+        partition: i32,
+        outcome: Outcome,
+        to: &mut Deliverer,
+    ) -> Result<Offset, Duration> {
+        let slot = usize::try_from(partition).unwrap_or(usize::MAX);
+        let position = self.positions.lock().get(slot).copied().unwrap_or(0);
+        let next = match outcome {
+            Ok(fetched) => {
+                let mut next = None;
+                for (header, mut bytes) in headers(&fetched.read) {
+                    next = Some(header.next_offset());
+                    if header.is_control() || is_aborted(&header, &fetched.aborted) {
+                        continue;
+                    }
+                    let batch = Batch::take(&mut bytes).and_then(|batch| batch.records());
+                    // Checked when they were appended; what is no record is nobody's message.
+                    let records = batch.into_iter().flatten().map_while(Result::ok);
+                    for record in records.filter(|record| record.offset >= position) {
+                        to.deliver(topic, partition, &record);
+                    }
+                }
+                // Nothing where something could be: it was deleted, or compacted away.
+                next.unwrap_or(position.max(fetched.stable))
+            }
+            Err(FetchError::Read(ReadError::OutOfRange { start, end, .. })) => {
+                position.clamp(start, end.max(start))
+            }
+            Err(FetchError::Read(ReadError::Damaged { to, .. })) => to,
+            Err(error) => {
+                tracing::debug!(topic = %topic.topic.name, partition, %error, "cannot read for subscribers");
+                return Err(RETRY);
+            }
+        };
+        if let Some(position) = self.positions.lock().get_mut(slot) {
+            *position = next;
+        }
+        Ok(next)
+    }
+}
+
+fn fetch(topic: &Arc<OpenTopic>, partition: i32, offset: Offset) -> Fetch {
+    Fetch { topic: Arc::clone(topic), partition, offset, max_bytes: READ_BYTES }
+}
+
+/// Finds who gets a record, and gives it to them.
+struct Deliverer {
+    broker: Broker,
+    cache: RouteCache,
+    /// The route of the topic's own name.
+    own: Option<Arc<Route>>,
+    flush: Flush,
+}
+
+impl Deliverer {
+    fn deliver(&mut self, topic: &Arc<OpenTopic>, partition: i32, record: &Record) {
+        if is_copy(record) {
+            return;
+        }
+        let Some(route) = self.route(topic, record) else { return };
+        if route.receivers() == 0 {
+            return;
+        }
+        let publisher = record_publisher(&self.broker.inner.live, record);
+        let message = Message { publisher, ..Message::from_record(record) };
+        let place = Place {
+            topic: &topic.topic.name,
+            topic_id: topic.topic.id,
+            partition,
+            offset: record.offset,
+        };
+        deliver(&self.broker.inner.live, &route, &message, Some(place), &mut self.flush);
+    }
+
+    /// A record is about the subject that is its key, if the topic keeps that; else about the topic.
+    fn route(&mut self, topic: &Arc<OpenTopic>, record: &Record) -> Option<Arc<Route>> {
+        if let Some(key) = record.key.as_deref().filter(|_| !topic.config.bind.is_empty())
+            && let Ok(route) = self.cache.find(&self.broker, key, |_| true)
+            && route.topics().iter().any(|kept| kept.topic.id == topic.topic.id)
+        {
+            return Some(Arc::clone(route));
+        }
+        let live = &self.broker.inner.live;
+        if !self.own.as_ref().is_some_and(|own| own.is_current(live)) {
+            self.own = Some(Arc::new(live.new_route(topic.subject(), true)));
+        }
+        self.own.clone()
+    }
+}
+
+#[cfg(test)]
+impl Tails {
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.lock().is_empty()
+    }
+}

@@ -1,0 +1,68 @@
+//! A message, as a door without batches receives it.
+
+mod record;
+
+use base::subject::Escape;
+use base::{Millis, Subject};
+use bytes::Bytes;
+
+pub(crate) use record::{NewMessage, PUBLISHER, is_copy};
+
+/// A message. What it is about is its [`Subject`], which goes beside it: most publishers say the same one again and
+/// again.
+#[derive(Debug, Clone, Default)]
+pub struct Message {
+    /// Decides the partition; absent is not the same as empty. Where a subject decides that, it is the key.
+    pub key: Option<Bytes>,
+    /// The payload; absent is a deletion mark.
+    pub value: Option<Bytes>,
+    /// What the publisher added, in order, duplicates included.
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
+    /// When it was made, if its publisher said; else now.
+    pub timestamp: Option<Millis>,
+    /// What more than one protocol has a word for.
+    pub properties: Properties,
+    /// The publisher's own properties, for readers who speak the same protocol.
+    pub original: Option<Original>,
+    /// Who publishes it: subscriptions of the same may ask not to get it.
+    pub publisher: PublisherId,
+}
+
+/// What crosses from protocol to protocol.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// What the payload is: a media type.
+    pub content_type: Option<Bytes>,
+    /// Where an answer is wanted.
+    pub reply_to: Option<Subject>,
+    /// What an answer repeats.
+    pub correlation_id: Option<Bytes>,
+    /// Not wanted any more from then on, in milliseconds since the epoch.
+    pub expires_at: Option<Millis>,
+    /// Higher is more urgent.
+    pub priority: Option<u8>,
+}
+
+/// The properties of a message exactly as its publisher's protocol has them: order, duplicates, types, and what is
+/// absent rather than empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// The syntax of the door that wrote it, see [`base::subject::Rules::slot`]; nobody else reads it.
+    pub door: u8,
+    /// Whatever that door makes of them.
+    pub bytes: Bytes,
+}
+
+impl Original {
+    /// The bytes, for the door that speaks this syntax.
+    pub fn of(&self, escape: &Escape) -> Option<&Bytes> {
+        (usize::from(self.door) == escape.rules().slot).then_some(&self.bytes)
+    }
+}
+
+/// A connection, or whatever else publishes and subscribes, for as long as the broker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct PublisherId(pub u64);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Messages as records, and back. What crosses protocols is plain text in headers, for readers who know nothing of
+//! this; the table is in `docs/messages.md`.
+
+use base::Millis;
+use base::subject::TEXT;
+use bytes::Bytes;
+use store::batch::Record;
+
+use super::{Message, Original, Properties};
+
+/// A media type.
+pub(super) const CONTENT_TYPE: &str = "content-type";
+/// The subject of answers, as text.
+pub(super) const REPLY_TO: &str = "reply-to";
+/// Any bytes.
+pub(super) const CORRELATION_ID: &str = "correlation-id";
+/// Milliseconds since the epoch, in decimal digits.
+pub(super) const EXPIRES_AT: &str = "expires-at";
+/// 0 to 255, in decimal digits.
+pub(super) const PRIORITY: &str = "priority";
+/// One byte that says whose, and that protocol's own properties.
+pub(super) const ORIGINAL: &str = "entrepot-original";
+/// Another topic has the same message, and it is delivered from there.
+pub(super) const COPY: &str = "entrepot-copy";
+/// Who published it, for as long as the broker runs: there only if that is not to get it back.
+pub(crate) const PUBLISHER: &str = "entrepot-publisher";
+
+/// Most bytes of a length, and of an offset.
+const LENGTH_BYTES_MAX: usize = 5;
+/// Most bytes of a record besides key, value and headers: attributes, time, and five numbers.
+const RECORD_OVERHEAD: usize = 1 + 10 + 5 * LENGTH_BYTES_MAX;
+
+/// A message as its record will be.
+#[derive(Debug)]
+pub(crate) struct NewMessage {
+    pub(crate) key: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
+    pub(crate) headers: Vec<(Bytes, Option<Bytes>)>,
+    pub(crate) timestamp: Millis,
+}
+
+impl NewMessage {
+    /// No fewer bytes than the record takes.
+    pub(crate) fn bytes_max(&self) -> usize {
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let header = |(name, value): &(Bytes, Option<Bytes>)| {
+            name.len() + length(value) + 2 * LENGTH_BYTES_MAX
+        };
+        let headers: usize = self.headers.iter().map(header).sum();
+        RECORD_OVERHEAD + length(&self.key) + length(&self.value) + headers
+    }
+
+    /// Says that it is delivered from another topic.
+    pub(crate) fn mark_copy(&mut self) {
+        self.headers.push((Bytes::from_static(COPY.as_bytes()), None));
+    }
+
+    /// Says who is not to get it back.
+    pub(crate) fn mark_publisher(&mut self, publisher: Bytes) {
+        self.headers.push((Bytes::from_static(PUBLISHER.as_bytes()), Some(publisher)));
+    }
+}
+
+impl Message {
+    /// Its record. `subject` is the name of what it is about, and its key if it has none.
+    pub(crate) fn to_record(&self, subject: Option<&Bytes>, now: Millis) -> NewMessage {
+        let mut headers = self.headers.clone();
+        let mut add = |name: &'static str, value: Option<Bytes>| {
+            if value.is_some() {
+                headers.push((Bytes::from_static(name.as_bytes()), value));
+            }
+        };
+        let Properties { content_type, reply_to, correlation_id, expires_at, priority } =
+            &self.properties;
+        add(CONTENT_TYPE, content_type.clone());
+        add(REPLY_TO, reply_to.as_ref().map(|subject| TEXT.name(subject)));
+        add(CORRELATION_ID, correlation_id.clone());
+        add(EXPIRES_AT, expires_at.map(|at| Bytes::from(at.to_string())));
+        add(PRIORITY, priority.map(|priority| Bytes::from(priority.to_string())));
+        add(ORIGINAL, self.original.as_ref().map(Original::to_bytes));
+        NewMessage {
+            key: self.key.as_ref().or(subject).cloned(),
+            value: self.value.clone(),
+            headers,
+            timestamp: self.timestamp.unwrap_or(now),
+        }
+    }
+
+    /// From its record. Of several headers of one name the last is the property, the others stay headers.
+    pub fn from_record(record: &Record) -> Self {
+        let headers = record.headers.iter().map(|header| (header.key, header.value));
+        let mut message = Self {
+            key: record.key.clone(),
+            value: record.value.clone(),
+            timestamp: Some(record.timestamp),
+            headers: headers.filter(|(name, _)| name != COPY && name != PUBLISHER).collect(),
+            ..Self::default()
+        };
+        if message.headers.is_empty() {
+            return message;
+        }
+        message.original = message.take(ORIGINAL, |bytes| Original::from_bytes(bytes.clone()));
+        message.properties = Properties {
+            priority: message.take(PRIORITY, number),
+            expires_at: message.take(EXPIRES_AT, number),
+            correlation_id: message.take(CORRELATION_ID, |id| Some(id.clone())),
+            reply_to: message.take(REPLY_TO, |text| TEXT.subject(text).ok()),
+            content_type: message.take(CONTENT_TYPE, |text| Some(text.clone())),
+        };
+        message
+    }
+
+    /// Takes a property out of the headers, if the last header of this name is one.
+    fn take<T>(&mut self, name: &str, read: impl FnOnce(&Bytes) -> Option<T>) -> Option<T> {
+        let at = self.headers.iter().rposition(|(key, _)| key == name)?;
+        let property = self.headers.get(at)?.1.as_ref().and_then(read)?;
+        self.headers.remove(at);
+        Some(property)
+    }
+}
+
+/// Whether a record's message is delivered from another topic.
+pub(crate) fn is_copy(record: &Record) -> bool {
+    record.headers.iter().any(|header| header.key == COPY)
+}
+
+fn number<N: std::str::FromStr>(text: &Bytes) -> Option<N> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+impl Original {
+    fn to_bytes(&self) -> Bytes {
+        [&[self.door], &self.bytes[..]].concat().into()
+    }
+
+    fn from_bytes(mut bytes: Bytes) -> Option<Self> {
+        let door = *bytes.first()?;
+        Some(Self { door, bytes: bytes.split_off(1) })
+    }
+}

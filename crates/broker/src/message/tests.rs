@@ -1,0 +1,118 @@
+use base::Subject;
+use base::subject::{Escape, Rules, TEXT};
+use bytes::Bytes;
+use store::batch::{BatchBuilder, Compression, NewRecord, Record};
+
+use super::record::*;
+use super::*;
+
+fn record(message: &NewMessage) -> Record {
+    let headers: Vec<_> =
+        message.headers.iter().map(|(name, value)| (name.as_ref(), value.as_deref())).collect();
+    let mut batch = BatchBuilder::new(Compression::None);
+    batch.push(&NewRecord {
+        timestamp: message.timestamp,
+        key: message.key.as_deref(),
+        value: message.value.as_deref(),
+        headers: &headers,
+    });
+    let batch = batch.build().unwrap();
+    batch.records().unwrap().next().unwrap().unwrap()
+}
+
+fn bytes(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+fn full() -> Message {
+    Message {
+        key: None,
+        value: Some(bytes("21.5")),
+        headers: vec![
+            (bytes("b"), Some(bytes("2"))),
+            (bytes("a"), Some(bytes(""))),
+            (bytes("b"), None),
+            (bytes("traceparent"), Some(bytes("00-1-2-01"))),
+        ],
+        timestamp: Some(1_700_000_000_123),
+        properties: Properties {
+            content_type: Some(bytes("text/plain")),
+            reply_to: Some(Subject::from_levels(["answers", "to.me", ""])),
+            correlation_id: Some(bytes("\0any bytes")),
+            expires_at: Some(1_700_000_060_000),
+            priority: Some(9),
+        },
+        original: Some(Original { door: 3, bytes: bytes("\x01\x00whatever") }),
+        publisher: PublisherId(5),
+    }
+}
+
+#[test]
+fn a_message_comes_back_from_its_record() {
+    let message = full();
+    let record = record(&message.to_record(Some(&bytes("sensors.room")), 9));
+    assert_eq!(record.key, Some(bytes("sensors.room")));
+    let back = Message::from_record(&record);
+    assert_eq!(back.value, message.value);
+    assert_eq!(back.headers, message.headers, "in order, duplicates and absent values too");
+    assert_eq!(back.timestamp, message.timestamp);
+    assert_eq!(back.properties, message.properties);
+    assert_eq!(back.original, message.original);
+    assert_eq!(back.publisher, PublisherId::default(), "who is not there any more has no echo");
+}
+
+#[test]
+fn properties_are_plain_headers_for_who_knows_nothing_of_them() {
+    let record = full().to_record(None, 9);
+    assert_eq!(record.key, None);
+    let text = |name: &str| {
+        let found = record.headers.iter().find(|(key, _)| key == name)?;
+        found.1.as_ref().map(|value| String::from_utf8_lossy(value).into_owned())
+    };
+    assert_eq!(text("content-type").as_deref(), Some("text/plain"));
+    assert_eq!(text("reply-to").as_deref(), Some("answers.to//me./"));
+    assert_eq!(text("expires-at").as_deref(), Some("1700000060000"));
+    assert_eq!(text("priority").as_deref(), Some("9"));
+    let none = Message { value: Some(bytes("x")), ..Message::default() }.to_record(None, 9);
+    assert_eq!((none.headers, none.timestamp), (vec![], 9), "nothing is there that was not sent");
+}
+
+#[test]
+fn the_original_is_read_by_its_own_door_alone() {
+    let three = Escape::new(Rules { slot: 3, ..*TEXT.rules() });
+    let original = full().original.unwrap();
+    assert!(original.of(&three).is_some());
+    assert!(original.of(&TEXT).is_none());
+}
+
+#[test]
+fn headers_that_are_no_properties_stay_headers() {
+    let message = Message {
+        headers: vec![
+            (bytes("content-type"), Some(bytes("mine"))),
+            (bytes("Content-Type"), Some(bytes("other"))),
+        ],
+        properties: Properties { content_type: Some(bytes("real")), ..Properties::default() },
+        ..Message::default()
+    };
+    let back = Message::from_record(&record(&message.to_record(None, 9)));
+    assert_eq!(back.properties.content_type, Some(bytes("real")));
+    assert_eq!(back.headers, message.headers);
+    let odd = Message {
+        headers: vec![(bytes("reply-to"), Some(bytes("not a subject"))), (bytes("priority"), None)],
+        ..Message::default()
+    };
+    let back = Message::from_record(&record(&odd.to_record(None, 9)));
+    assert_eq!(back.properties, Properties::default());
+    assert_eq!(back.headers, odd.headers);
+}
+
+#[test]
+fn the_page_of_messages_names_every_header() {
+    let page = include_str!("../../../../docs/messages.md");
+    for name in
+        [CONTENT_TYPE, REPLY_TO, CORRELATION_ID, EXPIRES_AT, PRIORITY, ORIGINAL, COPY, PUBLISHER]
+    {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
