@@ -18,10 +18,13 @@ use crate::metadata::{BrokerInfo, Metadata, follow, keys};
 use crate::options::BrokerOptions;
 use crate::quotas::Meters;
 use crate::registry::Registry;
+use crate::retained::Retained;
 use crate::topics::{OpenTopic, Topics};
 
 /// The log that journals consumer groups and committed offsets.
 pub(crate) const GROUPS_LOG: LogId = LogId(1);
+/// The log that keeps the last message of each subject.
+pub(crate) const RETAINED_LOG: LogId = LogId(2);
 /// The first log that can be a topic's; those below are the broker's own.
 pub(crate) const FIRST_TOPIC_LOG: u64 = 16;
 /// A broker that dies is forgotten by the cluster after this.
@@ -58,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) metadata: watch::Sender<Arc<Metadata>>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) live: Arc<Live>,
+    pub(crate) retained: Retained,
     pub(crate) meters: Meters,
     /// Producer identities reserved but not given out: next, and the end of the block.
     pub(crate) producer_ids: tokio::sync::Mutex<(i64, i64)>,
@@ -99,6 +103,7 @@ impl Broker {
         }
         let started_at = options.clock.now();
         let live = Live::new(options.random.as_ref(), Arc::clone(&topics.bindings));
+        let retained = Retained::open(&store);
         let inner = Arc::new(Inner {
             options,
             store,
@@ -107,6 +112,7 @@ impl Broker {
             metadata: watch::Sender::new(Arc::new(metadata)),
             groups: Arc::new(groups),
             live,
+            retained,
             meters: Meters::default(),
             producer_ids: tokio::sync::Mutex::default(),
             started_at,

@@ -15,6 +15,7 @@ mod options;
 mod partitioner;
 pub mod quotas;
 pub mod registry;
+pub mod retained;
 pub mod topic_config;
 mod topics;
 mod verbs;

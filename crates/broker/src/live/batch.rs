@@ -5,17 +5,22 @@ use std::sync::Arc;
 
 use base::Millis;
 use base::subject::TEXT;
+use bytes::Bytes;
 use store::batch::HEADER_BYTES;
-use store::{AppendError, Pending};
+use store::{Append, AppendError, Log, Pending};
 
 use super::route::Route;
 use super::subscriber::{Flush, Slow};
 use super::{Live, publisher_header};
 use crate::Broker;
-use crate::message::Message;
+use crate::message::{Message, NewMessage};
+use crate::retained::RETAINED_BYTES_MAX;
 use crate::topics::OpenTopic;
 use crate::verbs::produce::ProduceError;
 use crate::verbs::publish::{Built, append};
+
+/// Largest record batch of the broker's own logs.
+const OWN_BYTES_MAX: usize = RETAINED_BYTES_MAX;
 
 /// What a publisher has published since it last looked: the messages for topics, built into record batches as they
 /// come, and the subscribers that have something to send. An empty one costs nothing.
@@ -23,9 +28,20 @@ use crate::verbs::publish::{Built, append};
 pub struct Batch {
     pub(super) flush: Flush,
     topics: Vec<(Arc<OpenTopic>, BTreeMap<i32, Built>)>,
-    /// Of each message, where it goes: number of the topic, and partition.
-    messages: Vec<Vec<(usize, i32)>>,
+    /// For logs of the broker's own.
+    logs: Vec<(Arc<Log>, Built)>,
+    /// Of each message, where it goes.
+    messages: Vec<Vec<Target>>,
     bytes: usize,
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    /// Number of the topic in the batch, and partition.
+    Topic(usize, i32),
+    /// Number of the log in the batch.
+    Log(usize),
 }
 
 impl Batch {
@@ -81,10 +97,33 @@ impl Batch {
             let limit = topic.config.max_message_bytes;
             partitions.entry(partition).or_default().push(&record, limit)?;
             self.bytes += size;
-            places.push((at, partition));
+            places.push(Target::Topic(at, partition));
         }
         self.messages.push(places);
         Ok(self.messages.len() - 1)
+    }
+
+    /// Adds a record for one of the broker's own logs; returns its place.
+    fn push_own(
+        &mut self,
+        log: &Arc<Log>,
+        record: &NewMessage,
+        limit: usize,
+    ) -> Result<Target, ProduceError> {
+        let size = HEADER_BYTES + record.bytes_max();
+        if size > limit {
+            return Err(ProduceError::TooLarge { size, limit });
+        }
+        let mut known = self.logs.iter();
+        let at = known.position(|(known, _)| Arc::ptr_eq(known, log)).unwrap_or_else(|| {
+            self.logs.push((Arc::clone(log), Built::default()));
+            self.logs.len() - 1
+        });
+        if let Some((_, built)) = self.logs.get_mut(at) {
+            built.push(record, limit)?;
+        }
+        self.bytes += size;
+        Ok(Target::Log(at))
     }
 
     fn topic(&mut self, topic: &Arc<OpenTopic>) -> usize {
@@ -101,23 +140,58 @@ impl Batch {
 pub struct Storing {
     pending: Option<Pending>,
     /// Of each topic and partition, in the order of what was handed over: refused at once, or answered by the log.
-    entries: Vec<((usize, i32), Result<(), ProduceError>)>,
-    messages: Vec<Vec<(usize, i32)>>,
+    entries: Vec<(Target, Result<(), ProduceError>)>,
+    messages: Vec<Vec<Target>>,
 }
 
 impl Broker {
+    /// Makes a message the last of its subject, or clears that where there is no payload. Put into the batch, for
+    /// [`Broker::store`]: returns its number there.
+    ///
+    /// # Errors
+    /// It is too large, or there are too many.
+    pub fn retain(
+        &self,
+        route: &Route,
+        message: &Message,
+        batch: &mut Batch,
+    ) -> Result<usize, ProduceError> {
+        let retained = &self.inner.retained;
+        let subject = route.subject();
+        let mut record = message.to_record(Some(subject.bytes()), self.now());
+        record.key = Some(subject.bytes().clone());
+        if record.value.as_ref().is_none_or(Bytes::is_empty) {
+            (record.value, record.headers) = (None, Vec::new());
+        } else {
+            retained.check_room(subject)?;
+        }
+        let target = batch.push_own(retained.log(), &record, RETAINED_BYTES_MAX)?;
+        batch.messages.push(vec![target]);
+        Ok(batch.messages.len() - 1)
+    }
+
     /// Hands the messages of a batch to the log. What two calls hand over is stored in the order in which they return.
     pub async fn store(&self, batch: Batch) -> Storing {
         let now = self.now();
+        let retains = batch.logs.iter().any(|(log, _)| Arc::ptr_eq(log, self.inner.retained.log()));
         let mut entries = Vec::new();
         let mut appends = Vec::new();
         for (number, (topic, partitions)) in batch.topics.into_iter().enumerate() {
             for (partition, built) in partitions {
                 let append = append(&topic, partition, built, now);
-                entries.push(((number, partition), append.map(|append| appends.push(append))));
+                let target = Target::Topic(number, partition);
+                entries.push((target, append.map(|append| appends.push(append))));
             }
         }
+        for (number, (log, built)) in batch.logs.into_iter().enumerate() {
+            let append =
+                built.finish(OWN_BYTES_MAX).map(|batches| Append { log, batches, epoch: 0 });
+            entries.push((Target::Log(number), append.map(|append| appends.push(append))));
+        }
         let messages = batch.messages;
+        if retains {
+            self.follow_retained().await;
+        }
         if appends.is_empty() {
             return Storing { pending: None, entries, messages };
         }
@@ -143,7 +217,7 @@ impl Storing {
             None => Vec::new(),
         };
         let mut stored = stored.into_iter();
-        let outcome = |(place, handed): ((usize, i32), Result<(), ProduceError>)| {
+        let outcome = |(place, handed): (Target, Result<(), ProduceError>)| {
             let outcome = handed.and_then(|()| {
                 let appended = stored.next().unwrap_or(Err(AppendError::Closed));
                 Ok(appended.map(|_| ())?)
@@ -151,8 +225,8 @@ impl Storing {
             (place, outcome)
         };
         let outcomes: BTreeMap<_, _> = self.entries.into_iter().map(outcome).collect();
-        let of = |(topic, partition): &(usize, i32)| {
-            outcomes.get(&(*topic, *partition)).cloned().unwrap_or(Err(AppendError::Closed.into()))
+        let of = |target: &Target| {
+            outcomes.get(target).cloned().unwrap_or(Err(AppendError::Closed.into()))
         };
         self.messages.iter().map(|places| places.iter().try_for_each(of)).collect()
     }

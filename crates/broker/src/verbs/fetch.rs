@@ -158,7 +158,7 @@ fn state_only(log: &Log) -> Fetched {
 }
 
 /// Reads from memory, or from disk on a thread that may block.
-pub(super) async fn read(
+pub(crate) async fn read(
     log: &Arc<Log>,
     offset: Offset,
     max_bytes: usize,

@@ -63,6 +63,9 @@ pub enum ProduceError {
     /// The broker writes this topic itself.
     #[error("the topic is internal")]
     Internal,
+    /// As many subjects as can have one have a retained message.
+    #[error("there is no room for the last message of one more subject")]
+    Full,
     /// The log refused.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -77,6 +80,7 @@ impl ProduceError {
             Self::TooLarge { .. } | Self::TimestampType | Self::Internal | Self::Records(_) => {
                 ErrorKind::Invalid
             }
+            Self::Full => ErrorKind::Unavailable,
             Self::Append(error) => error.kind(),
             Self::Transaction(error) => error.kind(),
         }

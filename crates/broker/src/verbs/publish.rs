@@ -151,7 +151,7 @@ impl Built {
         Ok(())
     }
 
-    fn finish(mut self, limit: usize) -> Result<Vec<Batch>, ProduceError> {
+    pub(crate) fn finish(mut self, limit: usize) -> Result<Vec<Batch>, ProduceError> {
         self.close(limit)?;
         Ok(self.batches)
     }

@@ -1,0 +1,287 @@
+//! The last message of each subject, for as long as it is wanted: kept in one of the broker's own logs, which is
+//! compacted by subject. In memory is only where each one is.
+//!
+//! The index follows the log: what was stored is looked at when somebody asks, or when a lot has come. So
+//! it holds what is durable and nothing else, and a start reads nothing before it is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use base::{Filter, Millis, Offset, Subject};
+use parking_lot::Mutex;
+use store::batch::{Batch, Record};
+use store::{Compaction, Durability, Log, LogOptions, Store};
+
+use crate::broker::RETAINED_LOG;
+use crate::message::{Message, Properties};
+use crate::verbs::fetch::{FetchError, read};
+use crate::{Broker, ProduceError};
+
+/// Largest message that is retained, in bytes.
+pub const RETAINED_BYTES_MAX: usize = 4 << 20;
+/// Most subjects whose last message is kept. Each takes some hundred bytes of memory, and its own.
+pub const RETAINED_MAX: usize = 2_000_000;
+/// Bytes of the log that are read at once.
+const READ_BYTES: usize = 1 << 20;
+/// Subjects that are looked at before others have their turn.
+const LOOK_AT_ONCE: usize = 4096;
+/// Records that are not in the index yet before a publisher sees to it.
+const BEHIND_MAX: Offset = 10_000;
+
+/// What is retained.
+#[derive(Debug)]
+pub(crate) struct Retained {
+    log: Arc<Log>,
+    index: Mutex<Index>,
+    /// Held by whoever brings the index up to date.
+    following: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    /// What is before is in the index. Nothing is, in the beginning.
+    position: Offset,
+    by_subject: BTreeMap<Subject, Kept>,
+    by_expiry: BTreeSet<(Millis, Subject)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    offset: Offset,
+    expires_at: Option<Millis>,
+}
+
+impl Retained {
+    pub(crate) fn open(store: &Store) -> Self {
+        let options = LogOptions {
+            durability: Durability::Fsync,
+            retention_ms: None,
+            segment_bytes: 64 << 20,
+            compaction: Some(Compaction {
+                min_lag_ms: 0,
+                max_lag_ms: i64::MAX,
+                dirty_ppm: 500_000,
+                // Nobody reads on from before a restart: a deletion mark need not outlive what it deletes.
+                delete_retention_ms: 60_000,
+            }),
+            ..LogOptions::default()
+        };
+        let log = store.open_log(RETAINED_LOG, options);
+        Self { log, index: Mutex::default(), following: tokio::sync::Mutex::default() }
+    }
+
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Whether there is room for a message of this subject.
+    pub(crate) fn check_room(&self, subject: &Subject) -> Result<(), ProduceError> {
+        let index = self.index.lock();
+        if index.by_subject.len() < RETAINED_MAX || index.by_subject.contains_key(subject) {
+            return Ok(());
+        }
+        Err(ProduceError::Full)
+    }
+
+    /// Whether a lot came that is not in the index.
+    fn is_behind(&self) -> bool {
+        self.log.range().end - self.index.lock().position > BEHIND_MAX
+    }
+
+    /// Brings the index up to what is durable.
+    async fn follow(&self) -> Result<(), FetchError> {
+        let _turn = self.following.lock().await;
+        loop {
+            let range = self.log.range();
+            let position = self.index.lock().position.max(range.start);
+            if position >= range.end {
+                self.index.lock().position = position;
+                return Ok(());
+            }
+            let fetched = read(&self.log, position, READ_BYTES, false, Offset::MAX).await?;
+            // Nothing, where something could be: it was compacted away.
+            let next = fetched.read.next_offset().unwrap_or(range.end).max(position + 1);
+            let batches = fetched.read.batches().flatten();
+            let mut index = self.index.lock();
+            for record in
+                batches.flat_map(|batch| records(&batch)).filter(|record| record.offset >= position)
+            {
+                index.apply(&record);
+            }
+            index.position = next;
+        }
+    }
+
+    /// Where the messages are that a filter matches, in the order of their subjects.
+    async fn find(
+        &self,
+        filter: &Filter,
+        after: Option<Subject>,
+        limit: usize,
+        now: Millis,
+    ) -> Vec<(Subject, Offset)> {
+        let prefix = literal_prefix(filter);
+        let mut from = match after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(prefix.clone()),
+        };
+        let mut found = Vec::new();
+        loop {
+            {
+                let mut index = self.index.lock();
+                index.expire(now);
+                let mut rest = index.by_subject.range((from.clone(), Bound::Unbounded));
+                let mut last = None;
+                for (subject, kept) in rest.by_ref().take(LOOK_AT_ONCE) {
+                    if !subject.as_bytes().starts_with(prefix.as_bytes()) {
+                        return found;
+                    }
+                    if filter.matches(subject) {
+                        found.push((subject.clone(), kept.offset));
+                    }
+                    if found.len() >= limit {
+                        return found;
+                    }
+                    last = Some(subject);
+                }
+                let Some(last) = last else { return found };
+                from = Bound::Excluded(last.clone());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The messages at these places; those that were replaced meanwhile are left out.
+    async fn read(
+        &self,
+        mut wanted: Vec<(Subject, Offset)>,
+    ) -> Result<Vec<(Subject, Message)>, FetchError> {
+        let mut found = BTreeMap::new();
+        wanted.sort_unstable_by_key(|(_, offset)| *offset);
+        let mut wanted = wanted.into_iter().peekable();
+        while let Some((_, first)) = wanted.peek() {
+            let fetched = read(&self.log, *first, 1, false, Offset::MAX).await?;
+            let next = fetched.read.next_offset();
+            let batches = fetched.read.batches().flatten();
+            for record in batches.flat_map(|batch| records(&batch)) {
+                while wanted.next_if(|(_, offset)| *offset < record.offset).is_some() {}
+                if let Some((subject, _)) = wanted.next_if(|(_, at)| *at == record.offset) {
+                    let message = Message { key: None, ..Message::from_record(&record) };
+                    found.insert(subject, message);
+                }
+            }
+            while wanted.next_if(|(_, at)| next.is_none_or(|next| *at < next)).is_some() {}
+        }
+        Ok(found.into_iter().collect())
+    }
+}
+
+impl Index {
+    fn apply(&mut self, record: &Record) {
+        let Some(subject) = record.key.clone().and_then(Subject::from_bytes) else { return };
+        let old = match record.value {
+            None => self.by_subject.remove(&subject),
+            Some(_) => {
+                let Properties { expires_at, .. } = Message::from_record(record).properties;
+                if let Some(at) = expires_at {
+                    self.by_expiry.insert((at, subject.clone()));
+                }
+                let kept = Kept { offset: record.offset, expires_at };
+                self.by_subject.insert(subject.clone(), kept)
+            }
+        };
+        if let Some(at) = old.and_then(|old| old.expires_at)
+            && self.by_subject.get(&subject).is_none_or(|now| now.expires_at != Some(at))
+        {
+            self.by_expiry.remove(&(at, subject));
+        }
+    }
+
+    fn expire(&mut self, now: Millis) {
+        while let Some((_, subject)) = self.by_expiry.pop_first_if_before(now) {
+            self.by_subject.remove(&subject);
+        }
+    }
+}
+
+/// Sets that are popped from as far as time has gone.
+trait PopBefore {
+    fn pop_first_if_before(&mut self, now: Millis) -> Option<(Millis, Subject)>;
+}
+
+impl PopBefore for BTreeSet<(Millis, Subject)> {
+    fn pop_first_if_before(&mut self, now: Millis) -> Option<(Millis, Subject)> {
+        self.first().is_some_and(|(at, _)| *at <= now).then(|| self.pop_first()).flatten()
+    }
+}
+
+/// A batch's records.
+fn records(batch: &Batch) -> impl Iterator<Item = Record> + use<> {
+    // Checked when they were appended.
+    batch.records().into_iter().flatten().map_while(Result::ok)
+}
+
+/// The levels with which all begin that a filter matches, as one subject.
+fn literal_prefix(filter: &Filter) -> Subject {
+    let steps = filter.steps().map_while(|step| match step {
+        base::subject::Step::Literal(level) => Some(level),
+        _ => None,
+    });
+    Subject::from_levels(steps)
+}
+
+impl Broker {
+    /// The retained messages whose subjects a filter matches, in the order of their subjects, those after `after`: `limit`
+    /// of them at most. Fewer are all. What was stored before the call is there, what expired is not.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn retained(
+        &self,
+        filter: &Filter,
+        after: Option<Subject>,
+        limit: usize,
+    ) -> Result<Vec<(Subject, Message)>, FetchError> {
+        let retained = &self.inner.retained;
+        retained.follow().await?;
+        let mut found = Vec::new();
+        let mut after = after;
+        // Again in place of those that were replaced in between.
+        while found.len() < limit {
+            let more = limit - found.len();
+            let places = retained.find(filter, after, more, self.now()).await;
+            let all = places.len() < more;
+            after = places.last().map(|(subject, _)| subject.clone());
+            found.extend(retained.read(places).await?);
+            if all {
+                break;
+            }
+            retained.follow().await?;
+        }
+        Ok(found)
+    }
+
+    /// How many subjects have a retained message.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn retained_count(&self) -> Result<usize, FetchError> {
+        self.inner.retained.follow().await?;
+        let mut index = self.inner.retained.index.lock();
+        index.expire(self.now());
+        Ok(index.by_subject.len())
+    }
+
+    /// Keeps the index near the end of the log, whoever reads it.
+    pub(crate) async fn follow_retained(&self) {
+        if self.inner.retained.is_behind()
+            && let Err(error) = self.inner.retained.follow().await
+        {
+            tracing::warn!(%error, "cannot read what is retained");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
