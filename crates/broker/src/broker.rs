@@ -19,12 +19,17 @@ use crate::options::BrokerOptions;
 use crate::quotas::Meters;
 use crate::registry::Registry;
 use crate::retained::Retained;
+use crate::sessions::Sessions;
 use crate::topics::{OpenTopic, Topics};
 
 /// The log that journals consumer groups and committed offsets.
 pub(crate) const GROUPS_LOG: LogId = LogId(1);
 /// The log that keeps the last message of each subject.
 pub(crate) const RETAINED_LOG: LogId = LogId(2);
+/// The log that says what sessions there are.
+pub(crate) const SESSIONS_LOG: LogId = LogId(3);
+/// The log of messages that wait for sessions.
+pub(crate) const QUEUE_LOG: LogId = LogId(4);
 /// The first log that can be a topic's; those below are the broker's own.
 pub(crate) const FIRST_TOPIC_LOG: u64 = 16;
 /// A broker that dies is forgotten by the cluster after this.
@@ -39,6 +44,9 @@ pub enum StartError {
     /// The journal of groups and offsets cannot be read back.
     #[error("the journal of consumer groups: {0}")]
     Journal(String),
+    /// What sessions there are cannot be read back.
+    #[error("the sessions: {0}")]
+    Sessions(String),
     /// The records are there, what they belong to is not.
     #[error(
         "the data folder holds records, but its metadata is empty: restore the metadata, or move the data folder away to begin anew"
@@ -62,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) groups: Arc<Groups>,
     pub(crate) live: Arc<Live>,
     pub(crate) retained: Retained,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) meters: Meters,
     /// Producer identities reserved but not given out: next, and the end of the block.
     pub(crate) producer_ids: tokio::sync::Mutex<(i64, i64)>,
@@ -102,8 +111,11 @@ impl Broker {
             tracing::warn!("some topics cannot be read; the records of all are kept");
         }
         let started_at = options.clock.now();
-        let live = Live::new(options.random.as_ref(), Arc::clone(&topics.bindings));
         let retained = Retained::open(&store);
+        let sessions = Sessions::restore(&store, &options.random).await;
+        let sessions = sessions.map_err(|error| StartError::Sessions(error.to_string()))?;
+        let bindings = Arc::clone(&topics.bindings);
+        let live = Live::new(options.random.as_ref(), bindings, Arc::clone(&sessions.router));
         let inner = Arc::new(Inner {
             options,
             store,
@@ -113,17 +125,21 @@ impl Broker {
             groups: Arc::new(groups),
             live,
             retained,
+            sessions,
             meters: Meters::default(),
             producer_ids: tokio::sync::Mutex::default(),
             started_at,
             lease: AtomicI64::new(lease.0.cast_signed()),
             tasks: Mutex::default(),
         });
+        let clock = Arc::clone(&inner.options.clock);
         let tasks = vec![
             tokio::spawn(follow::run(Arc::clone(&inner), range.revision + 1)),
             tokio::spawn(keep_registered(Arc::clone(&inner), lease)),
             tokio::spawn(Groups::run_journal(Arc::clone(&inner.groups), Arc::clone(&inner))),
             tokio::spawn(Groups::run_timers(Arc::clone(&inner.groups))),
+            tokio::spawn(Arc::clone(&inner.sessions).run_queue()),
+            tokio::spawn(Arc::clone(&inner.sessions).run_journal(clock)),
             tokio::spawn(Groups::run_dead_letters(
                 Arc::clone(&inner.groups),
                 Arc::downgrade(&inner),

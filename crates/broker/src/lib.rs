@@ -16,6 +16,7 @@ mod partitioner;
 pub mod quotas;
 pub mod registry;
 pub mod retained;
+pub mod sessions;
 pub mod topic_config;
 mod topics;
 mod verbs;

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::Millis;
 use base::subject::TEXT;
 use bytes::Bytes;
 use store::batch::HEADER_BYTES;
 use store::{Append, AppendError, Log, Pending};
 
+use super::publisher_header;
 use super::route::Route;
 use super::subscriber::{Flush, Slow};
-use super::{Live, publisher_header};
 use crate::Broker;
 use crate::message::{Message, NewMessage};
 use crate::retained::RETAINED_BYTES_MAX;
@@ -21,6 +20,8 @@ use crate::verbs::publish::{Built, append};
 
 /// Largest record batch of the broker's own logs.
 const OWN_BYTES_MAX: usize = RETAINED_BYTES_MAX;
+/// Sessions that one record is for; more get another.
+const SESSIONS_OF_RECORD: usize = 65_536;
 
 /// What a publisher has published since it last looked: the messages for topics, built into record batches as they
 /// come, and the subscribers that have something to send. An empty one costs nothing.
@@ -66,17 +67,21 @@ impl Batch {
         self.bytes
     }
 
-    /// Adds a message for every topic that keeps it; returns its number.
+    /// Adds a message for every topic that keeps it, and for these sessions; returns its number.
     pub(super) fn push(
         &mut self,
-        live: &Live,
+        broker: &Broker,
         route: &Route,
         message: &Message,
-        now: Millis,
+        sessions: &[u64],
     ) -> Result<usize, ProduceError> {
+        let now = broker.now();
         let mut record = message.to_record(Some(route.name(&TEXT)), now);
         if route.is_quiet(message.publisher) {
-            record.mark_publisher(publisher_header(live, message.publisher));
+            record.mark_publisher(publisher_header(&broker.inner.live, message.publisher));
+        }
+        if !sessions.is_empty() && !route.topics.is_empty() {
+            record.mark_queued();
         }
         let size = record.bytes_max();
         // Of all or of none.
@@ -87,6 +92,7 @@ impl Batch {
             }
         }
         let mut places = Vec::with_capacity(route.topics.len());
+        self.push_sessions(broker, route, message, sessions, &mut places)?;
         for (number, topic) in route.topics.iter().enumerate() {
             let partition = topic.pick(record.key.as_deref());
             let at = self.topic(topic);
@@ -101,6 +107,25 @@ impl Batch {
         }
         self.messages.push(places);
         Ok(self.messages.len() - 1)
+    }
+
+    /// One record for many sessions.
+    fn push_sessions(
+        &mut self,
+        broker: &Broker,
+        route: &Route,
+        message: &Message,
+        sessions: &[u64],
+        places: &mut Vec<Target>,
+    ) -> Result<(), ProduceError> {
+        for sessions in sessions.chunks(SESSIONS_OF_RECORD) {
+            let mut record = message.to_record(None, broker.now());
+            record.key = Some(route.subject().bytes().clone());
+            let list: Vec<u8> = sessions.iter().flat_map(|number| number.to_be_bytes()).collect();
+            record.mark_sessions(list.into());
+            places.push(self.push_own(broker.inner.sessions.queue(), &record, OWN_BYTES_MAX)?);
+        }
+        Ok(())
     }
 
     /// Adds a record for one of the broker's own logs; returns its place.

@@ -12,9 +12,9 @@ use crate::verbs::produce::ProduceError;
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Routed {
-    /// Live subscribers that got it, or will, once it is stored; each group counts as one.
+    /// Live subscribers that got it, or will, once it is stored, and sessions; each group counts as one.
     pub receivers: usize,
-    /// Its number in the batch, if a topic keeps it: then it is delivered when it is stored.
+    /// Its number in the batch, if a topic keeps it, or sessions get it. What topics keep is delivered when it is stored.
     pub stored: Option<usize>,
 }
 
@@ -39,14 +39,22 @@ impl Broker {
     ) -> Result<Routed, ProduceError> {
         let live = &self.inner.live;
         live.answers.answered(&route.subject);
-        if route.topics.is_empty() {
-            return Ok(Routed {
-                receivers: deliver(live, route, message, None, &mut batch.flush),
-                stored: None,
-            });
+        let sessions = match message.guaranteed && route.sessions() > 0 {
+            true => route.sessions_for(message.publisher),
+            false => Vec::new(),
+        };
+        let receivers = sessions.len();
+        if route.topics.is_empty() && sessions.is_empty() {
+            let receivers = deliver(live, route, message, None, &mut batch.flush);
+            return Ok(Routed { receivers, stored: None });
         }
-        let stored = batch.push(live, route, message, self.now())?;
-        Ok(Routed { receivers: route.receivers(), stored: Some(stored) })
+        let stored = batch.push(self, route, message, &sessions)?;
+        let receivers = receivers
+            + match route.topics.is_empty() {
+                true => deliver(live, route, message, None, &mut batch.flush),
+                false => route.receivers(),
+            };
+        Ok(Routed { receivers, stored: Some(stored) })
     }
 }
 

@@ -31,6 +31,7 @@ use self::groups::Groups;
 use self::subscriber::Listener;
 use self::tail::Tails;
 use crate::message::{PUBLISHER, PublisherId};
+use crate::sessions::Waiter;
 use crate::topics::Bound;
 
 /// What messages with a subject need: who listens, which topics keep them.
@@ -42,6 +43,8 @@ pub(crate) struct Live {
     pub(crate) tails: Tails,
     /// Topics by the subjects that they keep.
     pub(crate) bindings: Arc<Router<Bound>>,
+    /// Sessions that outlive their connections.
+    waiters: Arc<Router<Waiter>>,
     /// Counts what else makes routes old: rules of access that changed.
     epoch: AtomicU64,
     publishers: AtomicU64,
@@ -51,7 +54,11 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(random: &dyn Random, bindings: Arc<Router<Bound>>) -> Arc<Self> {
+    pub(crate) fn new(
+        random: &dyn Random,
+        bindings: Arc<Router<Bound>>,
+        waiters: Arc<Router<Waiter>>,
+    ) -> Arc<Self> {
         let seed = Seeded::new(random.next_u64());
         Arc::new(Self {
             listeners: Router::new(seed),
@@ -59,6 +66,7 @@ impl Live {
             answers: Answers::default(),
             tails: Tails::default(),
             bindings,
+            waiters,
             epoch: AtomicU64::new(0),
             publishers: AtomicU64::new(1),
             incarnation: random.next_u64(),

@@ -13,6 +13,7 @@ use super::Live;
 use super::subscriber::Listener;
 use crate::Broker;
 use crate::message::PublisherId;
+use crate::sessions::Waiter;
 use crate::topics::{Bound, OpenTopic};
 
 /// Subjects that one publisher's cache remembers.
@@ -32,6 +33,9 @@ impl Names {
     }
 }
 
+/// Where changes are counted: of listeners, topics and sessions.
+type Places = (router::Place, router::Place, router::Place);
+
 /// Where messages of a subject go.
 #[derive(Debug)]
 pub struct Route {
@@ -43,8 +47,10 @@ pub struct Route {
     pub(super) topics: Vec<Arc<OpenTopic>>,
     /// Those who do not want what they publish themselves.
     quiet: Vec<PublisherId>,
+    /// Sessions that it waits for, if its publisher wants to be sure.
+    waiters: Arc<Matches<Waiter>>,
     is_allowed: bool,
-    places: (router::Place, router::Place),
+    places: Places,
     stamp: u64,
 }
 
@@ -72,6 +78,19 @@ impl Route {
     /// How many live subscribers get a message: each group once.
     pub fn receivers(&self) -> usize {
         self.matches.receivers()
+    }
+
+    /// How many sessions a message waits for, if its publisher wants to be sure.
+    pub fn sessions(&self) -> usize {
+        self.waiters.receivers()
+    }
+
+    /// The numbers of the sessions that want what this one publishes.
+    pub(super) fn sessions_for(&self, publisher: PublisherId) -> Vec<u64> {
+        let singles = self.waiters.chunks.iter().flat_map(|chunk| chunk.iter());
+        let singles = singles.filter_map(|waiter| waiter.number(publisher));
+        let several = |all: &Vec<Waiter>| all.iter().find_map(|waiter| waiter.number(publisher));
+        singles.chain(self.waiters.overlapping.iter().filter_map(several)).collect()
     }
 
     /// Whether a publisher is among those who listen, but not to themselves.
@@ -153,15 +172,20 @@ fn quiet(matches: &Matches<Listener>) -> Vec<PublisherId> {
 }
 
 impl Live {
-    fn stamp(&self, places: (router::Place, router::Place)) -> u64 {
+    fn stamp(&self, places: Places) -> u64 {
         // Each only grows.
         let epoch = self.epoch.load(Ordering::Acquire);
-        epoch + self.listeners.stamp(places.0) + self.bindings.stamp(places.1)
+        let stamps = self.listeners.stamp(places.0) + self.bindings.stamp(places.1);
+        epoch + stamps + self.waiters.stamp(places.2)
     }
 
     /// Looks up where a subject's messages go.
     pub(super) fn new_route(&self, subject: Subject, is_allowed: bool) -> Route {
-        let places = (self.listeners.place(&subject), self.bindings.place(&subject));
+        let places = (
+            self.listeners.place(&subject),
+            self.bindings.place(&subject),
+            self.waiters.place(&subject),
+        );
         let stamp = self.stamp(places);
         let matches = self.listeners.matches(&subject);
         let tags = |all: &Vec<Listener>| (all.clone(), all.iter().map(|one| one.tag).collect());
@@ -172,7 +196,19 @@ impl Live {
         // Asked for only where a topic comes between: else it is known who publishes.
         let quiet = if topics.is_empty() { Vec::new() } else { quiet(&matches) };
         let names = Names::default();
-        Route { subject, names, matches, overlapping, topics, quiet, is_allowed, places, stamp }
+        let waiters = self.waiters.matches(&subject);
+        Route {
+            subject,
+            names,
+            matches,
+            overlapping,
+            topics,
+            quiet,
+            waiters,
+            is_allowed,
+            places,
+            stamp,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use base::subject::Escape;
 use base::{Millis, Subject};
 use bytes::Bytes;
 
-pub(crate) use record::{NewMessage, PUBLISHER, is_copy};
+pub(crate) use record::{NewMessage, PUBLISHER, SESSIONS, is_copy};
 
 /// A message. What it is about is its [`Subject`], which goes beside it: most publishers say the same one again and
 /// again.
@@ -24,6 +24,9 @@ pub struct Message {
     pub properties: Properties,
     /// The publisher's own properties, for readers who speak the same protocol.
     pub original: Option<Original>,
+    /// Its publisher wants to be sure: it waits for those who are not there but want it, and is stored before the publisher
+    /// is told. Those who listen live, for whom it waits as well, leave it.
+    pub guaranteed: bool,
     /// Who publishes it: subscriptions of the same may ask not to get it.
     pub publisher: PublisherId,
 }

@@ -25,6 +25,14 @@ pub(super) const COPY: &str = "entrepot-copy";
 /// Who published it, for as long as the broker runs: there only if that is not to get it back.
 pub(crate) const PUBLISHER: &str = "entrepot-publisher";
 
+/// Sessions have it from elsewhere.
+pub(super) const QUEUED: &str = "entrepot-queued";
+/// The sessions that it is for: eight bytes each.
+pub(crate) const SESSIONS: &str = "entrepot-sessions";
+
+/// What readers have no use for.
+const OWN: [&str; 4] = [COPY, PUBLISHER, QUEUED, SESSIONS];
+
 /// Most bytes of a length, and of an offset.
 const LENGTH_BYTES_MAX: usize = 5;
 /// Most bytes of a record besides key, value and headers: attributes, time, and five numbers.
@@ -53,6 +61,16 @@ impl NewMessage {
     /// Says that it is delivered from another topic.
     pub(crate) fn mark_copy(&mut self) {
         self.headers.push((Bytes::from_static(COPY.as_bytes()), None));
+    }
+
+    /// Says that sessions have it from elsewhere.
+    pub(crate) fn mark_queued(&mut self) {
+        self.headers.push((Bytes::from_static(QUEUED.as_bytes()), None));
+    }
+
+    /// Says which sessions it is for.
+    pub(crate) fn mark_sessions(&mut self, sessions: Bytes) {
+        self.headers.push((Bytes::from_static(SESSIONS.as_bytes()), Some(sessions)));
     }
 
     /// Says who is not to get it back.
@@ -93,7 +111,8 @@ impl Message {
             key: record.key.clone(),
             value: record.value.clone(),
             timestamp: Some(record.timestamp),
-            headers: headers.filter(|(name, _)| name != COPY && name != PUBLISHER).collect(),
+            guaranteed: record.headers.iter().any(|header| header.key == QUEUED),
+            headers: headers.filter(|(name, _)| !OWN.iter().any(|own| name == own)).collect(),
             ..Self::default()
         };
         if message.headers.is_empty() {

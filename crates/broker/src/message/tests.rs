@@ -43,6 +43,7 @@ fn full() -> Message {
             priority: Some(9),
         },
         original: Some(Original { door: 3, bytes: bytes("\x01\x00whatever") }),
+        guaranteed: true,
         publisher: PublisherId(5),
     }
 }
