@@ -20,6 +20,8 @@ pub(crate) struct Case {
     load: Load,
     partitions: u32,
     durability: Durability,
+    /// Most turns a round: one run takes minutes.
+    turns_max: usize,
 }
 
 /// When we acknowledge. Kafka never syncs before it does.
@@ -46,11 +48,15 @@ enum Load {
 }
 
 const fn case(name: &'static str, what: &'static str, load: Load) -> Case {
-    Case { name, what, load, partitions: 1, durability: Durability::Fsync }
+    Case { name, what, load, partitions: 1, durability: Durability::Fsync, turns_max: usize::MAX }
 }
 
 const fn spread(case: Case, partitions: u32) -> Case {
     Case { partitions, ..case }
+}
+
+const fn slow(case: Case) -> Case {
+    Case { turns_max: 1, ..case }
 }
 
 const fn unsynced(case: Case) -> Case {
@@ -131,14 +137,14 @@ pub(crate) const CASES: &[Case] = &[
         ),
         100,
     ),
-    spread(
+    slow(spread(
         case(
             "partitions-5000",
             "records of 1 KiB to 5,000 partitions in turn",
             Load::Produce(&["--size", "1024", "-n", "300000", "--batch", "16384"]),
         ),
         5000,
-    ),
+    )),
     case(
         "consume-1k",
         "records of 1 KiB from the start, in the page cache",
@@ -175,6 +181,11 @@ pub(crate) const CASES: &[Case] = &[
 type Figures = Vec<(String, f64)>;
 
 impl Case {
+    /// Turns of each round, where others take `asked`.
+    pub(crate) fn turns(&self, asked: usize) -> usize {
+        asked.min(self.turns_max)
+    }
+
     /// Runs it against one broker, in a topic of its own.
     pub(crate) fn run(&self, on: &Running) -> Figures {
         let partitions = self.partitions.to_string();

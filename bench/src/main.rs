@@ -78,11 +78,12 @@ fn run_round(cases: &[&Case], turns: usize, samples: &mut Samples) {
         for peer in [&us, &control, &them] {
             run(case, peer, None);
         }
-        for _ in 0..turns {
+        for _ in 0..case.turns(turns) {
             for peer in [&us, &them, &control, &control, &them, &us] {
                 run(case, peer, Some(samples));
             }
         }
+        page::show(case, samples);
     }
     for (running, peer) in [(&us, US), (&control, CONTROL), (&them, THEM)] {
         note(samples, "after all loads", "memory_peak_mib", peer, running.memory_mib("VmHWM"));
@@ -90,6 +91,9 @@ fn run_round(cases: &[&Case], turns: usize, samples: &mut Samples) {
 }
 
 fn run(case: &Case, on: &Running, samples: Option<&mut Samples>) {
+    // What the load before left for the disk to do is not this one's to wait for.
+    let settled = std::process::Command::new("sync").status().expect("sync runs");
+    assert!(settled.success(), "sync: {settled}");
     let figures = case.run(on);
     let Some(samples) = samples else { return };
     for (figure, value) in figures {

@@ -34,6 +34,15 @@ pub(crate) fn report(cases: &[&Case], samples: &Samples, pairs: usize, whole: bo
     std::fs::write(page(), format!("{before}{BEGIN}\n\n{text}\n{END}{after}")).expect("writable");
 }
 
+/// Prints what is known of one case so far: a run takes long, and may be stopped.
+pub(crate) fn show(case: &Case, samples: &Samples) {
+    let of_case = samples.iter().filter(|((name, _), _)| name == case.name);
+    let of_case = of_case.map(|(key, sides)| (key.clone(), sides.clone())).collect();
+    for line in table(&[case], &of_case).lines().skip(2) {
+        println!("    {line}");
+    }
+}
+
 fn heading(pairs: usize) -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

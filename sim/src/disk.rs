@@ -253,7 +253,7 @@ impl SimulatedDisk for Mounted {
                     }
                     Ok(node)
                 }
-                None if matches!(how, Open::Read | Open::Write) => {
+                None if matches!(how, Open::Read | Open::Write | Open::Direct) => {
                     Err(io::ErrorKind::NotFound.into())
                 }
                 None if tree.faults.full => Err(io::ErrorKind::StorageFull.into()),

@@ -5,11 +5,14 @@
 
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 
@@ -24,7 +27,16 @@ pub enum Open {
     Create,
     /// To be read and written; made, or emptied if it is there.
     Anew,
+    /// To be written past the system's cache; it must be there. Positions, lengths and the addresses
+    /// of what is written must be multiples of [`BLOCK_BYTES`]. Fails where the file system cannot.
+    Direct,
 }
+
+/// What [`Open::Direct`] asks for; no disk that we know has larger blocks.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// Pieces that one call of the system takes (`IOV_MAX`).
+const PIECES_MAX: usize = 1024;
 
 /// A simulation's disk. Errors are those of the operating system.
 #[allow(missing_docs, reason = "as the methods of the same names of `Disk`")]
@@ -83,6 +95,9 @@ impl Disk {
                 let mut options = OpenOptions::new();
                 options.read(true).write(how != Open::Read).truncate(how == Open::Anew);
                 options.create(matches!(how, Open::Create | Open::Anew));
+                if how == Open::Direct {
+                    direct(&mut options)?;
+                }
                 options.open(path).map(File::System)
             }
             Self::Simulated(disk) => disk.open(path, how).map(File::Simulated),
@@ -203,6 +218,18 @@ impl Folder {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn direct(options: &mut OpenOptions) -> io::Result<()> {
+    let flag = rustix::fs::OFlags::DIRECT.bits();
+    options.custom_flags(i32::try_from(flag).map_err(io::Error::other)?);
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn direct(_: &mut OpenOptions) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Every method blocks, and fails as the system call that it is.
 impl File {
     /// Fills `out` from a position.
@@ -219,6 +246,33 @@ impl File {
             Self::System(file) => file.write_all_at(bytes, position),
             Self::Simulated(file) => file.write_all_at(bytes, position),
         }
+    }
+
+    /// Writes pieces one behind the other, from a position.
+    pub fn write_pieces_at(&self, pieces: &[Bytes], mut position: u64) -> io::Result<()> {
+        let Self::System(file) = self else {
+            for piece in pieces {
+                self.write_all_at(piece, position)?;
+                position += piece.len() as u64;
+            }
+            return Ok(());
+        };
+        for pieces in pieces.chunks(PIECES_MAX) {
+            let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            let mut left = slices.as_mut_slice();
+            // Skips pieces without a byte.
+            IoSlice::advance_slices(&mut left, 0);
+            while !left.is_empty() {
+                let written = match rustix::io::pwritev(file, left, position) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Err(Errno::INTR) => continue,
+                    written => written?,
+                };
+                position += written as u64;
+                IoSlice::advance_slices(&mut left, written);
+            }
+        }
+        Ok(())
     }
 
     /// Makes what was written durable.

@@ -23,6 +23,10 @@ const FIRST_BYTES: usize = 1024;
 /// size, as producers send them, arrive in one read each.
 const FIRST_BYTES_MAX: usize = 64 * 1024;
 
+/// Room behind a frame of the expected size. A read that does not fill its room took all that was
+/// there; one that does is followed by another, which as a rule finds nothing.
+const SLACK_BYTES: usize = 256;
+
 /// With less room than this behind the buffered bytes, waiting for a header starts a new buffer
 /// rather than reading in crumbs.
 const FIRST_ROOM_BYTES: usize = 256;
@@ -89,7 +93,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let whole = HEADER_BYTES + length;
         while self.buffer.len() < whole {
             let step = self.buffer.len().max(STEP_BYTES).max(self.trusted);
-            self.make_room((whole - self.buffer.len()).min(step));
+            self.make_room((whole - self.buffer.len()).min(step) + SLACK_BYTES);
             if self.fill().await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
@@ -168,7 +172,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let idle = self.idle;
         let read = poll_fn(|context| {
             if self.buffer.capacity() - self.buffer.len() < FIRST_ROOM_BYTES {
-                let like_the_last = self.trusted + HEADER_BYTES;
+                let like_the_last = self.trusted + HEADER_BYTES + SLACK_BYTES;
                 self.make_room(like_the_last.clamp(FIRST_BYTES, FIRST_BYTES_MAX));
             }
             // Holds no state, so it may be made anew for each poll.

@@ -155,7 +155,7 @@ impl Flusher {
                 written.push(sync.add(writer.finish()?, self.files.log_dir(log.id())));
                 writer = begin(batch.header.base_offset)?;
             }
-            writer.push(&batch.header, &batch.bytes)?;
+            writer.push(&batch.header, batch.bytes.clone())?;
         }
         written.push(sync.add(writer.finish()?, self.files.log_dir(log.id())));
         Ok(written)

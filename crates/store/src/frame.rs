@@ -107,24 +107,37 @@ pub(crate) fn size_on_disk(runs: usize, data: usize) -> usize {
 }
 
 /// Writes a frame: reserves the header and index, takes the data, then fills in the front.
+///
+/// The frame begins at a multiple of [`ALIGN`] in memory, too, so that it can be written past the
+/// system's cache.
 #[derive(Debug)]
 pub(crate) struct FrameWriter {
+    /// The frame, behind what comes before that multiple.
     bytes: Vec<u8>,
+    /// Where the frame begins in it.
+    start: usize,
     runs: Vec<Run>,
     index_end: usize,
 }
 
 impl FrameWriter {
     pub(crate) fn new(runs: usize, data: usize) -> Self {
+        let mut bytes: Vec<u8> = Vec::with_capacity(size_on_disk(runs, data) + ALIGN);
+        let address = bytes.as_ptr().addr();
+        let start = address.next_multiple_of(ALIGN) - address;
         let index_end = HEADER_BYTES + runs * RUN_BYTES;
-        let mut bytes = Vec::with_capacity(size_on_disk(runs, data));
-        bytes.resize(index_end, 0);
-        Self { bytes, runs: Vec::with_capacity(runs), index_end }
+        bytes.resize(start + index_end, 0);
+        Self { bytes, start, runs: Vec::with_capacity(runs), index_end }
+    }
+
+    /// Bytes of the frame so far.
+    fn len(&self) -> usize {
+        self.bytes.len() - self.start
     }
 
     /// Starts the next run; what is appended until the next call belongs to it.
     pub(crate) fn begin_run(&mut self, log: LogId, kind: RunKind, base: Offset, next: Offset) {
-        self.runs.push(Run { log, kind, base, next, position: self.bytes.len(), length: 0 });
+        self.runs.push(Run { log, kind, base, next, position: self.len(), length: 0 });
     }
 
     /// Appends a batch to the current run, stamping its offset and epoch into the copy. Returns
@@ -146,13 +159,13 @@ impl FrameWriter {
         if let Some(run) = self.runs.last_mut() {
             run.length += batch.len();
         }
-        start..self.bytes.len()
+        start - self.start..self.len()
     }
 
     /// The finished frame, padded.
     pub(crate) fn finish(mut self, header: &FrameHeader) -> Bytes {
-        let length = self.bytes.len();
-        let data_crc = crc(self.bytes.get(self.index_end..).unwrap_or_default());
+        let (start, length) = (self.start, self.len());
+        let data_crc = crc(self.bytes.get(start + self.index_end..).unwrap_or_default());
         let mut front = Vec::with_capacity(self.index_end);
         front.put_slice(MAGIC);
         front.put_u32(0);
@@ -183,11 +196,11 @@ impl FrameWriter {
         if let Some(mut field) = front.get_mut(4..8) {
             field.put_u32(header_crc);
         }
-        if let Some(space) = self.bytes.get_mut(..self.index_end) {
+        if let Some(space) = self.bytes.get_mut(start..start + self.index_end) {
             space.copy_from_slice(&front);
         }
-        self.bytes.resize(length.next_multiple_of(ALIGN), 0);
-        Bytes::from(self.bytes)
+        self.bytes.resize(start + length.next_multiple_of(ALIGN), 0);
+        Bytes::from(self.bytes).slice(start..)
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use base::disk::{Disk, File, Open};
 use base::{LogId, Millis, Offset};
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use crate::batch::{BatchHeader, HEADER_BYTES};
@@ -27,6 +27,8 @@ pub(crate) const INDEX_ENTRY: u64 = 24;
 const OPEN_FILES_MAX: usize = 512;
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 1024 * 1024;
+/// Batches smaller than this are copied together; a larger one is a piece of the write by itself.
+const PIECE_BYTES_MIN: usize = 4 * 1024;
 /// Bytes read at once when all of a segment is read.
 const READ_BYTES: u64 = 1024 * 1024;
 /// Bytes read at once when looking for a batch.
@@ -211,9 +213,17 @@ impl SegmentFiles {
         }
         let index_path = self.index_path(log, &segment);
         let is_new = segment.bytes == 0;
-        let (entries, buffer) = (Vec::new(), Vec::new());
-        let disk = self.disk.clone();
-        Ok(SegmentWriter { disk, segment, data, index_path, entries, buffer, is_new })
+        Ok(SegmentWriter {
+            disk: self.disk.clone(),
+            segment,
+            data,
+            index_path,
+            entries: Vec::new(),
+            pieces: Vec::new(),
+            gathered: BytesMut::new(),
+            waiting: 0,
+            is_new,
+        })
     }
 
     /// Removes a segment's files. Readers that have them open go on reading.
@@ -479,8 +489,10 @@ pub(crate) struct SegmentWriter {
     data: File,
     index_path: PathBuf,
     entries: Vec<u8>,
-    /// The end of the segment, not written yet.
-    buffer: Vec<u8>,
+    /// The end of the segment, not written yet: pieces, the last of them still growing.
+    pieces: Vec<Bytes>,
+    gathered: BytesMut,
+    waiting: usize,
     is_new: bool,
 }
 
@@ -496,7 +508,7 @@ pub(crate) struct WrittenSegment {
 
 impl SegmentWriter {
     /// Adds a batch behind the others.
-    pub(crate) fn push(&mut self, header: &BatchHeader, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn push(&mut self, header: &BatchHeader, bytes: Bytes) -> io::Result<()> {
         let segment = &mut self.segment;
         if segment.since_index >= INDEX_INTERVAL {
             let entry = IndexEntry {
@@ -507,7 +519,6 @@ impl SegmentWriter {
             entry.encode(segment.base, &mut self.entries);
             segment.since_index = 0;
         }
-        self.buffer.extend_from_slice(bytes);
         segment.bytes += bytes.len() as u64;
         segment.since_index += bytes.len() as u64;
         segment.next = header.next_offset();
@@ -515,13 +526,28 @@ impl SegmentWriter {
         if header.count > 0 {
             segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
         }
-        if self.buffer.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
+        self.waiting += bytes.len();
+        if bytes.len() < PIECE_BYTES_MIN {
+            self.gathered.extend_from_slice(&bytes);
+        } else {
+            self.end_gathered();
+            self.pieces.push(bytes);
+        }
+        if self.waiting >= WRITE_BYTES { self.write() } else { Ok(()) }
+    }
+
+    fn end_gathered(&mut self) {
+        if !self.gathered.is_empty() {
+            self.pieces.push(self.gathered.split().freeze());
+        }
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let at = self.segment.bytes - self.buffer.len() as u64;
-        self.data.write_all_at(&self.buffer, at)?;
-        self.buffer.clear();
+        self.end_gathered();
+        let at = self.segment.bytes - self.waiting as u64;
+        self.data.write_pieces_at(&self.pieces, at)?;
+        self.pieces.clear();
+        self.waiting = 0;
         Ok(())
     }
 

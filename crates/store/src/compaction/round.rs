@@ -217,13 +217,13 @@ impl Output<'_> {
 
     fn push(&mut self, batch: &Batch) -> io::Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.push(batch.header(), batch.bytes())
+        writer.push(batch.header(), batch.bytes().clone())
     }
 
     fn copy(&mut self, mut from: BatchReader) -> io::Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         while let Some((header, bytes)) = from.next()? {
-            writer.push(&header, &bytes)?;
+            writer.push(&header, bytes)?;
         }
         Ok(())
     }

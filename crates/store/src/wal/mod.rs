@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base::disk::{Disk, File, Folder, Open};
+use base::disk::{BLOCK_BYTES, Disk, File, Folder, Open};
 use base::planted::{self, Bug};
 use bytes::{Buf, BufMut, Bytes};
 
@@ -22,11 +22,18 @@ use crate::sink::CommitSink;
 
 pub(crate) use replay::{Replay, replay};
 
+// Frames can be written past the system's cache.
+const _: () = assert!(ALIGN.is_multiple_of(BLOCK_BYTES));
+
 const MAGIC: &[u8; 4] = b"ENWL";
 const VERSION: u16 = 1;
 const SUFFIX: &str = "wal";
 /// What is written ahead of small frames.
-static ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
+static ZEROS: Block<{ 1024 * 1024 }> = Block([0; 1024 * 1024]);
+
+/// Bytes as they can be written past the system's cache.
+#[repr(align(4096))]
+struct Block<const BYTES: usize>([u8; BYTES]);
 /// Used-up files kept for reuse; more are deleted.
 const SPARES_MAX: usize = 2;
 
@@ -100,6 +107,10 @@ pub(crate) struct LocalWal {
 #[derive(Debug)]
 struct Current {
     file: File,
+    /// The same file, written past the system's cache: what is written is read again only after a
+    /// crash, and the cache costs a copy and the work of writing it back. None where the file
+    /// system cannot.
+    direct: Option<File>,
     path: PathBuf,
     position: u64,
     capacity: u64,
@@ -117,13 +128,22 @@ impl Current {
     /// frames' worth at once. Files that are used again are spared this.
     fn touch_ahead(&mut self, frame: &Bytes) -> io::Result<()> {
         let end = self.position + frame.len() as u64;
-        let small = frame.len() < ZEROS.len() / 16;
+        let zeros = &ZEROS.0;
+        let small = frame.len() < zeros.len() / 16;
         if small && end > self.touched && end < self.capacity {
-            let length = ZEROS.len().min(usize::try_from(self.capacity - end).unwrap_or(0));
-            self.file.write_all_at(ZEROS.get(..length).unwrap_or_default(), end)?;
+            let length = zeros.len().min(usize::try_from(self.capacity - end).unwrap_or(0));
+            let length = length - length % ALIGN;
+            self.write(zeros.get(..length).unwrap_or_default(), end)?;
             self.touched = end + length as u64;
         }
         Ok(())
+    }
+
+    fn write(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        let aligned = bytes.as_ptr().addr().is_multiple_of(BLOCK_BYTES)
+            && bytes.len().is_multiple_of(BLOCK_BYTES);
+        let direct = self.direct.as_ref().filter(|_| aligned);
+        direct.unwrap_or(&self.file).write_all_at(bytes, position)
     }
 }
 
@@ -182,7 +202,9 @@ impl LocalWal {
         self.full.retain(|(full, _)| *full != path);
         let position = ALIGN as u64;
         let next = first_sequence;
-        let new = Current { file, path, position, capacity, next, dirty: false, touched };
+        let direct = self.disk.open(&path, Open::Direct);
+        let direct = direct.inspect_err(|error| tracing::debug!(%error, "no direct writes")).ok();
+        let new = Current { file, direct, path, position, capacity, next, dirty: false, touched };
         if let Some(old) = self.current.replace(new) {
             if old.dirty {
                 self.unsynced.push((old.file, old.next));
@@ -206,7 +228,7 @@ impl CommitSink for LocalWal {
         let current = self.current.as_mut().ok_or(io::ErrorKind::NotFound)?;
         current.dirty = true;
         current.touch_ahead(frame)?;
-        current.file.write_all_at(frame, current.position)?;
+        current.write(frame, current.position)?;
         current.position += frame.len() as u64;
         current.next = sequence + 1;
         Ok(())
