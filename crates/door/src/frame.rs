@@ -93,7 +93,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let whole = HEADER_BYTES + length;
         while self.buffer.len() < whole {
             let step = self.buffer.len().max(STEP_BYTES).max(self.trusted);
-            self.make_room((whole - self.buffer.len()).min(step) + SLACK_BYTES);
+            self.make_room((whole - self.buffer.len() + SLACK_BYTES).min(step));
             if self.fill().await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
