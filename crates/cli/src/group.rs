@@ -17,6 +17,8 @@ use serde::Serialize;
 
 use crate::client::{Client, ClientError, EARLIEST, LATEST, NEWEST, TopicPartition};
 use crate::output::{Output, Row};
+use crate::settings::{self, ConfigRow};
+use crate::topic::pair;
 use crate::{CliError, Connect, consumer_group, share_group};
 
 /// Versions of `OffsetFetch` and `OffsetCommit` from 10 on name topics by id.
@@ -35,11 +37,22 @@ pub struct Group {
 enum Action {
     /// List groups
     List,
-    /// Show members, committed offsets and lag
+    /// Show members, committed offsets, lag, and what is set
     Describe {
         /// Names of the groups
         #[arg(required = true, value_name = "GROUP")]
         names: Vec<String>,
+    },
+    /// Change settings
+    Alter {
+        /// Name of the group, which need not exist
+        name: String,
+        /// Change a setting; may be repeated
+        #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+        set: Vec<(String, String)>,
+        /// Return a setting to the broker's default; may be repeated
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
     },
     /// Delete groups and their offsets
     Delete {
@@ -113,6 +126,7 @@ impl Group {
                     describe(&mut client, &mut output, &name)?;
                 }
             }
+            Action::Alter { name, set, unset } => alter(&mut client, &name, &set, &unset)?,
             Action::Delete { names } => delete(&mut client, &names)?,
             Action::ResetOffsets { group, topic, to, dry_run } => {
                 reset(&mut client, &mut output, &group, &topic, to, dry_run)?;
@@ -176,6 +190,7 @@ struct Described {
     members: Vec<MemberRow>,
     offsets: Vec<OffsetRow>,
     total_lag: i64,
+    settings: Vec<ConfigRow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -248,7 +263,8 @@ fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), 
         found => found,
     };
     let Some(group) = found else {
-        if share_group::describe(client, output, coordinator, name)? {
+        let is_shared = share_group::describe(client, output, coordinator, name)?;
+        if is_shared || describe_settings(client, output, name)? {
             return Ok(());
         }
         return Err(CliError::new(format!("group {name} does not exist"))
@@ -266,6 +282,7 @@ fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), 
         assignor: group.assignor,
         coordinator,
         offsets,
+        settings: own_settings(client, name)?,
     };
     if output.is_json() {
         return Ok(output.json(&described)?);
@@ -282,7 +299,65 @@ fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), 
         output.line("")?;
         output.rows(&described.members)?;
     }
+    if !described.settings.is_empty() {
+        output.line("")?;
+        output.rows(&described.settings)?;
+    }
     Ok(output.line("")?)
+}
+
+/// What is set on a group.
+fn own_settings(client: &mut Client, name: &str) -> Result<Vec<ConfigRow>, ClientError> {
+    // A broker that knows no configuration of groups has none.
+    let mut all = settings::of(client, settings::GROUP, name).unwrap_or_default();
+    all.retain(|setting| setting.config_source == settings::SET_ON_GROUP);
+    Ok(settings::rows(all))
+}
+
+#[derive(Debug, Serialize)]
+struct DescribedSettings {
+    name: String,
+    group_type: &'static str,
+    settings: Vec<ConfigRow>,
+}
+
+/// Shows what is set on a group that has no consumers and no offsets, such as one of live subscribers; whether anything
+/// is.
+fn describe_settings(
+    client: &mut Client,
+    output: &mut Output,
+    name: &str,
+) -> Result<bool, CliError> {
+    let settings = own_settings(client, name)?;
+    if settings.is_empty() {
+        return Ok(false);
+    }
+    let described = DescribedSettings { name: name.to_owned(), group_type: "live", settings };
+    if output.is_json() {
+        output.json(&described)?;
+        return Ok(true);
+    }
+    output.line(format!("group {name}, no consumers with offsets"))?;
+    output.rows(&described.settings)?;
+    output.line("")?;
+    Ok(true)
+}
+
+fn alter(
+    client: &mut Client,
+    name: &str,
+    set: &[(String, String)],
+    unset: &[String],
+) -> Result<(), CliError> {
+    if set.is_empty() && unset.is_empty() {
+        return Err(
+            CliError::usage("there is nothing to alter").hint("--set KEY=VALUE or --unset KEY")
+        );
+    }
+    client.metadata(Some(&[]))?;
+    settings::change(client, settings::GROUP, name, set, unset)?;
+    eprintln!("changed the settings of group {name}");
+    Ok(())
 }
 
 /// `None` if there is no such classic group.

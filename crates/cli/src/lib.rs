@@ -14,6 +14,7 @@ mod group;
 mod output;
 mod produce;
 mod progress;
+mod settings;
 mod share_group;
 mod status;
 mod topic;

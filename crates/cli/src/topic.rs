@@ -7,27 +7,17 @@ use door_kafka::wire::ErrorCode;
 use door_kafka::wire::messages::create_partitions_request::CreatePartitionsTopic;
 use door_kafka::wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use door_kafka::wire::messages::delete_topics_request::DeleteTopicState;
-use door_kafka::wire::messages::describe_configs_request::DescribeConfigsResource;
-use door_kafka::wire::messages::describe_configs_response::DescribeConfigsResourceResult;
 use door_kafka::wire::messages::describe_log_dirs_request::DescribableLogDirTopic;
-use door_kafka::wire::messages::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
 use door_kafka::wire::messages::metadata_response::MetadataResponseTopic;
 use door_kafka::wire::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    DescribeLogDirsRequest, IncrementalAlterConfigsRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeLogDirsRequest,
 };
 use serde::Serialize;
 
 use crate::client::{Client, ClientError, EARLIEST, LATEST, NEWEST};
 use crate::output::{Output, Row, size};
+use crate::settings::{self, ConfigRow};
 use crate::{CliError, Connect};
-
-/// The resource type of a topic in requests about configuration.
-const TOPIC: i8 = 2;
-const SET: i8 = 0;
-const DELETE: i8 = 1;
 
 /// `entrepot topic`
 #[derive(Debug, Args)]
@@ -291,25 +281,6 @@ impl Row for PartitionRow {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct ConfigRow {
-    key: String,
-    value: Option<String>,
-    source: &'static str,
-}
-
-impl Row for ConfigRow {
-    const COLUMNS: &'static [&'static str] = &["KEY", "VALUE", "SOURCE"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.key.clone(),
-            self.value.clone().unwrap_or_else(|| "-".to_owned()),
-            self.source.to_owned(),
-        ]
-    }
-}
-
 fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), CliError> {
     let topic = client.topic(name, false)?;
     let earliest = client.offsets(&topic, EARLIEST)?;
@@ -328,15 +299,7 @@ fn describe(client: &mut Client, output: &mut Output, name: &str) -> Result<(), 
             bytes: offset(&bytes, partition.partition_index),
         })
         .collect();
-    let mut config: Vec<_> = settings(client, name)?
-        .into_iter()
-        .map(|setting| ConfigRow {
-            source: source(setting.config_source),
-            key: setting.name,
-            value: if setting.is_sensitive { None } else { setting.value },
-        })
-        .collect();
-    config.sort_by(|a, b| a.key.cmp(&b.key));
+    let config = settings::rows(settings::of(client, settings::TOPIC, name)?);
     let described = Described {
         name: name.to_owned(),
         id: base::TopicId::from_bytes(topic.topic_id).to_string(),
@@ -381,36 +344,6 @@ fn stored(client: &mut Client, topic: &MetadataResponseTopic) -> BTreeMap<i32, i
     bytes
 }
 
-/// A topic's settings, as the broker sees them.
-pub(crate) fn settings(
-    client: &mut Client,
-    name: &str,
-) -> Result<Vec<DescribeConfigsResourceResult>, ClientError> {
-    let request = DescribeConfigsRequest {
-        resources: vec![DescribeConfigsResource {
-            resource_type: TOPIC,
-            resource_name: name.to_owned(),
-            configuration_keys: None,
-        }],
-        ..DescribeConfigsRequest::default()
-    };
-    let response = client.call(&request, NEWEST)?;
-    let Some(result) = response.results.into_iter().next() else { return Ok(Vec::new()) };
-    ClientError::check(format!("topic {name}"), result.error_code, result.error_message)?;
-    Ok(result.configs)
-}
-
-/// Where a setting comes from (KIP-226).
-fn source(number: i8) -> &'static str {
-    match number {
-        1 => "topic",
-        2 | 3 => "broker, changed while running",
-        4 => "broker",
-        5 => "default",
-        _ => "unknown",
-    }
-}
-
 fn alter(
     client: &mut Client,
     name: &str,
@@ -424,25 +357,7 @@ fn alter(
     }
     let subject = format!("topic {name}");
     if !set.is_empty() || !unset.is_empty() {
-        let change = |name: &str, operation, value| AlterableConfig {
-            name: name.to_owned(),
-            config_operation: operation,
-            value,
-        };
-        let sets = set.iter().map(|(key, value)| change(key, SET, Some(value.clone())));
-        let unsets = unset.iter().map(|key| change(key, DELETE, None));
-        let request = IncrementalAlterConfigsRequest {
-            resources: vec![AlterConfigsResource {
-                resource_type: TOPIC,
-                resource_name: name.to_owned(),
-                configs: sets.chain(unsets).collect(),
-            }],
-            validate_only: false,
-        };
-        let response = client.call_controller(&request, NEWEST)?;
-        for result in response.responses {
-            ClientError::check(&subject, result.error_code, result.error_message)?;
-        }
+        settings::change(client, settings::TOPIC, name, set, unset)?;
         eprintln!("changed the settings of {subject}");
     }
     if let Some(count) = partitions {

@@ -257,4 +257,5 @@ async fn access_is_asked_again_when_rules_change() {
     assert!(cache.find(&fixture.broker, b"a..b", |_| true).is_err());
 }
 
+mod dispatch;
 mod tails;

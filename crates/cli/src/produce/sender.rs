@@ -71,7 +71,8 @@ impl Sender {
 
     /// The topic's own partitioner; by hash where the broker has no such setting.
     pub(crate) fn partitioner(&mut self) -> Partitioner {
-        let settings = crate::topic::settings(&mut self.client, &self.name).unwrap_or_default();
+        let settings = crate::settings::of(&mut self.client, crate::settings::TOPIC, &self.name)
+            .unwrap_or_default();
         let setting = settings.into_iter().find(|setting| setting.name == "entrepot.partitioner");
         let text = setting.and_then(|setting| setting.value).unwrap_or_default();
         Partitioner::parse(&text).unwrap_or_default()

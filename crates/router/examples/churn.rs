@@ -1,0 +1,116 @@
+//! What the router costs: a million subscriptions, look-ups while they come and go, and the longest time that a
+//! look-up waited. `cargo run --release -p router --example churn`.
+#![allow(clippy::panic, reason = "a measurement stops at the first surprise")]
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use base::subject::TEXT;
+use base::{Filter, Subject};
+use router::{Router, Subscribed};
+
+const SUBSCRIPTIONS: u64 = 1_000_000;
+
+#[derive(Debug, Clone)]
+struct Sub(u64);
+
+impl Subscribed for Sub {
+    fn owner(&self) -> u64 {
+        self.0
+    }
+}
+
+fn filter(text: &str) -> Filter {
+    TEXT.filter(text.as_bytes()).unwrap_or_else(|_| panic!("{text} is no filter"))
+}
+
+fn subject(text: &str) -> Subject {
+    TEXT.subject(text.as_bytes()).unwrap_or_else(|_| panic!("{text} is no subject"))
+}
+
+/// A third each: exact, one wildcard, all below.
+fn name(number: u64) -> String {
+    match number % 3 {
+        0 => format!("devices.{number}.state"),
+        1 => format!("devices.{number}.*"),
+        _ => format!("sites.{}.devices.{number}.>", number % 1000),
+    }
+}
+
+fn each(took: Duration, count: u64) -> u128 {
+    took.as_nanos() / u128::from(count)
+}
+
+fn main() {
+    let router = Router::default();
+    let begin = Instant::now();
+    let mut worst = Duration::ZERO;
+    let mut keys = Vec::new();
+    for number in 0..SUBSCRIPTIONS {
+        let filter = filter(&name(number));
+        let one = Instant::now();
+        let key = router.insert(&filter, Sub(number), None);
+        worst = worst.max(one.elapsed());
+        keys.push((filter, key));
+    }
+    let all = each(begin.elapsed(), SUBSCRIPTIONS);
+    println!("{SUBSCRIPTIONS} subscriptions: {all} ns each, the longest {worst:?}");
+
+    let subjects: Vec<_> =
+        (0..1000).map(|n| subject(&format!("devices.{}.state", n * 7))).collect();
+    let place: Vec<_> = subjects.iter().map(|subject| router.place(subject)).collect();
+    let time = |what: &str, work: &mut dyn FnMut(usize)| {
+        let begin = Instant::now();
+        (0..100_000).for_each(|turn| work(turn % 1000));
+        println!("{what}: {} ns", each(begin.elapsed(), 100_000));
+    };
+    time("a look-up in the tree", &mut |at| drop(black_box(router.find(&subjects[at]))));
+    time("a look-up that is remembered", &mut |at| drop(black_box(router.matches(&subjects[at]))));
+    time("asking whether one still counts", &mut |at| {
+        black_box(router.stamp(place[at]));
+    });
+
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Others come and go as fast as they can.
+            let mut number = SUBSCRIPTIONS;
+            while !over.load(Ordering::Relaxed) {
+                let filter = filter(&name(number));
+                if let Some(key) = router.insert(&filter, Sub(number), None) {
+                    router.remove(&filter, key, None);
+                }
+                number += 1;
+            }
+            println!("{} subscriptions came and went meanwhile", number - SUBSCRIPTIONS);
+        });
+        let mut times = Vec::with_capacity(1_000_000);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(5) {
+            let one = Instant::now();
+            black_box(router.matches(&subjects[times.len() % 1000]));
+            times.push(one.elapsed());
+        }
+        over.store(true, Ordering::Relaxed);
+        times.sort_unstable();
+        let at = |part: usize| times[(times.len() - 1) * part / 10_000];
+        println!(
+            "{} look-ups while others come and go: half {:?}, 99% {:?}, 99.99% {:?}, the longest {:?}",
+            times.len(),
+            at(5_000),
+            at(9_900),
+            at(9_999),
+            at(10_000)
+        );
+    });
+
+    let begin = Instant::now();
+    let mut worst = Duration::ZERO;
+    for (filter, key) in keys {
+        let one = Instant::now();
+        black_box(key.and_then(|key| router.remove(&filter, key, None)));
+        worst = worst.max(one.elapsed());
+    }
+    println!("removed: {} ns each, the longest {worst:?}", each(begin.elapsed(), SUBSCRIPTIONS));
+}
