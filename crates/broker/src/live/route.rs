@@ -164,6 +164,18 @@ impl RouteCache {
     }
 }
 
+/// Each topic once: while one changes, it is found as it was and as it is.
+fn unique<'a>(bound: impl Iterator<Item = &'a Bound>) -> Vec<Arc<OpenTopic>> {
+    let mut topics: Vec<Arc<OpenTopic>> = Vec::new();
+    for Bound(topic) in bound {
+        match topics.iter_mut().find(|known| known.topic.id == topic.topic.id) {
+            Some(known) => *known = Arc::clone(topic),
+            None => topics.push(Arc::clone(topic)),
+        }
+    }
+    topics
+}
+
 fn quiet(matches: &Matches<Listener>) -> Vec<PublisherId> {
     let members = matches.groups.iter().flat_map(|group| group.members.iter());
     let singles = matches.chunks.iter().flat_map(|chunk| chunk.iter());
@@ -191,8 +203,7 @@ impl Live {
         let tags = |all: &Vec<Listener>| (all.clone(), all.iter().map(|one| one.tag).collect());
         let overlapping = matches.overlapping.iter().map(tags).collect();
         let bound = self.bindings.matches(&subject);
-        let topics = bound.singles().map(|Bound(topic)| Arc::clone(topic));
-        let topics: Vec<_> = topics.collect();
+        let topics = unique(bound.singles());
         // Asked for only where a topic comes between: else it is known who publishes.
         let quiet = if topics.is_empty() { Vec::new() } else { quiet(&matches) };
         let names = Names::default();

@@ -224,6 +224,16 @@ async fn what_a_topic_keeps_is_stored_once_with_its_subject_as_key() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_being_changed_keeps_a_message_once() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("a", 1, &[]).await;
+    // As it is for a moment: the new one is there, and the old one still is.
+    fixture.broker.inner.live.bindings.insert(&filter("a"), Bound(Arc::clone(&topic)), None);
+    let route = fixture.broker.find_route(TEXT.subject(b"a").unwrap());
+    assert_eq!(route.topics().len(), 1);
+}
+
+#[tokio::test]
 async fn a_topic_that_does_not_take_a_message_keeps_it_from_everybody() {
     let fixture = Fixture::start().await;
     fixture.topic("small", 1, &[("max.message.bytes", "200")]).await;
