@@ -4,6 +4,10 @@
 /// Largest request frame that a connection may send, in bytes (`socket.request.max.bytes`).
 pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
 
+/// Requests of all connections together that are on their way in, or wait for the disk
+/// (`queued.max.request.bytes`).
+pub const QUEUED_REQUEST_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// Largest record batch that a topic accepts, in bytes, unless the topic says otherwise
 /// (`max.message.bytes`): 1 MiB and the 12 bytes of its log header.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024 + 12;
@@ -72,4 +76,5 @@ pub const META_VALUE_BYTES_MAX: usize = 1024 * 1024;
 // Relations between limits that the code relies on.
 const _: () = assert!(BATCH_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < REQUEST_BYTES_MAX);
+const _: () = assert!(REQUEST_BYTES_MAX < QUEUED_REQUEST_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < BATCH_UNPACKED_BYTES_MAX);

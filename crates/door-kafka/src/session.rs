@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use base::limits::CONNECTION_PIPELINE_MAX;
 use bytes::{Buf, Bytes};
-use door::{BoxFuture, CloseReason, Connection, FrameReader, ReadHalf, WriteHalf};
+use door::{BoxFuture, Claim, CloseReason, Connection, FrameReader, ReadHalf, WriteHalf};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -35,8 +35,8 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 const PIPELINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Requests that arrive while one is handled are read ahead up to this many bytes, so that we see
-/// when the client goes away. One request may be larger.
-const AHEAD_BYTES_MAX: usize = 256 * 1024;
+/// when the client goes away. They are small, because they may wait for long.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// A client that closed its side may still read the answer to a request that waits, for this long.
 const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(2);
@@ -52,13 +52,16 @@ pub(crate) type Parts = Vec<Bytes>;
 
 /// Runs until either side closes the connection.
 pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, listener, principal, logins, stopping } = connection;
+    let Connection { stream, peer, listener, principal, logins, room, stopping } = connection;
     let gate = Gate::new(logins);
     let (read, write) = stream.into_split();
     let request_bytes_max = door.options.request_bytes_max;
     let frame_bytes_max =
         gate.frame_bytes_max().map_or(request_bytes_max, |max| max.min(request_bytes_max));
-    let frames = FrameReader::new(read, frame_bytes_max).with_idle_timeout(door.options.idle);
+    let frames = FrameReader::new(read, frame_bytes_max)
+        .with_idle_timeout(door.options.idle)
+        .with_room(&room);
+    let eviction = frames.eviction();
     // A client of IPv4 that came through a socket of IPv6 has its address in the other's form.
     let ip = peer.ip().to_canonical();
     let context = Context {
@@ -86,7 +89,20 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
         ahead: ReadAhead::default(),
         rests_until: None,
     };
-    session.run().await
+    tokio::select! {
+        ended = session.run() => ended,
+        () = eviction.happens() => Err(CloseReason::Limit(
+            "its request arrives slowly, and others wait for the memory".into(),
+        )),
+    }
+}
+
+/// A produce request that waits for the disk.
+struct Waiting {
+    bytes: usize,
+    /// Its memory.
+    _claim: Claim,
+    answer: BoxFuture<Result<Parts, CloseReason>>,
 }
 
 struct Session {
@@ -97,9 +113,9 @@ struct Session {
     /// Largest request of a client that may send any.
     request_bytes_max: usize,
     context: Context,
-    /// Produce requests that wait for the disk, oldest first, with the bytes that each holds.
-    waiting: VecDeque<(usize, BoxFuture<Result<Parts, CloseReason>>)>,
-    /// The sum of those bytes.
+    /// Produce requests that wait for the disk, oldest first.
+    waiting: VecDeque<Waiting>,
+    /// The sum of their bytes.
     waiting_bytes: usize,
     ahead: ReadAhead,
     /// No request is taken before, because of a quota (KIP-219).
@@ -186,7 +202,7 @@ impl Session {
         let Self { frames, stopping, gate, waiting, ahead, rests_until, .. } = self;
         let oldest = async {
             match waiting.front_mut() {
-                Some((_, answer)) => answer.await,
+                Some(Waiting { answer, .. }) => answer.await,
                 None => std::future::pending().await,
             }
         };
@@ -221,7 +237,7 @@ impl Session {
             let outcome = self.gate.raw_token(&frame).await;
             return self.login(outcome).await;
         }
-        let bytes = frame.len();
+        let (bytes, claim) = (frame.len(), self.frames.take_claim());
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader).map_err(protocol_error)?;
         if self.gate.check(header.api)? == Path::Login {
@@ -230,12 +246,15 @@ impl Session {
             return self.login(outcome).await;
         }
         if let Some(submit) = handle::pipelined(&self.context, &header, &mut reader) {
+            let claim = claim.at_work();
             let answer = submit.await?;
-            self.waiting.push_back((bytes, answer));
+            self.waiting.push_back(Waiting { bytes, _claim: claim, answer });
             self.waiting_bytes += bytes;
             return Ok(());
         }
         self.answer_all().await?;
+        // What may wait for long must not keep others from sending.
+        let _claim = (!handle::may_wait(header.api)).then(|| claim.at_work());
         let parts = {
             let Self { frames, stopping, context, ahead, .. } = self;
             let mut handling = pin!(handle::dispatch(context, &header, reader));
@@ -265,7 +284,7 @@ impl Session {
 
     /// The answer to the oldest request that waits, if it is there already.
     async fn oldest_if_ready(&mut self) -> Option<Result<Parts, CloseReason>> {
-        let (_, answer) = self.waiting.front_mut()?;
+        let Waiting { answer, .. } = self.waiting.front_mut()?;
         poll_fn(|context| match answer.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending => Poll::Ready(None),
@@ -304,14 +323,14 @@ impl Session {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((bytes, _)) = self.waiting.pop_front() {
+        if let Some(Waiting { bytes, .. }) = self.waiting.pop_front() {
             self.waiting_bytes -= bytes;
         }
     }
 
     /// Answers everything that waits, in order.
     async fn answer_all(&mut self) -> Result<(), CloseReason> {
-        while let Some((_, answer)) = self.waiting.front_mut() {
+        while let Some(Waiting { answer, .. }) = self.waiting.front_mut() {
             let parts = answer.await?;
             self.forget_oldest();
             self.send(parts).await?;
@@ -358,7 +377,7 @@ async fn watch_client(
         if ahead.ended {
             return None;
         }
-        match frames.next().await {
+        match frames.next_up_to(AHEAD_BYTES_MAX).await {
             Ok(Some(frame)) => {
                 ahead.bytes += frame.len();
                 ahead.frames.push_back(frame);

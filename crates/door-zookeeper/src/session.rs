@@ -35,11 +35,12 @@ pub(crate) enum Flow {
 
 /// Speaks the protocol until either side closes.
 pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, mut stopping, .. } = connection;
+    let Connection { stream, peer, room, mut stopping, .. } = connection;
     let local = stream.local_addr()?;
     let (reader, mut writer) = stream.into_split();
     let member = Member::join(&shared, peer);
-    let mut frames = FrameReader::new(reader, REQUEST_BYTES_MAX);
+    let mut frames = FrameReader::new(reader, REQUEST_BYTES_MAX).with_room(&room);
+    let eviction = frames.eviction();
     let writing = write_out(&mut writer, &member.outgoing);
     tokio::pin!(writing);
     let ended = tokio::select! {
@@ -47,6 +48,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result
         biased;
         why = member.outgoing.until_cut() => return cut_off(why),
         written = &mut writing => return written,
+        () = eviction.happens() => return Err(CloseReason::Limit(
+            "its request arrives slowly, and others wait for the memory".into(),
+        )),
         _ = stopping.wait_for(|stop| *stop) => Ok(()),
         ended = talk(&member, &mut frames, local) => ended,
     };
@@ -117,6 +121,7 @@ async fn talk<R: AsyncRead + Unpin>(
     }
     // From here on, the session's time-out says how long a client may be silent.
     while let Some(frame) = frames.next().await? {
+        let _claim = frames.take_claim().at_work();
         if request(member, &frame).await? == Flow::Close {
             return Ok(());
         }

@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::CloseReason;
+use crate::room::{Claim, ConnectionRoom, Eviction, RequestRoom};
 
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,8 @@ const KEEP_BYTES: usize = 16 * 1024;
 /// Reads frames that begin with their length: four bytes, big-endian, signed, not counting itself.
 ///
 /// Memory follows what arrived, not what was announced: the room for a frame doubles as its bytes
-/// come in. A frame is split off the buffer without a copy.
+/// come in. A frame is split off the buffer without a copy. What a frame takes beyond 16 KiB is
+/// claimed from what all connections have together (see [`Self::with_room`]).
 #[derive(Debug)]
 pub struct FrameReader<R> {
     reader: R,
@@ -55,12 +57,46 @@ pub struct FrameReader<R> {
     held: usize,
     /// Size of the last whole frame: the next one may have this much room at once.
     trusted: usize,
+    room: ConnectionRoom,
+    /// Of the frame that arrives.
+    claim: Claim,
+    /// Of the frame that was returned last.
+    returned: Claim,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads frames of up to `frame_bytes_max` bytes, the length not counted, from `reader`.
     pub fn new(reader: R, frame_bytes_max: usize) -> Self {
-        Self { reader, buffer: BytesMut::new(), frame_bytes_max, idle: None, held: 0, trusted: 0 }
+        Self {
+            reader,
+            buffer: BytesMut::new(),
+            frame_bytes_max,
+            idle: None,
+            held: 0,
+            trusted: 0,
+            room: RequestRoom::unlimited().of_connection(),
+            claim: Claim::default(),
+            returned: Claim::default(),
+        }
+    }
+
+    /// Shares the memory for frames with other connections: while there is none, nothing more is
+    /// read. Whoever uses this must end the connection when [`Self::eviction`] says so.
+    #[must_use]
+    pub fn with_room(mut self, room: &RequestRoom) -> Self {
+        self.room = room.of_connection();
+        self
+    }
+
+    /// Tells when the connection must end, for others need the room that it has.
+    pub fn eviction(&self) -> Eviction {
+        self.room.eviction()
+    }
+
+    /// The room that the last frame has. It is given back when this is dropped; if it is not
+    /// taken, with the next call of [`Self::next`].
+    pub fn take_claim(&mut self) -> Claim {
+        std::mem::take(&mut self.returned)
     }
 
     /// Ends with [`CloseReason::Idle`] when not one byte arrives for so long within one call.
@@ -88,12 +124,22 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// `Protocol` for a negative length, `Limit` for one that is too large, both before any memory
     /// is taken for it; `Io` when the socket fails or closes within a frame; `Idle`.
     pub async fn next(&mut self) -> Result<Option<Bytes>, CloseReason> {
+        self.returned = Claim::default();
         let Some(header) = self.peek_header().await? else { return Ok(None) };
         let length = self.check(i32::from_be_bytes(header))?;
         let whole = HEADER_BYTES + length;
+        if whole > KEEP_BYTES {
+            // What came together with the header has its room already.
+            self.room.grow(&mut self.claim, whole.min(self.buffer.len())).await;
+        }
         while self.buffer.len() < whole {
             let step = self.buffer.len().max(STEP_BYTES).max(self.trusted);
-            self.make_room((whole - self.buffer.len() + SLACK_BYTES).min(step));
+            let step = (whole - self.buffer.len() + SLACK_BYTES).min(step);
+            let room = whole.min(self.buffer.len() + step);
+            if room > KEEP_BYTES {
+                self.room.grow(&mut self.claim, room).await;
+            }
+            self.make_room(step);
             if self.fill().await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
@@ -101,25 +147,23 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let mut frame = self.buffer.split_to(whole);
         frame.advance(HEADER_BYTES);
         self.trusted = length.min(TRUST_BYTES_MAX);
+        self.returned = std::mem::take(&mut self.claim);
         self.give_back();
         Ok(Some(frame.freeze()))
     }
 
-    /// The next frame if all of it is buffered already: lets a caller take what a client pipelined
-    /// before it flushes its replies.
+    /// As [`Self::next`], but a frame of more than so many bytes is left where it is: then this is
+    /// never ready.
     ///
     /// # Errors
-    /// As [`Self::next`], `Io` and `Idle` excepted.
-    pub fn next_buffered(&mut self) -> Result<Option<Bytes>, CloseReason> {
-        let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-        let length = self.check(i32::from_be_bytes(*header))?;
-        if self.buffer.len() < HEADER_BYTES + length {
-            return Ok(None);
+    /// As [`Self::next`].
+    pub async fn next_up_to(&mut self, bytes_max: usize) -> Result<Option<Bytes>, CloseReason> {
+        if let Some(header) = self.peek_header().await?
+            && self.check(i32::from_be_bytes(header))? > bytes_max
+        {
+            return std::future::pending().await;
         }
-        let mut frame = self.buffer.split_to(HEADER_BYTES + length);
-        frame.advance(HEADER_BYTES);
-        self.give_back();
-        Ok(Some(frame.freeze()))
+        self.next().await
     }
 
     /// The next four bytes, left where they are; none when the peer closed before the first of

@@ -17,6 +17,7 @@ mod frame;
 mod limit;
 mod listener;
 mod pace;
+mod room;
 pub mod sasl;
 mod stats;
 mod stream;
@@ -25,6 +26,7 @@ pub mod tls;
 pub use frame::FrameReader;
 pub use limit::{ConnectionLimit, Pace};
 pub use listener::{Listener, ListenerHandle, ListenerOptions, Stopped};
+pub use room::{Claim, Eviction, RequestRoom};
 pub use sasl::Logins;
 pub use stats::{Stats, StatsSnapshot};
 pub use stream::{ReadHalf, Stream, WriteHalf};
@@ -57,6 +59,8 @@ pub struct Connection {
     pub principal: Principal,
     /// How the client must log in; none where it need not.
     pub logins: Option<Arc<Logins>>,
+    /// What requests may take that are on their way in, of all connections together.
+    pub room: RequestRoom,
     /// Turns true when the broker is stopping: finish what was begun, then close.
     pub stopping: watch::Receiver<bool>,
 }

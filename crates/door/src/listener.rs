@@ -18,7 +18,7 @@ use tracing::{debug, error, info, warn};
 use crate::limit::{Permit, Refusal};
 use crate::stats::bump;
 use crate::tls::Tls;
-use crate::{CloseReason, Connection, ConnectionLimit, Door, Logins, Stats, Stream};
+use crate::{CloseReason, Connection, ConnectionLimit, Door, Logins, RequestRoom, Stats, Stream};
 
 #[cfg(test)]
 mod tests;
@@ -70,6 +70,7 @@ pub struct Listener {
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
     logins: Option<Arc<Logins>>,
+    room: RequestRoom,
 }
 
 impl Listener {
@@ -97,7 +98,8 @@ impl Listener {
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
         let socket = TcpListener::from_std(socket.into())?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, name: Arc::clone(&options.name), address, tls: None, logins: None })
+        let (name, room) = (Arc::clone(&options.name), RequestRoom::unlimited());
+        Ok(Self { socket, name, address, tls: None, logins: None, room })
     }
 
     /// Where it listens, with the real port.
@@ -119,6 +121,14 @@ impl Listener {
         self
     }
 
+    /// Bounds what requests may take that are on their way in, together with those of all
+    /// listeners that have the same room.
+    #[must_use]
+    pub fn with_room(mut self, room: RequestRoom) -> Self {
+        self.room = room;
+        self
+    }
+
     /// Starts to accept connections and to hand them to `door`, as many as `limit` allows.
     pub fn run(self, door: Arc<dyn Door>, limit: ConnectionLimit) -> ListenerHandle {
         let stats = Arc::new(Stats::default());
@@ -130,6 +140,7 @@ impl Listener {
             name: Arc::clone(&name),
             tls: self.tls,
             logins: self.logins,
+            room: self.room,
             door,
             limit,
             stats: Arc::clone(&stats),
@@ -210,6 +221,7 @@ struct Accepting {
     name: Arc<str>,
     tls: Option<Arc<Tls>>,
     logins: Option<Arc<Logins>>,
+    room: RequestRoom,
     door: Arc<dyn Door>,
     limit: ConnectionLimit,
     stats: Arc<Stats>,
@@ -269,6 +281,7 @@ impl Accepting {
             listener: Arc::clone(&self.name),
             tls: self.tls.clone(),
             logins: self.logins.clone(),
+            room: self.room.clone(),
             stopping: self.stopping.clone(),
         };
         connections.spawn(serve(Arc::clone(&self.door), accepted, open));
@@ -323,13 +336,14 @@ struct Accepted {
     listener: Arc<str>,
     tls: Option<Arc<Tls>>,
     logins: Option<Arc<Logins>>,
+    room: RequestRoom,
     stopping: watch::Receiver<bool>,
 }
 
 impl Accepted {
     /// Does what comes before the protocol. `None` if the broker is stopping.
     async fn into_connection(self) -> Result<Option<Connection>, CloseReason> {
-        let Self { stream, peer, listener, tls, logins, mut stopping } = self;
+        let Self { stream, peer, listener, tls, logins, room, mut stopping } = self;
         let (stream, principal) = match tls {
             None => (Stream::Plain(stream), Principal::anonymous()),
             Some(tls) => tokio::select! {
@@ -341,7 +355,7 @@ impl Accepted {
                 }
             },
         };
-        Ok(Some(Connection { stream, peer, listener, principal, logins, stopping }))
+        Ok(Some(Connection { stream, peer, listener, principal, logins, room, stopping }))
     }
 }
 

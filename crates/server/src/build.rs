@@ -10,7 +10,9 @@ use broker::access::AccessOptions;
 use broker::metadata::Endpoint;
 use broker::quotas::{NewConnections, QuotaOptions};
 use broker::{Broker, BrokerOptions};
-use door::{ConnectionLimit, Door, Listener, ListenerOptions, Pace};
+use door::tls::Pem;
+use door::tls::client::ClientOptions;
+use door::{ConnectionLimit, Door, Listener, ListenerOptions, Pace, RequestRoom};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_zookeeper::{RegistrationOptions, Servers, ZooKeeperDoor};
 use store::{CleanerOptions, StoreOptions};
@@ -202,6 +204,13 @@ pub(crate) fn connection_limit(
         let count: usize = count.parse().unwrap_or(usize::MAX);
         let addresses = (host.trim_matches(['[', ']']), 0).to_socket_addrs();
         let addresses =
+/// What requests may take that are on their way in, of all listeners together.
+pub(crate) fn request_room(config: &Config) -> RequestRoom {
+    let network = &config.network;
+    let room = |bytes: usize| RequestRoom::new(bytes.max(network.request_max_bytes));
+    network.queued_request_bytes.map_or_else(RequestRoom::unlimited, room)
+}
+
             addresses.map_err(|source| RunError::Override { host: host.into(), source })?;
         overrides.extend(addresses.map(|address| (address.ip(), count)));
     }

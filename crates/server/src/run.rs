@@ -16,7 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::build::{
-    Bound, Doors, bind, broker_options, connection_limit, endpoints, registration, store_options,
+    Bound, Doors, bind, broker_options, connection_limit, endpoints, registration, request_room,
+    store_options,
 };
 use crate::config::Config;
 use crate::limits::raise_open_files;
@@ -129,12 +130,12 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     let mut told = security::first_user(config, &broker).await?;
     told.push_str(&security::announce(&security));
     told.push_str(&announce(config, &bound, began));
-    let limit = connection_limit(config, &broker)?;
+    let (limit, room) = (connection_limit(config, &broker)?, request_room(config));
     let registration = registration(config, &bound);
     let mut listeners = Vec::with_capacity(bound.len());
     for Bound { listener, config } in bound {
         let listener = security.protect(listener, &config, &broker).await?;
-        listeners.push(listener.run(doors.get(config.door), limit.clone()));
+        listeners.push(listener.with_room(room.clone()).run(doors.get(config.door), limit.clone()));
     }
     let following = tokio::spawn(Arc::new(security).follow(hangup));
     print(&told)?;

@@ -134,9 +134,52 @@ async fn a_frame_is_not_copied_off_the_buffer() {
     let bytes = [framed(b"first"), framed(b"second")].concat();
     let mut frames = FrameReader::new(&bytes[..], 100);
     let first = frames.next().await.unwrap().unwrap();
-    let second = frames.next_buffered().unwrap().unwrap();
+    let second = frames.next().await.unwrap().unwrap();
     assert_eq!(second.as_ptr() as usize - first.as_ptr() as usize, 5 + HEADER_BYTES);
-    assert!(frames.next_buffered().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn connections_share_the_room_for_what_arrives() {
+    let room = RequestRoom::new(256 << 10);
+    let reader = |server| FrameReader::new(server, 1 << 20).with_room(&room);
+    let (mut one, server) = tokio::io::duplex(1 << 20);
+    let mut first = reader(server);
+    let sent = framed(&vec![1; 200_000]);
+    one.write_all(&sent[..199_000]).await.unwrap();
+    assert!(tokio::time::timeout(Duration::ZERO, first.next()).await.is_err());
+    // Large enough to need room, of which there is not enough.
+    let (mut two, server) = tokio::io::duplex(1 << 20);
+    let mut second = reader(server);
+    two.write_all(&framed(&vec![2; 100_000])).await.unwrap();
+    assert!(tokio::time::timeout(Duration::ZERO, second.next()).await.is_err());
+    assert!(second.buffer.capacity() < 64 << 10, "{}", second.buffer.capacity());
+    // Small ones need none.
+    let (mut three, server) = tokio::io::duplex(1 << 20);
+    let mut third = reader(server);
+    three.write_all(&framed(&[3; 5000])).await.unwrap();
+    assert_eq!(third.next().await.unwrap().unwrap().len(), 5000);
+    // What has arrived keeps its room for as long as somebody has its claim.
+    one.write_all(&sent[199_000..]).await.unwrap();
+    assert_eq!(first.next().await.unwrap().unwrap().len(), 200_000);
+    let claim = first.take_claim();
+    assert!(tokio::time::timeout(Duration::ZERO, second.next()).await.is_err());
+    drop(claim);
+    assert_eq!(second.next().await.unwrap().unwrap().len(), 100_000);
+    // And if nobody takes it, until the next frame is asked for.
+    one.write_all(&framed(&vec![1; 200_000])).await.unwrap();
+    assert!(tokio::time::timeout(Duration::ZERO, first.next()).await.is_err());
+    assert!(tokio::time::timeout(Duration::ZERO, second.next()).await.is_err());
+    assert_eq!(first.next().await.unwrap().unwrap().len(), 200_000);
+}
+
+#[tokio::test]
+async fn a_large_frame_is_left_where_it_is_by_who_wants_small_ones() {
+    let bytes = [framed(b"small"), framed(&[7; 2000])].concat();
+    let mut frames = FrameReader::new(&bytes[..], 5000);
+    assert_eq!(frames.next_up_to(1000).await.unwrap().unwrap(), &b"small"[..]);
+    assert!(tokio::time::timeout(Duration::ZERO, frames.next_up_to(1000)).await.is_err());
+    assert_eq!(frames.next().await.unwrap().unwrap().len(), 2000);
+    assert!(frames.next_up_to(1000).await.unwrap().is_none(), "closed");
 }
 
 #[tokio::test]

@@ -245,7 +245,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     sets("max.connection.creation.rate", "network.max_connection_rate", Same),
     sets("connection.failed.authentication.delay.ms", "login.failure_delay_ms", Same),
     nothing("queued.max.requests", Int(1), PIPELINE),
-    nothing("queued.max.request.bytes", Int(-1), PIPELINE),
+    sets("queued.max.request.bytes", "network.queued_request_bytes", Same),
     sets("max.incremental.fetch.session.cache.slots", "kafka.fetch_sessions", AtMost(100_000)),
     nothing("max.request.partition.size.limit", Int(1), "the elements of a request are bounded together"),
     nothing("background.threads", Int(1), ONE_WRITER),

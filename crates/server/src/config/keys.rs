@@ -430,6 +430,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Connections of all doors together; more are closed as they arrive."),
     key("network.max_connections_per_ip", "2147483647", Field::Usize(|c| &mut c.network.max_connections_per_ip, 0, i32::MAX as usize),
         "Connections that one address may have at a time, of all doors together."),
+    key("network.queued_request_bytes", "268435456", Field::MaybeUsize(|c| &mut c.network.queued_request_bytes),
+        "Memory for requests that are on their way in or wait for the disk, of all connections together, in bytes; 16 KiB of each are not counted. Never less than network.request_max_bytes. -1: no limit."),
     key("network.max_connections_per_ip_overrides", "", Field::Counts(|c| &mut c.network.max_connections_per_ip_overrides),
         "Addresses, or host names, that may have another number of connections. A host name means the addresses that it has when the broker starts."),
     key("network.max_connection_rate", "2147483647", Field::Usize(|c| &mut c.network.max_connection_rate, 1, i32::MAX as usize),
@@ -637,3 +639,5 @@ mod tests {
         assert_eq!(config.network.max_connections, limits::CONNECTIONS_MAX);
     }
 }
+        let queued = config.network.queued_request_bytes;
+        assert_eq!(queued, Some(limits::QUEUED_REQUEST_BYTES_MAX));

@@ -139,6 +139,8 @@ pub struct Network {
     pub max_connections: usize,
     /// Connections that one address may have.
     pub max_connections_per_ip: usize,
+    /// What all requests may take that are on their way in, in bytes; `None`: no limit.
+    pub queued_request_bytes: Option<usize>,
     /// `ADDRESS:COUNT` for addresses that may have another number.
     pub max_connections_per_ip_overrides: Vec<String>,
     /// Connections accepted in a second.

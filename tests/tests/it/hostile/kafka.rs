@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tests::{Broker, PATIENCE, Serve};
+use tests::{Broker, Faults, Misbehave, PATIENCE, Serve};
 
 use super::bombs::{Records, produce};
 use super::{
@@ -33,6 +33,51 @@ fn an_announced_length_is_not_believed() {
     // 64 KiB a connection: its buffer has eight, its task some, a test build more.
     assert_peak(&broker, before, 200 * 64 * 1024 + 16 * MIB, "200 frames of 100 MiB announced");
     drop(connections);
+    bystander.finish();
+}
+
+/// Requests that have begun to arrive and never end: bounded together, and who has one that does
+/// end gets it through, if others have to go for it.
+#[test]
+fn requests_that_never_end_are_bounded_together() {
+    let broker = Serve::new()
+        .arg("--set")
+        .arg("socket.request.max.bytes=33554432")
+        .arg("--set")
+        .arg("queued.max.request.bytes=67108864")
+        .start();
+    let bystander = Bystander::of(&broker);
+    ask(&mut connect(&broker.kafka()), &metadata("large")).unwrap();
+    let before = Memory::of(&broker);
+    let senders: Vec<_> = (0..100)
+        .map(|_| {
+            let address = broker.kafka();
+            std::thread::spawn(move || {
+                let mut stream = connect(&address);
+                // The broker stops reading some day.
+                stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+                stream.write_all(&(32_u32 << 20).to_be_bytes()).unwrap();
+                let part = vec![7; 64 << 10];
+                let _ = (0..128).try_for_each(|_| stream.write_all(&part));
+                stream
+            })
+        })
+        .collect();
+    let streams: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+    bystander.goes_on();
+    // Buffers double, so that each may have twice what it claimed. All would have 800 MiB.
+    assert_peak(&broker, before, 2 * 64 * MIB + 64 * MIB, "100 times 8 MiB of a request");
+    // The topic may not be there yet.
+    let records = Records::one(&vec![7; 1_000_000]).batch(0, 0);
+    let question = produce(3, "large", &records);
+    let begun = Instant::now();
+    let mut producer = connect(&broker.kafka());
+    while super::bombs::error(&ask(&mut producer, &question).unwrap(), "large") != 0 {
+        assert!(begun.elapsed() < PATIENCE * 3, "it is not stored");
+    }
+    assert!(broker.log().contains("others wait for the memory"), "some had to go");
+    bystander.goes_on();
+    drop(streams);
     bystander.finish();
 }
 
@@ -277,12 +322,14 @@ fn consumers_that_do_not_read_are_bounded_together() {
     bystander.finish();
 }
 
-/// Producers that send and send, and never read what became of it.
+/// Producers that send faster than the disk takes it, and never read what became of it.
 #[test]
 fn producers_that_do_not_read_are_bounded() {
-    let broker = Serve::new().start();
+    let (serve, disk) = Faults::prepare(Serve::new());
+    let broker = serve.start();
     let bystander = Bystander::of(&broker);
     ask(&mut connect(&broker.kafka()), &metadata("pushed")).unwrap();
+    disk.set(Misbehave { sync_delay_ms: 3_000, ..Misbehave::default() });
     let before = Memory::of(&broker);
     let records = Records::one(&vec![7; 100_000]).batch(0, 0);
     let question = produce(3, "pushed", &records);
@@ -291,18 +338,20 @@ fn producers_that_do_not_read_are_bounded() {
             let (address, question) = (broker.kafka(), question.clone());
             std::thread::spawn(move || {
                 let mut stream = connect(&address);
-                for _ in 0..100 {
-                    stream.write_all(&question).unwrap();
-                }
-                stream
+                // The broker stops reading some day, until the disk goes on.
+                stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+                let sent = (0..500).take_while(|_| stream.write_all(&question).is_ok()).count();
+                (sent, stream)
             })
         })
         .collect();
-    let streams: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+    let sent: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+    assert!(sent.iter().any(|(count, _)| *count < 500), "it read all that it was sent");
+    disk.set(Misbehave::default());
     bystander.goes_on();
-    // 16 MiB of each connection's requests may wait for the disk, and the tail of the log is in
-    // memory until it is in segments.
-    assert_peak(&broker, before, 16 * 16 * MIB + 160 * MIB, "160 MB from 16 producers");
-    drop(streams);
+    // Of each connection's requests 64 may wait for the disk, and the tail of the log is in memory
+    // until it is in segments. All would have 800 MB.
+    assert_peak(&broker, before, 16 * 8 * MIB + 160 * MIB, "800 MB from 16 producers");
+    drop(sent);
     bystander.finish();
 }
