@@ -21,6 +21,8 @@ pub struct ZooKeeper {
     program: PathBuf,
     home: TempDir,
     port: u16,
+    /// Where it speaks TLS.
+    secure_port: Option<u16>,
     process: Option<Process>,
 }
 
@@ -43,7 +45,39 @@ impl ZooKeeper {
         );
         std::fs::create_dir(&data).expect("the scratch folder is writable");
         std::fs::write(home.path().join("zoo.cfg"), config).expect("it is");
-        Some(Self { program, home, port, process: None })
+        Some(Self { program, home, port, secure_port: None, process: None })
+    }
+
+    /// Speaks TLS, too, on another port, with this certificate and key in PEM, and asks clients for
+    /// certificates of these authorities.
+    ///
+    /// # Panics
+    /// When its files cannot be written.
+    #[must_use]
+    pub fn with_tls(mut self, certificate: &str, authorities: &str) -> Self {
+        let port = turns::free_port();
+        let file = |name: &str| self.home.path().join(name);
+        std::fs::write(file("server.pem"), certificate).expect("the scratch folder is writable");
+        std::fs::write(file("ca.pem"), authorities).expect("it is");
+        let mut config = std::fs::read_to_string(file("zoo.cfg")).expect("it was written");
+        config.push_str(&format!(
+            "secureClientPort={port}\nsecureClientPortAddress=127.0.0.1\n\
+             serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+             ssl.keyStore.location={}\nssl.trustStore.location={}\nssl.clientAuth=need\n",
+            file("server.pem").display(),
+            file("ca.pem").display(),
+        ));
+        std::fs::write(file("zoo.cfg"), config).expect("it is");
+        self.secure_port = Some(port);
+        self
+    }
+
+    /// Where clients that speak TLS reach it.
+    ///
+    /// # Panics
+    /// When they cannot.
+    pub fn secure_address(&self) -> String {
+        format!("localhost:{}", self.secure_port.expect("with_tls was called"))
     }
 
     /// The same, started.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use base::{BrokerId, Clock, Random};
 use broker::metadata::Metadata;
+use door::tls::client::ClientOptions;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -41,6 +42,8 @@ pub struct RegistrationOptions {
     pub credentials: Option<String>,
     /// Whether only whoever has those credentials may change what we write.
     pub restrict: bool,
+    /// Speaks TLS with the ZooKeeper (its `secureClientPort`), so.
+    pub tls: Option<ClientOptions>,
 }
 
 impl Debug for RegistrationOptions {
@@ -182,7 +185,7 @@ impl Keeper {
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
         let mut failed = Lost::Closed;
         for address in addresses {
-            match self.open(address).await {
+            match self.open(address, host).await {
                 Err(why @ Lost::Io(_)) => failed = why,
                 opened => return opened,
             }
@@ -190,8 +193,9 @@ impl Keeper {
         Err(failed)
     }
 
-    async fn open(&self, address: SocketAddr) -> Result<Link, Lost> {
-        let mut link = Link::open(address, &self.hello).await?;
+    async fn open(&self, address: SocketAddr, host: &str) -> Result<Link, Lost> {
+        let tls = self.options.tls.as_ref().map(|options| (options, host));
+        let mut link = Link::open(address, tls, &self.hello).await?;
         if let Some(credentials) = &self.options.credentials {
             link.log_in(credentials).await?;
         }

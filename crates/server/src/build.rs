@@ -82,7 +82,19 @@ pub(crate) fn registration(config: &Config, bound: &[Bound]) -> Option<Registrat
         connect_timeout: millis(registration.connect_timeout_ms),
         credentials: registration.digest.as_ref().map(|digest| digest.0.clone()),
         restrict: registration.set_acl,
+        tls: registration.tls.then(|| registration_tls(config)),
     })
+}
+
+/// How a ZooKeeper elsewhere is spoken with over TLS.
+fn registration_tls(config: &Config) -> ClientOptions {
+    let registration = &config.registration;
+    let key = registration.tls_key.as_ref().map(|key| Pem::new(&key.0));
+    ClientOptions {
+        authorities: registration.tls_ca.as_deref().map(Pem::new),
+        identity: registration.tls_certificate.as_deref().map(|text| (Pem::new(text), key)),
+        verify_name: registration.tls_verify_name,
+    }
 }
 
 fn buffer(bytes: Option<usize>) -> Option<u32> {
@@ -192,6 +204,13 @@ fn access(config: &Config) -> AccessOptions {
 }
 
 /// How many connections there may be, and how fast they may come.
+/// What requests may take that are on their way in, of all listeners together.
+pub(crate) fn request_room(config: &Config) -> RequestRoom {
+    let network = &config.network;
+    let room = |bytes: usize| RequestRoom::new(bytes.max(network.request_max_bytes));
+    network.queued_request_bytes.map_or_else(RequestRoom::unlimited, room)
+}
+
 pub(crate) fn connection_limit(
     config: &Config,
     broker: &Broker,
@@ -204,13 +223,6 @@ pub(crate) fn connection_limit(
         let count: usize = count.parse().unwrap_or(usize::MAX);
         let addresses = (host.trim_matches(['[', ']']), 0).to_socket_addrs();
         let addresses =
-/// What requests may take that are on their way in, of all listeners together.
-pub(crate) fn request_room(config: &Config) -> RequestRoom {
-    let network = &config.network;
-    let room = |bytes: usize| RequestRoom::new(bytes.max(network.request_max_bytes));
-    network.queued_request_bytes.map_or_else(RequestRoom::unlimited, room)
-}
-
             addresses.map_err(|source| RunError::Override { host: host.into(), source })?;
         overrides.extend(addresses.map(|address| (address.ip(), count)));
     }

@@ -10,6 +10,7 @@ use base::{Clock, Random, SystemClock, SystemRandom};
 use broker::{Broker, BrokerOptions, MetaError, StartError};
 use cluster::{Embedded, MetaStore};
 use door::ListenerHandle;
+use door::tls::TlsError;
 use door_zookeeper::Registration;
 use store::{OpenError, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,6 +65,9 @@ pub enum RunError {
     /// A listener cannot be protected as it should be.
     #[error("{0}")]
     Security(#[from] SecurityError),
+    /// What is to be shown to a ZooKeeper elsewhere, or trusted, cannot be used.
+    #[error("registration.tls: {0}")]
+    RegistrationTls(TlsError),
     /// The system refused something else.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -132,6 +136,10 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     told.push_str(&announce(config, &bound, began));
     let (limit, room) = (connection_limit(config, &broker)?, request_room(config));
     let registration = registration(config, &bound);
+    if let Some(tls) = registration.as_ref().and_then(|options| options.tls.as_ref()) {
+        // Now, rather than on every attempt to connect.
+        tls.build().map_err(RunError::RegistrationTls)?;
+    }
     let mut listeners = Vec::with_capacity(bound.len());
     for Bound { listener, config } in bound {
         let listener = security.protect(listener, &config, &broker).await?;

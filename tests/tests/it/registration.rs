@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::{PATIENCE, Python, Script, Serve, ZooKeeper};
 
+use crate::security::{authority, certified};
+
 /// Longer than the script waits.
 const LONG: Duration = Duration::from_secs(200);
 
@@ -153,6 +155,46 @@ fn a_session_that_expired_is_followed_by_another() {
 #[test]
 fn a_stock_configuration_registers_in_the_zookeeper_of_this_machine() {
     let Some(server) = ZooKeeper::started() else { return };
+#[test]
+fn over_tls_a_broker_registers_where_it_trusts_and_is_trusted() {
+    let (ours, other) = (authority("ours"), authority("other"));
+    let Some(server) = ZooKeeper::new() else { return };
+    let mut server = server.with_tls(&certified(&ours, "zookeeper"), &ours.pem());
+    server.start();
+    let connect = format!("{}/k", server.secure_address());
+    let over_tls = |ca: &str, certificate: Option<&str>| {
+        let serve = registering(&connect, 30_000);
+        let mut settings = vec!["zookeeper.ssl.client.enable=true".to_owned()];
+        let mut file = |key: &str, name: &str, text: &str| {
+            let path = serve.home().join(name);
+            std::fs::write(&path, text).expect("the scratch folder is writable");
+            settings.push(format!("{key}={}", path.display()));
+        };
+        file("zookeeper.ssl.truststore.location", "trusted.pem", ca);
+        if let Some(certificate) = certificate {
+            file("zookeeper.ssl.keystore.location", "broker.pem", certificate);
+        }
+        settings.iter().fold(serve.clone(), |serve, set| serve.arg("--set").arg(set))
+    };
+    let own = certified(&ours, "broker");
+    for (ca, certificate, why) in [
+        (other.pem(), Some(own.as_str()), "invalid peer certificate"),
+        (ours.pem(), None, "cannot reach ZooKeeper"),
+        (ours.pem(), Some(certified(&other, "broker").as_str()), "cannot reach ZooKeeper"),
+    ] {
+        over_tls(&ca, certificate).start().says(why);
+    }
+    let mut broker = over_tls(&ours.pem(), Some(&own)).start();
+    let Some(mut there) = Look::into(&format!("{}/k", server.address())) else { return };
+    there.until(&format!("there {ID}"));
+    let exit = broker.entrepot(&["topic", "create", "orders"]);
+    assert!(exit.status.success(), "{exit:?}");
+    there.until("there /brokers/topics/orders/partitions/0/state");
+    broker.stop();
+    there.until(&format!("gone {ID}"));
+    there.0.finish(PATIENCE);
+}
+
     let connect = format!("localhost:{}", server.port());
     let text = |home: &std::path::Path, kafka: u16, _: u16| {
         format!(

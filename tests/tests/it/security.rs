@@ -12,7 +12,7 @@ use tests::{Broker, PATIENCE, Python, Script, Serve, free_port};
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(name: &str) -> Issuer {
+pub(crate) fn authority(name: &str) -> Issuer {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -20,7 +20,7 @@ fn authority(name: &str) -> Issuer {
 }
 
 /// Certificate and key in one PEM.
-fn certified(issuer: &Issuer, name: &str) -> String {
+pub(crate) fn certified(issuer: &Issuer, name: &str) -> String {
     let names = ["localhost", "127.0.0.1"].map(str::to_owned);
     let mut params = CertificateParams::new(names).unwrap();
     params.distinguished_name = DistinguishedName::new();

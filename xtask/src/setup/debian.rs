@@ -115,7 +115,9 @@ const KCAT: &str = "#!/bin/sh\n\
 /// standard error.
 const ZOOKEEPER: &str = "#!/bin/sh\n\
     jars=$(dirname \"$(readlink -f \"$0\")\")/../usr/share/java\n\
-    for jar in zookeeper zookeeper-jute slf4j-api slf4j-simple netty-all metrics-core snappy-java; do\n\
+    for jar in zookeeper zookeeper-jute slf4j-api slf4j-simple metrics-core snappy-java netty-buffer \\\n\
+    \x20 netty-codec netty-common netty-handler netty-resolver netty-transport \\\n\
+    \x20 netty-transport-native-epoll netty-transport-native-unix-common; do\n\
     \x20 path=$path:$jars/$jar.jar\n\
     done\n\
     exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx256m -cp \"$path\" \\\n\
@@ -133,7 +135,7 @@ const ZOOKEEPER_PACKAGES: [&str; 5] = [
 /// A ZooKeeper server.
 pub(super) fn zookeeper() -> Tool {
     // Debian's release decides the version (12: 3.8.0).
-    let stamp = "zookeeper, unpacked, 1".to_owned();
+    let stamp = "zookeeper, unpacked, 2".to_owned();
     Tool { name: "zookeeper", stamp, install: Box::new(install_zookeeper) }
 }
 

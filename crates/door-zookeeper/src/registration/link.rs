@@ -1,11 +1,13 @@
 //! One connection to a ZooKeeper server, with its session.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use door::tls::client::ClientOptions;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -51,11 +53,16 @@ pub(super) struct Hello {
     pub(super) timeout: Duration,
 }
 
+/// A connection's bytes, encrypted or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for S {}
+
 /// A connection with a session. All that is read and written goes through buffers, so that any of
 /// its futures may be dropped and another be started.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// Read, and not yet looked at.
     input: BytesMut,
     /// To be written.
@@ -74,10 +81,19 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects and opens the session, or goes on with it.
-    pub(super) async fn open(address: SocketAddr, hello: &Hello) -> Result<Self, Lost> {
+    /// Connects, over TLS with a server that is called so if that is asked for, and opens the
+    /// session, or goes on with it.
+    pub(super) async fn open(
+        address: SocketAddr,
+        tls: Option<(&ClientOptions, &str)>,
+        hello: &Hello,
+    ) -> Result<Self, Lost> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(stream),
+            Some((options, host)) => Box::new(options.connect(host, stream).await?),
+        };
         let now = Instant::now();
         let mut link = Self {
             stream,
@@ -221,7 +237,9 @@ impl Link {
                 return Err(Lost::Closed);
             }
         }
-        Ok(())
+        // What is encrypted may be held back.
+        let flushed = timeout_at(deadline, self.stream.flush()).await;
+        Ok(flushed.map_err(|_| Lost::Silent(self.patience()))??)
     }
 
     /// The next frame, without its length. Nothing is allocated for a length that is only said.

@@ -42,6 +42,7 @@ impl Scene {
             connect_timeout: PATIENCE,
             credentials: None,
             restrict: false,
+            tls: None,
         }
     }
 
@@ -57,7 +58,7 @@ impl Scene {
     /// A client of its own.
     async fn client(&self) -> Link {
         let hello = Hello { session: Session::default(), zxid: 0, timeout: SESSION };
-        Link::open(self.address, &hello).await.unwrap()
+        Link::open(self.address, None, &hello).await.unwrap()
     }
 
     fn publish(&self, revision: u64, topics: &[Arc<broker::metadata::Topic>]) {
@@ -370,7 +371,7 @@ async fn what_is_no_zookeeper_is_told_apart() {
             stream.shutdown().await.unwrap();
         });
         let hello = Hello { session: Session::default(), zxid: 0, timeout: PATIENCE };
-        let failed = Link::open(address, &hello).await.unwrap_err();
+        let failed = Link::open(address, None, &hello).await.unwrap_err();
         // Unread bytes of ours may make the end a reset.
         let is_fine = matches!(failed, Lost::Closed | Lost::Malformed | Lost::Io(_));
         assert!(is_fine, "{failed}");

@@ -1,5 +1,6 @@
 //! TLS as a client, for programs that talk to a broker.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::{Pem, TlsError, roots};
 
@@ -68,6 +73,20 @@ impl ClientOptions {
                 .map_err(|error| TlsError::Settings(format!("certificate and key: {error}")))?,
         };
         Ok(Arc::new(config))
+    }
+
+    /// Speaks TLS with the server of this name, over a connection to it. Certificates are read anew
+    /// each time.
+    ///
+    /// # Errors
+    /// What is wrong with certificates or keys, ours or the server's; what the socket says.
+    pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let invalid = |error: &dyn std::fmt::Display| {
+            io::Error::new(io::ErrorKind::InvalidInput, error.to_string())
+        };
+        let config = self.build().map_err(|error| invalid(&error))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| invalid(&error))?;
+        TlsConnector::from(config).connect(name, stream).await
     }
 
     fn roots(&self) -> Result<RootCertStore, TlsError> {

@@ -204,7 +204,8 @@ const PEM_PASSWORD: &str =
 const TLS_FIXED: &str =
     "TLS is spoken by one library, which knows no other providers or algorithms";
 const NO_TOKENS: &str = "delegation tokens are not issued. Remove the key";
-const NO_TLS: &str = "connections to a ZooKeeper elsewhere are not encrypted. Remove the key";
+const NO_REVOCATION: &str =
+    "whether a certificate was revoked is not asked anybody. Remove the key";
 const NO_JAVA: &str = "a Java class cannot be loaded, and what it would forbid would be allowed. Remove the key to run without it";
 const NO_PROVIDERS: &str = "values are taken as they are written; a reference to a secret would become the secret. Write the values out";
 pub(crate) const NO_LISTENER_KEYS: &str =
@@ -528,9 +529,21 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     refused("sasl.", &[], "this login setting is not known"),
     refused("delegation.token.", &[], NO_TOKENS),
     nothing("password.encoder.", Text, "passwords in the broker's own configuration are not stored"),
-    refused("zookeeper.ssl.client.enable", &["false"], NO_TLS),
-    refused("zookeeper.ssl.", &[], NO_TLS),
-    refused("zookeeper.client.secure", &["false"], NO_TLS),
+    sets("zookeeper.ssl.client.enable", "registration.tls", Same),
+    sets("zookeeper.ssl.keystore.location", "registration.tls_certificate", Same),
+    refused("zookeeper.ssl.keystore.type", &["PEM"], PEM_ONLY),
+    nothing("zookeeper.ssl.keystore.password", Text, PEM_PASSWORD),
+    sets("zookeeper.ssl.truststore.location", "registration.tls_ca", Same),
+    refused("zookeeper.ssl.truststore.type", &["PEM"], PEM_ONLY),
+    nothing("zookeeper.ssl.truststore.password", Text, PEM_PASSWORD),
+    sets("zookeeper.ssl.endpoint.identification.algorithm", "registration.tls_verify_name", Words(&[("HTTPS", "true"), ("https", "true"), ("", "false")])),
+    nothing("zookeeper.ssl.protocol", Text, TLS_FIXED),
+    nothing("zookeeper.ssl.enabled.protocols", Text, TLS_FIXED),
+    nothing("zookeeper.ssl.cipher.suites", Text, TLS_FIXED),
+    refused("zookeeper.ssl.crl.enable", &["false"], NO_REVOCATION),
+    refused("zookeeper.ssl.ocsp.enable", &["false"], NO_REVOCATION),
+    refused("zookeeper.ssl.", &[], "this setting of TLS is not known"),
+    sets("zookeeper.client.secure", "registration.tls", Same),
     sets("zookeeper.set.acl", "registration.set_acl", Same),
     refused("create.topic.policy.class.name", &[""], NO_JAVA),
     refused("alter.config.policy.class.name", &[""], NO_JAVA),

@@ -370,6 +370,16 @@ pub(crate) const KEYS: &[Key] = &[
         "`user:password` that this broker shows to that ZooKeeper (its scheme `digest`)."),
     key("registration.set_acl", "false", Field::Bool(|c| &mut c.registration.set_acl),
         "Whether only that user may change what is registered. Needs `registration.digest`."),
+    key("registration.tls", "false", Field::Bool(|c| &mut c.registration.tls),
+        "Whether to speak TLS with that ZooKeeper (its `secureClientPort`)."),
+    key("registration.tls_ca", "", Field::MaybeText(|c| &mut c.registration.tls_ca),
+        "Authorities to trust there: a PEM file, or PEM itself. Empty: the system's."),
+    key("registration.tls_certificate", "", Field::MaybeText(|c| &mut c.registration.tls_certificate),
+        "The certificate that this broker shows there: a PEM file, or PEM itself."),
+    key("registration.tls_key", "", Field::Secret(|c| &mut c.registration.tls_key, security::any),
+        "Its private key: a PEM file, or PEM itself; not encrypted. Not needed if it stands in the certificate's file."),
+    key("registration.tls_verify_name", "true", Field::Bool(|c| &mut c.registration.tls_verify_name),
+        "Whether that ZooKeeper's certificate must be for the name, or address, that is connected to."),
 
     // The keys of these two sections may be set for one listener alone: listener.NAME.tls.key.
     key("tls.certificate", "", Field::MaybeText(|c| &mut c.tls.certificate),
@@ -420,6 +430,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Threads that serve connections. 0 means one for each processor."),
     key("network.request_max_bytes", "104857600", Field::Usize(|c| &mut c.network.request_max_bytes, 1, i32::MAX as usize),
         "Largest request in bytes; a larger one closes its connection."),
+    key("network.queued_request_bytes", "268435456", Field::MaybeUsize(|c| &mut c.network.queued_request_bytes),
+        "Memory for requests that are on their way in or wait for the disk, of all connections together, in bytes; 16 KiB of each are not counted. Never less than network.request_max_bytes. -1: no limit."),
     key("network.send_buffer_bytes", "-1", Field::MaybeUsize(|c| &mut c.network.send_buffer_bytes),
         "Send buffer of a socket in bytes (`SO_SNDBUF`). -1 leaves it to the operating system, which adapts it."),
     key("network.receive_buffer_bytes", "-1", Field::MaybeUsize(|c| &mut c.network.receive_buffer_bytes),
@@ -430,8 +442,6 @@ pub(crate) const KEYS: &[Key] = &[
         "Connections of all doors together; more are closed as they arrive."),
     key("network.max_connections_per_ip", "2147483647", Field::Usize(|c| &mut c.network.max_connections_per_ip, 0, i32::MAX as usize),
         "Connections that one address may have at a time, of all doors together."),
-    key("network.queued_request_bytes", "268435456", Field::MaybeUsize(|c| &mut c.network.queued_request_bytes),
-        "Memory for requests that are on their way in or wait for the disk, of all connections together, in bytes; 16 KiB of each are not counted. Never less than network.request_max_bytes. -1: no limit."),
     key("network.max_connections_per_ip_overrides", "", Field::Counts(|c| &mut c.network.max_connections_per_ip_overrides),
         "Addresses, or host names, that may have another number of connections. A host name means the addresses that it has when the broker starts."),
     key("network.max_connection_rate", "2147483647", Field::Usize(|c| &mut c.network.max_connection_rate, 1, i32::MAX as usize),
@@ -636,8 +646,8 @@ mod tests {
         }
         assert_eq!(config.topic.max_message_bytes, limits::BATCH_BYTES_MAX);
         assert_eq!(config.network.request_max_bytes, limits::REQUEST_BYTES_MAX);
+        let queued = config.network.queued_request_bytes;
+        assert_eq!(queued, Some(limits::QUEUED_REQUEST_BYTES_MAX));
         assert_eq!(config.network.max_connections, limits::CONNECTIONS_MAX);
     }
 }
-        let queued = config.network.queued_request_bytes;
-        assert_eq!(queued, Some(limits::QUEUED_REQUEST_BYTES_MAX));

@@ -120,6 +120,16 @@ pub struct Registration {
     pub digest: Option<Secret>,
     /// Whether only that user may change what is written.
     pub set_acl: bool,
+    /// Whether to speak TLS with it.
+    pub tls: bool,
+    /// Authorities to trust, in PEM or its file's name. None: the system's.
+    pub tls_ca: Option<String>,
+    /// The certificate to show, in PEM or its file's name.
+    pub tls_certificate: Option<String>,
+    /// Its key, if it stands elsewhere.
+    pub tls_key: Option<Secret>,
+    /// Whether a server's certificate must be for the name that was connected to.
+    pub tls_verify_name: bool,
 }
 
 /// Sockets and connections.
@@ -129,6 +139,8 @@ pub struct Network {
     pub worker_threads: usize,
     /// Largest request, in bytes.
     pub request_max_bytes: usize,
+    /// What all requests may take that are on their way in, in bytes; `None`: no limit.
+    pub queued_request_bytes: Option<usize>,
     /// Size of a socket's send buffer in bytes (`SO_SNDBUF`); `None`: the system's choice.
     pub send_buffer_bytes: Option<usize>,
     /// Size of a socket's receive buffer in bytes (`SO_RCVBUF`); `None`: the system's choice.
@@ -139,8 +151,6 @@ pub struct Network {
     pub max_connections: usize,
     /// Connections that one address may have.
     pub max_connections_per_ip: usize,
-    /// What all requests may take that are on their way in, in bytes; `None`: no limit.
-    pub queued_request_bytes: Option<usize>,
     /// `ADDRESS:COUNT` for addresses that may have another number.
     pub max_connections_per_ip_overrides: Vec<String>,
     /// Connections accepted in a second.
