@@ -60,6 +60,12 @@ pub(crate) const REGISTRY_BYTES_MAX: usize = 256 << 20;
 /// What an entry costs beside its path and data.
 pub(crate) const ENTRY_COST: usize = 512;
 
+/// Nodes that tell of changes of access rules, of each of the two kinds; older ones go.
+pub(crate) const RULE_CHANGES_MAX: usize = 1_000;
+
+/// How long such a node stays, in milliseconds, as with Kafka; then the next change deletes it.
+pub(crate) const RULE_CHANGES_MS: i64 = 15 * 60 * 1000;
+
 /// Ephemeral nodes that are deleted in one transaction when their session ends: each takes up to
 /// three of its operations.
 pub(crate) const ENDING_STEP_MAX: usize = 40;

@@ -10,8 +10,11 @@ use bytes::Bytes;
 use crate::tree::Tree;
 
 mod json;
+mod rules;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use rules::ROOTS as RULES;
 
 /// Nodes that are always there, parents first, with the data that they have.
 const SKELETON: [(&str, Option<&str>); 23] = [
@@ -59,6 +62,7 @@ pub(crate) fn apply(tree: &mut Tree, old: Option<&Metadata>, new: &Metadata, now
     apply_controller(tree, old.and_then(controller), controller(new));
     let topics = old.map(|old| old.topics.iter()).into_iter().flatten();
     merge(topics, new.topics.iter(), |name, old, new| apply_topic(tree, name, old, new));
+    rules::apply(tree, old.map(|old| &old.access), &new.access, now);
 }
 
 /// Whether a path is for metadata, although it may not be there at the moment.

@@ -89,6 +89,9 @@ fn what_stands_in_zookeeper_is_what_kafka_writes_and_our_own_door_shows() {
     there.until("says /config/topics/orders-2 123456");
     run(&["topic", "alter", "orders-2", "--partitions", "5"]);
     there.until("there /brokers/topics/orders-2/partitions/4/state");
+    // Rules, too, whoever enforces them.
+    there.until("there /kafka-acl/Topic");
+    there.until("there /kafka-acl-extended/prefixed/Group");
     run(&["topic", "delete", "orders"]);
     there.until("gone /brokers/topics/orders");
     there.until("gone /config/topics/orders");
@@ -153,9 +156,6 @@ fn a_session_that_expired_is_followed_by_another() {
 }
 
 #[test]
-fn a_stock_configuration_registers_in_the_zookeeper_of_this_machine() {
-    let Some(server) = ZooKeeper::started() else { return };
-#[test]
 fn over_tls_a_broker_registers_where_it_trusts_and_is_trusted() {
     let (ours, other) = (authority("ours"), authority("other"));
     let Some(server) = ZooKeeper::new() else { return };
@@ -195,6 +195,9 @@ fn over_tls_a_broker_registers_where_it_trusts_and_is_trusted() {
     there.0.finish(PATIENCE);
 }
 
+#[test]
+fn a_stock_configuration_registers_in_the_zookeeper_of_this_machine() {
+    let Some(server) = ZooKeeper::started() else { return };
     let connect = format!("localhost:{}", server.port());
     let text = |home: &std::path::Path, kafka: u16, _: u16| {
         format!(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tests::{PATIENCE, Python, Script, Serve};
 
 use crate::chance::{Chance, random_seed, setting};
@@ -29,6 +30,77 @@ fn the_tree_is_what_zookeepers_would_be() {
     };
     let parts: Vec<_> = events.iter().filter_map(|event| event["event"].as_str()).collect();
     assert_eq!(parts, ["nodes", "layout", "chroot", "transactions", "access", "counts"]);
+}
+
+/// Waits until a watch has seen something.
+fn sees(kazoo: &mut Script, event: &str, is_it: impl Fn(&Value) -> bool) {
+    while !is_it(&kazoo.event(event, PATIENCE)) {}
+}
+
+#[test]
+fn access_rules_are_shown_as_kafka_writes_them_and_watches_fire_when_they_change() {
+    let settings = [
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users=User:ANONYMOUS",
+    ];
+    let serve = settings.iter().fold(Serve::new(), |serve, set| serve.arg("--set").arg(set));
+    let broker = serve.start();
+    let server = broker.zookeeper();
+    let Some(mut kazoo) = Script::start(Python::Kafka3, "zookeeper_rules", &[&server]) else {
+        return;
+    };
+    kazoo.event("ready", PATIENCE);
+    let acl = |args: &[&str]| {
+        let done = broker.entrepot(&[&["acl"], args].concat());
+        assert!(done.status.success(), "{args:?}: {done:?}");
+    };
+    let entry = |operation: &str, effect: &str, host: &str| {
+        json!({"principal": "User:alice", "permissionType": effect, "operation": operation,
+               "host": host})
+    };
+    let says = |data: &Value, entries: &[Value]| {
+        let data = data.as_str().map(|text| serde_json::from_str::<Value>(text).expect("JSON"));
+        data == (!entries.is_empty()).then(|| json!({"version": 1, "acls": entries}))
+    };
+    let read = entry("Read", "Allow", "*");
+    acl(&["add", "-p", "User:alice", "-O", "read", "-t", "orders"]);
+    sees(&mut kazoo, "children", |seen| {
+        says(&seen["nodes"]["orders"], std::slice::from_ref(&read))
+    });
+    sees(&mut kazoo, "children", |seen| {
+        seen["path"] == "/kafka-acl-changes"
+            && seen["nodes"].as_object().expect("nodes").values().eq(["TOPIC:orders"])
+    });
+    let deny = entry("DescribeConfigs", "Deny", "10.0.0.7");
+    acl(&[
+        "add",
+        "-p",
+        "User:alice",
+        "-O",
+        "describe-configs",
+        "-t",
+        "orders",
+        "--deny",
+        "--host",
+        "10.0.0.7",
+    ]);
+    sees(&mut kazoo, "written", |seen| {
+        seen["version"] == 1 && says(&seen["data"], &[read.clone(), deny.clone()])
+    });
+    acl(&["add", "-p", "User:alice", "-O", "all", "-g", "bill-", "--prefix"]);
+    let all = entry("All", "Allow", "*");
+    sees(&mut kazoo, "children", |seen| says(&seen["nodes"]["bill-"], std::slice::from_ref(&all)));
+    let event = r#"{"version":1,"resourceType":"GROUP","name":"bill-","patternType":"PREFIXED"}"#;
+    sees(&mut kazoo, "children", |seen| {
+        seen["nodes"].as_object().expect("nodes").values().eq([event])
+    });
+    acl(&["remove", "-p", "User:alice", "-t", "orders"]);
+    sees(&mut kazoo, "written", |seen| seen["data"].is_null());
+    sees(&mut kazoo, "children", |seen| {
+        let nodes = seen["nodes"].as_object().expect("nodes");
+        seen["path"] == "/kafka-acl-changes" && nodes.len() == 3
+    });
+    kazoo.finish(PATIENCE);
 }
 
 #[test]

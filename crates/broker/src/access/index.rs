@@ -192,6 +192,14 @@ impl Kind {
         }
     }
 
+    fn get(&self, pattern: &Pattern) -> Option<&Arc<Entries>> {
+        match pattern {
+            Pattern::Any => self.any.as_ref(),
+            Pattern::Literal(name) => self.literals.get(name),
+            Pattern::Prefix(name) => self.prefixes.get(name),
+        }
+    }
+
     /// The entries of all prefixes of this name.
     fn prefixes_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Entries>> {
         let lengths = self.lengths.range(..=name.len()).map(|(length, _)| *length);
@@ -273,6 +281,27 @@ impl Rules {
         found
     }
 
+    /// The patterns whose rules are not what they were in `old`, in order, and the rules that they
+    /// have now: none where there are none any more, or none that can be read. Costs a look-up for
+    /// each pattern that did not change.
+    pub fn changed_since(&self, old: &Self) -> Vec<(ResourceKind, Pattern, Vec<Rule>)> {
+        let mut changed = Vec::new();
+        for kind in ResourceKind::ALL {
+            let (Some(old), Some(new)) = (old.kind(*kind), self.kind(*kind)) else { continue };
+            for (pattern, entries) in new.patterns() {
+                let same = |before: &Arc<_>| Arc::ptr_eq(before, entries) || before == entries;
+                if !old.get(&pattern).is_some_and(same) {
+                    let rules = entries.rules(*kind, &pattern);
+                    changed.push((*kind, pattern, rules));
+                }
+            }
+            let gone = old.patterns().filter(|(pattern, _)| new.get(pattern).is_none());
+            changed.extend(gone.map(|(pattern, _)| (*kind, pattern, Vec::new())));
+        }
+        changed.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        changed
+    }
+
     /// What somebody may do with a resource.
     pub(super) fn operations(
         &self,
@@ -307,5 +336,21 @@ impl Rules {
 
     fn kind_mut(&mut self, kind: ResourceKind) -> Option<&mut Kind> {
         self.kinds.get_mut(kind as usize)
+    }
+}
+
+impl FromIterator<Rule> for Rules {
+    fn from_iter<I: IntoIterator<Item = Rule>>(rules: I) -> Self {
+        let mut by_place: BTreeMap<_, Entries> = BTreeMap::new();
+        for rule in rules {
+            let Rule { kind, pattern, principal, host, operation, effect } = rule;
+            let entries = by_place.entry((kind, pattern)).or_default();
+            entries.insert(&principal, host.as_ref(), operation, effect);
+        }
+        let mut all = Self::default();
+        for ((kind, pattern), entries) in by_place {
+            all.put(kind, pattern, Some(entries));
+        }
+        all
     }
 }

@@ -190,6 +190,28 @@ fn a_matching_filter_finds_what_would_be_applied() {
 }
 
 #[test]
+fn what_changed_between_two_sets_of_rules_is_found_by_pattern() {
+    let allow =
+        |pattern, operation| rule(ResourceKind::Topic, pattern, "User:a", operation, Effect::Allow);
+    let (kept, gone) =
+        (allow(literal("kept"), Operation::Read), allow(prefix("x"), Operation::Read));
+    let more = allow(literal("more"), Operation::Read);
+    let old: Rules = [kept.clone(), gone, more.clone()].into_iter().collect();
+    let again = allow(literal("more"), Operation::Write);
+    let added = allow(Pattern::Any, Operation::Read);
+    let new: Rules = [kept, more.clone(), again.clone(), added.clone()].into_iter().collect();
+    let changed: Vec<_> =
+        new.changed_since(&old).into_iter().map(|(_, pattern, rules)| (pattern, rules)).collect();
+    let expected = [
+        (Pattern::Any, vec![added]),
+        (literal("more"), vec![more, again]),
+        (prefix("x"), Vec::new()),
+    ];
+    assert_eq!(changed, expected);
+    assert_eq!(new.changed_since(&new.clone()), []);
+}
+
+#[test]
 fn rules_that_cannot_be_read_close_what_they_are_about() {
     let who = Principal::user("a");
     let everybody = Rule::everybody();

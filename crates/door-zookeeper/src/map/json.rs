@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use base::{BrokerId, Millis, TopicId};
+use broker::access::Rule;
 use broker::metadata::{BrokerInfo, Endpoint, Partition, Topic};
 use bytes::Bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::rules::{effect_name, operation_name};
 
 /// `/cluster/id`; the version is a text.
 pub(super) fn cluster(id: &str) -> Bytes {
@@ -121,6 +124,44 @@ pub(super) fn config(config: &BTreeMap<String, String>) -> Bytes {
         config: &'a BTreeMap<String, String>,
     }
     bytes(&Config { version: 1, config })
+}
+
+/// The rules of one pattern, version 1. Kafka's order is that of a set.
+pub(super) fn rules(rules: &[Rule]) -> Bytes {
+    #[derive(serde::Serialize)]
+    struct Entry<'a> {
+        principal: String,
+        #[serde(rename = "permissionType")]
+        permission_type: &'static str,
+        operation: &'static str,
+        host: &'a str,
+    }
+    #[derive(serde::Serialize)]
+    struct Entries<'a> {
+        version: i32,
+        acls: Vec<Entry<'a>>,
+    }
+    let entries = rules.iter().map(|rule| Entry {
+        principal: rule.principal.to_string(),
+        permission_type: effect_name(rule.effect),
+        operation: operation_name(rule.operation),
+        host: rule.host.as_deref().unwrap_or("*"),
+    });
+    bytes(&Entries { version: 1, acls: entries.collect() })
+}
+
+/// That the rules of a pattern changed which is not literal, version 1.
+pub(super) fn change_of_rules(kind: &str, name: &str, pattern: &str) -> Bytes {
+    #[derive(serde::Serialize)]
+    struct Event<'a> {
+        version: i32,
+        #[serde(rename = "resourceType")]
+        resource_type: &'a str,
+        name: &'a str,
+        #[serde(rename = "patternType")]
+        pattern_type: &'a str,
+    }
+    bytes(&Event { version: 1, resource_type: kind, name, pattern_type: pattern })
 }
 
 /// A topic's identity as Kafka prints it: its 16 bytes in URL-safe base64 (RFC 4648 section 5)

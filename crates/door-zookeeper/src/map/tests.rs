@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
-use base::TopicId;
+use base::{Principal, TopicId};
+use broker::access::{CLUSTER, Effect, Operation, Pattern, ResourceKind, Rule, Rules};
 
 use super::*;
+use crate::limits::{RULE_CHANGES_MAX, RULE_CHANGES_MS};
 use crate::testing::{CREATED_AT, broker_info, endpoint, metadata, topic};
 use crate::tree::Change;
 
@@ -47,8 +49,14 @@ fn every_node_of_a_small_cluster() {
         /brokers/topics/orders/partitions/0 /brokers/topics/orders/partitions/0/state /cluster \
         /cluster/id /config /config/brokers /config/changes /config/clients /config/ips \
         /config/topics /config/topics/orders /config/users /consumers /controller \
-        /controller_epoch /feature /isr_change_notification /latest_producer_id_block \
-        /log_dir_event_notification /zookeeper /zookeeper/config /zookeeper/quota";
+        /controller_epoch /feature /isr_change_notification \
+        /kafka-acl /kafka-acl-changes /kafka-acl-extended /kafka-acl-extended-changes \
+        /kafka-acl-extended/prefixed /kafka-acl-extended/prefixed/Cluster \
+        /kafka-acl-extended/prefixed/DelegationToken /kafka-acl-extended/prefixed/Group \
+        /kafka-acl-extended/prefixed/Topic /kafka-acl-extended/prefixed/TransactionalId \
+        /kafka-acl-extended/prefixed/User /kafka-acl/Cluster /kafka-acl/DelegationToken \
+        /kafka-acl/Group /kafka-acl/Topic /kafka-acl/TransactionalId /kafka-acl/User \
+        /latest_producer_id_block /log_dir_event_notification /zookeeper /zookeeper/config /zookeeper/quota";
     assert_eq!(paths, expected.split_whitespace().collect::<Vec<_>>());
 }
 
@@ -199,4 +207,93 @@ fn brokers_come_change_and_go() {
     let mut headless = moved.clone();
     headless.controller = BrokerId(9);
     assert_eq!(change(&mut tree, &moved, &headless), ["-/controller"]);
+}
+
+fn rule(kind: ResourceKind, pattern: Pattern, operation: Operation) -> Rule {
+    let (principal, effect) = (Principal::user("alice"), Effect::Allow);
+    Rule { kind, pattern, principal, host: None, operation, effect }
+}
+
+fn with_rules(revision: u64, rules: &[Rule]) -> Metadata {
+    Metadata {
+        access: Arc::new(rules.iter().cloned().collect::<Rules>()),
+        ..metadata(revision, &[])
+    }
+}
+
+#[test]
+fn rules_are_what_kafka_writes_and_each_change_is_told_of() {
+    let literal = |name: &str| Pattern::Literal(name.into());
+    let read = rule(ResourceKind::Topic, literal("orders"), Operation::Read);
+    let mut denied = rule(ResourceKind::Topic, literal("orders"), Operation::ClusterAction);
+    (denied.effect, denied.host) = (Effect::Deny, Some("10.0.0.7".into()));
+    let prefixed =
+        rule(ResourceKind::Transaction, Pattern::Prefix("a-".into()), Operation::Everything);
+    let cluster = rule(ResourceKind::Cluster, literal(CLUSTER), Operation::Alter);
+    let everything = rule(ResourceKind::Group, Pattern::Any, Operation::Describe);
+    // Kafka's own authorizer takes no such name.
+    let unnamable = rule(ResourceKind::Group, literal("a/b"), Operation::Read);
+    let old = with_rules(10, &[read.clone(), unnamable]);
+    let mut tree = show(&old);
+    let orders = "/kafka-acl/Topic/orders";
+    let expected = r#"{"version":1,"acls":[{"principal":"User:alice","permissionType":"Allow","operation":"Read","host":"*"}]}"#;
+    assert_eq!(data(&tree, orders), expected);
+    assert!(tree.get("/kafka-acl-changes").unwrap().children.is_empty(), "nothing changed yet");
+
+    let new = with_rules(11, &[read, denied, prefixed, cluster, everything]);
+    let expected = [
+        "=/kafka-acl/Topic/orders",
+        "+/kafka-acl/Group/*",
+        "+/kafka-acl/Cluster/kafka-cluster",
+        "+/kafka-acl-extended/prefixed/TransactionalId/a-",
+        "+/kafka-acl-changes/acl_changes_0000000009",
+        "+/kafka-acl-changes/acl_changes_0000000010",
+        "+/kafka-acl-changes/acl_changes_0000000011",
+        "+/kafka-acl-extended-changes/acl_changes_0000000011",
+    ];
+    assert_eq!(change(&mut tree, &old, &new), expected);
+    let expected = r#"{"version":1,"acls":[{"principal":"User:alice","permissionType":"Allow","operation":"Read","host":"*"},{"principal":"User:alice","permissionType":"Deny","operation":"ClusterAction","host":"10.0.0.7"}]}"#;
+    assert_eq!(data(&tree, orders), expected);
+    let expected = r#"{"version":1,"acls":[{"principal":"User:alice","permissionType":"Allow","operation":"All","host":"*"}]}"#;
+    assert_eq!(data(&tree, "/kafka-acl-extended/prefixed/TransactionalId/a-"), expected);
+    let told = [9, 10, 11].map(|n| data(&tree, &format!("/kafka-acl-changes/acl_changes_{n:010}")));
+    assert_eq!(told, ["TOPIC:orders", "GROUP:*", "CLUSTER:kafka-cluster"]);
+    let expected =
+        r#"{"version":1,"resourceType":"TRANSACTIONAL_ID","name":"a-","patternType":"PREFIXED"}"#;
+    assert_eq!(data(&tree, "/kafka-acl-extended-changes/acl_changes_0000000011"), expected);
+
+    let none = with_rules(12, &[]);
+    let changes = change(&mut tree, &new, &none);
+    assert_eq!(changes[0], "-/kafka-acl/Topic/orders");
+    assert!(tree.get("/kafka-acl/Topic").unwrap().children.is_empty());
+    assert_eq!(tree.get("/kafka-acl-changes").unwrap().children.len(), 6);
+}
+
+#[test]
+fn what_tells_of_changes_goes_after_a_while_and_is_never_much() {
+    let rules = |count: usize| -> Vec<_> {
+        let name = |n| Pattern::Literal(format!("t{n}").into());
+        (0..count).map(|n| rule(ResourceKind::Topic, name(n), Operation::Read)).collect()
+    };
+    let mut tree = show(&with_rules(10, &[]));
+    let mut old = with_rules(10, &[]);
+    let mut go = |tree: &mut Tree, revision: u64, count: usize, now: i64| {
+        let new = with_rules(revision, &rules(count));
+        tree.begin(i64::try_from(revision).unwrap(), now);
+        apply(tree, Some(&old), &new, now);
+        old = new;
+        let told = &tree.get("/kafka-acl-changes").unwrap().children;
+        told.iter().map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(go(&mut tree, 11, 1, 0), ["acl_changes_0000000011"]);
+    // As many at one revision as there are, and still each after the one before.
+    assert_eq!(go(&mut tree, 12, 4, 1).len(), 4);
+    assert_eq!(go(&mut tree, 13, 5, RULE_CHANGES_MS - 1).last().unwrap(), "acl_changes_0000000015");
+    assert_eq!(go(&mut tree, 14, 6, RULE_CHANGES_MS).len(), 5, "the first is gone");
+    let told = go(&mut tree, 15, 6 + RULE_CHANGES_MAX, RULE_CHANGES_MS);
+    assert_eq!(told.len(), RULE_CHANGES_MAX);
+    let told = go(&mut tree, 16, 6 + 3 * RULE_CHANGES_MAX, RULE_CHANGES_MS);
+    assert_eq!(told.len(), RULE_CHANGES_MAX);
+    let last = told.last().unwrap();
+    assert_eq!(data(&tree, &format!("/kafka-acl-changes/{last}")), "TOPIC:t3005");
 }

@@ -2,7 +2,8 @@
 //!
 //! - Its own `/brokers/ids/N`, ephemeral.
 //! - If it answers for the cluster's administration: `/controller`, ephemeral, and while that is its
-//!   own, topics and their configuration. As among Kafka's brokers, only one writes them.
+//!   own, topics with their configuration, and access rules. As among Kafka's brokers, only one
+//!   writes them.
 //!
 //! Nothing is written into the tree of another cluster, and a node that another session holds is
 //! waited for, never taken. Everything that is written may be written again: after a connection
@@ -34,8 +35,14 @@ fn rule(permissions: i32, scheme: &str, id: &str) -> Rule {
     Rule { permissions, scheme: scheme.into(), id: id.into() }
 }
 
-/// Below these everything is ours while `/controller` is. Configuration first, as in Kafka.
-const MIRRORED: [&str; 2] = ["/config/topics", "/brokers/topics"];
+/// Below these everything is ours while `/controller` is. Configuration first, as in Kafka; rules
+/// before what tells of their changes.
+const MIRRORED: [&str; 6] = {
+    let [literal, extended, literal_changes, extended_changes] = map::RULES;
+    ["/config/topics", TOPICS, literal, extended, literal_changes, extended_changes]
+};
+
+const TOPICS: &str = "/brokers/topics";
 
 const CONTROLLER: &str = "/controller";
 
@@ -292,15 +299,26 @@ impl Mirror {
     /// Makes topics what they should be, whatever they are.
     async fn repair(&self, link: &mut Link) -> Result<(), Trouble> {
         for root in MIRRORED {
-            let mut parents = vec![root.to_owned()];
-            if root == "/brokers/topics" {
-                let topics = self.tree.get(root).into_iter().flat_map(|node| &node.children);
-                parents.extend(topics.map(|name| format!("{root}/{name}/partitions")));
-            }
-            self.clear(link, &parents).await?;
+            self.clear(link, &self.parents(root)).await?;
             self.fill(link, root).await?;
         }
         Ok(())
+    }
+
+    /// The nodes at and below a root that should have no other children than they have here.
+    fn parents(&self, root: &str) -> Vec<String> {
+        let mut parents = vec![root.to_owned()];
+        if root == TOPICS {
+            let topics = self.tree.get(root).into_iter().flat_map(|node| &node.children);
+            parents.extend(topics.map(|name| format!("{root}/{name}/partitions")));
+        } else if map::RULES.contains(&root) {
+            // What has data has no children.
+            let below = self.tree.shown_from(root).into_iter().skip(1);
+            parents.extend(
+                below.filter(|(_, body)| body.data.is_none()).map(|(path, _)| path.to_string()),
+            );
+        }
+        parents
     }
 
     /// Deletes what stands below these nodes and should not.
@@ -374,17 +392,22 @@ impl Mirror {
         Ok(())
     }
 
-    /// Whether a node is one of a topic's that can be written. That of a topic with some ten
-    /// thousands of partitions is larger than ZooKeeper takes; such a topic is left out.
+    /// Whether a node is one of a topic's, or of access rules, that can be written. That of a topic
+    /// with some ten thousands of partitions is larger than ZooKeeper takes; such a topic is left
+    /// out, and so would be ten thousand rules of one pattern.
     fn is_mirrored(&self, path: &str) -> bool {
-        let Some(rest) =
-            MIRRORED.iter().find_map(|root| path.strip_prefix(root)?.strip_prefix('/'))
-        else {
+        let below = |root: &str| path.strip_prefix(root)?.strip_prefix('/');
+        let Some((root, rest)) = MIRRORED.iter().find_map(|root| Some((root, below(root)?))) else {
             return false;
         };
-        let name = rest.split('/').next().unwrap_or(rest);
-        let topic = self.tree.get(&format!("/brokers/topics/{name}"));
-        let data = topic.and_then(|topic| topic.body.data.as_ref());
+        let decisive = if map::RULES.contains(root) {
+            path.to_owned()
+        } else {
+            let name = rest.split('/').next().unwrap_or(rest);
+            format!("{TOPICS}/{name}")
+        };
+        let node = self.tree.get(&decisive);
+        let data = node.and_then(|node| node.body.data.as_ref());
         data.is_none_or(|data| data.len() <= WRITTEN_BYTES_MAX)
     }
 
@@ -418,8 +441,8 @@ impl Mirror {
 
     /// Whether a topic is left out because it is too large.
     pub(super) fn left_out(&self) -> Option<&str> {
-        let topics = self.tree.get("/brokers/topics")?;
+        let topics = self.tree.get(TOPICS)?;
         let mut names = topics.children.iter();
-        names.find(|name| !self.is_mirrored(&format!("/brokers/topics/{name}"))).map(|n| &**n)
+        names.find(|name| !self.is_mirrored(&format!("{TOPICS}/{name}"))).map(|n| &**n)
     }
 }

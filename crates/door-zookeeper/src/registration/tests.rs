@@ -196,6 +196,34 @@ async fn changes_are_carried_over() {
 }
 
 #[tokio::test]
+async fn access_rules_are_carried_over_and_their_changes_told_of() {
+    use broker::access::{Effect, Operation, Pattern, ResourceKind, Rule};
+    let scene = Scene::new(&[]);
+    let _registration = scene.register();
+    scene.shows().await;
+    let rule = Rule {
+        kind: ResourceKind::Topic,
+        pattern: Pattern::Literal("orders".into()),
+        principal: base::Principal::user("alice"),
+        host: None,
+        operation: Operation::Read,
+        effect: Effect::Allow,
+    };
+    let with = |revision, rules: &[Rule]| {
+        let access = Arc::new(rules.iter().cloned().collect());
+        scene.metadata.send_replace(Arc::new(Metadata { access, ..picture(revision, &[]) }));
+    };
+    let told = |number: u32| format!("/kafka-acl-changes/acl_changes_{number:010}");
+    with(2, &[rule]);
+    until("it is told of", || scene.body(&told(2)).is_some()).await;
+    let data = scene.body("/kafka-acl/Topic/orders").unwrap().data.unwrap();
+    assert!(data.ends_with(br#""permissionType":"Allow","operation":"Read","host":"*"}]}"#));
+    with(3, &[]);
+    until("its end is told of", || scene.body(&told(3)).is_some()).await;
+    assert!(scene.body("/kafka-acl/Topic/orders").is_none());
+}
+
+#[tokio::test]
 async fn what_was_missed_or_written_by_others_is_put_right() {
     let scene = Scene::new(&["orders"]);
     let client = made(
@@ -216,6 +244,9 @@ async fn what_was_missed_or_written_by_others_is_put_right() {
             ("/k/config", b"", false),
             ("/k/config/topics", b"", false),
             ("/k/config/topics/gone", b"{}", false),
+            ("/k/kafka-acl", b"", false),
+            ("/k/kafka-acl/Topic", b"", false),
+            ("/k/kafka-acl/Topic/gone", b"{}", false),
         ],
     )
     .await;
@@ -224,6 +255,8 @@ async fn what_was_missed_or_written_by_others_is_put_right() {
     until("the stray is gone", || scene.body("/brokers/topics/gone").is_none()).await;
     until("all is put right", || {
         scene.body("/config/topics/gone").is_none()
+            && scene.body("/kafka-acl/Topic/gone").is_none()
+            && scene.body("/kafka-acl-extended/prefixed/User").is_some()
             && scene.body("/brokers/topics/orders/partitions/7").is_none()
             && scene.body("/brokers/topics/orders/partitions/1/state").is_some()
             && scene.body("/brokers/topics/orders").unwrap().data.unwrap().starts_with(b"{")
