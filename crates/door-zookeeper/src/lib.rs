@@ -20,6 +20,8 @@ use tokio::time::Instant;
 
 mod acl;
 mod client;
+#[cfg(test)]
+mod document;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
 mod handle;

@@ -16,46 +16,63 @@ use crate::watches::ClientId;
 /// The ZooKeeper version that we are compatible with, then ours. Tools read the first numbers.
 const VERSION: &str = concat!("3.8.0-entrepot-", env!("CARGO_PKG_VERSION"), ", built on unknown");
 
-/// A word that ZooKeeper knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Word {
+/// Makes the words that are answered, and the table of them, which is the one in
+/// `docs/doors/zookeeper.md`.
+macro_rules! words {
+    ($($(#[$doc:meta])* $value:ident = $word:literal $notes:literal,)*) => {
+        /// A word that ZooKeeper knows.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Word {
+            $($(#[$doc])* $value,)*
+            /// Words that ZooKeeper has and we do not.
+            Refused(&'static str),
+        }
+
+        /// The words that are answered, and what with.
+        #[cfg(test)]
+        pub(crate) const ANSWERED: &[(Word, &str, &str)] =
+            &[$((Word::$value, $word, $notes),)*];
+
+        impl Word {
+            /// The word that these four bytes are, among those that are answered.
+            fn answered(bytes: [u8; 4]) -> Option<Self> {
+                $(if bytes == *$word.as_bytes() {
+                    return Some(Self::$value);
+                })*
+                None
+            }
+        }
+    };
+}
+
+words! {
     /// Are you OK?
-    Ruok,
+    Ruok = "ruok" "`imok`",
     /// The server at a glance.
-    Srvr,
+    Srvr = "srvr" "the server at a glance",
     /// The same, with its connections.
-    Stat,
+    Stat = "stat" "the same, with its connections",
     /// The server in numbers.
-    Mntr,
+    Mntr = "mntr" "the server in numbers: those lines that mean something here. Nodes, ephemeral nodes and watches are counted",
     /// Where it runs.
-    Envi,
+    Envi = "envi" "where it runs",
     /// How it is configured.
-    Conf,
+    Conf = "conf" "how it is configured: those lines that mean something here",
     /// Is it read-only?
-    Isro,
+    Isro = "isro" "`rw`",
     /// Its connections in detail.
-    Cons,
-    /// Words that ZooKeeper has and we do not.
-    Refused(&'static str),
+    Cons = "cons" "its connections in detail",
 }
 
 /// Words that are answered as ZooKeeper answers those that are not switched on.
-const REFUSED: [&str; 11] =
+pub(crate) const REFUSED: [&str; 11] =
     ["crst", "dirs", "dump", "gtmk", "hash", "lead", "srst", "stmk", "wchc", "wchp", "wchs"];
 
 impl Word {
     /// The word that the first four bytes of a connection are, if they are one.
     pub(crate) fn parse(bytes: [u8; 4]) -> Option<Self> {
-        Some(match &bytes {
-            b"ruok" => Self::Ruok,
-            b"srvr" => Self::Srvr,
-            b"stat" => Self::Stat,
-            b"mntr" => Self::Mntr,
-            b"envi" => Self::Envi,
-            b"conf" => Self::Conf,
-            b"isro" => Self::Isro,
-            b"cons" => Self::Cons,
-            _ => Self::Refused(REFUSED.into_iter().find(|word| word.as_bytes() == bytes)?),
+        Self::answered(bytes).or_else(|| {
+            Some(Self::Refused(REFUSED.into_iter().find(|word| word.as_bytes() == bytes)?))
         })
     }
 }
