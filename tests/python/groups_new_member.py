@@ -3,7 +3,7 @@
 Commits each message before it prints it: what was printed is never read again by another member
 that starts from the committed offset, and what was not printed is.
 
-Arguments: server, group, topic or pattern (from ^ on).
+Arguments: server, group, topic or pattern (from ^ on), and a user if one must log in.
 """
 
 import sys
@@ -12,7 +12,9 @@ from confluent_kafka import Consumer, KafkaException
 
 from events import emit, told
 
-server, group, topic = sys.argv[1:]
+server, group, topic, *users = sys.argv[1:]
+login = [{'security.protocol': 'SASL_PLAINTEXT', 'sasl.mechanism': 'PLAIN', 'sasl.username': user,
+          'sasl.password': user + '-secret'} for user in users]
 closed = told()
 
 
@@ -28,6 +30,7 @@ consumer = Consumer({
     'enable.auto.commit': False,
     'topic.metadata.refresh.interval.ms': 500,
     'reconnect.backoff.max.ms': 500,
+    **(login[0] if login else {}),
 })
 consumer.subscribe(
     [topic],

@@ -46,7 +46,7 @@ mod types;
 pub use pattern::Pattern;
 pub use types::{
     AWAY_EPOCH, ConsumerDescription, ConsumerMemberDescription, Heartbeat, HeartbeatRequest,
-    JOIN_EPOCH, LEAVE_EPOCH, MemberState, Partitions, Timing, TopicView,
+    JOIN_EPOCH, LEAVE_EPOCH, MemberState, Partitions, Sight, Timing, TopicView,
 };
 
 pub(crate) use groups::ConsumerGroups;

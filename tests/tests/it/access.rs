@@ -21,7 +21,7 @@ fn start() -> Broker {
             home.display()
         )
     });
-    serve.start()
+    serve.env("ENTREPOT_GROUP__CONSUMER_HEARTBEAT_INTERVAL_MS", "500").start()
 }
 
 #[test]
@@ -40,6 +40,43 @@ fn who_may_produce_is_what_the_administrator_says() {
         json!({"event": "deleted", "acls": ["top", "topic"], "produced": denied}),
     ];
     assert_eq!(events, expected);
+}
+
+#[test]
+fn a_pattern_finds_no_topic_that_the_member_may_not_describe() {
+    let broker = start();
+    let admin = |args: &[&str]| {
+        let done = entrepot(&broker, "admin", args);
+        assert!(done.status.success(), "{args:?}: {done:?}");
+    };
+    let may_read = |resource: &[&str]| {
+        admin(&[&["acl", "add", "-p", "alice", "-O", "read"], resource].concat());
+    };
+    for topic in ["of-all", "of-some"] {
+        admin(&["topic", "create", topic]);
+    }
+    may_read(&["-t", "of-all"]);
+    may_read(&["-g", "workers"]);
+    let server = broker.kafka();
+    let args: [&dyn AsRef<OsStr>; 4] = [&server, &"workers", &"^of-.*", &"alice"];
+    let Some(mut alice) = Script::start(Python::Confluent, "groups_new_member", &args) else {
+        return;
+    };
+    // The first that it gets is all that it may have.
+    let mut owns = |any: bool| loop {
+        let owned = alice.event("owns", PATIENCE)["partitions"].clone();
+        if any || owned != json!([]) {
+            return owned;
+        }
+    };
+    assert_eq!(owns(false), json!([["of-all", 0]]));
+    may_read(&["-t", "of-some"]);
+    assert_eq!(owns(false), json!([["of-all", 0], ["of-some", 0]]));
+    admin(&["acl", "remove", "-p", "alice", "-t", "of-some"]);
+    assert_eq!(owns(false), json!([["of-all", 0]]));
+    admin(&["acl", "remove", "-p", "alice", "-t", "of-all"]);
+    assert_eq!(owns(true), json!([]));
+    alice.finish(PATIENCE);
 }
 
 /// A command as somebody who logs in.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use base::Principal;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use queue::consumer_group::Sight;
 
 use super::CLUSTER;
 use super::index::{Rules, Who};
@@ -37,6 +38,8 @@ struct Inner {
 struct Known {
     rules: Arc<Rules>,
     operations: [HashMap<Box<str>, Operations>; ResourceKind::ALL.len()],
+    /// Which topics may be described.
+    sight: Option<Sight>,
 }
 
 /// What somebody's permissions rest on: who they are, and the rules. As long as it is the same, so
@@ -142,20 +145,46 @@ impl Actor {
         if inner.free {
             return Operations::every();
         }
-        let mut known = inner.known.lock();
-        {
-            let metadata = inner.broker.inner.metadata.borrow();
-            if !Arc::ptr_eq(&metadata.access, &known.rules) {
-                *known = Known { rules: Arc::clone(&metadata.access), ..Known::default() };
-            }
+        inner.known().operations(inner, kind, name)
+    }
+
+    /// Which topics they may know of, by the rules of now: the same for as long as these do not
+    /// change.
+    pub fn sight(&self) -> Sight {
+        let inner = &*self.inner;
+        if inner.free {
+            return Sight::EVERYTHING;
         }
-        known.operations(inner, kind, name)
+        let mut known = inner.known();
+        let rules = Arc::clone(&known.rules);
+        known.sight.get_or_insert_with(|| inner.sight(rules)).clone()
     }
 }
 
 impl Inner {
     fn who(&self) -> Who<'_> {
         Who { principal: &self.principal, everybody: &self.everybody, host: &self.host }
+    }
+
+    /// What is known of the rules of now.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        let mut known = self.known.lock();
+        let metadata = self.broker.inner.metadata.borrow();
+        if !Arc::ptr_eq(&metadata.access, &known.rules) {
+            *known = Known { rules: Arc::clone(&metadata.access), ..Known::default() };
+        }
+        known
+    }
+
+    fn sight(&self, rules: Arc<Rules>) -> Sight {
+        let (principal, everybody) = (self.principal.clone(), self.everybody.clone());
+        let host = Arc::clone(&self.host);
+        let if_no_rule = self.broker.options().access.allow_if_no_rule;
+        Sight::of(move |topic| {
+            let who = Who { principal: &principal, everybody: &everybody, host: &host };
+            let allowed = rules.operations(&who, ResourceKind::Topic, topic, if_no_rule);
+            allowed.has(Operation::Describe)
+        })
     }
 }
 

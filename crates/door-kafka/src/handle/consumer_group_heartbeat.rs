@@ -64,6 +64,7 @@ fn parse(request: &Request<'_>, asked: ConsumerGroupHeartbeatRequest) -> Heartbe
             session: config.consumer_session,
             interval: config.consumer_heartbeat,
         }),
+        sight: request.context.actor.sight(),
     }
 }
 

@@ -295,7 +295,7 @@ impl<T> Group<T> {
         self.member_gone(id, cx);
     }
 
-    /// What a member subscribes to and exists.
+    /// What a member subscribes to and exists; of what its pattern finds, only what it may know of.
     fn subscription(
         &self,
         member: &Member,
@@ -304,6 +304,7 @@ impl<T> Group<T> {
     ) -> BTreeSet<TopicId> {
         let matching = member.about.pattern.as_ref().and_then(|p| self.patterns.get(p));
         let matching = matching.into_iter().flat_map(|pattern| &pattern.topics);
+        let matching = matching.filter(|name| member.sight.sees(name));
         let mut ids = BTreeSet::new();
         for name in member.about.topics.iter().chain(matching) {
             if let Some((id, partitions)) = topics.get(name) {
@@ -342,7 +343,9 @@ impl<T> Group<T> {
         for member in self.members.values() {
             // Members mostly subscribe to the same.
             let same = last.as_ref().filter(|(of, _)| {
-                of.about.topics == member.about.topics && of.about.pattern == member.about.pattern
+                of.about.topics == member.about.topics
+                    && of.about.pattern == member.about.pattern
+                    && (of.about.pattern.is_none() || of.sight == member.sight)
             });
             let subscription = match same {
                 Some((_, subscription)) => Arc::clone(subscription),

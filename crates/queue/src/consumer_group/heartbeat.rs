@@ -6,6 +6,7 @@ use super::member::{Member, about_bytes};
 use super::pattern;
 use super::types::{
     AWAY_EPOCH, Heartbeat, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, MemberState, Partitions,
+    Sight,
 };
 use crate::group::check_name;
 use crate::{GroupError, Name};
@@ -57,6 +58,7 @@ impl<T> Group<T> {
         match request.epoch {
             JOIN_EPOCH => {
                 let id = self.join(request, cx)?;
+                self.look(&id, &request.sight);
                 Ok(self.advance(&id, request, cx))
             }
             LEAVE_EPOCH | AWAY_EPOCH => self.leave(request, cx),
@@ -71,9 +73,22 @@ impl<T> Group<T> {
                     self.check_room(request, Some(&request.member_id), about_bytes(&about), cx)?;
                     self.update(&request.member_id, about, cx);
                 }
+                self.look(&request.member_id, &request.sight);
                 Ok(self.advance(&request.member_id, request, cx))
             }
         }
+    }
+
+    /// Takes note of what a member may know of. If that makes a difference to what its pattern
+    /// finds, the target assignment is out of date.
+    fn look(&mut self, id: &str, sight: &Sight) {
+        let Some(member) = self.members.get_mut(id).filter(|member| member.sight != *sight) else {
+            return;
+        };
+        let before = std::mem::replace(&mut member.sight, sight.clone());
+        let pattern = member.about.pattern.as_ref().and_then(|p| self.patterns.get(p));
+        let mut found = pattern.into_iter().flat_map(|pattern| &pattern.topics);
+        self.stale |= found.any(|topic| before.sees(topic) != sight.sees(topic));
     }
 
     /// A member that did not get the last answer still names the epoch before it, and owns nothing

@@ -3,7 +3,7 @@
 use base::Millis;
 
 use super::types::{
-    AWAY_EPOCH, ConsumerMemberDescription, HeartbeatRequest, MemberState, Partitions,
+    AWAY_EPOCH, ConsumerMemberDescription, HeartbeatRequest, MemberState, Partitions, Sight,
 };
 use crate::Name;
 use crate::group::{TIMEOUTS, shorten};
@@ -29,6 +29,9 @@ pub(super) struct Member {
     /// It has said that it owns all that it may use. Until then it may be about to take what it has
     /// been told, whatever it says that it owns.
     pub(super) settled: bool,
+    /// Which topics it may know of, as its last heartbeat said. Not stored: after a restart it is
+    /// everything until the next one, before whose answer it is told nothing.
+    pub(super) sight: Sight,
     /// When its session ends. Moved by heartbeats.
     pub(super) deadline: Millis,
     /// When it must have given back what it is to give back; set while it is unrevoked.
@@ -49,6 +52,7 @@ impl Member {
             revoking: Partitions::new(),
             target: Partitions::new(),
             settled: false,
+            sight: Sight::EVERYTHING,
             deadline: 0,
             revoke_by: None,
             timer_at: 0,

@@ -1,6 +1,8 @@
 //! Requests to a consumer group, and what it answers.
 
 use std::collections::BTreeSet;
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
 
 use base::{Millis, TopicId};
 
@@ -38,6 +40,48 @@ pub struct Timing {
     pub interval: Millis,
 }
 
+/// Which topics somebody may know of. What one of these says of a name never changes; other rules
+/// make another one.
+#[derive(Clone, Default)]
+pub struct Sight(Option<Arc<Sees>>);
+
+/// Whether they may know of the topic.
+type Sees = dyn Fn(&str) -> bool + Send + Sync;
+
+impl Sight {
+    /// Of all topics.
+    pub const EVERYTHING: Self = Self(None);
+
+    /// Of those of which this is true; always the same of the same name.
+    pub fn of(sees: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(sees)))
+    }
+
+    /// Whether they may know of the topic.
+    pub fn sees(&self, topic: &str) -> bool {
+        self.0.as_ref().is_none_or(|sees| sees(topic))
+    }
+}
+
+impl PartialEq for Sight {
+    /// Whether they are known to be the same: clones of one.
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Sight {}
+
+impl Debug for Sight {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_none() { "Sight::EVERYTHING" } else { "Sight" })
+    }
+}
+
 /// A member's heartbeat. What is `None` has not changed since the last one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatRequest {
@@ -68,6 +112,8 @@ pub struct HeartbeatRequest {
     pub owned: Option<Partitions>,
     /// What is set for the group now.
     pub timing: Option<Timing>,
+    /// Which topics the member may know of: a pattern finds no others.
+    pub sight: Sight,
 }
 
 /// The answer to a heartbeat.

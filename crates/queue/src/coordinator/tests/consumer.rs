@@ -4,7 +4,7 @@ use base::{Millis, TopicId};
 
 use super::world::{G, World, commit, join, name};
 use crate::consumer_group::{
-    AWAY_EPOCH, Heartbeat, HeartbeatRequest, LEAVE_EPOCH, MemberState, Partitions, Timing,
+    AWAY_EPOCH, Heartbeat, HeartbeatRequest, LEAVE_EPOCH, MemberState, Partitions, Sight, Timing,
 };
 use crate::group::{Filter, GroupKind, GroupState};
 use crate::{GroupError, Response};
@@ -37,6 +37,7 @@ fn again(member: &str, epoch: i32) -> HeartbeatRequest {
         assignor: None,
         owned: None,
         timing: None,
+        sight: Sight::EVERYTHING,
     }
 }
 
@@ -245,6 +246,65 @@ fn a_pattern_follows_the_topics() {
     assert_eq!(world.heartbeat(&bad), Err(GroupError::InvalidPattern));
     let none = HeartbeatRequest { pattern: Some(name("")), ..owning("a", 3, &told(&a)) };
     assert_eq!(told(&world.heartbeat(&none).unwrap()), parts(&[]));
+}
+
+#[test]
+fn a_pattern_finds_no_topic_that_its_member_may_not_know_of() {
+    let mut world = world();
+    world.topic("tt", 2, 1);
+    let short = Sight::of(|topic| topic.len() < 2);
+    let pattern = |member: &str, sight: &Sight| HeartbeatRequest {
+        pattern: Some(name("t+")),
+        topics: None,
+        sight: sight.clone(),
+        ..first(member)
+    };
+    let go_on = |member: &str, epoch, sight: &Sight| HeartbeatRequest {
+        sight: sight.clone(),
+        ..again(member, epoch)
+    };
+    let a = world.heartbeat(&pattern("a", &short)).unwrap();
+    assert_eq!(told(&a), parts(&[0, 1, 2, 3]));
+    // One that is hidden makes no difference; one that is not, does.
+    world.topic("ttt", 3, 2);
+    assert_eq!(world.heartbeat(&go_on("a", 1, &short)).unwrap().epoch, 1);
+    // What is hidden from one is for the other, who sees everything.
+    let b = world.heartbeat(&pattern("b", &Sight::EVERYTHING)).unwrap();
+    let hidden = [(TopicId(2), 0), (TopicId(3), 0), (TopicId(3), 1)];
+    assert_eq!(told(&b), hidden.into());
+    world.heartbeat(&HeartbeatRequest { epoch: LEAVE_EPOCH, ..again("b", 1) }).unwrap();
+    let a = world.heartbeat(&go_on("a", 1, &short)).unwrap();
+    assert_eq!(a.assignment, None, "it has all that it may have: {a:?}");
+    // The rules change, and again.
+    let more = Sight::of(|topic| topic.len() < 3);
+    let a = world.heartbeat(&go_on("a", a.epoch, &more)).unwrap();
+    assert_eq!(told(&a).len(), 5);
+    let owned = told(&a);
+    let a = HeartbeatRequest { owned: Some(owned), ..go_on("a", a.epoch, &short) };
+    assert_eq!(told(&world.heartbeat(&a).unwrap()), parts(&[0, 1, 2, 3]));
+}
+
+#[test]
+fn after_a_restart_nobody_is_told_of_what_is_hidden_from_them() {
+    let mut world = world();
+    world.topic("tt", 2, 1);
+    let short = Sight::of(|topic| topic.len() < 2);
+    let member = |member: &str| HeartbeatRequest {
+        pattern: Some(name("t+")),
+        topics: None,
+        sight: short.clone(),
+        ..first(member)
+    };
+    let a = world.heartbeat(&member("a")).unwrap();
+    let b = world.heartbeat(&member("b")).unwrap();
+    world.crash();
+    world.topic("ttt", 3, 3);
+    for (id, epoch) in [("a", a.epoch), ("b", b.epoch), ("a", a.epoch), ("b", b.epoch)] {
+        let request = HeartbeatRequest { sight: short.clone(), ..again(id, epoch) };
+        let answer = world.heartbeat(&request);
+        let told = answer.iter().filter_map(|answer| answer.assignment.as_ref()).flatten();
+        assert!(told.into_iter().all(|(topic, _)| *topic == TopicId(1)), "{answer:?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::world::{G, World, commit, name};
 use crate::consumer_group::{
-    AWAY_EPOCH, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, MemberState, Partitions,
+    AWAY_EPOCH, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, MemberState, Partitions, Sight,
 };
 use crate::group::GroupState;
 use crate::{GroupError, Name, Response};
@@ -169,6 +169,7 @@ impl Client {
             assignor: None,
             owned: (full || self.said.as_ref() != Some(&self.owned)).then(|| self.owned.clone()),
             timing: None,
+            sight: Sight::EVERYTHING,
         }
     }
 }
