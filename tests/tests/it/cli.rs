@@ -2,6 +2,13 @@
 
 use std::process::Command;
 
+use door_kafka::wire::messages::share_fetch_request::{
+    AcknowledgementBatch, FetchPartition, FetchTopic,
+};
+use door_kafka::wire::messages::{
+    AlterShareGroupOffsetsRequest, MetadataRequest, ShareFetchRequest, ShareGroupHeartbeatRequest,
+    alter_share_group_offsets_request, metadata_request,
+};
 use serde_json::Value;
 use tests::{Broker, Exit, PATIENCE, Process, Serve, binary, entrepot};
 
@@ -23,6 +30,8 @@ fn fails(broker: &Broker, args: &[&str], word: &str) {
     assert!(!exit.status.success(), "entrepot {args:?}: {exit:?}");
     assert!(exit.stderr.contains(word), "entrepot {args:?}: no {word:?} in {exit:?}");
 }
+
+use crate::client::Client;
 
 /// Sends lines with `entrepot produce`.
 fn produce(broker: &Broker, args: &[&str], lines: &[&str]) -> Exit {
@@ -118,6 +127,87 @@ fn a_group_is_listed_and_described_with_its_lag() {
     assert_eq!((&offsets["committed"], &offsets["end"]), (&2.into(), &3.into()), "{described}");
     assert_eq!(offsets["lag"], 1, "{described}");
     fails(&broker, &["group", "describe", "nobody"], "nobody");
+}
+
+/// A member of share group `jobs`, which has read topic `work` from its beginning, and accepted the
+/// first of two records that it got.
+fn share_member(broker: &Broker) -> Client {
+    let mut client = Client::connect(&broker.kafka()).expect("a connection");
+    let begin = AlterShareGroupOffsetsRequest {
+        group_id: "jobs".into(),
+        topics: vec![alter_share_group_offsets_request::AlterShareGroupOffsetsRequestTopic {
+            topic_name: "work".into(),
+            partitions: vec![
+                alter_share_group_offsets_request::AlterShareGroupOffsetsRequestPartition {
+                    partition_index: 0,
+                    start_offset: 0,
+                },
+            ],
+        }],
+    };
+    assert_eq!(client.call(&begin, 0).expect("an answer").error_code, 0);
+    let name = metadata_request::MetadataRequestTopic {
+        name: Some("work".into()),
+        ..metadata_request::MetadataRequestTopic::default()
+    };
+    let asked = MetadataRequest { topics: Some(vec![name]), ..MetadataRequest::default() };
+    let topic_id = client.call(&asked, 12).expect("an answer").topics[0].topic_id;
+    let join = ShareGroupHeartbeatRequest {
+        group_id: "jobs".into(),
+        member_id: "member-1".into(),
+        subscribed_topic_names: Some(vec!["work".into()]),
+        ..ShareGroupHeartbeatRequest::default()
+    };
+    assert_eq!(client.call(&join, 1).expect("an answer").error_code, 0);
+    let accept =
+        AcknowledgementBatch { first_offset: 0, last_offset: 0, acknowledge_types: vec![1] };
+    for (epoch, said) in [(0, vec![]), (1, vec![accept])] {
+        let partition =
+            FetchPartition { acknowledgement_batches: said, ..FetchPartition::default() };
+        let fetch = ShareFetchRequest {
+            group_id: Some("jobs".into()),
+            member_id: Some("member-1".into()),
+            share_session_epoch: epoch,
+            max_bytes: 1 << 20,
+            max_records: 2,
+            share_acquire_mode: 1,
+            topics: vec![FetchTopic { topic_id, partitions: vec![partition] }],
+            ..ShareFetchRequest::default()
+        };
+        let fetched = client.call(&fetch, 2).expect("an answer");
+        let partition = &fetched.responses[0].partitions[0];
+        assert_eq!((partition.error_code, partition.acknowledge_error_code), (0, 0), "{fetched:?}");
+    }
+    client
+}
+
+#[test]
+fn a_share_group_is_listed_and_described_with_what_it_is_not_done_with() {
+    let broker = Serve::new().start();
+    assert!(produce(&broker, &["work"], &["1", "2", "3"]).status.success());
+    let _member = share_member(&broker);
+    let listed = json(&broker, &["group", "list"]);
+    assert_eq!(listed[0]["name"], "jobs", "{listed}");
+    let described = json(&broker, &["group", "describe", "jobs"]);
+    assert_eq!(
+        (&described["group_type"], &described["state"]),
+        (&"share".into(), &"Stable".into())
+    );
+    let member = &described["members"][0];
+    assert_eq!((&member["member"], &member["client"]), (&"member-1".into(), &"test".into()));
+    assert_eq!(member["partitions"], 1, "{described}");
+    let offsets = &described["offsets"][0];
+    assert_eq!((&offsets["topic"], &offsets["partition"]), (&"work".into(), &0.into()));
+    assert_eq!((&offsets["start"], &offsets["lag"]), (&1.into(), &2.into()), "{described}");
+    assert_eq!(described["total_lag"], 2, "{described}");
+    let text = ok(&broker, &["group", "describe", "jobs"]);
+    let first = text.lines().next().expect("a line");
+    assert!(first.starts_with("share group jobs, Stable, coordinator 0"), "{text}");
+    let rows: Vec<Vec<&str>> =
+        text.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert!(rows.contains(&vec!["TOPIC", "PARTITION", "START", "LAG"]), "{text}");
+    assert!(rows.contains(&vec!["work", "0", "1", "2"]), "{text}");
+    assert!(rows.iter().any(|row| row.starts_with(&["member-1", "test"])), "{text}");
 }
 
 #[test]

@@ -5,12 +5,9 @@
 //! ahead would hand out records that it has got before another had them confirmed.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use door_kafka::wire::messages::describe_share_group_offsets_request::{
     DescribeShareGroupOffsetsRequestGroup, DescribeShareGroupOffsetsRequestTopic,
 };
@@ -24,11 +21,11 @@ use door_kafka::wire::messages::{
     DescribeShareGroupOffsetsRequest, IncrementalAlterConfigsRequest, MetadataRequest,
     ShareFetchRequest, ShareGroupHeartbeatRequest, metadata_request,
 };
-use door_kafka::wire::{RequestMessage, decode_response, encode_request};
 use parking_lot::Mutex;
 use tests::{Broker, PATIENCE, Serve, record_figure};
 
 use crate::chance::{Chance, random_seed, setting};
+use crate::client::Client;
 
 const TOPIC: &str = "work";
 const PARTITIONS: i32 = 2;
@@ -256,30 +253,5 @@ fn request(topic: [u8; 16], member: &str, epoch: i32, said: &[(Record, i8)]) -> 
         share_acquire_mode: 1,
         topics: vec![FetchTopic { topic_id: topic, partitions: (0..PARTITIONS).map(of).collect() }],
         ..ShareFetchRequest::default()
-    }
-}
-
-/// A connection that asks one thing after the other; `None` when it is gone.
-struct Client {
-    stream: TcpStream,
-    correlation: i32,
-}
-
-impl Client {
-    fn connect(address: &str) -> Option<Self> {
-        let stream = TcpStream::connect(address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        Some(Self { stream, correlation: 0 })
-    }
-
-    fn call<R: RequestMessage>(&mut self, request: &R, version: i16) -> Option<R::Response> {
-        self.correlation += 1;
-        let frame = encode_request(request, version, self.correlation, Some("test")).unwrap();
-        self.stream.write_all(&frame).ok()?;
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length).ok()?;
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut frame).ok()?;
-        Some(decode_response::<R>(Bytes::from(frame), version).unwrap().1)
     }
 }

@@ -11,6 +11,7 @@ mod access;
 mod article;
 mod chance;
 mod cli;
+mod client;
 mod compaction;
 mod docs;
 mod exactly_once;
