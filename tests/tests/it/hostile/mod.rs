@@ -52,6 +52,21 @@ fn connect(address: &str) -> TcpStream {
     stream
 }
 
+/// Waits until the other side closes, and says what it sent before.
+fn last_words(mut stream: &TcpStream) -> Option<Vec<u8>> {
+    let (mut words, mut buffer) = (Vec::new(), [0; 4096]);
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Some(words),
+            Ok(count) => words.extend(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return (error.kind() != ErrorKind::WouldBlock).then_some(words),
+        }
+    }
+    None
+}
+
 /// Waits until the other side closes; what it sends before is dropped.
 fn is_closed(mut stream: &TcpStream) -> bool {
     let mut buffer = [0; 4096];

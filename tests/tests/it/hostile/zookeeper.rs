@@ -75,6 +75,8 @@ fn an_announced_length_is_not_believed() {
         let mut stream = connect(&broker.zookeeper());
         stream.write_all(&length.to_be_bytes()).unwrap();
         assert!(is_closed(&stream), "a frame of {length} bytes");
+        // At once, and not only because there was no hello.
+        broker.says(&format!("frame of {} bytes", length.cast_signed()));
     }
     // They did not say hello in time.
     for stream in &waiting {
