@@ -23,7 +23,7 @@ mod stream;
 pub mod tls;
 
 pub use frame::FrameReader;
-pub use limit::{ConnectionLimit, Pace};
+pub use limit::{Bounds, ConnectionLimit, Pace};
 pub use listener::{Listener, ListenerHandle, ListenerOptions, Stopped};
 pub use sasl::Logins;
 pub use stats::{Stats, StatsSnapshot};
