@@ -155,6 +155,8 @@ impl Process {
             transactions: queue::transactions::TxnConfig::default(),
             access: access::AccessOptions::default(),
             quotas: quotas::QuotaOptions::default(),
+            settings: Vec::new(),
+            loggers: Arc::new(broker::loggers::NoLoggers),
             clock: Arc::new(self.clock.clone()),
             random: Arc::new(self.dice.clone()) as Arc<dyn Random>,
         }

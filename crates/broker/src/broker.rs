@@ -20,6 +20,7 @@ use crate::quotas::Meters;
 use crate::registry::Registry;
 use crate::retained::Retained;
 use crate::sessions::Sessions;
+use crate::settings::Settings;
 use crate::topics::{OpenTopic, Topics};
 
 /// The log that journals consumer groups and committed offsets.
@@ -72,6 +73,7 @@ pub(crate) struct Inner {
     pub(crate) retained: Retained,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) meters: Meters,
+    settings: watch::Sender<Arc<Settings>>,
     /// Producer identities reserved but not given out: next, and the end of the block.
     pub(crate) producer_ids: tokio::sync::Mutex<(i64, i64)>,
     started_at: Millis,
@@ -98,7 +100,9 @@ impl Broker {
         let range = meta.range(b"", 0, b"").await?;
         let metadata = Metadata::load(&range, options.id);
         let topics = Topics::default();
-        topics.load(&metadata, &store, &options);
+        let settings = Arc::new(Settings::new(&options, &metadata));
+        store.tune(settings.tuning());
+        topics.load(&metadata, &store, settings.topic_defaults());
         let groups =
             Groups::restore(&options, Arc::clone(&store)).await.map_err(StartError::Journal)?;
         groups.put_topics(metadata.topics.values());
@@ -127,6 +131,7 @@ impl Broker {
             retained,
             sessions,
             meters: Meters::default(),
+            settings: watch::Sender::new(settings),
             producer_ids: tokio::sync::Mutex::default(),
             started_at,
             lease: AtomicI64::new(lease.0.cast_signed()),
@@ -170,6 +175,16 @@ impl Broker {
     /// Its settings.
     pub fn options(&self) -> &BrokerOptions {
         &self.inner.options
+    }
+
+    /// What can be changed while it runs, as it is now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.inner.settings()
+    }
+
+    /// Follows what can be changed while it runs.
+    pub fn watch_settings(&self) -> watch::Receiver<Arc<Settings>> {
+        self.inner.settings.subscribe()
     }
 
     /// The time, from the broker's clock.
@@ -257,6 +272,19 @@ impl Broker {
         let mut metadata = self.inner.metadata.subscribe();
         // The sender lives as long as the broker, so this cannot fail.
         let _ = metadata.wait_for(|metadata| metadata.revision >= revision).await;
+    }
+}
+
+impl Inner {
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    /// Takes over what this picture of the cluster has for this broker.
+    pub(crate) fn apply_settings(&self, metadata: &Metadata) {
+        let settings = Arc::new(Settings::new(&self.options, metadata));
+        self.store.tune(settings.tuning());
+        self.settings.send_replace(settings);
     }
 }
 

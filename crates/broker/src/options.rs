@@ -6,8 +6,10 @@ use std::sync::Arc;
 use base::{BrokerId, Clock, Random};
 
 use crate::access::AccessOptions;
+use crate::loggers::Loggers;
 use crate::metadata::Endpoint;
 use crate::quotas::QuotaOptions;
+use crate::settings::Setting;
 
 /// A broker's settings.
 #[derive(Debug, Clone)]
@@ -48,6 +50,11 @@ pub struct BrokerOptions {
     pub access: AccessOptions,
     /// How usage is measured against quotas.
     pub quotas: QuotaOptions,
+    /// What the broker was started with, for tools to show; of keys that can be changed
+    /// ([`crate::settings::BROKER_KEYS`]), what they were before.
+    pub settings: Vec<Setting>,
+    /// How much is told in the log.
+    pub loggers: Arc<dyn Loggers>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

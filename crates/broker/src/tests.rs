@@ -124,6 +124,8 @@ fn options(dir: &Path) -> BrokerOptions {
         transactions: queue::transactions::TxnConfig::default(),
         access: access::AccessOptions::default(),
         quotas: quotas::QuotaOptions::default(),
+        settings: Vec::new(),
+        loggers: Arc::new(loggers::NoLoggers),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     }

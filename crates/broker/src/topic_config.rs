@@ -41,6 +41,10 @@ pub enum Kind {
     Filters,
     /// Names and numbers.
     Weights,
+    /// A floating-point number that is not negative.
+    Rate,
+    /// `ADDRESS:COUNT`, several separated by commas (see [`counts`]).
+    Counts,
 }
 
 /// One key.
@@ -84,6 +88,8 @@ const OWN_FLUSH: &str = "No effect: entrepot.durability says when a message is o
 const NO_TIERS: &str = "No effect: there is no tiered storage; all messages stay where they are.";
 const OLD_FORMATS: &str =
     "No effect: record batches are stored, and converted for clients that need it.";
+/// No record can be larger than a 32-bit length allows, so this bounds none.
+const RECORD_BYTES_ANY: &str = "2147483639";
 const REMOTE_STORAGE: &str = "remote.storage.enable";
 const OWN_INDEX: &str = "No effect: the index has a fixed spacing and is never preallocated.";
 
@@ -168,6 +174,13 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Kind::Long(1, i64::MAX),
         "9223372036854775807",
         "A partition with an older record that was not compacted is compacted, in ms.",
+    ),
+    key(
+        "max.decompressed.message.bytes",
+        Kind::Int(1, i32::MAX as i64),
+        RECORD_BYTES_ANY,
+        "Largest record in a compressed batch, in bytes, unpacked. Where it is set, such batches are \
+         opened when they are produced, and no further than records of this size can take.",
     ),
     key(
         "max.message.bytes",
@@ -328,6 +341,8 @@ impl Kind {
             Self::Partitioner => Partitioner::parse(value).is_ok(),
             Self::Filters => filters(value).is_some(),
             Self::Weights => crate::group_config::parse_weights(value).is_some(),
+            Self::Rate => value.parse().is_ok_and(|rate: f64| rate >= 0.0),
+            Self::Counts => counts(value).is_some(),
         }
     }
 
@@ -357,6 +372,8 @@ impl Kind {
             Self::Filters => format!(
                 "at most {BIND_MAX} filters such as a.b, a.*.c or a.>, with spaces between them"
             ),
+            Self::Rate => "a number from 0 up".to_owned(),
+            Self::Counts => "ADDRESS:COUNT, several separated by commas".to_owned(),
         }
     }
 }
@@ -377,6 +394,21 @@ pub fn filters(text: &str) -> Option<Vec<Filter>> {
     });
     let filters: Option<Vec<_>> = filters.collect();
     filters.filter(|filters| filters.len() <= BIND_MAX)
+}
+
+/// The hosts and their counts in a list of `HOST:COUNT`; `None` if it is no such list. An IPv6 address
+/// may stand in brackets.
+pub fn counts(list: &str) -> Option<Vec<(&str, usize)>> {
+    items(list).map(count).collect()
+}
+
+fn count(item: &str) -> Option<(&str, usize)> {
+    // The last colon: an IPv6 address has some of its own.
+    let (host, count) = item.rsplit_once(':')?;
+    let host = host.trim_matches(['[', ']']);
+    let is_host = host.parse::<std::net::IpAddr>().is_ok() || !host.contains(':');
+    let count = count.parse::<u32>().ok().filter(|_| is_host && !host.is_empty())?;
+    Some((host, usize::try_from(count).unwrap_or(usize::MAX)))
 }
 
 /// Checks that all of these may be set on a topic, where the broker's `defaults` are these.
@@ -495,6 +527,8 @@ pub struct TopicConfig {
     pub log: LogOptions,
     /// Largest record batch accepted, in bytes.
     pub max_message_bytes: usize,
+    /// Largest record in a compressed batch, in bytes, unpacked; `None`: it is not looked at.
+    pub unpacked_record_bytes_max: Option<usize>,
     /// Which time records have.
     pub times: Times,
     /// The codec and its level that batches are to be packed with; `None`: as they come.
@@ -529,6 +563,9 @@ impl TopicConfig {
             log: values.log_options(),
             max_message_bytes: usize::try_from(values.number("max.message.bytes"))
                 .unwrap_or(BATCH_BYTES_MAX),
+            unpacked_record_bytes_max: Some(values.text("max.decompressed.message.bytes"))
+                .filter(|bytes| *bytes != RECORD_BYTES_ANY)
+                .and_then(|bytes| bytes.parse().ok()),
             times: values.times(),
             packing: values.packing(),
             partitioner: Partitioner::parse(values.text("entrepot.partitioner"))

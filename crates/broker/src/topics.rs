@@ -11,7 +11,7 @@ use store::{Log, Store};
 
 use crate::live::firsts::Firsts;
 use crate::metadata::{Metadata, Topic, TopicChange};
-use crate::options::BrokerOptions;
+use crate::settings::Values;
 use crate::topic_config::TopicConfig;
 
 /// A topic with its logs. Replaced as a whole when the topic changes.
@@ -136,10 +136,10 @@ impl Topics {
         &self,
         metadata: &Metadata,
         store: &Store,
-        options: &BrokerOptions,
+        defaults: &Values,
     ) -> Vec<Arc<Topic>> {
         for topic in metadata.topics.values() {
-            self.put(topic, store, options);
+            self.put(topic, store, defaults);
         }
         let mut maps = self.maps.write();
         let open = maps.by_id.values().map(|open| Arc::clone(&open.topic));
@@ -165,15 +165,15 @@ impl Topics {
         }
     }
 
-    pub(crate) fn apply(&self, change: &TopicChange, store: &Store, options: &BrokerOptions) {
+    pub(crate) fn apply(&self, change: &TopicChange, store: &Store, defaults: &Values) {
         match change {
-            TopicChange::Put(topic) => self.put(topic, store, options),
+            TopicChange::Put(topic) => self.put(topic, store, defaults),
             TopicChange::Deleted(topic) => self.remove(topic, store),
         }
     }
 
-    fn put(&self, topic: &Arc<Topic>, store: &Store, options: &BrokerOptions) {
-        let config = TopicConfig::new(&topic.config, &options.topic_defaults);
+    fn put(&self, topic: &Arc<Topic>, store: &Store, defaults: &Values) {
+        let config = TopicConfig::new(&topic.config, defaults);
         let open =
             |partition: &crate::metadata::Partition| store.open_log(partition.log, config.log);
         let logs = topic.partitions.iter().map(open).collect();

@@ -157,7 +157,9 @@ pub(crate) fn batch_error(error: &BatchError) -> ErrorCode {
         BatchError::Checksum | BatchError::Truncated => ErrorCode::CorruptMessage,
         BatchError::Magic(_) => ErrorCode::UnsupportedForMessageFormat,
         BatchError::Compression(_) => ErrorCode::UnsupportedCompressionType,
-        BatchError::Malformed(_) | BatchError::TooLarge(_) => ErrorCode::InvalidRecord,
+        BatchError::Malformed(_) | BatchError::TooLarge(_) | BatchError::RecordTooLarge { .. } => {
+            ErrorCode::InvalidRecord
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use broker::store::batch::old::{self, DownConvertError, DownConverter, Format};
 use broker::{Broker, Fetch, FetchLimits, OpenTopic};
 use bytes::Bytes;
 use door::CloseReason;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::map;
@@ -19,28 +18,12 @@ use crate::wire::ErrorCode;
 /// Fetch brings messages with timestamps from this version on (KIP-32).
 const TIMESTAMPS_FROM: i16 = 2;
 
-/// Conversions at a time, of all connections: each may hold an unpacked batch, and computes.
-static CONVERTING: Semaphore = Semaphore::const_new(2);
-
 /// A message without key and value takes 34 bytes, as a record 7: a set is at most so many times
 /// larger than the batch that it becomes.
 const SHRINKS: usize = 5;
 
 /// What became of one partition's read.
 type Outcome = Result<ReadBatches, ErrorCode>;
-
-/// Runs a conversion where it may take its time, when it is its turn.
-pub(crate) async fn convert<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, CloseReason> {
-    let turn = CONVERTING.acquire().await.map_err(std::io::Error::other)?;
-    let work = move || {
-        // Held by the work itself, which goes on if the client goes away.
-        let _turn = turn;
-        work()
-    };
-    Ok(tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?)
-}
 
 /// The error that a client of that age knows.
 fn known(code: ErrorCode) -> ErrorCode {
@@ -122,8 +105,8 @@ async fn down_convert(
 ) -> Result<Outcome, CloseReason> {
     while !read.is_empty() {
         let (from, start, end) = (entry.offset, read.start, read.end);
-        let (set, next) = match convert(move || message_set(format, from, max_bytes, &read)).await?
-        {
+        let work = move || message_set(format, from, max_bytes, &read);
+        let (set, next) = match broker.open_batches(work).await? {
             Ok(converted) => converted,
             Err(code) => return Ok(Err(code)),
         };

@@ -56,6 +56,7 @@ pub(crate) fn metadata(revision: u64, topics: &[Arc<Topic>]) -> Metadata {
         groups: BTreeMap::new(),
         access: Arc::default(),
         quotas: Arc::default(),
+        settings: Arc::default(),
         client_metrics: Arc::default(),
     }
 }

@@ -33,6 +33,7 @@ fn door() -> Arc<ZooKeeperDoor> {
         groups: BTreeMap::new(),
         access: Arc::default(),
         quotas: Arc::default(),
+        settings: Arc::default(),
         client_metrics: Arc::default(),
     };
     let meta: Arc<dyn MetaStore> = Arc::new(Embedded::in_memory(Options::default()).unwrap());

@@ -24,7 +24,7 @@ mod stream;
 pub mod tls;
 
 pub use frame::FrameReader;
-pub use limit::{ConnectionLimit, Pace};
+pub use limit::{Bounds, ConnectionLimit, Pace};
 pub use listener::{Listener, ListenerHandle, ListenerOptions, Stopped};
 pub use room::{Claim, Eviction, RequestRoom};
 pub use sasl::Logins;

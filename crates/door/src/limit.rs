@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How fast connections may come. Measured by whoever has a clock for it.
 pub trait Pace: Send + Sync + Debug {
@@ -27,19 +26,29 @@ pub trait Pace: Send + Sync + Debug {
 /// so one value handed to every listener bounds the whole broker.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimit {
-    permits: Arc<Semaphore>,
-    max: usize,
-    addresses: Option<Arc<Addresses>>,
+    state: Arc<Mutex<State>>,
     pace: Option<Arc<dyn Pace>>,
 }
 
-/// The connections of each address that has any: as many entries as there are connections, at
-/// most.
+/// Locked for a moment when a connection begins and when it ends.
 #[derive(Debug)]
-struct Addresses {
-    max: usize,
-    overrides: HashMap<IpAddr, usize>,
-    open: Mutex<HashMap<IpAddr, usize>>,
+struct State {
+    bounds: Bounds,
+    open: usize,
+    /// The connections of each address that has any: as many entries as there are connections, at
+    /// most.
+    addresses: HashMap<IpAddr, usize>,
+}
+
+/// The bounds themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections of all together.
+    pub max: usize,
+    /// Connections of one address.
+    pub per_address: usize,
+    /// Addresses that may have another number.
+    pub overrides: HashMap<IpAddr, usize>,
 }
 
 /// Why a connection is not served.
@@ -56,32 +65,36 @@ pub(crate) enum Refusal {
 /// What a connection holds for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    _one_of_all: OwnedSemaphorePermit,
-    _one_of_address: Option<AddressPermit>,
+    state: Arc<Mutex<State>>,
+    address: IpAddr,
 }
 
-#[derive(Debug)]
-struct AddressPermit {
-    addresses: Arc<Addresses>,
-    address: IpAddr,
+impl Bounds {
+    /// So many of all, which one address may have, too.
+    pub fn of_all(max: usize) -> Self {
+        Self { max, per_address: usize::MAX, overrides: HashMap::new() }
+    }
 }
 
 impl ConnectionLimit {
     /// Allows `max` connections, see [`base::limits::CONNECTIONS_MAX`].
     pub fn new(max: usize) -> Self {
-        let max = max.min(Semaphore::MAX_PERMITS);
-        Self { permits: Arc::new(Semaphore::new(max)), max, addresses: None, pace: None }
+        Self::within(Bounds::of_all(max))
     }
 
-    /// Allows each address so many of them, and some addresses another number.
-    #[must_use]
-    pub fn with_addresses(mut self, max: usize, overrides: HashMap<IpAddr, usize>) -> Self {
-        let overrides = overrides.into_iter().map(|(address, max)| (address.to_canonical(), max));
-        let addresses = Addresses { max, overrides: overrides.collect(), open: Mutex::default() };
-        // Without a bound nobody needs to count.
-        let is_bounded = max < self.max || !addresses.overrides.is_empty();
-        self.addresses = is_bounded.then(|| Arc::new(addresses));
-        self
+    /// Allows what these bounds allow.
+    pub fn within(bounds: Bounds) -> Self {
+        let state = State { bounds: Bounds::of_all(0), open: 0, addresses: HashMap::new() };
+        let limit = Self { state: Arc::new(Mutex::new(state)), pace: None };
+        limit.set(bounds);
+        limit
+    }
+
+    /// Changes the bounds, for all who share them. Nobody is sent away who is there already.
+    pub fn set(&self, bounds: Bounds) {
+        let overrides = bounds.overrides.into_iter();
+        let overrides = overrides.map(|(address, max)| (address.to_canonical(), max)).collect();
+        self.state.lock().bounds = Bounds { overrides, ..bounds };
     }
 
     /// Has them come no faster than this.
@@ -93,27 +106,23 @@ impl ConnectionLimit {
 
     /// The most connections that may be open.
     pub fn max(&self) -> usize {
-        self.max
+        self.state.lock().bounds.max
     }
 
     /// The connections open now.
     pub fn open(&self) -> usize {
-        self.max.saturating_sub(self.permits.available_permits())
+        self.state.lock().open
     }
 
     /// A permit to keep for as long as the connection lives.
     pub(crate) fn admit(&self, address: IpAddr) -> Result<Permit, Refusal> {
         let address = address.to_canonical();
-        let one_of_all = Arc::clone(&self.permits).try_acquire_owned();
-        let one_of_all = one_of_all.map_err(|_| Refusal::All(self.max))?;
-        let one_of_address = match &self.addresses {
-            Some(addresses) => Some(addresses.enter(address)?),
-            None => None,
-        };
+        self.state.lock().enter(address)?;
+        let permit = Permit { state: Arc::clone(&self.state), address };
         if let Some(pace) = &self.pace {
             pace.admit(address).map_err(Refusal::Pace)?;
         }
-        Ok(Permit { _one_of_all: one_of_all, _one_of_address: one_of_address })
+        Ok(permit)
     }
 
     /// How long to wait before the next connection is accepted.
@@ -122,26 +131,34 @@ impl ConnectionLimit {
     }
 }
 
-impl Addresses {
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Result<AddressPermit, Refusal> {
-        let max = self.overrides.get(&address).copied().unwrap_or(self.max);
-        let mut open = self.open.lock();
-        let count = open.get(&address).copied().unwrap_or(0);
+impl State {
+    fn enter(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        let bounds = &self.bounds;
+        if self.open >= bounds.max {
+            return Err(Refusal::All(bounds.max));
+        }
+        let max = bounds.overrides.get(&address).copied().unwrap_or(bounds.per_address);
+        let count = self.addresses.get(&address).copied().unwrap_or(0);
         if count >= max {
             return Err(Refusal::Address(max));
         }
-        open.insert(address, count + 1);
-        Ok(AddressPermit { addresses: Arc::clone(self), address })
+        self.addresses.insert(address, count + 1);
+        self.open += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self, address: IpAddr) {
+        self.open = self.open.saturating_sub(1);
+        match self.addresses.get_mut(&address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.addresses.remove(&address)),
+        }
     }
 }
 
-impl Drop for AddressPermit {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut open = self.addresses.open.lock();
-        match open.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(open.remove(&self.address)),
-        }
+        self.state.lock().leave(self.address);
     }
 }
 
@@ -162,7 +179,8 @@ mod tests {
     #[test]
     fn an_address_has_its_share_whatever_the_form_of_its_name() {
         let (one, two) = (address("10.0.0.1"), address("10.0.0.2"));
-        let limit = ConnectionLimit::new(10).with_addresses(2, [(two, 1)].into());
+        let bounds = Bounds { max: 10, per_address: 2, overrides: [(two, 1)].into() };
+        let limit = ConnectionLimit::within(bounds);
         let held = [limit.admit(one).unwrap(), limit.admit(address("::ffff:10.0.0.1")).unwrap()];
         assert_eq!(limit.admit(one).unwrap_err(), Refusal::Address(2));
         let other = limit.admit(two).unwrap();
@@ -171,17 +189,35 @@ mod tests {
         drop(held);
         drop(other);
         assert!(limit.admit(one).is_ok());
-        let addresses = limit.addresses.as_ref().unwrap();
-        assert!(addresses.open.lock().is_empty(), "nobody is remembered who has none");
+        assert!(limit.state.lock().addresses.is_empty(), "nobody is remembered who has none");
     }
 
     #[test]
     fn all_together_have_a_limit_too() {
-        let limit = ConnectionLimit::new(1).with_addresses(5, HashMap::new());
-        assert!(limit.addresses.is_none(), "no address can have more than there are");
+        let limit = ConnectionLimit::new(1);
         let held = limit.admit(address("::1")).unwrap();
         assert_eq!(limit.admit(address("::2")).unwrap_err(), Refusal::All(1));
         drop(held);
         assert!(limit.admit(address("::2")).is_ok());
+    }
+
+    #[test]
+    fn changed_bounds_count_for_those_who_come_and_send_nobody_away() {
+        let limit = ConnectionLimit::new(3);
+        let (shared, one) = (limit.clone(), address("10.0.0.1"));
+        let mut held = vec![limit.admit(one).unwrap(), limit.admit(one).unwrap()];
+        shared.set(Bounds::of_all(1));
+        assert_eq!((limit.open(), limit.max()), (2, 1));
+        assert_eq!(limit.admit(one).unwrap_err(), Refusal::All(1));
+        drop(held.pop());
+        assert_eq!(limit.admit(one).unwrap_err(), Refusal::All(1));
+        shared.set(Bounds { per_address: 1, ..Bounds::of_all(5) });
+        assert_eq!(limit.admit(one).unwrap_err(), Refusal::Address(1));
+        let mapped = address("::ffff:10.0.0.1");
+        let overrides = [(mapped, 2)].into();
+        shared.set(Bounds { per_address: 1, overrides, ..Bounds::of_all(5) });
+        held.push(limit.admit(one).unwrap());
+        drop(held);
+        assert_eq!(limit.open(), 0);
     }
 }

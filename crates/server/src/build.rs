@@ -9,10 +9,12 @@ use base::{BrokerId, Clock, Principal, Random};
 use broker::access::AccessOptions;
 use broker::metadata::Endpoint;
 use broker::quotas::{NewConnections, QuotaOptions};
+use broker::settings::Settings;
+use broker::topic_config::counts;
 use broker::{Broker, BrokerOptions};
 use door::tls::Pem;
 use door::tls::client::ClientOptions;
-use door::{ConnectionLimit, Door, Listener, ListenerOptions, Pace, RequestRoom};
+use door::{Bounds, ConnectionLimit, Door, Listener, ListenerOptions, Pace, RequestRoom};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_zookeeper::{RegistrationOptions, Servers, ZooKeeperDoor};
 use store::{CleanerOptions, StoreOptions};
@@ -180,6 +182,8 @@ pub(crate) fn broker_options(
         },
         access: access(config),
         quotas: quotas(&config.quota),
+        settings: Vec::new(),
+        loggers: Arc::new(broker::loggers::NoLoggers),
         clock,
         random,
     }
@@ -216,21 +220,67 @@ pub(crate) fn connection_limit(
     broker: &Broker,
 ) -> Result<ConnectionLimit, RunError> {
     let network = &config.network;
-    let mut overrides = HashMap::new();
-    for text in &network.max_connections_per_ip_overrides {
-        // What is not of this form was refused when the configuration was read.
-        let Some((host, count)) = text.rsplit_once(':') else { continue };
-        let count: usize = count.parse().unwrap_or(usize::MAX);
-        let addresses = (host.trim_matches(['[', ']']), 0).to_socket_addrs();
-        let addresses =
-            addresses.map_err(|source| RunError::Override { host: host.into(), source })?;
-        overrides.extend(addresses.map(|address| (address.ip(), count)));
-    }
     // The largest that can be configured means that there is no bound.
     let rate = u32::try_from(network.max_connection_rate).ok().filter(|r| *r < i32::MAX as u32);
     let pace = ConnectionPace(broker.new_connections(rate.map(f64::from)));
-    let limit = ConnectionLimit::new(network.max_connections);
-    Ok(limit.with_addresses(network.max_connections_per_ip, overrides).with_pace(Arc::new(pace)))
+    let (bounds, unknown) = bounds(network, &broker.settings());
+    // What was changed while the broker ran must not keep it from starting.
+    let is_given = broker.settings().connections.overrides.is_none();
+    if let Some((host, source)) = unknown.into_iter().next().filter(|_| is_given) {
+        return Err(RunError::Override { host, source });
+    }
+    Ok(ConnectionLimit::within(bounds).with_pace(Arc::new(pace)))
+}
+
+/// The bounds on connections, as they are now, and the hosts among them that have no address.
+fn bounds(
+    network: &config::Network,
+    settings: &Settings,
+) -> (Bounds, Vec<(String, std::io::Error)>) {
+    let now = &settings.connections;
+    let given = network.max_connections_per_ip_overrides.join(",");
+    // What is not of this form was refused when it was set.
+    let given = || {
+        let counts = counts(&given).unwrap_or_default().into_iter();
+        counts.map(|(host, count)| (host.to_owned(), count)).collect()
+    };
+    let (mut overrides, mut unknown) = (HashMap::new(), Vec::new());
+    for (host, count) in now.overrides.clone().unwrap_or_else(given) {
+        match (host.as_str(), 0).to_socket_addrs() {
+            Ok(addresses) => overrides.extend(addresses.map(|address| (address.ip(), count))),
+            Err(error) => unknown.push((host, error)),
+        }
+    }
+    let bounds = Bounds {
+        max: now.max.unwrap_or(network.max_connections),
+        per_address: now.per_address.unwrap_or(network.max_connections_per_ip),
+        overrides,
+    };
+    (bounds, unknown)
+}
+
+/// Has the bounds on connections follow what is changed while the broker runs.
+pub(crate) async fn follow_bounds(
+    network: config::Network,
+    broker: Broker,
+    limit: ConnectionLimit,
+) {
+    let mut changes = broker.watch_settings();
+    loop {
+        let settings = Arc::clone(&changes.borrow_and_update());
+        let network = network.clone();
+        // Names of hosts are looked up, which may take its time.
+        let made = tokio::task::spawn_blocking(move || bounds(&network, &settings)).await;
+        if let Ok((bounds, unknown)) = made {
+            for (host, error) in unknown {
+                tracing::warn!(%host, %error, "has no bound on its connections: it has no address");
+            }
+            limit.set(bounds);
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The broker's measure of new connections, as listeners ask for it.

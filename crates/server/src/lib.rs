@@ -3,8 +3,10 @@
 mod build;
 pub mod config;
 mod limits;
+mod logging;
 mod run;
 mod security;
+mod settings;
 
 pub use run::{RunError, run};
 pub use security::SecurityError;

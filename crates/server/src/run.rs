@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base::{Clock, Random, SystemClock, SystemRandom};
+use broker::loggers::Loggers;
 use broker::{Broker, BrokerOptions, MetaError, StartError};
 use cluster::{Embedded, MetaStore};
 use door::ListenerHandle;
@@ -14,15 +15,16 @@ use door::tls::TlsError;
 use door_zookeeper::Registration;
 use store::{OpenError, Store};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::build::{
-    Bound, Doors, bind, broker_options, connection_limit, endpoints, registration, request_room,
-    store_options,
+    Bound, Doors, bind, broker_options, connection_limit, endpoints, follow_bounds, registration,
+    request_room, store_options,
 };
 use crate::config::Config;
 use crate::limits::raise_open_files;
+use crate::logging;
 use crate::security::{self, Security, SecurityError};
+use crate::settings::settings;
 
 /// Connections get this long to finish what they began when the broker stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -83,7 +85,7 @@ pub enum RunError {
 /// See [`RunError`].
 pub fn run(config: &Config) -> Result<(), RunError> {
     let began = Instant::now();
-    start_logging(config)?;
+    let loggers = logging::start(config)?;
     raise_open_files();
     for notice in &config.notices {
         tracing::warn!("{notice}");
@@ -100,24 +102,10 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         let is_worker = started.fetch_add(1, Ordering::Relaxed) < workers;
         if is_worker { "worker".to_owned() } else { "blocking".to_owned() }
     });
-    runtime.build()?.block_on(serve(config, began))
+    runtime.build()?.block_on(serve(config, loggers, began))
 }
 
-fn start_logging(config: &Config) -> Result<(), RunError> {
-    let filter = EnvFilter::try_new(&config.log.level);
-    let filter = filter.map_err(|error| RunError::LogLevel(error.to_string()))?;
-    // Fails only where a log was set up before, which then goes on.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(
-            io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none(),
-        )
-        .try_init();
-    Ok(())
-}
-
-async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
+async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Result<(), RunError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     // The signals first: one that comes while we start must stop us properly, too.
@@ -128,13 +116,18 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     let bound = bind(config)?;
     let mut security = Security::new(config)?;
     let (store, meta) = open(config, &clock)?;
-    let options = broker_options(config, endpoints(&bound), clock, random);
+    let endpoints = endpoints(&bound);
+    let settings = settings(config, &bound, &endpoints);
+    let options =
+        BrokerOptions { settings, loggers, ..broker_options(config, endpoints, clock, random) };
     let broker = Broker::start(options, Arc::clone(&store), meta).await?;
     let doors = Doors::new(config, &broker);
     let mut told = security::first_user(config, &broker).await?;
     told.push_str(&security::announce(&security));
     told.push_str(&announce(config, &bound, began));
     let (limit, room) = (connection_limit(config, &broker)?, request_room(config));
+    let bounding =
+        tokio::spawn(follow_bounds(config.network.clone(), broker.clone(), limit.clone()));
     let registration = registration(config, &bound);
     if let Some(tls) = registration.as_ref().and_then(|options| options.tls.as_ref()) {
         // Now, rather than on every attempt to connect.
@@ -160,6 +153,7 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     }
     tracing::info!("stopping");
     following.abort();
+    bounding.abort();
     // First: nobody is sent to us any more.
     if let Some(registration) = registration {
         registration.stop(DEREGISTER_PATIENCE).await;

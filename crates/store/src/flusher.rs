@@ -191,9 +191,9 @@ impl Flusher {
             let deleted = self.shared.deleted.lock().clone();
             (logs.values().cloned().collect::<Vec<_>>(), deleted)
         };
-        let now = self.clock.now();
+        let expired = self.clock.now().saturating_sub(self.shared.producer_expiry_ms());
         for log in &logs {
-            log.producers.lock().expire(now.saturating_sub(self.shared.options.producer_expiry_ms));
+            log.producers.lock().expire(expired);
         }
         let mentioned = deleted.iter().filter(|deleted| deleted.below > self.flushed);
         let mentioned = mentioned.map(|deleted| (deleted.id, deleted.below)).collect();

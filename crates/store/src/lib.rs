@@ -34,7 +34,9 @@ mod writer;
 pub use disk_space::DiskSpace;
 pub use error::{AppendError, OpenError, ReadError};
 pub use log::{Log, LogStatus, ReadBatches};
-pub use options::{CleanerOptions, Compaction, Durability, KEY_BYTES, LogOptions, StoreOptions};
+pub use options::{
+    CleanerOptions, Compaction, Durability, KEY_BYTES, LogOptions, StoreOptions, Tuning,
+};
 pub use producers::ProducerStatus;
 pub use recovery::Recovered;
 pub use signal::{News, Signal, Watching};

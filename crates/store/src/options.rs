@@ -132,6 +132,19 @@ pub struct CleanerOptions {
     pub bytes_per_second: Option<u64>,
 }
 
+/// What of the options is changed while the store is open; `None`: as it was opened with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tuning {
+    /// [`CleanerOptions::backoff`].
+    pub cleaner_backoff: Option<Duration>,
+    /// [`CleanerOptions::table_bytes`]. Takes effect with the next round.
+    pub cleaner_table_bytes: Option<usize>,
+    /// [`CleanerOptions::bytes_per_second`].
+    pub cleaner_bytes_per_second: Option<Option<u64>>,
+    /// [`StoreOptions::producer_expiry_ms`].
+    pub producer_expiry_ms: Option<i64>,
+}
+
 /// Bytes that a key takes in the cleaner's table, however long it is.
 pub const KEY_BYTES: usize = 24;
 

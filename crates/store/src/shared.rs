@@ -13,7 +13,7 @@ use crate::compaction::Handover;
 use crate::error::AppendError;
 use crate::health::Health;
 use crate::log::Log;
-use crate::options::StoreOptions;
+use crate::options::{CleanerOptions, StoreOptions, Tuning};
 
 /// A log that was deleted, until nothing on disk mentions it any more.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,8 @@ pub(crate) struct CommittedFrame {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: StoreOptions,
+    /// What of the options was changed since.
+    tuning: Mutex<Tuning>,
     pub(crate) health: Health,
     pub(crate) logs: RwLock<BTreeMap<LogId, Arc<Log>>>,
     /// Frames below this are in segments.
@@ -74,6 +76,7 @@ impl Shared {
             changed: Condition::new(threads),
             arrived: Condition::new(threads),
             options,
+            tuning: Mutex::default(),
             health: Health::default(),
             logs: RwLock::default(),
             flushed: AtomicU64::new(flushed),
@@ -83,6 +86,29 @@ impl Shared {
             deleted: Mutex::default(),
             backlog: Mutex::default(),
         }
+    }
+
+    /// Changes what can be changed of the options.
+    pub(crate) fn tune(&self, tuning: Tuning) {
+        *self.tuning.lock() = tuning;
+        // It may rest for longer than it now should.
+        self.handover.wake();
+    }
+
+    /// How logs are compacted, now.
+    pub(crate) fn cleaner(&self) -> CleanerOptions {
+        let (options, tuning) = (self.options.cleaner, *self.tuning.lock());
+        CleanerOptions {
+            enabled: options.enabled,
+            backoff: tuning.cleaner_backoff.unwrap_or(options.backoff),
+            table_bytes: tuning.cleaner_table_bytes.unwrap_or(options.table_bytes),
+            bytes_per_second: tuning.cleaner_bytes_per_second.unwrap_or(options.bytes_per_second),
+        }
+    }
+
+    /// Producers unheard of for so long are forgotten, in milliseconds.
+    pub(crate) fn producer_expiry_ms(&self) -> i64 {
+        self.tuning.lock().producer_expiry_ms.unwrap_or(self.options.producer_expiry_ms)
     }
 
     /// Adds a frame to what waits for segments.

@@ -21,7 +21,7 @@ use crate::compaction::Cleaner;
 use crate::error::{AppendError, OpenError};
 use crate::flusher::Flusher;
 use crate::log::{Log, State};
-use crate::options::{LogOptions, StoreOptions};
+use crate::options::{LogOptions, StoreOptions, Tuning};
 use crate::recovery::{Recovered, recover};
 use crate::segment::SegmentFiles;
 use crate::shared::{Deleted, Shared};
@@ -132,6 +132,11 @@ impl Store {
         });
         log.set_options(options);
         Arc::clone(log)
+    }
+
+    /// Changes what can be changed of the options while the store is open.
+    pub fn tune(&self, tuning: Tuning) {
+        self.shared.tune(tuning);
     }
 
     /// The identities of all logs.

@@ -26,6 +26,8 @@ final class Tools {
         checks.add("kafka-topics: make, list, describe, enlarge, delete", Tools::topics);
         checks.add("kafka-configs: a topic's", Tools::topicConfigs);
         checks.add("kafka-configs: the broker's", Tools::brokerConfigs);
+        checks.add("kafka-configs: the broker's, changed", Tools::brokerConfigsChanged);
+        checks.add("kafka-configs: the broker's loggers", Tools::brokerLoggers);
         checks.add("kafka-configs: quotas of users", Tools::userConfigs);
         checks.add("kafka-configs: a quota slows its client down", Tools::quotas);
         checks.add("kafka-consumer-groups: list, describe, reset, delete", Tools::groups);
@@ -102,6 +104,41 @@ final class Tools {
     private static void brokerConfigs() throws Exception {
         Tool.prints("num.partitions=", Tool.run(CONFIGS, "--entity-type", "brokers",
                 "--entity-name", broker(), "--describe", "--all"));
+    }
+
+    /** For one broker and for all, with what is set under what counts. */
+    private static void brokerConfigsChanged() throws Exception {
+        String key = "log.cleaner.delete.retention.ms";
+        String[] one = {"--entity-type", "brokers", "--entity-name", broker()};
+        String[] all = {"--entity-type", "brokers", "--entity-default"};
+        Tool.prints("Completed updating default config", Tool.run(CONFIGS,
+                and(all, "--alter", "--add-config", key + "=86400001")));
+        Tool.prints("Completed updating config for broker", Tool.run(CONFIGS,
+                and(one, "--alter", "--add-config", key + "=86400002")));
+        Tool.prints(key + "=86400001", Tool.run(CONFIGS, and(all, "--describe")));
+        String described = Tool.run(CONFIGS, and(one, "--describe"));
+        Tool.prints(key + "=86400002 sensitive=false synonyms={DYNAMIC_BROKER_CONFIG:" + key
+                + "=86400002, DYNAMIC_DEFAULT_BROKER_CONFIG:" + key + "=86400001, DEFAULT_CONFIG:"
+                + key + "=86400000}", described);
+        Tool.prints("delete.retention.ms=86400002", Tool.run(CONFIGS, "--entity-type", "topics",
+                "--entity-name", Kafka.topic(1), "--describe", "--all"));
+        for (String[] whose : List.of(one, all)) {
+            Tool.run(CONFIGS, and(whose, "--alter", "--delete-config", key));
+            Checks.that(!Tool.run(CONFIGS, and(whose, "--describe")).contains(key), "it is gone");
+            var refused = Checks.fails(Checks.Broken.class, () -> Tool.run(CONFIGS,
+                    and(whose, "--alter", "--add-config", "num.partitions=3")));
+            Tool.prints("Cannot update these configs dynamically", refused.getMessage());
+        }
+    }
+
+    private static void brokerLoggers() throws Exception {
+        String[] loggers = {"--entity-type", "broker-loggers", "--entity-name", broker()};
+        String name = "store";
+        Tool.run(CONFIGS, and(loggers, "--alter", "--add-config", name + "=WARN"));
+        Tool.prints(name + "=WARN", Tool.run(CONFIGS, and(loggers, "--describe")));
+        Tool.run(CONFIGS, and(loggers, "--alter", "--delete-config", name));
+        Checks.that(!Tool.run(CONFIGS, and(loggers, "--describe")).contains(name + "=WARN"),
+                "it is back at what it was");
     }
 
     private static void userConfigs() throws Exception {

@@ -138,6 +138,10 @@ class Fixture(fixtures.KafkaFixture):
             "default.replication.factor=%d" % self.replicas,
             # Some tests ask for sessions shorter than the default allows.
             "group.min.session.timeout.ms=1000",
+            # Some tests make rules of access; nobody else is to be kept from anything.
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS",
+            "allow.everyone.if.no.acl.found=true",
             self._ssl_config(),
             self._sasl_config(),
             "",

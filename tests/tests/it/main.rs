@@ -9,6 +9,7 @@
 
 mod access;
 mod article;
+mod broker_configs;
 mod chance;
 mod cli;
 mod client;

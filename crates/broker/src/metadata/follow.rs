@@ -39,7 +39,9 @@ pub(crate) async fn run(inner: Arc<Inner>, mut from: u64) {
 pub(crate) fn reload(inner: &Arc<Inner>, range: &RangeResponse) {
     let metadata = Metadata::load(range, inner.options.id);
     let known: HashSet<_> = inner.metadata.borrow().topic_names.keys().copied().collect();
-    let gone = inner.topics.load(&metadata, &inner.store, &inner.options);
+    inner.apply_settings(&metadata);
+    let settings = inner.settings();
+    let gone = inner.topics.load(&metadata, &inner.store, settings.topic_defaults());
     for topic in metadata.topic_names.keys() {
         inner.topic_opened(*topic, !known.contains(topic));
     }
@@ -94,10 +96,18 @@ async fn follow(inner: &Arc<Inner>, from: &mut u64) -> Result<(), WatchError> {
             inner.metadata.send_modify(|old| Arc::make_mut(old).revision = batch.revision);
             continue;
         }
-        let mut metadata = Metadata::clone(&inner.metadata.borrow());
-        for change in metadata.apply(&batch, inner.options.id) {
+        let before = Arc::clone(&inner.metadata.borrow());
+        let mut metadata = Metadata::clone(&before);
+        let changes = metadata.apply(&batch, inner.options.id);
+        let retuned = !Arc::ptr_eq(&before.settings, &metadata.settings);
+        drop(before);
+        if retuned {
+            inner.apply_settings(&metadata);
+        }
+        let settings = inner.settings();
+        for change in changes {
             let is_new = !inner.topics.has(change.topic().id);
-            inner.topics.apply(&change, &inner.store, &inner.options);
+            inner.topics.apply(&change, &inner.store, settings.topic_defaults());
             match &change {
                 super::TopicChange::Put(topic) => {
                     inner.topic_opened(topic.id, is_new);
@@ -107,6 +117,13 @@ async fn follow(inner: &Arc<Inner>, from: &mut u64) -> Result<(), WatchError> {
                     inner.topic_closed(topic.id);
                     inner.groups.topic_deleted(topic);
                 }
+            }
+        }
+        if retuned {
+            // What topics do not set themselves may be another now.
+            inner.topics.load(&metadata, &inner.store, settings.topic_defaults());
+            for topic in metadata.topic_names.keys() {
+                inner.topic_opened(*topic, false);
             }
         }
         replace(inner, metadata);

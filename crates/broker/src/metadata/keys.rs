@@ -23,6 +23,9 @@ const CLIENT_METRICS: &str = "client-metrics/";
 /// Users, by name.
 pub(crate) const USERS: &str = "user/";
 const GROUPS: &str = "group/";
+const SETTINGS: &str = "settings/";
+/// Stands for all brokers, where a number stands for one.
+const ALL_BROKERS: &str = "all";
 
 /// What a key stands for.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(crate) enum Key<'a> {
     User(&'a str),
     /// What is set on a group.
     Group(&'a str),
+    /// What is set for a broker, or for all.
+    Settings(Option<BrokerId>),
     /// Rules of access; the rest of the key says about what.
     Access(&'a str),
     /// A quota; the rest of the key says of whom.
@@ -50,6 +55,11 @@ impl<'a> Key<'a> {
         }
         if let Some(id) = key.strip_prefix(BROKERS).and_then(|id| id.parse().ok()) {
             return Self::Broker(BrokerId(id));
+        }
+        if let Some(whose) = key.strip_prefix(SETTINGS) {
+            let one = whose.parse().ok().map(BrokerId);
+            let known = one.is_some() || whose == ALL_BROKERS;
+            return if known { Self::Settings(one) } else { Self::Other };
         }
         let known = [
             (TOPICS, Self::Topic as fn(&'a str) -> Self),
@@ -78,6 +88,13 @@ pub(crate) fn user(name: &str) -> String {
 
 pub(crate) fn group(name: &str) -> String {
     format!("{GROUPS}{name}")
+}
+
+pub(crate) fn settings(whose: Option<BrokerId>) -> String {
+    match whose {
+        Some(id) => format!("{SETTINGS}{}", id.0),
+        None => format!("{SETTINGS}{ALL_BROKERS}"),
+    }
 }
 
 pub(crate) fn client_metrics(name: &str) -> String {
@@ -137,9 +154,9 @@ impl BrokerValue {
     }
 }
 
-/// A group's value: what is set on it. Deleted when that is nothing.
+/// What is set on a group, or for brokers. Deleted when that is nothing.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct GroupValue {
+pub(crate) struct SetValue {
     pub(crate) config: BTreeMap<String, String>,
 }
 

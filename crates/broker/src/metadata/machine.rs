@@ -8,7 +8,7 @@ use cluster::{Change, KeyValue, RangeResponse, WatchBatch};
 
 use crate::{access, quotas};
 
-use super::keys::{BrokerValue, GroupValue, Key, TopicValue, UserValue};
+use super::keys::{BrokerValue, Key, SetValue, TopicValue, UserValue};
 use super::model::{Metadata, Topic};
 
 /// A topic that a change created, changed or deleted.
@@ -38,6 +38,7 @@ impl Metadata {
             topic_names: std::collections::HashMap::new(),
             users: Arc::default(),
             groups: std::collections::BTreeMap::new(),
+            settings: Arc::default(),
             access: Arc::default(),
             quotas: Arc::default(),
             client_metrics: Arc::default(),
@@ -81,8 +82,12 @@ impl Metadata {
                 Arc::make_mut(&mut self.users).insert(name.to_owned(), user);
             }
             Key::Group(name) => {
-                let value: GroupValue = decode(kv)?;
+                let value: SetValue = decode(kv)?;
                 self.groups.insert(name.to_owned(), Arc::new(value.config));
+            }
+            Key::Settings(whose) => {
+                let value: SetValue = decode(kv)?;
+                Arc::make_mut(&mut self.settings).insert(whose, Arc::new(value.config));
             }
             Key::Access(rest) => {
                 access::stored::put(Arc::make_mut(&mut self.access), rest, &kv.value);
@@ -116,6 +121,10 @@ impl Metadata {
             }
             Key::Group(name) => {
                 self.groups.remove(name);
+                None
+            }
+            Key::Settings(whose) => {
+                Arc::make_mut(&mut self.settings).remove(&whose);
                 None
             }
             Key::Access(rest) => {

@@ -7,6 +7,7 @@ use base::{BrokerId, Credential, LogId, Millis, PasswordHash, TopicId};
 
 use crate::access::Rules;
 use crate::quotas::Quotas;
+use crate::settings::Values;
 
 /// Everything the cluster agrees on, at one revision. Never changed in place: each change makes a
 /// new value, so a reader holds one consistent picture for as long as it likes.
@@ -28,6 +29,9 @@ pub struct Metadata {
     pub users: Arc<BTreeMap<String, Arc<User>>>,
     /// What is set on groups, by their names.
     pub groups: BTreeMap<String, Arc<BTreeMap<String, String>>>,
+    /// What is set for single brokers while they run, and under `None` for all of them (see
+    /// [`crate::settings`]). The same value for as long as nothing of it changes.
+    pub settings: Arc<BTreeMap<Option<BrokerId>, Arc<Values>>>,
     /// Who may do what. The same value for as long as no rule changes.
     pub access: Arc<Rules>,
     /// How much of the broker somebody may use. The same value for as long as no quota changes.

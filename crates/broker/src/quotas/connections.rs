@@ -32,7 +32,9 @@ impl Broker {
 impl NewConnections {
     /// Counts one more; returns how long to wait before the next is accepted.
     pub fn accepted(&self) -> Duration {
-        let Some(rate) = self.rate else { return Duration::ZERO };
+        // What was changed since the broker started counts.
+        let rate = self.broker.settings().connections.rate.unwrap_or(self.rate);
+        let Some(rate) = rate else { return Duration::ZERO };
         let rest = self.all.lock().record(1.0, rate, self.broker.now());
         Duration::try_from_secs_f64(rest / 1000.0).unwrap_or(Duration::MAX)
     }

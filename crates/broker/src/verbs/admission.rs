@@ -16,8 +16,8 @@ use crate::Broker;
 use crate::topic_config::{Times, TopicConfig};
 use crate::topics::OpenTopic;
 
-/// Requests whose batches are opened at a time, of all connections: each may unpack to a lot, and
-/// computes.
+/// Requests whose batches are opened at a time, of all connections and whatever for: each may unpack
+/// to a lot, and computes.
 static OPENING: Semaphore = Semaphore::const_new(2);
 
 /// Refused records that are told of one batch.
@@ -42,14 +42,26 @@ impl Broker {
         }
         let count = entries.len();
         let closed = || vec![Err(ProduceError::from(AppendError::Closed)); count];
-        let Ok(turn) = OPENING.acquire().await else { return closed() };
         let broker = self.clone();
+        let work = move || entries.iter().map(|entry| broker.check(entry, now)).collect();
+        self.open_batches(work).await.unwrap_or_else(|_| closed())
+    }
+
+    /// Does what unpacks batches where it may take its time, when it is its turn.
+    ///
+    /// # Errors
+    /// When the work panicked, or the runtime is shutting down.
+    pub async fn open_batches<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::io::Result<T> {
+        let turn = OPENING.acquire().await.map_err(std::io::Error::other)?;
         let work = move || {
             // Held by the work itself, which goes on if the client goes away.
             let _turn = turn;
-            entries.iter().map(|entry| broker.check(entry, now)).collect()
+            work()
         };
-        self.inner.store.blocking(work).await.unwrap_or_else(|_| closed())
+        self.inner.store.blocking(work).await
     }
 
     fn check(&self, entry: &Produce, now: Millis) -> Outcome {
@@ -128,7 +140,9 @@ fn looks_at_records(config: &TopicConfig, header: &BatchHeader, now: Millis) -> 
             before_max < Millis::MAX || header.max_timestamp > now.saturating_add(after_max)
         }
     };
-    by_time || config.log.compaction.is_some()
+    let by_size =
+        config.unpacked_record_bytes_max.is_some() && header.compression() != Ok(Compression::None);
+    by_time || by_size || config.log.compaction.is_some()
 }
 
 /// Checks each record, all of them, so that the client learns which to leave out.
@@ -147,7 +161,8 @@ fn check_records(
     };
     let name: Arc<str> = topic.topic.name.as_str().into();
     let mut refused = Vec::new();
-    for (index, record) in (0..).zip(batch.records()?) {
+    let bytes_max = topic.config.unpacked_record_bytes_max.unwrap_or(usize::MAX);
+    for (index, record) in (0..).zip(batch.records_within(bytes_max)?) {
         let record = record?;
         let timestamp = record.timestamp;
         let why = if timestamp != NO_TIMESTAMP && !(from..=to).contains(&timestamp) {

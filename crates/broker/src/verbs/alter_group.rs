@@ -42,7 +42,7 @@ impl Broker {
             let current = self.inner.meta.get(key.as_bytes()).await?;
             let stored = current.as_ref().map(|kv| serde_json::from_slice(&kv.value));
             // What a newer version wrote, and we cannot read, is not changed.
-            let value: Option<keys::GroupValue> = stored.transpose().map_err(|_| {
+            let value: Option<keys::SetValue> = stored.transpose().map_err(|_| {
                 ConfigError::Unknown { of: "group", name: "(written by a newer version)".into() }
             })?;
             let mut config = value.map(|value| value.config).unwrap_or_default();
@@ -55,7 +55,7 @@ impl Broker {
             let op = if config.is_empty() {
                 Op::delete(key.clone())
             } else {
-                let value = keys::encode(&keys::GroupValue { config });
+                let value = keys::encode(&keys::SetValue { config });
                 debug_assert!(value.len() < META_VALUE_BYTES_MAX, "its keys are few and short");
                 Op::put(key.clone(), value)
             };

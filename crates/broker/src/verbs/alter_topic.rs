@@ -22,7 +22,7 @@ impl Broker {
     ) -> Result<(), TopicError> {
         self.change_topic(name, |topic| {
             change(&mut topic.config);
-            Ok(topic_config::check(&topic.config, &self.options().topic_defaults)?)
+            Ok(topic_config::check(&topic.config, self.settings().topic_defaults())?)
         })
         .await?;
         Ok(())

@@ -79,7 +79,7 @@ impl Broker {
         check_name(&new.name)?;
         let partitions = new.partitions.unwrap_or(self.options().default_partitions);
         check_partitions(partitions, 0)?;
-        topic_config::check(&new.config, &self.options().topic_defaults)?;
+        topic_config::check(&new.config, self.settings().topic_defaults())?;
         if self.topic(&new.name).is_some() {
             return Err(TopicError::Exists(new.name.clone()));
         }

@@ -2,6 +2,7 @@
 
 mod admission;
 pub(crate) mod alter_group;
+mod alter_settings;
 pub(crate) mod alter_topic;
 pub(crate) mod alter_user;
 pub(crate) mod change_quotas;

@@ -1,14 +1,16 @@
-//! AlterConfigs replaces what is set on topics and groups; IncrementalAlterConfigs changes single keys
-//! (KIP-339).
+//! AlterConfigs replaces what is set on topics, groups and brokers; IncrementalAlterConfigs changes
+//! single keys (KIP-339).
 
 use std::collections::BTreeMap;
 
 use broker::group_config;
+use broker::settings::{BrokerKey, Settings};
 use broker::topic_config::{self, ConfigKey, Kind};
 
 use super::Request;
 use super::client_metrics::{self, CLIENT_METRICS};
-use super::describe_configs::{GROUP, TOPIC};
+use super::describe_configs::{BROKER, BROKER_LOGGER, GROUP, TOPIC};
+use super::{broker_configs, broker_loggers};
 use crate::map;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
@@ -58,18 +60,19 @@ pub(super) async fn handle_incremental(
 ) -> IncrementalAlterConfigsResponse {
     let mut response = IncrementalAlterConfigsResponse::default();
     for resource in asked.resources {
+        let (kind, name) = (resource.resource_type, resource.resource_name.as_str());
+        let settings = request.broker().settings();
+        let list = |key: &str| list_in_effect(kind, key, &settings);
         let change = |config: &mut Config| {
-            let defaults = &request.broker().options().topic_defaults;
-            resource.configs.iter().try_for_each(|change| apply(config, change, defaults))
+            resource.configs.iter().try_for_each(|change| apply(config, change, list))
         };
-        let outcome = alter(
-            &request,
-            resource.resource_type,
-            &resource.resource_name,
-            asked.validate_only,
-            change,
-        );
-        let (code, error_message) = split(outcome.await);
+        let outcome = match kind {
+            BROKER_LOGGER => {
+                broker_loggers::alter(&request, name, &resource.configs, asked.validate_only)
+            }
+            kind => alter(&request, kind, name, asked.validate_only, change).await,
+        };
+        let (code, error_message) = split(outcome);
         response.responses.push(incremental_alter_configs_response::AlterConfigsResourceResponse {
             error_code: code,
             error_message,
@@ -95,16 +98,17 @@ async fn alter(
     if kind == CLIENT_METRICS {
         return client_metrics::alter(request, name, validate_only, change).await;
     }
+    if kind == BROKER {
+        return broker_configs::alter(request, name, validate_only, change).await;
+    }
     if kind != TOPIC {
-        let text = "only topics, groups and subscriptions to client metrics can be changed here; \
-                    the broker's configuration is in its file";
-        return Err((ErrorCode::InvalidRequest, text.to_owned()));
+        return Err((ErrorCode::InvalidRequest, format!("Unknown resource type {kind}")));
     }
     let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("topic '{name}' does not exist"));
     let open = request.broker().topic(name).ok_or_else(unknown)?;
     let mut tried = open.topic.config.clone();
     change(&mut tried)?;
-    topic_config::check(&tried, &request.broker().options().topic_defaults)
+    topic_config::check(&tried, request.broker().settings().topic_defaults())
         .map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
     if validate_only {
         return Ok(());
@@ -146,10 +150,22 @@ async fn alter_group(
     outcome.map_err(|error| (map::group_config_error(&error), error.to_string()))
 }
 
+/// What is in effect where a resource does not set a key itself, if that is a list.
+fn list_in_effect(kind: i8, key: &str, settings: &Settings) -> Option<String> {
+    let is_list = |kind| matches!(kind, Kind::List | Kind::Words(_));
+    if kind == BROKER {
+        let key = BrokerKey::find(key).filter(|key| is_list(key.kind()))?;
+        return settings.values(key).first().map(|(_, value)| (*value).to_owned());
+    }
+    let key = ConfigKey::find(key).filter(|key| is_list(key.kind))?;
+    let value = settings.topic_defaults().get(key.name).map_or(key.default, String::as_str);
+    Some(value.to_owned())
+}
+
 fn apply(
     config: &mut Config,
     change: &incremental_alter_configs_request::AlterableConfig,
-    defaults: &Config,
+    list_in_effect: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Refused> {
     const SET: i8 = 0;
     const DELETE: i8 = 1;
@@ -164,16 +180,15 @@ fn apply(
         SET => drop(config.insert(name.clone(), value()?)),
         DELETE => drop(config.remove(name)),
         operation @ (APPEND | SUBTRACT) => {
-            let is_list = |key: &&ConfigKey| matches!(key.kind, Kind::List | Kind::Words(_));
-            let Some(key) = ConfigKey::find(name).filter(is_list) else {
-                let text = format!("{name} is not a list, it can only be set or deleted");
+            let Some(in_effect) = list_in_effect(name) else {
+                let word = if operation == APPEND { "APPEND" } else { "SUBTRACT" };
+                let text = format!("Can't {word} to key {name} because its type is not LIST.");
                 return Err((ErrorCode::InvalidConfig, text));
             };
             let value = value()?;
             let named: Vec<&str> = topic_config::items(&value).collect();
             // What is in effect, set or not.
-            let current = config.get(name).or_else(|| defaults.get(name)).cloned();
-            let current = current.unwrap_or_else(|| key.default.to_owned());
+            let current = config.get(name).cloned().unwrap_or(in_effect);
             let mut items: Vec<&str> = topic_config::items(&current).collect();
             if operation == APPEND {
                 let present = items.clone();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use broker::client_metrics::{CLIENT_METRICS_KEYS, ClientMetricsError, Subscription};
 
 use super::Request;
-use super::describe_configs::{BROKER, GROUP, TOPIC};
+use super::describe_configs::{BROKER, BROKER_LOGGER, GROUP, TOPIC};
 use crate::map;
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_configs_response::DescribeConfigsResourceResult;
@@ -15,8 +15,6 @@ use crate::wire::messages::{ListConfigResourcesRequest, ListConfigResourcesRespo
 
 /// The kind of resource that these are.
 pub(super) const CLIENT_METRICS: i8 = 16;
-/// Log levels of brokers, which have no configuration here.
-const BROKER_LOGGER: i8 = 8;
 /// Other kinds can be listed from this version on.
 const KINDS_FROM: i16 = 1;
 

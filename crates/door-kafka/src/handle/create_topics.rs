@@ -127,13 +127,13 @@ fn parse(request: &Request<'_>, asked: &CreatableTopic) -> Result<NewTopic, (Err
 }
 
 fn configs(request: &Request<'_>, set: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs> {
-    let defaults = &request.broker().options().topic_defaults;
-    let entries = topic_entries(set, defaults).into_iter();
+    let settings = request.broker().settings();
+    let entries = topic_entries(set, &settings).into_iter();
     let entry = |entry: super::describe_configs::Entry| CreatableTopicConfigs {
         name: entry.key.name.to_owned(),
-        value: Some(entry.value),
+        value: entry.value(),
         read_only: false,
-        config_source: entry.source,
+        config_source: entry.source(),
         is_sensitive: false,
     };
     entries.map(entry).collect()

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use broker::group_config::GROUP_KEYS;
+use broker::settings::BROKER_KEYS;
 use broker::topic_config::{ConfigKey, TOPIC_KEYS};
 
 use super::OFFERED;
@@ -159,6 +160,19 @@ fn keys_table(keys: &[ConfigKey]) -> String {
     text
 }
 
+fn broker_table() -> String {
+    let mut text = String::from(
+        "| key | of topics | values | default | what it does |\n|---|---|---|---|---|\n",
+    );
+    for key in BROKER_KEYS {
+        let code = |text: &str| if text.is_empty() { "-".into() } else { format!("`{text}`") };
+        let (name, of) = (key.name, code(key.topic_key().unwrap_or_default()));
+        let (allowed, default) = (cell(&key.kind().allowed()), code(key.default()));
+        let _ = writeln!(text, "| `{name}` | {of} | {allowed} | {default} | {} |", cell(key.doc()));
+    }
+    text
+}
+
 /// The page with the text between two markers replaced.
 fn with_section(page: &str, name: &str, section: &str) -> String {
     let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
@@ -174,6 +188,7 @@ fn the_page_has_the_tables_of_the_code() {
     let wanted = with_section(&page, "requests", &requests_table());
     let wanted = with_section(&wanted, "not offered", &missing_table());
     let wanted = with_section(&wanted, "topic keys", &keys_table(TOPIC_KEYS));
+    let wanted = with_section(&wanted, "broker keys", &broker_table());
     let wanted = with_section(&wanted, "group keys", &keys_table(GROUP_KEYS));
     if std::env::var_os("ENTREPOT_UPDATE_DOCS").is_some() {
         std::fs::write(path, &wanted).unwrap();

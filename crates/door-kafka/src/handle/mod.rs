@@ -7,6 +7,8 @@ mod alter_client_quotas;
 mod alter_configs;
 mod alter_replica_log_dirs;
 mod api_versions;
+mod broker_configs;
+mod broker_loggers;
 mod client_metrics;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -179,7 +181,7 @@ requests! {
         "literal and prefixed patterns. Rules of one request that are about different resources \
          are not added all at once";
     DeleteAcls 1-3 message delete_acls::handle, "any filter";
-    DescribeConfigs 1-4 message describe_configs::handle, "topics, groups, and the broker";
+    DescribeConfigs 1-4 message describe_configs::handle, "topics, groups, the broker and its loggers";
     AlterConfigs 0-2 message alter_configs::handle_replace,
         "topics and groups; the broker's own is read-only. Keys without effect here can be set, \
          and say why they have none";

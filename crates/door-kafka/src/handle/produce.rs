@@ -70,8 +70,9 @@ async fn append(
     let acks = request.acks;
     let id = request.transactional_id.clone().filter(|_| header.version >= IMPLICIT_FROM);
     let (response, entries) = if header.version < BATCHES_FROM {
-        let (context, header) = (context.clone(), header.clone());
-        old_formats::convert(move || prepare_all(&context, &header, request)).await?
+        let (of_context, header) = (context.clone(), header.clone());
+        let work = move || prepare_all(&of_context, &header, request);
+        context.broker.open_batches(work).await?
     } else {
         prepare_all(context, header, request)
     };

@@ -10,6 +10,7 @@
 
 mod access;
 mod admin;
+mod broker_configs;
 mod configs;
 mod fetch;
 mod fetch_sessions;

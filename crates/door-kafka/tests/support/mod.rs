@@ -130,6 +130,8 @@ fn options(data_dir: String, address: SocketAddr) -> BrokerOptions {
         transactions: broker::queue::transactions::TxnConfig::default(),
         access: broker::access::AccessOptions::default(),
         quotas: broker::quotas::QuotaOptions::default(),
+        settings: Vec::new(),
+        loggers: Arc::new(broker::loggers::NoLoggers),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     }

@@ -37,7 +37,10 @@ pub fn kafka_table() -> String {
     for row in KAFKA_KEYS {
         let name =
             if row.name.ends_with('.') { format!("{}*", row.name) } else { row.name.to_owned() };
-        let (allowed, here) = describe(row);
+        let (allowed, mut here) = describe(row);
+        if broker::settings::BrokerKey::find(row.name).is_some() {
+            here.push_str("; can be changed while the broker runs");
+        }
         let _ = writeln!(text, "| `{name}` | {} | {} |", cell(&allowed), cell(&here));
     }
     text

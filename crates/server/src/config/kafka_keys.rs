@@ -285,6 +285,7 @@ pub(crate) const KAFKA_KEYS: &[KafkaKey] = &[
     nothing("log.roll.jitter.ms", Int(0), "segments are written behind the log, so closing many at once costs nothing"),
     nothing("log.roll.jitter.hours", Int(0), "segments are written behind the log, so closing many at once costs nothing"),
     sets("message.max.bytes", "topic.max_message_bytes", Same),
+    sets("max.decompressed.message.bytes", "topic.max_decompressed_message_bytes", Same),
     sets("log.cleanup.policy", "topic.cleanup_policy", Same),
     sets("log.message.timestamp.type", "topic.message_timestamp_type", Same),
     nothing("log.message.timestamp.difference.max.ms", Int(0), "log.message.timestamp.before.max.ms and log.message.timestamp.after.max.ms have taken its place"),

@@ -271,16 +271,7 @@ fn principals(text: &str) -> Result<Vec<String>, String> {
 const COUNTS: &str = "`ADDRESS:COUNT`, several separated by commas, or empty for none";
 
 fn counts(text: &str) -> Result<Vec<String>, String> {
-    let items = list(text);
-    let fine = |item: &String| {
-        // The last colon: an IPv6 address has some of its own.
-        let (host, count) = item.rsplit_once(':')?;
-        let host = host.trim_matches(['[', ']']);
-        let is_host = host.parse::<std::net::IpAddr>().is_ok() || !host.contains(':');
-        let fine = is_host && !host.is_empty() && count.parse::<u32>().is_ok();
-        fine.then_some(())
-    };
-    if items.iter().all(|item| fine(item).is_some()) { Ok(items) } else { Err(COUNTS.to_owned()) }
+    broker::topic_config::counts(text).map(|_| list(text)).ok_or_else(|| COUNTS.to_owned())
 }
 
 const PARTITIONER: &str =
@@ -479,6 +470,8 @@ pub(crate) const KEYS: &[Key] = &[
         "A segment is closed when it is so old, in milliseconds."),
     key("topic.max_message_bytes", "1048588", Field::Usize(|c| &mut c.topic.max_message_bytes, 0, 64 * 1024 * 1024),
         "Largest record batch in bytes, compressed as it arrives."),
+    key("topic.max_decompressed_message_bytes", "2147483639", Field::Topic(|c| &mut c.topic.max_decompressed_message_bytes, "max.decompressed.message.bytes"),
+        "Largest record in a compressed batch, in bytes, unpacked. Where it is set, such batches are opened when they are produced."),
     key("topic.partitioner", "hash", Field::Partitioner(|c| &mut c.topic.partitioner),
         "Partition of messages whose producer chose none: by the key's hash as Kafka's clients do it, in turn, by ranges of keys, or by a list of keys."),
     key("topic.durability", "fsync", Field::Durability(|c| &mut c.topic.durability),

@@ -6,8 +6,8 @@
 
 mod document;
 mod kafka_file;
-mod kafka_keys;
-mod keys;
+pub(crate) mod kafka_keys;
+pub(crate) mod keys;
 mod listeners;
 mod model;
 mod origin;
@@ -15,6 +15,8 @@ mod security;
 mod show;
 mod sources;
 mod toml_file;
+
+pub(crate) use listeners::bracketed;
 
 pub use document::{kafka_table, keys_table};
 pub use model::{

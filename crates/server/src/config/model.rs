@@ -196,6 +196,8 @@ pub struct TopicDefaults {
     pub segment_ms: u64,
     /// Largest record batch, in bytes.
     pub max_message_bytes: usize,
+    /// `max.decompressed.message.bytes`.
+    pub max_decompressed_message_bytes: String,
     /// Which partition a message goes to whose producer chose none; checked, as
     /// [`broker::Partitioner::parse`] reads it.
     pub partitioner: String,
@@ -420,6 +422,7 @@ impl TopicDefaults {
             segment_bytes: 0,
             segment_ms: 0,
             max_message_bytes: 0,
+            max_decompressed_message_bytes: String::new(),
             partitioner: String::new(),
             durability: Durability::Fsync,
             cleanup_policy: String::new(),
@@ -447,6 +450,7 @@ impl TopicDefaults {
             ("segment.bytes", self.segment_bytes.to_string()),
             ("segment.ms", self.segment_ms.to_string()),
             ("max.message.bytes", self.max_message_bytes.to_string()),
+            ("max.decompressed.message.bytes", self.max_decompressed_message_bytes.clone()),
             ("entrepot.partitioner", self.partitioner.clone()),
             ("entrepot.durability", durability_word(self.durability).to_owned()),
             ("cleanup.policy", self.cleanup_policy.clone()),

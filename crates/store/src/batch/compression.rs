@@ -96,29 +96,34 @@ impl Compression {
 
     /// Decompresses `packed`, to at most the limit.
     pub fn decompress(self, packed: &Bytes) -> Result<Bytes, BatchError> {
+        self.decompress_to(BATCH_UNPACKED_BYTES_MAX, packed)
+    }
+
+    /// Decompresses `packed`, to at most so many bytes, and to no more than the limit.
+    pub(super) fn decompress_to(self, most: usize, packed: &Bytes) -> Result<Bytes, BatchError> {
+        let most = most.min(BATCH_UNPACKED_BYTES_MAX);
         match self {
             Self::None => Ok(packed.clone()),
-            Self::Gzip => read_bounded(flate2::read::MultiGzDecoder::new(packed.as_ref())),
-            Self::Snappy => snappy_decompress(packed).map(Bytes::from),
-            Self::Lz4 => read_bounded(lz4_flex::frame::FrameDecoder::new(packed.as_ref())),
+            Self::Gzip => read_bounded(most, flate2::read::MultiGzDecoder::new(packed.as_ref())),
+            Self::Snappy => snappy_decompress(most, packed).map(Bytes::from),
+            Self::Lz4 => read_bounded(most, lz4_flex::frame::FrameDecoder::new(packed.as_ref())),
             Self::Zstd => {
                 let decoder = zstd::stream::read::Decoder::new(packed.as_ref());
-                read_bounded(decoder.map_err(|_| BatchError::Compression("not zstd"))?)
+                read_bounded(most, decoder.map_err(|_| BatchError::Compression("not zstd"))?)
             }
         }
     }
 }
 
 /// Reads to the end, or to the limit.
-pub(super) fn read_bounded(reader: impl Read) -> Result<Bytes, BatchError> {
+pub(super) fn read_bounded(most: usize, reader: impl Read) -> Result<Bytes, BatchError> {
     let mut plain = Vec::new();
-    let limit = BATCH_UNPACKED_BYTES_MAX as u64 + 1;
     reader
-        .take(limit)
+        .take((most as u64).saturating_add(1))
         .read_to_end(&mut plain)
         .map_err(|_| BatchError::Compression("the compressed data is damaged"))?;
-    if plain.len() > BATCH_UNPACKED_BYTES_MAX {
-        return Err(BatchError::TooLarge(BATCH_UNPACKED_BYTES_MAX));
+    if plain.len() > most {
+        return Err(BatchError::TooLarge(most));
     }
     Ok(plain.into())
 }
@@ -128,11 +133,11 @@ pub(super) fn read_bounded(reader: impl Read) -> Result<Bytes, BatchError> {
 const SNAPPY_RATIO_MAX: usize = 22;
 
 /// One raw snappy block; its length stands in front, so it is checked before it is allocated.
-fn snappy_block(packed: &[u8], already: usize) -> Result<Vec<u8>, BatchError> {
+fn snappy_block(most: usize, packed: &[u8], already: usize) -> Result<Vec<u8>, BatchError> {
     let damaged = |_| BatchError::Compression("the snappy data is damaged");
     let length = snap::raw::decompress_len(packed).map_err(damaged)?;
-    if length.saturating_add(already) > BATCH_UNPACKED_BYTES_MAX {
-        return Err(BatchError::TooLarge(BATCH_UNPACKED_BYTES_MAX));
+    if length.saturating_add(already) > most {
+        return Err(BatchError::TooLarge(most));
     }
     if length > packed.len().saturating_mul(SNAPPY_RATIO_MAX) {
         return Err(BatchError::Compression("the snappy data is damaged"));
@@ -140,9 +145,9 @@ fn snappy_block(packed: &[u8], already: usize) -> Result<Vec<u8>, BatchError> {
     snap::raw::Decoder::new().decompress_vec(packed).map_err(damaged)
 }
 
-fn snappy_decompress(packed: &[u8]) -> Result<Vec<u8>, BatchError> {
+fn snappy_decompress(most: usize, packed: &[u8]) -> Result<Vec<u8>, BatchError> {
     if !packed.starts_with(XERIAL_MAGIC) {
-        return snappy_block(packed, 0);
+        return snappy_block(most, packed, 0);
     }
     let cut = BatchError::Compression("the snappy framing is cut short");
     let mut rest = packed.get(XERIAL_HEADER..).ok_or(cut)?;
@@ -150,7 +155,7 @@ fn snappy_decompress(packed: &[u8]) -> Result<Vec<u8>, BatchError> {
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
         let length = u32::from_be_bytes(*length) as usize;
         let (block, after) = after.split_at_checked(length).ok_or(cut)?;
-        plain.extend_from_slice(&snappy_block(block, plain.len())?);
+        plain.extend_from_slice(&snappy_block(most, block, plain.len())?);
         rest = after;
     }
     if rest.is_empty() { Ok(plain) } else { Err(cut) }

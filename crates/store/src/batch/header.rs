@@ -47,6 +47,14 @@ pub enum BatchError {
     /// Decompresses to more than is allowed.
     #[error("the batch unpacks to more than {0} bytes")]
     TooLarge(usize),
+    /// A record of a compressed batch is larger than its topic takes.
+    #[error("a record has {size} bytes, unpacked, and may have {limit}")]
+    RecordTooLarge {
+        /// Its bytes.
+        size: usize,
+        /// How many it may have.
+        limit: usize,
+    },
 }
 
 impl BatchError {
@@ -309,7 +317,14 @@ impl Batch {
 
     /// The batch's records, decompressed where needed.
     pub fn records(&self) -> Result<records::Records, BatchError> {
-        records::Records::of(self)
+        records::Records::of(self, usize::MAX)
+    }
+
+    /// The batch's records, none of which may have more than so many bytes if the batch is
+    /// compressed: no more of it is unpacked than records of that size can take. The record that
+    /// is larger is an error.
+    pub fn records_within(&self, bytes_max: usize) -> Result<records::Records, BatchError> {
+        records::Records::of(self, bytes_max)
     }
 }
 

@@ -5,7 +5,7 @@ use base::{Millis, Offset};
 use bytes::{Buf, Bytes};
 
 use super::header::HEADER_BYTES;
-use super::{Batch, BatchError};
+use super::{Batch, BatchError, Compression};
 
 /// One record. Key, value and headers are slices of the batch, not copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,14 +87,25 @@ pub struct Records {
     base_timestamp: Millis,
     /// The broker's time for all records, where the batch says so.
     append_time: Option<Millis>,
+    /// Most bytes of a record, its length aside.
+    bytes_max: usize,
 }
 
+/// Most bytes of a record's length in front of it.
+const LENGTH_BYTES_MAX: usize = 5;
+
 impl Records {
-    pub(super) fn of(batch: &Batch) -> Result<Self, BatchError> {
+    /// The bound counts where the batch is compressed.
+    pub(super) fn of(batch: &Batch, bytes_max: usize) -> Result<Self, BatchError> {
         let header = batch.header();
         let packed = batch.bytes().slice(HEADER_BYTES..);
+        let codec = header.compression()?;
+        let bytes_max = if codec == Compression::None { usize::MAX } else { bytes_max };
+        let count = usize::try_from(header.count).unwrap_or(0);
+        let most = bytes_max.saturating_add(LENGTH_BYTES_MAX).saturating_mul(count.max(1));
         Ok(Self {
-            rest: header.compression()?.decompress(&packed)?,
+            rest: codec.decompress_to(most, &packed)?,
+            bytes_max,
             left: header.count,
             base_offset: header.base_offset,
             base_timestamp: header.base_timestamp,
@@ -112,6 +123,9 @@ impl Records {
 
     fn read(&mut self) -> Result<Record, BatchError> {
         let length = take_length(&mut self.rest)?;
+        if length > self.bytes_max {
+            return Err(BatchError::RecordTooLarge { size: length, limit: self.bytes_max });
+        }
         let mut body = take_bytes(&mut self.rest, length)?;
         take_bytes(&mut body, 1)?; // attributes: unused
         let timestamp_delta = take_varint(&mut body)?;

@@ -92,6 +92,24 @@ fn a_small_batch_that_unpacks_to_too_much_is_refused() {
 }
 
 #[test]
+fn a_compressed_batch_is_unpacked_no_further_than_its_records_may_be_large() {
+    let large = vec![7u8; 100_000];
+    for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        let batch = one_record(codec, &large);
+        // Beside the value: attributes and deltas 3, the key 2, the value's length 3, headers 11.
+        let bytes = large.len() + 19;
+        assert_eq!(batch.records_within(bytes).unwrap().count(), 1, "{codec:?}");
+        let record = batch.records_within(bytes - 1).unwrap().next().unwrap();
+        let error = BatchError::RecordTooLarge { size: bytes, limit: bytes - 1 };
+        assert_eq!(record.unwrap_err(), error, "{codec:?}");
+        let error = batch.records_within(1_000).unwrap_err();
+        assert_eq!(error, BatchError::TooLarge(1_005), "{codec:?}: it is not unpacked to the end");
+    }
+    let plain = one_record(Compression::None, &large);
+    assert_eq!(plain.records_within(1).unwrap().filter(Result::is_ok).count(), 1, "not packed");
+}
+
+#[test]
 fn sequences_wrap_to_zero() {
     assert_eq!(header::sequence_after(i32::MAX, 1), 0);
     assert_eq!(header::sequence_after(i32::MAX - 1, 3), 1);

@@ -93,19 +93,21 @@ impl Handover {
         self.changed.notify();
     }
 
-    /// Makes who waits look whether the store stops.
+    /// Makes who waits look whether the store stops, or was told to rest for less.
     pub(crate) fn wake(&self) {
         // With the lock, so that nobody has looked and does not wait yet.
         let _slot = self.slot.lock();
         self.changed.notify();
     }
 
-    /// Rests for so long, or until the store stops; returns whether it does.
-    pub(crate) fn rest(&self, time: Duration, stopping: &AtomicBool) -> bool {
-        let until = self.threads.instant() + time;
+    /// Rests for so long, which may change meanwhile, or until the store stops; returns whether it
+    /// does.
+    pub(crate) fn rest(&self, time: impl Fn() -> Duration, stopping: &AtomicBool) -> bool {
+        let began = self.threads.instant();
         let mut slot = self.slot.lock();
         while !stopping.load(Ordering::Acquire) {
-            let left = until.saturating_duration_since(self.threads.instant());
+            let rested = self.threads.instant().saturating_duration_since(began);
+            let left = time().saturating_sub(rested);
             if left.is_zero() || self.changed.wait_for(&mut slot, left) {
                 return stopping.load(Ordering::Acquire);
             }

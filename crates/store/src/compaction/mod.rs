@@ -64,17 +64,17 @@ impl Cleaner {
         files: Arc<SegmentFiles>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let pace = Pace { limit: shared.options.cleaner.bytes_per_second, begun: None, bytes: 0 };
-        Self { shared, files, clock, failed: HashSet::new(), pace }
+        Self { shared, files, clock, failed: HashSet::new(), pace: Pace::default() }
     }
 
     /// Runs until the store stops.
     pub(crate) fn run(mut self) {
-        let options = self.shared.options.cleaner;
-        if !options.enabled {
+        if !self.shared.cleaner().enabled {
             return;
         }
-        while !self.shared.handover.rest(options.backoff, &self.shared.stopping) {
+        let shared = Arc::clone(&self.shared);
+        let backoff = || shared.cleaner().backoff;
+        while !shared.handover.rest(backoff, &shared.stopping) {
             // Not before the flusher has removed what the run before left half done: that may have
             // the name of what we make.
             while self.shared.swept.load(Ordering::Acquire)
@@ -101,7 +101,7 @@ impl Cleaner {
     fn compact(&mut self, work: Work) -> bool {
         let log = Arc::clone(&work.log);
         let id = log.id();
-        let table = self.shared.options.cleaner.table_bytes;
+        let table = self.shared.cleaner().table_bytes;
         let round = Round {
             shared: &self.shared,
             files: &self.files,
@@ -139,9 +139,8 @@ impl Cleaner {
 }
 
 /// Keeps the cleaner to so many bytes a second.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pace {
-    limit: Option<u64>,
     begun: Option<Instant>,
     bytes: u64,
 }
@@ -149,14 +148,21 @@ struct Pace {
 impl Pace {
     /// Counts bytes, and rests where there were too many; ends early if the store stops.
     fn count(&mut self, bytes: usize, shared: &Shared) {
-        let Some(limit) = self.limit else { return };
+        let limit = || shared.cleaner().bytes_per_second;
+        if limit().is_none() {
+            return;
+        }
         let threads = &shared.options.threads;
         let begun = *self.begun.get_or_insert_with(|| threads.instant());
         let elapsed = || threads.instant().saturating_duration_since(begun);
         self.bytes += bytes as u64;
-        let due = Duration::from_millis(self.bytes.saturating_mul(1000) / limit.max(1));
-        let left = due.saturating_sub(elapsed());
-        if !left.is_zero() {
+        let (bytes, spent) = (self.bytes, elapsed());
+        // Asked again while it rests: the limit may be raised meanwhile.
+        let left = || {
+            let due = |limit: u64| bytes.saturating_mul(1000) / limit.max(1);
+            Duration::from_millis(limit().map_or(0, due)).saturating_sub(spent)
+        };
+        if !left().is_zero() {
             shared.handover.rest(left, &shared.stopping);
         }
         // Anew every second, so that a long rest is not made up for by a burst.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::{LogId, Offset};
 use store::batch::{BatchBuilder, BatchHeader, Compression, Marker, Record};
-use store::{Compaction, KEY_BYTES, Log, LogOptions, ReadError, Store};
+use store::{Compaction, KEY_BYTES, Log, LogOptions, ReadError, Store, Tuning};
 
 use crate::support::*;
 
@@ -86,6 +86,22 @@ fn value(offset: Offset, key: &str, value: &str) -> (Offset, String, Option<Stri
 async fn put(store: &Store, log: &Arc<Log>, key: &str, value: Option<&str>) -> Offset {
     let batch = keyed(Compression::None, NOW, &[(key, value)]);
     append(store, log, batch).await.unwrap().base
+}
+
+#[tokio::test]
+async fn a_cleaner_that_rests_for_long_can_be_told_to_look_sooner() {
+    let mut fixture = Fixture::new();
+    fixture.options.cleaner.backoff = Duration::from_secs(3600);
+    let store = fixture.open();
+    let log = opened(&store);
+    put(&store, &log, "a", Some("old")).await;
+    let newest = put(&store, &log, "a", Some("new")).await;
+    let end = close_segment(&store, &log).await;
+    assert_eq!(log.status().compacted, 0);
+    let backoff = Some(Duration::from_millis(1));
+    store.tune(Tuning { cleaner_backoff: backoff, ..Tuning::default() });
+    wait_until_compacted(&log, end);
+    assert_eq!(records(&log), [value(newest, "a", "new")]);
 }
 
 #[tokio::test]

@@ -10,9 +10,12 @@ use super::note_event;
 /// A check of ours fails by itself after 8 minutes; several run at a time.
 const CHECK: Duration = PATIENCE.saturating_mul(9);
 
-/// A broker whose consumer groups move on sooner than after five seconds.
+/// A broker whose consumer groups move on sooner than after five seconds. It has access rules, and
+/// none that keeps the programs from anything.
 fn serve() -> Serve {
-    Serve::new().env("ENTREPOT_GROUP__CONSUMER_HEARTBEAT_INTERVAL_MS", "500")
+    let serve = Serve::new().env("ENTREPOT_GROUP__CONSUMER_HEARTBEAT_INTERVAL_MS", "500");
+    let serve = serve.arg("--set").arg("security.authorize=true");
+    serve.arg("--set").arg("security.super_users=User:ANONYMOUS")
 }
 
 #[test]

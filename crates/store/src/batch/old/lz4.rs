@@ -4,6 +4,7 @@
 
 use std::io::Read;
 
+use base::limits::BATCH_UNPACKED_BYTES_MAX;
 use bytes::Bytes;
 
 use crate::batch::BatchError;
@@ -31,7 +32,7 @@ pub(super) fn decompress(packed: &Bytes) -> Result<Bytes, BatchError> {
     let (_, after) = rest.split_first().ok_or(cut)?;
     let right = [checksum_of(before.get(MAGIC..).unwrap_or_default())];
     let frame = before.chain(right.as_slice()).chain(after);
-    read_bounded(lz4_flex::frame::FrameDecoder::new(frame))
+    read_bounded(BATCH_UNPACKED_BYTES_MAX, lz4_flex::frame::FrameDecoder::new(frame))
 }
 
 /// Gives a frame of our own the checksum that old clients insist on.
