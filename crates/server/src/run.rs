@@ -16,7 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::build::{
-    Bound, Doors, bind, broker_options, connection_limit, endpoints, registration, store_options,
+    Bound, Doors, adapt, bind, broker_options, connection_limit, endpoints, registration,
+    store_options,
 };
 use crate::config::Config;
 use crate::limits::raise_open_files;
@@ -132,9 +133,10 @@ async fn serve(config: &Config, began: Instant) -> Result<(), RunError> {
     let limit = connection_limit(config, &broker)?;
     let registration = registration(config, &bound);
     let mut listeners = Vec::with_capacity(bound.len());
-    for Bound { listener, config } in bound {
-        let listener = security.protect(listener, &config, &broker).await?;
-        listeners.push(listener.run(doors.get(config.door), limit.clone()));
+    for Bound { listener, config: own } in bound {
+        let listener = security.protect(listener, &own, &broker).await?;
+        let listener = adapt(listener, own.door, config);
+        listeners.push(listener.run(doors.get(own.door), limit.clone()));
     }
     let following = tokio::spawn(Arc::new(security).follow(hangup));
     print(&told)?;
