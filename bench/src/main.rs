@@ -12,6 +12,7 @@
 )]
 
 mod cases;
+mod nats;
 mod page;
 mod peers;
 mod statistics;
@@ -51,6 +52,9 @@ fn main() {
         } else {
             names.push(arg.as_str());
         }
+    }
+    if names.first() == Some(&"nats") {
+        return nats::run(&names[1..], rounds, turns);
     }
     let chosen = |case: &&Case| names.is_empty() || names.iter().any(|n| case.name.contains(n));
     let cases: Vec<&Case> = CASES.iter().filter(chosen).collect();

@@ -26,6 +26,14 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             texts(&["orders-[0-9]+", r"\Qa.b\E|x{2,5}", "(?i:é)[^a-z&&[aeiou]]", "[[:alpha:]]*"]),
         ),
         ("zookeeper", zookeeper()),
+        (
+            "nats",
+            texts(&[
+                "CONNECT {\"verbose\":true,\"headers\":true}\r\nPING\r\nPONG\r\n+OK\r\n",
+                "PUB a.b _INBOX.1 5\r\nhello\r\nSUB a.* q 1\r\nUNSUB 1 3\r\n",
+                "HPUB a 23 25\r\nNATS/1.0 503\r\nA: 1\r\n\r\nok\r\n-ERR 'x'\r\n",
+            ]),
+        ),
         ("batch", batches()),
         ("message-set", message_sets()),
         ("codec", codecs()),

@@ -22,6 +22,7 @@ pub struct Serve {
     env: Vec<(OsString, OsString)>,
     kafka_port: u16,
     zookeeper_port: u16,
+    nats_port: u16,
     alone: bool,
 }
 
@@ -29,7 +30,7 @@ impl Serve {
     /// On free ports, with its data in a new folder.
     pub fn new() -> Self {
         let (kafka_port, zookeeper_port) = (turns::free_port(), turns::free_port());
-        let plain = Self { kafka_port, zookeeper_port, ..Self::plain() };
+        let plain = Self { kafka_port, zookeeper_port, ..Self::plain() }.with_other_ports();
         let data = plain.data();
         plain
             .arg("--data-dir")
@@ -49,8 +50,15 @@ impl Serve {
             env: Vec::new(),
             kafka_port: 9092,
             zookeeper_port: 2181,
+            nats_port: 4222,
             alone: false,
         }
+    }
+
+    /// Free ports for the doors that a configuration file need not speak of.
+    fn with_other_ports(self) -> Self {
+        let nats_port = turns::free_port();
+        Self { nats_port, ..self }.env("ENTREPOT_NATS__PORT", &nats_port.to_string())
     }
 
     /// With a configuration file of this name and nothing else. Its text is made from the home
@@ -60,7 +68,7 @@ impl Serve {
     /// When the file cannot be written.
     pub fn configured(name: &str, text: impl FnOnce(&Path, u16, u16) -> String) -> Self {
         let (kafka_port, zookeeper_port) = (turns::free_port(), turns::free_port());
-        let plain = Self { kafka_port, zookeeper_port, ..Self::plain() };
+        let plain = Self { kafka_port, zookeeper_port, ..Self::plain() }.with_other_ports();
         let file = plain.home.path().join(name);
         std::fs::write(&file, text(plain.home.path(), kafka_port, zookeeper_port))
             .expect("the scratch folder is writable");
@@ -173,6 +181,11 @@ impl Broker {
     /// Address for ZooKeeper clients.
     pub fn zookeeper(&self) -> String {
         format!("127.0.0.1:{}", self.serve.zookeeper_port)
+    }
+
+    /// Address for NATS clients.
+    pub fn nats(&self) -> String {
+        format!("127.0.0.1:{}", self.serve.nats_port)
     }
 
     /// The process's id.

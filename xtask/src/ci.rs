@@ -89,7 +89,10 @@ pub(crate) fn torture(root: &Path, rounds: &str) -> Result<(), Failure> {
 /// # Errors
 /// When something cannot be installed or built, or a load fails.
 pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
-    setup::kafka(root)?;
+    match args.first() {
+        Some(&"nats") => setup::nats_server(root)?,
+        _ => setup::kafka(root)?,
+    }
     process::step("build", cargo(root).args(["build", "--release", "--package", "entrepot"]))?;
     let mut bench = cargo(root);
     bench.args(["run", "--quiet", "--package", "bench", "--"]).args(args);

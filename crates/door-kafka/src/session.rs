@@ -52,7 +52,7 @@ pub(crate) type Parts = Vec<Bytes>;
 
 /// Runs until either side closes the connection.
 pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, listener, principal, logins, room, stopping } = connection;
+    let Connection { stream, peer, listener, principal, logins, room, stopping, .. } = connection;
     let gate = Gate::new(logins);
     let (read, write) = stream.into_split();
     let request_bytes_max = door.options.request_bytes_max;

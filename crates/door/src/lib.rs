@@ -1,4 +1,4 @@
-//! What every door shares: the [`Door`] trait, the [`Listener`] that runs it, [`tls`], the
+//! What every door shares: the [`Door`] trait, the [`Listener`] that runs it, [`tls`], WebSocket, the
 //! [`FrameReader`] for length-prefixed protocols, and the `conformance` suite (a cargo feature) that every door must
 //! pass.
 
@@ -22,6 +22,7 @@ pub mod sasl;
 mod stats;
 mod stream;
 pub mod tls;
+mod websocket;
 
 pub use frame::FrameReader;
 pub use limit::{Bounds, ConnectionLimit, Pace};
@@ -30,6 +31,7 @@ pub use room::{Claim, Eviction, RequestRoom};
 pub use sasl::Logins;
 pub use stats::{Stats, StatsSnapshot};
 pub use stream::{ReadHalf, Stream, WriteHalf};
+pub use websocket::{WebSocket, WebSocketOptions};
 
 /// A future that owns all it needs, as a trait object can return it.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -61,6 +63,9 @@ pub struct Connection {
     pub logins: Option<Arc<Logins>>,
     /// What requests may take that are on their way in, of all connections together.
     pub room: RequestRoom,
+    /// For a protocol in which TLS begins after the server's first words: what to begin it with, by
+    /// [`Tls::start`](tls::Tls::start). None where there is no TLS, or it is spoken already.
+    pub tls: Option<Arc<tls::Tls>>,
     /// Turns true when the broker is stopping: finish what was begun, then close.
     pub stopping: watch::Receiver<bool>,
 }

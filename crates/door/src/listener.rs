@@ -18,6 +18,7 @@ use tracing::{debug, error, info, warn};
 use crate::limit::{Permit, Refusal};
 use crate::stats::bump;
 use crate::tls::Tls;
+use crate::websocket::{self, WebSocketOptions};
 use crate::{CloseReason, Connection, ConnectionLimit, Door, Logins, RequestRoom, Stats, Stream};
 
 #[cfg(test)]
@@ -68,9 +69,18 @@ pub struct Listener {
     socket: TcpListener,
     name: Arc<str>,
     address: SocketAddr,
-    tls: Option<Arc<Tls>>,
-    logins: Option<Arc<Logins>>,
+    protection: Protection,
     room: RequestRoom,
+}
+
+/// What comes before the protocol on each connection.
+#[derive(Debug, Clone, Default)]
+struct Protection {
+    tls: Option<Arc<Tls>>,
+    /// The door begins TLS itself.
+    tls_later: bool,
+    websocket: Option<Arc<WebSocketOptions>>,
+    logins: Option<Arc<Logins>>,
 }
 
 impl Listener {
@@ -98,8 +108,13 @@ impl Listener {
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
         let socket = TcpListener::from_std(socket.into())?;
         let address = socket.local_addr()?;
-        let (name, room) = (Arc::clone(&options.name), RequestRoom::unlimited());
-        Ok(Self { socket, name, address, tls: None, logins: None, room })
+        Ok(Self {
+            socket,
+            name: Arc::clone(&options.name),
+            address,
+            protection: Protection::default(),
+            room: RequestRoom::unlimited(),
+        })
     }
 
     /// Where it listens, with the real port.
@@ -110,14 +125,29 @@ impl Listener {
     /// Speaks TLS with clients.
     #[must_use]
     pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
-        self.tls = Some(tls);
+        self.protection.tls = Some(tls);
+        self
+    }
+
+    /// Leaves it to the door to begin TLS, if [`Self::with_tls`] says so, once it has said what the
+    /// protocol says in the clear.
+    #[must_use]
+    pub fn with_tls_later(mut self) -> Self {
+        self.protection.tls_later = true;
+        self
+    }
+
+    /// Speaks WebSocket with clients; over TLS, if there is that.
+    #[must_use]
+    pub fn with_websocket(mut self, options: WebSocketOptions) -> Self {
+        self.protection.websocket = Some(Arc::new(options));
         self
     }
 
     /// Has clients log in before anything else, where the protocol knows logins.
     #[must_use]
     pub fn with_logins(mut self, logins: Arc<Logins>) -> Self {
-        self.logins = Some(logins);
+        self.protection.logins = Some(logins);
         self
     }
 
@@ -138,8 +168,7 @@ impl Listener {
         let accepting = Accepting {
             socket: self.socket,
             name: Arc::clone(&name),
-            tls: self.tls,
-            logins: self.logins,
+            protection: self.protection,
             room: self.room,
             door,
             limit,
@@ -219,8 +248,7 @@ impl Drop for ListenerHandle {
 struct Accepting {
     socket: TcpListener,
     name: Arc<str>,
-    tls: Option<Arc<Tls>>,
-    logins: Option<Arc<Logins>>,
+    protection: Protection,
     room: RequestRoom,
     door: Arc<dyn Door>,
     limit: ConnectionLimit,
@@ -279,8 +307,7 @@ impl Accepting {
             stream,
             peer,
             listener: Arc::clone(&self.name),
-            tls: self.tls.clone(),
-            logins: self.logins.clone(),
+            protection: self.protection.clone(),
             room: self.room.clone(),
             stopping: self.stopping.clone(),
         };
@@ -334,8 +361,7 @@ struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
     listener: Arc<str>,
-    tls: Option<Arc<Tls>>,
-    logins: Option<Arc<Logins>>,
+    protection: Protection,
     room: RequestRoom,
     stopping: watch::Receiver<bool>,
 }
@@ -343,19 +369,28 @@ struct Accepted {
 impl Accepted {
     /// Does what comes before the protocol. `None` if the broker is stopping.
     async fn into_connection(self) -> Result<Option<Connection>, CloseReason> {
-        let Self { stream, peer, listener, tls, logins, room, mut stopping } = self;
-        let (stream, principal) = match tls {
-            None => (Stream::Plain(stream), Principal::anonymous()),
-            Some(tls) => tokio::select! {
-                biased;
-                _ = stopping.wait_for(|stop| *stop) => return Ok(None),
-                accepted = tls.accept(stream) => {
-                    let (stream, principal) = accepted?;
-                    (Stream::Tls(Box::new(stream)), principal)
+        let Self { stream, peer, listener, protection, room, mut stopping } = self;
+        let Protection { tls, tls_later, websocket, logins } = protection;
+        let (at_once, tls) = if tls_later { (None, tls) } else { (tls, None) };
+        let preparing = async {
+            let (stream, principal) = match at_once {
+                None => (Stream::Plain(stream), Principal::anonymous()),
+                Some(tls) => tls.start(Stream::Plain(stream)).await?,
+            };
+            let stream = match websocket {
+                None => stream,
+                Some(options) => {
+                    Stream::WebSocket(Box::new(websocket::accept(stream, &options).await?))
                 }
-            },
+            };
+            Ok::<_, CloseReason>((stream, principal))
         };
-        Ok(Some(Connection { stream, peer, listener, principal, logins, room, stopping }))
+        let (stream, principal) = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stop| *stop) => return Ok(None),
+            prepared = preparing => prepared?,
+        };
+        Ok(Some(Connection { stream, peer, listener, principal, logins, room, tls, stopping }))
     }
 }
 

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
 
+use crate::websocket::WebSocket;
+
 /// What a door reads from and writes to. What is written must be flushed: an encrypted stream may
 /// hold back the end of it until then.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// Over TLS, after the handshake. Boxed, because the session is large and most are plain.
     Tls(Box<TlsStream<TcpStream>>),
+    /// In the binary messages of a WebSocket, over one of the others.
+    WebSocket(Box<WebSocket<Stream>>),
 }
 
 impl Stream {
@@ -29,6 +33,7 @@ impl Stream {
         match self {
             Self::Plain(stream) => stream.local_addr(),
             Self::Tls(stream) => stream.get_ref().0.local_addr(),
+            Self::WebSocket(stream) => stream.get_ref().local_addr(),
         }
     }
 
@@ -42,6 +47,10 @@ impl Stream {
             Self::Tls(stream) => {
                 let (read, write) = tokio::io::split(*stream);
                 (ReadHalf::Tls(read), WriteHalf::Tls(write))
+            }
+            Self::WebSocket(stream) => {
+                let (read, write) = tokio::io::split(*stream);
+                (ReadHalf::WebSocket(read), WriteHalf::WebSocket(write))
             }
         }
     }
@@ -60,6 +69,8 @@ pub enum ReadHalf {
     Plain(OwnedReadHalf),
     /// Of an encrypted one.
     Tls(tokio::io::ReadHalf<TlsStream<TcpStream>>),
+    /// Of a WebSocket.
+    WebSocket(tokio::io::ReadHalf<WebSocket<Stream>>),
 }
 
 /// The half of a [`Stream`] that is written.
@@ -69,6 +80,8 @@ pub enum WriteHalf {
     Plain(OwnedWriteHalf),
     /// Of an encrypted one.
     Tls(tokio::io::WriteHalf<TlsStream<TcpStream>>),
+    /// Of a WebSocket.
+    WebSocket(tokio::io::WriteHalf<WebSocket<Stream>>),
 }
 
 /// Many clients close the socket without TLS's goodbye. What a door reads has lengths of its own,
@@ -95,6 +108,7 @@ macro_rules! reads {
                     Self::Tls(stream) => {
                         forgive_missing_goodbye(Pin::new(stream).poll_read(cx, buffer))
                     }
+                    Self::WebSocket(stream) => Pin::new(stream).poll_read(cx, buffer),
                 }
             }
         }
@@ -112,6 +126,7 @@ macro_rules! writes {
                 match self.get_mut() {
                     Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
                     Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+                    Self::WebSocket(stream) => Pin::new(stream).poll_write(cx, bytes),
                 }
             }
 
@@ -123,6 +138,7 @@ macro_rules! writes {
                 match self.get_mut() {
                     Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
                     Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+                    Self::WebSocket(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
                 }
             }
 
@@ -130,6 +146,7 @@ macro_rules! writes {
                 match self {
                     Self::Plain(stream) => stream.is_write_vectored(),
                     Self::Tls(stream) => stream.is_write_vectored(),
+                    Self::WebSocket(stream) => stream.is_write_vectored(),
                 }
             }
 
@@ -137,6 +154,7 @@ macro_rules! writes {
                 match self.get_mut() {
                     Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
                     Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+                    Self::WebSocket(stream) => Pin::new(stream).poll_flush(cx),
                 }
             }
 
@@ -144,6 +162,7 @@ macro_rules! writes {
                 match self.get_mut() {
                     Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
                     Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+                    Self::WebSocket(stream) => Pin::new(stream).poll_shutdown(cx),
                 }
             }
         }

@@ -14,8 +14,11 @@ use broker::topic_config::counts;
 use broker::{Broker, BrokerOptions};
 use door::tls::Pem;
 use door::tls::client::ClientOptions;
-use door::{Bounds, ConnectionLimit, Door, Listener, ListenerOptions, Pace, RequestRoom};
+use door::{
+    Bounds, ConnectionLimit, Door, Listener, ListenerOptions, Pace, RequestRoom, WebSocketOptions,
+};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
+use door_nats::{Keys, NatsDoor, NatsDoorOptions, NatsMonitor, Token};
 use door_zookeeper::{RegistrationOptions, Servers, ZooKeeperDoor};
 use store::{CleanerOptions, StoreOptions};
 
@@ -353,10 +356,43 @@ fn group_bounds(bounds: &config::GroupBounds) -> broker::group_config::Bounds {
     ])
 }
 
+fn nats_options(config: &Config) -> NatsDoorOptions {
+    let nats = &config.nats;
+    let token = nats
+        .token
+        .as_ref()
+        .map(|secret| Token { secret: secret.0.clone(), user: nats.token_user.clone() });
+    NatsDoorOptions {
+        server_name: format!("entrepot-{}", config.broker.id),
+        payload_bytes_max: nats.max_payload_bytes,
+        pending_bytes_max: nats.max_pending_bytes,
+        ping_interval: Duration::from_millis(nats.ping_interval_ms),
+        pings_out_max: u32::try_from(nats.ping_max).unwrap_or(u32::MAX),
+        token,
+        // What is none was refused when the configuration was read.
+        keys: Keys::parse(nats.keys.iter().map(String::as_str)).unwrap_or_default(),
+    }
+}
+
+/// How the NATS door's listeners differ from others: in when TLS begins, and in WebSocket.
+pub(crate) fn adapt(listener: Listener, door: config::Door, config: &Config) -> Listener {
+    match door {
+        config::Door::Nats if !config.nats.tls_first => listener.with_tls_later(),
+        config::Door::NatsWebsocket => listener.with_websocket(WebSocketOptions {
+            origins: config.nats.websocket_origins.clone(),
+            accepts_text: true,
+            ..WebSocketOptions::default()
+        }),
+        _ => listener,
+    }
+}
+
 /// The doors of a broker, each made once however many listeners lead to it.
 pub(crate) struct Doors {
     kafka: Arc<KafkaDoor>,
     zookeeper: Arc<ZooKeeperDoor>,
+    nats: Arc<NatsDoor>,
+    nats_monitor: Arc<NatsMonitor>,
 }
 
 impl Doors {
@@ -380,9 +416,12 @@ impl Doors {
         let zookeeper = zookeeper.with_session_timeouts(
             timeouts.session_timeout_min_ms..=timeouts.session_timeout_max_ms,
         );
+        let nats = NatsDoor::new(broker.clone(), nats_options(config));
         Self {
             kafka: Arc::new(KafkaDoor::new(broker.clone(), options)),
             zookeeper: Arc::new(zookeeper),
+            nats_monitor: Arc::new(nats.monitor()),
+            nats: Arc::new(nats),
         }
     }
 
@@ -390,6 +429,10 @@ impl Doors {
         match door {
             config::Door::Kafka => Arc::clone(&self.kafka) as Arc<dyn Door>,
             config::Door::Zookeeper => Arc::clone(&self.zookeeper) as Arc<dyn Door>,
+            config::Door::Nats | config::Door::NatsWebsocket => {
+                Arc::clone(&self.nats) as Arc<dyn Door>
+            }
+            config::Door::NatsMonitor => Arc::clone(&self.nats_monitor) as Arc<dyn Door>,
         }
     }
 }

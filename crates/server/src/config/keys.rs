@@ -11,6 +11,9 @@ use store::Durability;
 use super::model::{Config, DURABILITIES, durability_word};
 use super::security::{self, Checking, HIDDEN, Secret};
 
+/// What a port that may be none allows.
+const PORT: &str = "a port from 0 to 65535, or -1 for none";
+
 /// One key.
 pub(crate) struct Key {
     /// `section.name`.
@@ -29,6 +32,8 @@ type Access<T> = fn(&mut Config) -> &mut T;
 pub(crate) enum Field {
     Bool(Access<bool>),
     U16(Access<u16>),
+    /// A port; -1 means none.
+    MaybePort(Access<Option<u16>>),
     I32(Access<i32>, i32, i32),
     U64(Access<u64>, u64, u64),
     Usize(Access<usize>, usize, usize),
@@ -65,6 +70,7 @@ impl Key {
         match self.field {
             Field::Bool(at) => *at(config) = boolean(text)?,
             Field::U16(at) => *at(config) = number(text, 0, u16::MAX)?,
+            Field::MaybePort(at) => *at(config) = port(text)?,
             Field::I32(at, min, max) => *at(config) = number(text, min, max)?,
             Field::U64(at, min, max) => *at(config) = number(text, min, max)?,
             Field::Usize(at, min, max) => *at(config) = number(text, min, max)?,
@@ -103,6 +109,7 @@ impl Key {
         match self.field {
             Field::Bool(at) => at(config).to_string(),
             Field::U16(at) => at(config).to_string(),
+            Field::MaybePort(at) => at(config).map_or("-1".to_owned(), |n| n.to_string()),
             Field::I32(at, ..) => at(config).to_string(),
             Field::U64(at, ..) => at(config).to_string(),
             Field::Usize(at, ..) => at(config).to_string(),
@@ -127,6 +134,7 @@ impl Key {
         match self.field {
             Field::Bool(_) => "true or false".to_owned(),
             Field::U16(_) => range(0, u16::MAX),
+            Field::MaybePort(_) => PORT.to_owned(),
             Field::I32(_, min, max) => range(min, max),
             Field::U64(_, min, max) => range(min, max),
             Field::Usize(_, min, max) => size_range(min, max),
@@ -238,6 +246,17 @@ fn zookeeper_servers(text: &str) -> Result<(), String> {
 fn user_and_password(text: &str) -> Result<(), String> {
     let is_user = text.split_once(':').is_some_and(|(user, _)| !user.is_empty());
     if text.is_empty() || is_user { Ok(()) } else { Err("user:password, or empty for none".into()) }
+}
+
+fn port(text: &str) -> Result<Option<u16>, String> {
+    match text {
+        "-1" => Ok(None),
+        text => number(text, 0, u16::MAX).map(Some).map_err(|_| PORT.to_owned()),
+    }
+}
+
+fn nats_key(text: &str) -> Result<(), String> {
+    door_nats::Keys::parse([text]).map(|_| ())
 }
 
 fn boolean(text: &str) -> Result<bool, String> {
@@ -373,6 +392,35 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether that ZooKeeper's certificate must be for the name, or address, that is connected to."),
 
     // The keys of these two sections may be set for one listener alone: listener.NAME.tls.key.
+    key("nats.enabled", "true", Field::Bool(|c| &mut c.nats.enabled),
+        "Whether the NATS door is open; see docs/doors/nats.md."),
+    key("nats.port", "4222", Field::U16(|c| &mut c.nats.port),
+        "Port of the NATS door. 0 takes any free port."),
+    key("nats.security", "PLAINTEXT", Field::Checked(|c| &mut c.nats.security, security::protocol),
+        "`SSL` makes the NATS door speak TLS, as `[tls]` says or `listener.nats.tls` says for it alone; `SASL_` in front demands logins by name and password or by token, as `[login]` says. With `net.secure`, `SASL_SSL` unless this says otherwise."),
+    key("nats.tls_first", "false", Field::Bool(|c| &mut c.nats.tls_first),
+        "Whether TLS begins at once (`handshake_first`), and not after the server's `INFO`, as most clients expect."),
+    key("nats.max_payload_bytes", "1048576", Field::Usize(|c| &mut c.nats.max_payload_bytes, 1, 64 * 1024 * 1024),
+        "Largest payload with its headers, in bytes (`max_payload`)."),
+    key("nats.max_pending_bytes", "67108864", Field::Usize(|c| &mut c.nats.max_pending_bytes, 64 * 1024, 1 << 32),
+        "What may wait for one client, in bytes (`max_pending`). Past it, the client is cut off as a slow consumer."),
+    key("nats.ping_interval_ms", "120000", Field::U64(|c| &mut c.nats.ping_interval_ms, 10, DAY_MS as u64),
+        "A client that sends nothing for so many milliseconds is asked for a sign of life (`ping_interval`)."),
+    key("nats.ping_max", "2", Field::Usize(|c| &mut c.nats.ping_max, 1, 1_000),
+        "So many of them may go unanswered before the client is taken for gone (`ping_max`)."),
+    key("nats.token", "", Field::Secret(|c| &mut c.nats.token, security::any),
+        "A token that lets clients in (`authorization.token`)."),
+    key("nats.token_user", "nats", Field::Text(|c| &mut c.nats.token_user),
+        "The user that clients with this token are."),
+    key("nats.keys", "", Field::CheckedList(|c| &mut c.nats.keys, nats_key),
+        "Users who prove themselves with a key: `KEY` or `KEY=user`, each key a user's public nkey (`U...`)."),
+    key("nats.websocket_port", "-1", Field::MaybePort(|c| &mut c.nats.websocket_port),
+        "Port on which NATS clients connect over WebSocket. -1 opens none, 0 any free one."),
+    key("nats.websocket_origins", "", Field::List(|c| &mut c.nats.websocket_origins),
+        "Origins of the web pages that may connect there (`allowed_origins`), such as `https://example.com`. Empty means all."),
+    key("nats.monitor_port", "-1", Field::MaybePort(|c| &mut c.nats.monitor_port),
+        "Port of the monitoring endpoints `/varz`, `/connz`, `/subsz` and `/healthz` (`http_port`), which ask for no login. -1 opens none, 0 any free one."),
+
     key("tls.certificate", "", Field::MaybeText(|c| &mut c.tls.certificate),
         "The broker's certificate and those between it and an authority: a PEM file, or PEM itself. Read again when it changes, and on SIGHUP."),
     key("tls.key", "", Field::Secret(|c| &mut c.tls.key, security::any),

@@ -72,6 +72,7 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
     if opens_zookeeper(config) {
         listeners.push(zookeeper_listener(config, machine));
     }
+    listeners.extend(nats_listeners(config, machine));
     security::resolve(config, &mut listeners, found);
     if config.net.secure {
         demand_protection(config, &mut listeners, found);
@@ -214,16 +215,49 @@ fn opens_zookeeper(config: &Config) -> bool {
 }
 
 fn zookeeper_listener(config: &Config, machine: &str) -> Listener {
+    let (security, port) = (config.zookeeper.security.clone(), config.zookeeper.port);
+    door_listener(config, machine, Door::Zookeeper, "ZOOKEEPER", security, port)
+}
+
+fn nats_listeners(config: &Config, machine: &str) -> Vec<Listener> {
+    let nats = &config.nats;
+    let is_said = config.origin("nats.security").rank() > 0;
+    let security = match config.net.secure && !is_said {
+        true => "SASL_SSL".to_owned(),
+        false => nats.security.clone(),
+    };
+    let plain = || "PLAINTEXT".to_owned();
+    let all = [
+        (Door::Nats, "NATS", security.clone(), Some(nats.port)),
+        (Door::NatsWebsocket, "NATS_WEBSOCKET", security, nats.websocket_port),
+        (Door::NatsMonitor, "NATS_MONITOR", plain(), nats.monitor_port),
+    ];
+    let wanted = all.into_iter().filter(|_| nats.enabled);
+    let open = wanted.filter_map(|(door, name, security, port)| {
+        Some(door_listener(config, machine, door, name, security, port?))
+    });
+    open.collect()
+}
+
+/// A listener of which only the port is configured.
+fn door_listener(
+    config: &Config,
+    machine: &str,
+    door: Door,
+    name: &str,
+    security: String,
+    port: u16,
+) -> Listener {
     let mut listener = Listener {
-        name: "ZOOKEEPER".to_owned(),
-        door: Door::Zookeeper,
-        security: config.zookeeper.security.clone(),
+        name: name.to_owned(),
+        door,
+        security,
         tls: None,
         login: None,
         host: config.net.bind.clone(),
-        port: config.zookeeper.port,
+        port,
         advertised_host: String::new(),
-        advertised_port: config.zookeeper.port,
+        advertised_port: port,
     };
     listener.advertised_host = advertised_host(&listener, machine);
     listener
@@ -239,14 +273,21 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
         if is_protected(listener) {
             return true;
         }
-        if listener.door == Door::Zookeeper {
+        let stays_shut = match listener.door {
+            Door::Zookeeper => {
+                "the ZooKeeper door stays shut, for it knows no logins; zookeeper.security = SSL and \
+                 listener.zookeeper.tls.client_auth = required open it"
+            }
+            Door::NatsMonitor => {
+                "the monitoring endpoints of the NATS door stay shut, for they know no logins"
+            }
+            Door::Kafka | Door::Nats | Door::NatsWebsocket => "",
+        };
+        if !stays_shut.is_empty() {
             found.notices.push(Notice {
                 key: "net.secure".to_owned(),
                 origin: config.origin("net.secure").clone(),
-                text:
-                    "the ZooKeeper door stays shut, for it knows no logins; zookeeper.security = \
-                       SSL and listener.zookeeper.tls.client_auth = required open it"
-                        .to_owned(),
+                text: stays_shut.to_owned(),
             });
             return false;
         }
@@ -255,7 +296,11 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
              tls.client_auth = required",
             listener.name, listener.security
         );
-        found.errors.push(conflict(config, "kafka.listeners", why));
+        let key = match listener.door {
+            Door::Nats | Door::NatsWebsocket => "nats.security",
+            _ => "kafka.listeners",
+        };
+        found.errors.push(conflict(config, key, why));
         true
     });
 }
@@ -271,6 +316,9 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
             let key = match listener.door {
                 Door::Kafka => "kafka.listeners",
                 Door::Zookeeper => "zookeeper.port",
+                Door::Nats => "nats.port",
+                Door::NatsWebsocket => "nats.websocket_port",
+                Door::NatsMonitor => "nats.monitor_port",
             };
             let why = format!(
                 "is port {} for listener {}, which listener {} has already",

@@ -20,7 +20,7 @@ pub(crate) use listeners::bracketed;
 
 pub use document::{kafka_table, keys_table};
 pub use model::{
-    Broker, Config, Door, GroupBounds, Groups, Kafka, Listener, Log, Net, Network, Quota,
+    Broker, Config, Door, GroupBounds, Groups, Kafka, Listener, Log, Nats, Net, Network, Quota,
     Registration, Security, Storage, TopicDefaults, Zookeeper,
 };
 pub use origin::{ConfigError, ConfigErrors, Notice, Origin};

@@ -14,8 +14,8 @@ use super::security::{Login, Scoped, Secret, Tls};
 pub struct Config {
     /// Who this broker is.
     pub broker: Broker,
-    /// Where the doors listen, resolved from [`Config::net`], [`Config::kafka`] and
-    /// [`Config::zookeeper`]: what the server opens.
+    /// Where the doors listen, resolved from [`Config::net`] and the sections of the doors: what the
+    /// server opens.
     pub listeners: Vec<Listener>,
     /// Addresses.
     pub net: Net,
@@ -25,6 +25,8 @@ pub struct Config {
     pub zookeeper: Zookeeper,
     /// Registration in a ZooKeeper elsewhere.
     pub registration: Registration,
+    /// The NATS door.
+    pub nats: Nats,
     /// TLS, where a listener speaks it and says nothing else.
     pub tls: Tls,
     /// Logins, where a listener asks for them and says nothing else.
@@ -130,6 +132,39 @@ pub struct Registration {
     pub tls_key: Option<Secret>,
     /// Whether a server's certificate must be for the name that was connected to.
     pub tls_verify_name: bool,
+}
+
+/// The NATS door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Nats {
+    /// Whether the door is open at all.
+    pub enabled: bool,
+    /// Its port. 0: any free port.
+    pub port: u16,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security: String,
+    /// Whether TLS comes before the server's first words, and not after them.
+    pub tls_first: bool,
+    /// Largest payload with its headers, in bytes.
+    pub max_payload_bytes: usize,
+    /// What may wait for one client, in bytes.
+    pub max_pending_bytes: usize,
+    /// A silent client is asked for a sign of life so often, in milliseconds.
+    pub ping_interval_ms: u64,
+    /// So many pings may go unanswered.
+    pub ping_max: usize,
+    /// What lets a client in by itself.
+    pub token: Option<Secret>,
+    /// The user that such a client is.
+    pub token_user: String,
+    /// `KEY` or `KEY=user` for each user with a key; checked.
+    pub keys: Vec<String>,
+    /// The port for clients over WebSocket. 0: any free port. `None`: there is none.
+    pub websocket_port: Option<u16>,
+    /// The origins of pages that may connect; empty means all.
+    pub websocket_origins: Vec<String>,
+    /// The port of the monitoring endpoints. 0: any free port. `None`: there is none.
+    pub monitor_port: Option<u16>,
 }
 
 /// Sockets and connections.
@@ -338,6 +373,12 @@ pub enum Door {
     Kafka,
     /// ZooKeeper's.
     Zookeeper,
+    /// That of NATS.
+    Nats,
+    /// That of NATS, over WebSocket.
+    NatsWebsocket,
+    /// What a NATS server shows to those who watch it, over HTTP.
+    NatsMonitor,
 }
 
 /// One address on which a door listens.
@@ -388,6 +429,7 @@ impl Config {
             kafka: Kafka::default(),
             zookeeper: Zookeeper::default(),
             registration: Registration::default(),
+            nats: Nats::default(),
             tls: Tls::default(),
             login: Login::default(),
             network: Network::default(),

@@ -75,6 +75,9 @@ impl Config {
             let door = match listener.door {
                 Door::Kafka => "Kafka",
                 Door::Zookeeper => "ZooKeeper",
+                Door::Nats => "NATS",
+                Door::NatsWebsocket => "NATS over WebSocket",
+                Door::NatsMonitor => "NATS monitoring",
             };
             let reach =
                 if listener.is_loopback() { ", for this machine only" } else { ", for everybody" };

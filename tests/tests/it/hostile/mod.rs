@@ -6,6 +6,7 @@
 mod bombs;
 mod connections;
 mod kafka;
+mod nats;
 mod zookeeper;
 
 use std::io::{ErrorKind, Read, Write};

@@ -1,0 +1,85 @@
+//! What a client sent and is not handled yet.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::limits::READ_BYTES;
+
+#[cfg(test)]
+mod tests;
+
+/// Reads into one buffer, as much as there is, and holds none while there is nothing: an idle
+/// connection costs no buffer.
+#[derive(Debug)]
+pub(crate) struct Input<R> {
+    read: R,
+    buffer: BytesMut,
+    /// Room to read into at a time: follows what comes.
+    room: usize,
+}
+
+impl<R: AsyncRead + Unpin> Input<R> {
+    pub(crate) fn new(read: R) -> Self {
+        Self { read, buffer: BytesMut::new(), room: *READ_BYTES.start() }
+    }
+
+    /// Reads until so many bytes are there. False at the end.
+    pub(crate) async fn fill(&mut self, wanted: usize) -> io::Result<bool> {
+        while self.buffer.len() < wanted {
+            if self.read_more(wanted - self.buffer.len()).await? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads what there is, if not more than fits.
+    async fn read_more(&mut self, missing: usize) -> io::Result<usize> {
+        let Self { read, buffer, room } = self;
+        // Follows what arrived, not what was announced.
+        let wanted = missing.min(buffer.len()).max(*room);
+        let count = poll_fn(|cx| {
+            buffer.reserve(wanted);
+            let polled = {
+                let mut space = (&mut *buffer).limit(wanted);
+                // It keeps nothing from one poll to the next.
+                pin!(read.read_buf(&mut space)).poll(cx)
+            };
+            if polled.is_pending() && buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+            polled
+        })
+        .await?;
+        if count >= *room {
+            *room = (*room * 2).min(*READ_BYTES.end());
+        } else if count < *room / 4 {
+            *room = (*room / 2).max(*READ_BYTES.start());
+        }
+        Ok(count)
+    }
+
+    /// All that was read, to be handled.
+    pub(crate) fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.buffer).freeze()
+    }
+
+    /// Puts back what could not be handled yet: all of `chunk` from `at`.
+    pub(crate) fn put_back(&mut self, chunk: Bytes, at: usize) {
+        // The same memory again, where nobody holds on to a part of it.
+        match chunk.try_into_mut() {
+            Ok(mut chunk) => {
+                chunk.advance(at);
+                if chunk.is_empty() {
+                    chunk.clear();
+                }
+                self.buffer = chunk;
+            }
+            Err(chunk) => self.buffer = BytesMut::from(&chunk[at..]),
+        }
+    }
+}
