@@ -22,6 +22,7 @@ pub struct Serve {
     env: Vec<(OsString, OsString)>,
     kafka_port: u16,
     zookeeper_port: u16,
+    mqtt_port: u16,
     alone: bool,
 }
 
@@ -29,7 +30,8 @@ impl Serve {
     /// On free ports, with its data in a new folder.
     pub fn new() -> Self {
         let (kafka_port, zookeeper_port) = (turns::free_port(), turns::free_port());
-        let plain = Self { kafka_port, zookeeper_port, ..Self::plain() };
+        let mqtt_port = turns::free_port();
+        let plain = Self { kafka_port, zookeeper_port, mqtt_port, ..Self::plain() };
         let data = plain.data();
         plain
             .arg("--data-dir")
@@ -38,6 +40,8 @@ impl Serve {
             .arg(kafka_port.to_string())
             .arg("--zookeeper-port")
             .arg(zookeeper_port.to_string())
+            .arg("--mqtt-port")
+            .arg(mqtt_port.to_string())
     }
 
     /// With no argument at all: the default ports, and the default folder of a user whose home is
@@ -49,6 +53,7 @@ impl Serve {
             env: Vec::new(),
             kafka_port: 9092,
             zookeeper_port: 2181,
+            mqtt_port: 1883,
             alone: false,
         }
     }
@@ -60,11 +65,13 @@ impl Serve {
     /// When the file cannot be written.
     pub fn configured(name: &str, text: impl FnOnce(&Path, u16, u16) -> String) -> Self {
         let (kafka_port, zookeeper_port) = (turns::free_port(), turns::free_port());
-        let plain = Self { kafka_port, zookeeper_port, ..Self::plain() };
+        let mqtt_port = turns::free_port();
+        let plain = Self { kafka_port, zookeeper_port, mqtt_port, ..Self::plain() };
         let file = plain.home.path().join(name);
         std::fs::write(&file, text(plain.home.path(), kafka_port, zookeeper_port))
             .expect("the scratch folder is writable");
-        plain.arg("--config").arg(file)
+        // Not in the file: most of them say nothing of this door.
+        plain.arg("--config").arg(file).env("ENTREPOT_MQTT__PORT", &mqtt_port.to_string())
     }
 
     /// One more argument.
@@ -168,6 +175,11 @@ impl Broker {
     /// Address for Kafka clients.
     pub fn kafka(&self) -> String {
         format!("127.0.0.1:{}", self.serve.kafka_port)
+    }
+
+    /// Port for MQTT clients, on 127.0.0.1.
+    pub fn mqtt(&self) -> u16 {
+        self.serve.mqtt_port
     }
 
     /// Address for ZooKeeper clients.

@@ -22,6 +22,8 @@ pub enum Python {
     Kafka0,
     /// confluent-kafka, which is librdkafka.
     Confluent,
+    /// paho-mqtt 2.2.0.
+    Paho,
 }
 
 impl Python {
@@ -32,6 +34,7 @@ impl Python {
             Self::Kafka1 => "py-kafka1",
             Self::Kafka0 => "py-kafka0",
             Self::Confluent => "py-confluent",
+            Self::Paho => "py-paho",
         };
         Some(tools::tool(name)?.join("bin/python"))
     }

@@ -12,6 +12,7 @@ use broker::quotas::{NewConnections, QuotaOptions};
 use broker::{Broker, BrokerOptions};
 use door::{ConnectionLimit, Door, Listener, ListenerOptions, Pace};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
+use door_mqtt::{MqttDoor, MqttDoorOptions};
 use door_zookeeper::{RegistrationOptions, Servers, ZooKeeperDoor};
 use store::{CleanerOptions, StoreOptions};
 
@@ -286,6 +287,7 @@ fn group_bounds(bounds: &config::GroupBounds) -> broker::group_config::Bounds {
 pub(crate) struct Doors {
     kafka: Arc<KafkaDoor>,
     zookeeper: Arc<ZooKeeperDoor>,
+    mqtt: Arc<MqttDoor>,
 }
 
 impl Doors {
@@ -312,6 +314,7 @@ impl Doors {
         Self {
             kafka: Arc::new(KafkaDoor::new(broker.clone(), options)),
             zookeeper: Arc::new(zookeeper),
+            mqtt: Arc::new(MqttDoor::new(broker.clone(), mqtt_options(&config.mqtt))),
         }
     }
 
@@ -319,6 +322,15 @@ impl Doors {
         match door {
             config::Door::Kafka => Arc::clone(&self.kafka) as Arc<dyn Door>,
             config::Door::Zookeeper => Arc::clone(&self.zookeeper) as Arc<dyn Door>,
+            config::Door::Mqtt => Arc::clone(&self.mqtt) as Arc<dyn Door>,
         }
+    }
+}
+
+fn mqtt_options(mqtt: &config::Mqtt) -> MqttDoorOptions {
+    MqttDoorOptions {
+        packet_bytes_max: mqtt.max_packet_bytes,
+        receive_max: mqtt.receive_max.max(1),
+        topic_alias_max: mqtt.topic_alias_max,
     }
 }

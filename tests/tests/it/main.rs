@@ -21,6 +21,7 @@ mod groups_new;
 mod hostile;
 mod kill9;
 mod kill9_shares;
+mod mqtt;
 mod notes;
 mod old_clients;
 mod power;

@@ -72,6 +72,9 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
     if opens_zookeeper(config) {
         listeners.push(zookeeper_listener(config, machine));
     }
+    if config.mqtt.enabled {
+        listeners.push(mqtt_listener(config, machine));
+    }
     security::resolve(config, &mut listeners, found);
     if config.net.secure {
         demand_protection(config, &mut listeners, found);
@@ -229,6 +232,26 @@ fn zookeeper_listener(config: &Config, machine: &str) -> Listener {
     listener
 }
 
+fn mqtt_listener(config: &Config, machine: &str) -> Listener {
+    let security = match config.net.secure && config.origin("mqtt.security").rank() == 0 {
+        true => "SASL_SSL".to_owned(),
+        false => config.mqtt.security.clone(),
+    };
+    let mut listener = Listener {
+        name: "MQTT".to_owned(),
+        door: Door::Mqtt,
+        security,
+        tls: None,
+        login: None,
+        host: config.net.bind.clone(),
+        port: config.mqtt.port,
+        advertised_host: String::new(),
+        advertised_port: config.mqtt.port,
+    };
+    listener.advertised_host = advertised_host(&listener, machine);
+    listener
+}
+
 /// With `net.secure`, nobody gets in without saying who it is, and nobody else reads along.
 fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut Found<'_>) {
     let is_protected = |listener: &Listener| {
@@ -255,7 +278,8 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
              tls.client_auth = required",
             listener.name, listener.security
         );
-        found.errors.push(conflict(config, "kafka.listeners", why));
+        let key = if listener.door == Door::Mqtt { "mqtt.security" } else { "kafka.listeners" };
+        found.errors.push(conflict(config, key, why));
         true
     });
 }
@@ -271,6 +295,7 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
             let key = match listener.door {
                 Door::Kafka => "kafka.listeners",
                 Door::Zookeeper => "zookeeper.port",
+                Door::Mqtt => "mqtt.port",
             };
             let why = format!(
                 "is port {} for listener {}, which listener {} has already",

@@ -18,7 +18,7 @@ mod toml_file;
 
 pub use document::{kafka_table, keys_table};
 pub use model::{
-    Broker, Config, Door, GroupBounds, Groups, Kafka, Listener, Log, Net, Network, Quota,
+    Broker, Config, Door, GroupBounds, Groups, Kafka, Listener, Log, Mqtt, Net, Network, Quota,
     Registration, Security, Storage, TopicDefaults, Zookeeper,
 };
 pub use origin::{ConfigError, ConfigErrors, Notice, Origin};

@@ -14,8 +14,7 @@ use super::security::{Login, Scoped, Secret, Tls};
 pub struct Config {
     /// Who this broker is.
     pub broker: Broker,
-    /// Where the doors listen, resolved from [`Config::net`], [`Config::kafka`] and
-    /// [`Config::zookeeper`]: what the server opens.
+    /// Where the doors listen, resolved from [`Config::net`] and the section of each door: what the server opens.
     pub listeners: Vec<Listener>,
     /// Addresses.
     pub net: Net,
@@ -23,6 +22,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// The ZooKeeper door.
     pub zookeeper: Zookeeper,
+    /// The MQTT door.
+    pub mqtt: Mqtt,
     /// Registration in a ZooKeeper elsewhere.
     pub registration: Registration,
     /// TLS, where a listener speaks it and says nothing else.
@@ -102,6 +103,23 @@ pub struct Zookeeper {
     pub session_timeout_min_ms: i32,
     /// Longest session time-out granted, in milliseconds.
     pub session_timeout_max_ms: i32,
+}
+
+/// The MQTT door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mqtt {
+    /// Whether the door is open at all.
+    pub enabled: bool,
+    /// Its port. 0: any free port.
+    pub port: u16,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security: String,
+    /// Largest packet, in bytes.
+    pub max_packet_bytes: usize,
+    /// Messages that a client may send before they are acknowledged.
+    pub receive_max: u16,
+    /// Aliases of topics that a client may use.
+    pub topic_alias_max: u16,
 }
 
 /// Registration in a ZooKeeper elsewhere.
@@ -324,6 +342,8 @@ pub enum Door {
     Kafka,
     /// ZooKeeper's.
     Zookeeper,
+    /// MQTT.
+    Mqtt,
 }
 
 /// One address on which a door listens.
@@ -373,6 +393,7 @@ impl Config {
             net: Net::default(),
             kafka: Kafka::default(),
             zookeeper: Zookeeper::default(),
+            mqtt: Mqtt::default(),
             registration: Registration::default(),
             tls: Tls::default(),
             login: Login::default(),

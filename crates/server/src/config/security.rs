@@ -217,6 +217,11 @@ pub(crate) fn zookeeper_security(text: &str) -> Result<(), String> {
     one_of(text, &["PLAINTEXT", "SSL"])
 }
 
+/// Of a door that knows logins: the words for it are the same for all.
+pub(crate) fn protocol(text: &str) -> Result<(), String> {
+    one_of(text, &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
+}
+
 pub(crate) fn tls_version(text: &str) -> Result<(), String> {
     one_of(text, &["TLSv1.2", "TLSv1.3"])
 }

@@ -75,6 +75,7 @@ impl Config {
             let door = match listener.door {
                 Door::Kafka => "Kafka",
                 Door::Zookeeper => "ZooKeeper",
+                Door::Mqtt => "MQTT",
             };
             let reach =
                 if listener.is_loopback() { ", for this machine only" } else { ", for everybody" };

@@ -27,6 +27,7 @@ fn nothing_needs_to_be_configured_and_only_this_machine_can_connect() {
             "data in /users/u/.local/share/entrepot (default)",
             "Kafka on 127.0.0.1:9092, for this machine only",
             "ZooKeeper on 127.0.0.1:2181, for this machine only",
+            "MQTT on 127.0.0.1:1883, for this machine only",
         ]
     );
     assert_eq!(config.listeners[0].advertised_host, "localhost");
@@ -83,7 +84,7 @@ fn a_toml_file_may_use_every_spelling_of_toml() {
         Config::load(&Flags { config: Some(file), ..Flags::default() }, &environment(&[])).unwrap();
     assert_eq!((config.broker.id, config.topic.partitions), (16, 10));
     assert!(!config.topic.auto_create);
-    assert_eq!(config.listeners.len(), 3);
+    assert_eq!(config.listeners.len(), 4);
 }
 
 #[test]
@@ -131,6 +132,7 @@ fn named_flags_set_their_keys_and_say_so_when_they_are_wrong() {
         data_dir: Some("/data".into()),
         kafka_port: Some("0".into()),
         zookeeper_port: Some("12181".into()),
+        mqtt_port: Some("11883".into()),
         bind: Some("::1".into()),
         ..Flags::default()
     };
@@ -141,6 +143,7 @@ fn named_flags_set_their_keys_and_say_so_when_they_are_wrong() {
             "data in /data (flag --data-dir)",
             "Kafka on [::1]:any free port, for this machine only",
             "ZooKeeper on [::1]:12181, for this machine only",
+            "MQTT on [::1]:11883, for this machine only",
         ]
     );
     let flags = Flags { kafka_port: Some("90920".into()), ..Flags::default() };
