@@ -26,6 +26,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             texts(&["orders-[0-9]+", r"\Qa.b\E|x{2,5}", "(?i:é)[^a-z&&[aeiou]]", "[[:alpha:]]*"]),
         ),
         ("zookeeper", zookeeper()),
+        ("mqtt", mqtt()),
         (
             "nats",
             texts(&[
@@ -79,6 +80,23 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("journal", journal()),
         ("metadata", metadata()),
     ]
+}
+
+/// A CONNECT of each version, and one packet of each other kind.
+fn mqtt() -> Vec<Vec<u8>> {
+    let packets: [&[u8]; 10] = [
+        b"\x10\x14\0\x06MQIsdp\x03\xc2\0\x3c\0\0\0\x01u\0\x01p",
+        b"\x10\x16\0\x04MQTT\x04\x0e\0\x3c\0\x01c\0\x01w\0\x04gone",
+        b"\x10\x25\0\x04MQTT\x05\x06\0\0\x05\x11\0\0\0\x0a\0\x01c\x0a\x18\0\0\0\x07\x02\0\0\0\x09\0\x01w\0\0",
+        b"\x3b\x0b\0\x03a/b\0\x07data",
+        b"\x32\x1b\0\x01t\0\x07\x11\x26\0\x01a\0\x011\x23\0\x07\x02\0\0\0\x09\x01\x01data",
+        b"\x40\x02\0\x07\x50\x03\0\x07\x10\x62\x08\0\x07\0\x04\x1f\0\x01a",
+        b"\x82\x08\0\x01\0\x03a/+\x02",
+        b"\x82\x13\0\x01\x02\x0b\x07\0\x0b$share/g/#\x01",
+        b"\xa2\x07\0\x01\0\x03a/#\xa2\x06\0\x01\0\0\x01a",
+        b"\xe0\x07\0\x05\x11\0\0\0\x09\xf0\x0a\x18\x08\x15\0\x01m\x16\0\x01d",
+    ];
+    packets.map(<[u8]>::to_vec).into()
 }
 
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {

@@ -22,6 +22,8 @@ pub enum Python {
     Kafka0,
     /// confluent-kafka, which is librdkafka.
     Confluent,
+    /// paho-mqtt 2.2.0.
+    Paho,
     /// nats-py, with nkeys and WebSocket.
     Nats,
 }
@@ -34,6 +36,7 @@ impl Python {
             Self::Kafka1 => "py-kafka1",
             Self::Kafka0 => "py-kafka0",
             Self::Confluent => "py-confluent",
+            Self::Paho => "py-paho",
             Self::Nats => "py-nats",
         };
         Some(tools::tool(name)?.join("bin/python"))

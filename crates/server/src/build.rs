@@ -18,6 +18,7 @@ use door::{
     Bounds, ConnectionLimit, Door, Listener, ListenerOptions, Pace, RequestRoom, WebSocketOptions,
 };
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
+use door_mqtt::{MqttDoor, MqttDoorOptions};
 use door_nats::{Keys, NatsDoor, NatsDoorOptions, NatsMonitor, Token};
 use door_zookeeper::{RegistrationOptions, Servers, ZooKeeperDoor};
 use store::{CleanerOptions, StoreOptions};
@@ -391,6 +392,7 @@ pub(crate) fn adapt(listener: Listener, door: config::Door, config: &Config) -> 
 pub(crate) struct Doors {
     kafka: Arc<KafkaDoor>,
     zookeeper: Arc<ZooKeeperDoor>,
+    mqtt: Arc<MqttDoor>,
     nats: Arc<NatsDoor>,
     nats_monitor: Arc<NatsMonitor>,
 }
@@ -420,6 +422,7 @@ impl Doors {
         Self {
             kafka: Arc::new(KafkaDoor::new(broker.clone(), options)),
             zookeeper: Arc::new(zookeeper),
+            mqtt: Arc::new(MqttDoor::new(broker.clone(), mqtt_options(&config.mqtt))),
             nats_monitor: Arc::new(nats.monitor()),
             nats: Arc::new(nats),
         }
@@ -429,10 +432,19 @@ impl Doors {
         match door {
             config::Door::Kafka => Arc::clone(&self.kafka) as Arc<dyn Door>,
             config::Door::Zookeeper => Arc::clone(&self.zookeeper) as Arc<dyn Door>,
+            config::Door::Mqtt => Arc::clone(&self.mqtt) as Arc<dyn Door>,
             config::Door::Nats | config::Door::NatsWebsocket => {
                 Arc::clone(&self.nats) as Arc<dyn Door>
             }
             config::Door::NatsMonitor => Arc::clone(&self.nats_monitor) as Arc<dyn Door>,
         }
+    }
+}
+
+fn mqtt_options(mqtt: &config::Mqtt) -> MqttDoorOptions {
+    MqttDoorOptions {
+        packet_bytes_max: mqtt.max_packet_bytes,
+        receive_max: mqtt.receive_max.max(1),
+        topic_alias_max: mqtt.topic_alias_max,
     }
 }

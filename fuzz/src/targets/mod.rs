@@ -52,6 +52,8 @@ targets! {
         "patterns of topic names (each may compile to 1 MiB, and twice while it is tried)";
     "zookeeper" wire::zookeeper, INPUT, 64, MORE,
         "ZooKeeper's requests, access lists and four-letter words";
+    "mqtt" wire::mqtt, INPUT, 64, MORE,
+        "MQTT's packets in every version; messages are written and read again";
     "nats" wire::nats, INPUT, 64, MORE,
         "what NATS clients send: control lines, payloads, headers, options";
     "batch" batches::batch, INPUT, 64, UNPACKED,

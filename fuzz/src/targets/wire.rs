@@ -38,3 +38,8 @@ pub(super) fn nats(input: &[u8]) {
 pub(super) fn zookeeper(input: &[u8]) {
     door_zookeeper::fuzz::frame(input);
 }
+
+/// Packets, as a client of each version would send them.
+pub(super) fn mqtt(input: &[u8]) {
+    door_mqtt::wire::fuzz::packets(input);
+}

@@ -109,8 +109,8 @@ class Fixture(fixtures.KafkaFixture):
         binary = os.environ["ENTREPOT_BIN"]
         properties = pathlib.Path(self.tmp_dir.strpath, "server.properties")
         properties.write_text(self.properties())
-        # Its port is not free on every machine, and these tests do not talk to it.
-        env = dict(os.environ, ENTREPOT_ZOOKEEPER__ENABLED="false")
+        # Their ports are not free on every machine, and these tests do not talk to them.
+        env = dict(os.environ, ENTREPOT_ZOOKEEPER__ENABLED="false", ENTREPOT_MQTT__ENABLED="false")
         self.child = Child([binary, "serve", "--config", str(properties)], env)
         self.child.wait_until_ready()
         self.running = True

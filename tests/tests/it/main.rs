@@ -23,6 +23,7 @@ mod groups_new;
 mod hostile;
 mod kill9;
 mod kill9_shares;
+mod mqtt;
 mod nats;
 mod notes;
 mod old_clients;

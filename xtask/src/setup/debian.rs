@@ -1,4 +1,4 @@
-//! kcat and ZooKeeper from Debian's packages, unpacked rather than installed, so that root is not
+//! kcat, ZooKeeper and mosquitto from Debian's packages, unpacked rather than installed, so that root is not
 //! needed.
 
 use std::path::{Path, PathBuf};
@@ -17,18 +17,133 @@ pub(super) fn kcat() -> Tool {
 }
 
 fn install(folder: &Path) -> Result<(), Failure> {
-    unpack(folder, &|options| {
-        let mut depends = Command::new("apt-cache");
-        depends.args(options).args(["depends", "--recurse", "--no-recommends", "--no-suggests"]);
-        depends.args(["--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", "kcat"]);
-        let packages = needed(&process::output(&mut depends)?);
-        if packages.iter().any(|name| name == "kcat") {
-            return Ok(packages);
-        }
-        Err("apt knows no package kcat".to_owned())
-    })?;
-    script(folder, "kcat", KCAT)?;
+    unpack(folder, &|options| with_libraries(options, &["kcat"]))?;
+    script(folder, "kcat", &STARTED.replace("PROGRAM", "bin/kcat"))?;
     process::output(Command::new(folder.join("bin/kcat")).arg("-V")).map(drop)
+}
+
+/// Packages and the libraries that they need.
+fn with_libraries(options: &[String], wanted: &[&str]) -> Result<Vec<String>, Failure> {
+    let mut depends = Command::new("apt-cache");
+    depends.args(options).args(["depends", "--recurse", "--no-recommends", "--no-suggests"]);
+    depends.args(["--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"]);
+    let packages = needed(&process::output(depends.args(wanted))?);
+    match wanted.iter().find(|wanted| !packages.iter().any(|name| name == *wanted)) {
+        None => Ok(packages),
+        Some(missing) => Err(format!("apt knows no package {missing}")),
+    }
+}
+
+/// mosquitto's clients, the broker to compare with, and in `source` its source with its tests.
+pub(super) fn mosquitto() -> Tool {
+    // Debian's release decides the version (12: 2.0.11).
+    let stamp = "mosquitto and its source, unpacked, 1".to_owned();
+    Tool { name: "mosquitto", stamp, install: Box::new(install_mosquitto) }
+}
+
+fn install_mosquitto(folder: &Path) -> Result<(), Failure> {
+    // Of the broker's package the broker alone: what else it depends on is for a system that starts it.
+    unpack(folder, &|options| {
+        let mut packages = with_libraries(options, &["mosquitto-clients"])?;
+        packages.push("mosquitto".to_owned());
+        packages.extend(BROKER_LIBRARIES.map(str::to_owned));
+        Ok(packages)
+    })?;
+    for (name, program) in MOSQUITTO {
+        script(folder, name, &STARTED.replace("PROGRAM", program))?;
+    }
+    // It ends with a failure after it has said its version.
+    let said = Command::new(folder.join("bin/mosquitto_pub")).arg("--version").output();
+    let said = said.map_err(|e| format!("mosquitto_pub: {e}"))?;
+    if !String::from_utf8_lossy(&said.stdout).contains("version") {
+        return Err(format!("mosquitto_pub: {}", String::from_utf8_lossy(&said.stderr)));
+    }
+    source(folder, "mosquitto")
+}
+
+const MOSQUITTO: [(&str, &str); 4] = [
+    ("mosquitto", "sbin/mosquitto"),
+    ("mosquitto_pub", "bin/mosquitto_pub"),
+    ("mosquitto_sub", "bin/mosquitto_sub"),
+    ("mosquitto_rr", "bin/mosquitto_rr"),
+];
+
+/// What the broker is linked with, beside the libraries of its clients.
+const BROKER_LIBRARIES: [&str; 2] = ["libdlt2", "libwebsockets17"];
+
+/// Unpacks a package's original source into `source`.
+fn source(folder: &Path, package: &str) -> Result<(), Failure> {
+    let downloads = folder.join("source");
+    std::fs::create_dir_all(&downloads).map_err(|e| e.to_string())?;
+    let lists = folder.join("sources.list");
+    std::fs::write(&lists, source_lists()?).map_err(|e| e.to_string())?;
+    let mut options = own_options(folder)?;
+    let list = format!("Dir::Etc::sourcelist={}", lists.display());
+    options.extend([
+        "-o".to_owned(),
+        list,
+        "-o".to_owned(),
+        "Dir::Etc::sourceparts=/dev/null".to_owned(),
+    ]);
+    process::output(Command::new("apt-get").args(&options).arg("update"))?;
+    let mut download = Command::new("apt-get");
+    download.current_dir(&downloads).args(&options);
+    process::output(download.args(["source", "--download-only", package]))?;
+    for entry in std::fs::read_dir(&downloads).map_err(|e| e.to_string())?.flatten() {
+        // Debian's own changes and descriptions beside it are not wanted.
+        if !entry.file_name().to_string_lossy().contains(".orig.tar.") {
+            std::fs::remove_file(entry.path()).map_err(|e| e.to_string())?;
+        }
+    }
+    std::fs::remove_dir_all(folder.join("apt")).ok();
+    super::unpack(&downloads, "", 1)
+}
+
+/// The system's lists of packages, as lists of their sources: one line each.
+fn source_lists() -> Result<String, Failure> {
+    let mut lines = String::new();
+    let folder = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+    let files = folder.map(|entry| entry.path()).chain(["/etc/apt/sources.list".into()]);
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("list") => lines.push_str(&source_lines(&text)),
+            Some("sources") => lines.push_str(&source_stanzas(&text)),
+            _ => {}
+        }
+    }
+    if lines.is_empty() { Err("apt has no list of packages".to_owned()) } else { Ok(lines) }
+}
+
+/// From lines `deb [options] uri suite components`.
+fn source_lines(text: &str) -> String {
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("deb "));
+    lines.map(|rest| format!("deb-src {rest}\n")).collect()
+}
+
+/// From stanzas of `Key: value`.
+fn source_stanzas(text: &str) -> String {
+    let mut lines = String::new();
+    for stanza in text.split("\n\n") {
+        let value = |key: &str| {
+            let mut pairs = stanza.lines().filter_map(|line| line.split_once(':'));
+            pairs.find(|(name, _)| *name == key).map_or("", |(_, value)| value.trim())
+        };
+        if !value("Types").split_whitespace().any(|kind| kind == "deb") {
+            continue;
+        }
+        let signed = match value("Signed-By") {
+            "" => String::new(),
+            key => format!("[signed-by={key}] "),
+        };
+        for uri in value("URIs").split_whitespace() {
+            for suite in value("Suites").split_whitespace() {
+                let components = value("Components");
+                lines.push_str(&format!("deb-src {signed}{uri} {suite} {components}\n"));
+            }
+        }
+    }
+    lines
 }
 
 /// Names the packages to unpack, given options for apt.
@@ -78,6 +193,13 @@ fn needed(depends: &str) -> Vec<String> {
 /// Fetches package lists into the tool's own folder; returns the options that use them, and how
 /// the update went.
 fn own_lists(folder: &Path) -> Result<(Vec<String>, Result<String, Failure>), Failure> {
+    let options = own_options(folder)?;
+    let updated = process::output(Command::new("apt-get").args(&options).arg("update"));
+    Ok((options, updated))
+}
+
+/// Options for lists in the tool's own folder.
+fn own_options(folder: &Path) -> Result<Vec<String>, Failure> {
     let apt = folder.join("apt");
     for part in ["lists/partial", "cache/archives/partial"] {
         std::fs::create_dir_all(apt.join(part)).map_err(|e| e.to_string())?;
@@ -91,8 +213,7 @@ fn own_lists(folder: &Path) -> Result<(Vec<String>, Result<String, Failure>), Fa
     ] {
         options.extend(["-o".to_owned(), value]);
     }
-    let updated = process::output(Command::new("apt-get").args(&options).arg("update"));
-    Ok((options, updated))
+    Ok(options)
 }
 
 fn archives(downloads: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -102,14 +223,14 @@ fn archives(downloads: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-/// Starts kcat with its own libraries, wherever the folder is.
-const KCAT: &str = "#!/bin/sh\n\
+/// Starts a program with its own libraries, wherever the folder is.
+const STARTED: &str = "#!/bin/sh\n\
     here=$(dirname \"$(readlink -f \"$0\")\")/..\n\
     for lib in \"$here\"/usr/lib/*-linux-gnu* \"$here\"/lib/*-linux-gnu*; do\n\
     \x20 LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\n\
     done\n\
     export LD_LIBRARY_PATH\n\
-    exec \"$here/usr/bin/kcat\" \"$@\"\n";
+    exec \"$here/usr/PROGRAM\" \"$@\"\n";
 
 /// Starts a ZooKeeper server as its configuration file, the only argument, says. Its log goes to
 /// standard error.
@@ -169,5 +290,16 @@ mod tests {
         let text = "kcat\n  Depends: libc6\n  Depends: librdkafka1\nlibc6\nlibgcc-s1\n\
                     gcc-12-base\n<virtual>\nlibrdkafka1\nlibssl3:amd64\n";
         assert_eq!(needed(text), ["kcat", "librdkafka1", "libssl3"]);
+    }
+
+    #[test]
+    fn lists_of_sources_are_made_of_lists_of_packages() {
+        let lines = "# comment\ndeb [arch=amd64] uri one main\ndeb-src uri one main\n";
+        assert_eq!(source_lines(lines), "deb-src [arch=amd64] uri one main\n");
+        let stanzas = "Types: deb\nURIs: uri\nSuites: one two\nComponents: main\nSigned-By: /key\n\n\
+                       Types: deb-src\nURIs: uri\nSuites: one\nComponents: main\n";
+        let expected =
+            "deb-src [signed-by=/key] uri one main\ndeb-src [signed-by=/key] uri two main\n";
+        assert_eq!(source_stanzas(stanzas), expected);
     }
 }

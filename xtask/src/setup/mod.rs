@@ -44,6 +44,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut tools = python::tools(root)?;
     tools.push(debian::kcat());
     tools.push(debian::zookeeper());
+    tools.push(debian::mosquitto());
     tools.push(librdkafka::tool());
     tools.extend(rust::tools(root));
     tools.extend(go::tools(root)?);

@@ -7,10 +7,11 @@ use super::{Tool, librdkafka};
 use crate::{Failure, process};
 
 /// The clients whose packages are installed, from `tests/suites/<client>/packages.txt`.
-const CLIENTS: [(&str, &str); 3] = [
+const CLIENTS: [(&str, &str); 4] = [
     ("suite-kafkajs", "kafkajs"),
     ("suite-platformatic", "platformatic"),
     ("suite-node-rdkafka", LINKED),
+    ("suite-mqttjs", "mqttjs"),
 ];
 
 /// The one that is linked with librdkafka; it would build one of its own.

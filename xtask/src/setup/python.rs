@@ -7,7 +7,7 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The environments: name, and what proves that it works.
-const ENVIRONMENTS: [(&str, &str); 5] = [
+const ENVIRONMENTS: [(&str, &str); 6] = [
     (
         "py-kafka3",
         "import kafka, kazoo, lz4, snappy, zstandard; assert kafka.__version__[0] == '3'",
@@ -20,6 +20,7 @@ const ENVIRONMENTS: [(&str, &str); 5] = [
          assert m.version('kafka-python') == '1.3.5'",
     ),
     ("py-confluent", "import confluent_kafka"),
+    ("py-paho", "import paho.mqtt.client as m; assert m.MQTTv5 == 5"),
     ("py-nats", "import nats, nkeys, aiohttp"),
 ];
 

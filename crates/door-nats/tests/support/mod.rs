@@ -79,6 +79,8 @@ fn options(data_dir: String) -> BrokerOptions {
         endpoints: Vec::new(),
         rack: None,
         data_dir,
+        loggers: Arc::new(broker::loggers::NoLoggers),
+        settings: Vec::new(),
         auto_create_topics: true,
         delete_topics: true,
         default_partitions: 1,

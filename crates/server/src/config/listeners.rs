@@ -72,6 +72,9 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
     if opens_zookeeper(config) {
         listeners.push(zookeeper_listener(config, machine));
     }
+    if config.mqtt.enabled {
+        listeners.push(mqtt_listener(config, machine));
+    }
     listeners.extend(nats_listeners(config, machine));
     security::resolve(config, &mut listeners, found);
     if config.net.secure {
@@ -263,6 +266,14 @@ fn door_listener(
     listener
 }
 
+fn mqtt_listener(config: &Config, machine: &str) -> Listener {
+    let security = match config.net.secure && config.origin("mqtt.security").rank() == 0 {
+        true => "SASL_SSL".to_owned(),
+        false => config.mqtt.security.clone(),
+    };
+    door_listener(config, machine, Door::Mqtt, "MQTT", security, config.mqtt.port)
+}
+
 /// With `net.secure`, nobody gets in without saying who it is, and nobody else reads along.
 fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut Found<'_>) {
     let is_protected = |listener: &Listener| {
@@ -281,7 +292,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
             Door::NatsMonitor => {
                 "the monitoring endpoints of the NATS door stay shut, for they know no logins"
             }
-            Door::Kafka | Door::Nats | Door::NatsWebsocket => "",
+            Door::Kafka | Door::Mqtt | Door::Nats | Door::NatsWebsocket => "",
         };
         if !stays_shut.is_empty() {
             found.notices.push(Notice {
@@ -298,6 +309,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
         );
         let key = match listener.door {
             Door::Nats | Door::NatsWebsocket => "nats.security",
+            Door::Mqtt => "mqtt.security",
             _ => "kafka.listeners",
         };
         found.errors.push(conflict(config, key, why));
@@ -316,6 +328,7 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
             let key = match listener.door {
                 Door::Kafka => "kafka.listeners",
                 Door::Zookeeper => "zookeeper.port",
+                Door::Mqtt => "mqtt.port",
                 Door::Nats => "nats.port",
                 Door::NatsWebsocket => "nats.websocket_port",
                 Door::NatsMonitor => "nats.monitor_port",

@@ -23,6 +23,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// The ZooKeeper door.
     pub zookeeper: Zookeeper,
+    /// The MQTT door.
+    pub mqtt: Mqtt,
     /// Registration in a ZooKeeper elsewhere.
     pub registration: Registration,
     /// The NATS door.
@@ -104,6 +106,23 @@ pub struct Zookeeper {
     pub session_timeout_min_ms: i32,
     /// Longest session time-out granted, in milliseconds.
     pub session_timeout_max_ms: i32,
+}
+
+/// The MQTT door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mqtt {
+    /// Whether the door is open at all.
+    pub enabled: bool,
+    /// Its port. 0: any free port.
+    pub port: u16,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security: String,
+    /// Largest packet, in bytes.
+    pub max_packet_bytes: usize,
+    /// Messages that a client may send before they are acknowledged.
+    pub receive_max: u16,
+    /// Aliases of topics that a client may use.
+    pub topic_alias_max: u16,
 }
 
 /// Registration in a ZooKeeper elsewhere.
@@ -373,6 +392,8 @@ pub enum Door {
     Kafka,
     /// ZooKeeper's.
     Zookeeper,
+    /// MQTT.
+    Mqtt,
     /// That of NATS.
     Nats,
     /// That of NATS, over WebSocket.
@@ -428,6 +449,7 @@ impl Config {
             net: Net::default(),
             kafka: Kafka::default(),
             zookeeper: Zookeeper::default(),
+            mqtt: Mqtt::default(),
             registration: Registration::default(),
             nats: Nats::default(),
             tls: Tls::default(),

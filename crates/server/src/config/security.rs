@@ -217,6 +217,7 @@ pub(crate) fn zookeeper_security(text: &str) -> Result<(), String> {
     one_of(text, &["PLAINTEXT", "SSL"])
 }
 
+/// Of a door that knows logins: the words for it are the same for all.
 pub(crate) fn protocol(text: &str) -> Result<(), String> {
     one_of(text, &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
 }

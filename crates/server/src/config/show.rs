@@ -75,6 +75,7 @@ impl Config {
             let door = match listener.door {
                 Door::Kafka => "Kafka",
                 Door::Zookeeper => "ZooKeeper",
+                Door::Mqtt => "MQTT",
                 Door::Nats => "NATS",
                 Door::NatsWebsocket => "NATS over WebSocket",
                 Door::NatsMonitor => "NATS monitoring",

@@ -3,6 +3,7 @@
 
 mod go;
 mod jvm;
+mod mosquitto;
 mod node;
 mod python;
 mod rust;

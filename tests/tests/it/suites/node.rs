@@ -55,6 +55,27 @@ fn node_rdkafka_passes_its_end_to_end_tests() {
     suite.check();
 }
 
+#[test]
+fn mqttjs_does_what_it_promises() {
+    let Some(tool) = tool("suite-mqttjs") else { return };
+    let broker = Serve::new().start();
+    let mut program = Command::new("node");
+    program.arg(root().join("tests/suites/mqttjs/program.js"));
+    program.env("NODE_PATH", tool.join("node_modules"));
+    program.env("MQTT", format!("mqtt://127.0.0.1:{}", broker.mqtt()));
+    let mut program = Script::of("mqttjs", &mut program);
+    let mut suite = Suite::new("mqttjs", &version_of("mqttjs", "mqtt"));
+    loop {
+        let event = program.any_event(SILENCE_MAX);
+        match event["event"].as_str() {
+            Some("test") => note_event(&mut suite, &event),
+            _ => break,
+        }
+    }
+    program.finish(PATIENCE);
+    suite.check();
+}
+
 /// The test runner of node-rdkafka.
 struct Mocha<'a> {
     tool: &'a Path,

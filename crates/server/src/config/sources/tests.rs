@@ -27,6 +27,7 @@ fn nothing_needs_to_be_configured_and_only_this_machine_can_connect() {
             "data in /users/u/.local/share/entrepot (default)",
             "Kafka on 127.0.0.1:9092, for this machine only",
             "ZooKeeper on 127.0.0.1:2181, for this machine only",
+            "MQTT on 127.0.0.1:1883, for this machine only",
             "NATS on 127.0.0.1:4222, for this machine only",
         ]
     );
@@ -132,6 +133,7 @@ fn named_flags_set_their_keys_and_say_so_when_they_are_wrong() {
         data_dir: Some("/data".into()),
         kafka_port: Some("0".into()),
         zookeeper_port: Some("12181".into()),
+        mqtt_port: Some("11883".into()),
         bind: Some("::1".into()),
         ..Flags::default()
     };
@@ -142,6 +144,7 @@ fn named_flags_set_their_keys_and_say_so_when_they_are_wrong() {
             "data in /data (flag --data-dir)",
             "Kafka on [::1]:any free port, for this machine only",
             "ZooKeeper on [::1]:12181, for this machine only",
+            "MQTT on [::1]:11883, for this machine only",
             "NATS on [::1]:4222, for this machine only",
         ]
     );

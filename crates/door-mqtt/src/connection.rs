@@ -1,0 +1,532 @@
+//! One connection, from its first byte to its last.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use broker::ProduceError;
+use broker::access::Actor;
+use broker::live::{Batch, RouteCache, Slow};
+use door::{BoxFuture, CloseReason, Connection, Logins, Stream};
+use tokio::time::{Instant, timeout};
+
+use crate::Shared;
+use crate::handle;
+use crate::hello::{self, Greeting};
+use crate::limits::{
+    COMMITS_MAX, CONNECT_TIMEOUT, FLUSH_TIMEOUT, HEARD_OUT_MAX, OUTGOING_BYTES_HIGH, SLOWED_TIMEOUT,
+};
+use crate::login::Steps;
+use crate::map;
+use crate::retained::{Owed, Ticket};
+use crate::session::{Found, Goodbye, Session};
+use crate::socket::Socket;
+use crate::wire::ack::Ack;
+use crate::wire::close::encode_disconnect;
+use crate::wire::header::Kind;
+use crate::wire::reason::Reason;
+use crate::wire::{Version, WireError};
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client is gone, or wants to go.
+    Left,
+    /// The client is told why.
+    Told(Reason, Cow<'static, str>),
+    /// There is nobody to tell.
+    Cut(CloseReason),
+}
+
+impl From<WireError> for End {
+    fn from(error: WireError) -> Self {
+        Self::Told(error.reason(), error.to_string().into())
+    }
+}
+
+impl From<std::io::Error> for End {
+    fn from(error: std::io::Error) -> Self {
+        Self::Cut(error.into())
+    }
+}
+
+/// Speaks the protocol until either side closes.
+pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
+    let Connection { stream, peer, principal, logins, mut stopping, .. } = connection;
+    let mut socket = Socket::new(stream);
+    let visitor = hello::Visitor { principal, host: peer.ip().to_canonical(), logins };
+    let stop = async {
+        // It is closed when the broker has stopped.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let mut stop = pin!(stop);
+    let greeted = {
+        let hello = Box::pin(timeout(CONNECT_TIMEOUT, hello::hello(&shared, &mut socket, visitor)));
+        tokio::select! {
+            biased;
+            () = &mut stop => return Ok(()),
+            greeted = hello => greeted.map_err(|_| CloseReason::Idle(CONNECT_TIMEOUT))??,
+        }
+    };
+    let Some(greeting) = greeted else { return Ok(()) };
+    let mut client = Client::new(shared, socket, greeting);
+    let end = client.run(stop).await;
+    client.farewell(end).await
+}
+
+/// A client that was let in.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) shared: Arc<Shared>,
+    socket: Socket<Stream>,
+    pub(crate) session: Arc<Session>,
+    /// This connection's number.
+    pub(crate) number: u64,
+    pub(crate) version: Version,
+    pub(crate) is_bridge: bool,
+    pub(crate) actor: Actor,
+    pub(crate) logins: Option<Arc<Logins>>,
+    /// Largest packet that the client takes, in bytes.
+    pub(crate) packet_bytes_max: usize,
+    /// The way in which it logged in, if that took steps, and a login that is under way again.
+    pub(crate) method: Option<Box<str>>,
+    pub(crate) login: Option<Box<Steps>>,
+    /// Where the client may not be silent longer.
+    patience: Option<Duration>,
+    /// When its login is over.
+    pub(crate) login_ends: Option<Instant>,
+    pub(crate) goodbye: Goodbye,
+    pub(crate) publishing: Option<Box<Publishing>>,
+    /// Retained messages that new subscriptions are owed.
+    pub(crate) owed: Option<Box<Owed>>,
+}
+
+/// What a client needs that publishes.
+#[derive(Debug)]
+pub(crate) struct Publishing {
+    pub(crate) routes: RouteCache,
+    /// What topics keep of what has just arrived.
+    pub(crate) batch: Batch,
+    /// Held while the batch has messages that are to be retained.
+    pub(crate) ticket: Option<Ticket>,
+    /// Topics by the client's aliases, from 1.
+    pub(crate) aliases: Vec<Option<Box<str>>>,
+    /// Acknowledgements of what has just arrived.
+    pub(crate) acks: Vec<Due>,
+    /// Batches on their way to the disk, in order.
+    commits: VecDeque<Commit>,
+    /// Acknowledgements that are owed in all.
+    pub(crate) owed: usize,
+    /// Until it is over, nothing is read: somebody who gets these messages is slow.
+    pause: Pause,
+}
+
+/// A wait of bounded time.
+#[derive(Default)]
+struct Pause(Option<BoxFuture<()>>);
+
+impl Pause {
+    fn begin(&mut self, slow: Option<Slow>) {
+        if let Some(slow) = slow {
+            self.0 = Some(Box::pin(async move {
+                let _in_time = timeout(SLOWED_TIMEOUT, slow.ready()).await;
+            }));
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(wait) = &mut self.0 {
+            ready!(wait.as_mut().poll(cx));
+            self.0 = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl std::fmt::Debug for Pause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pause").field(&self.0.is_some()).finish()
+    }
+}
+
+/// An acknowledgement that is due when a message is stored, if it is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    pub(crate) kind: Kind,
+    pub(crate) ack: Ack,
+    /// Its numbers in its batch: for topics, and for who subscribes later.
+    pub(crate) stored: [Option<usize>; 2],
+}
+
+/// A batch on its way to the disk, or none, and the acknowledgements behind it.
+struct Commit {
+    done: Option<BoxFuture<Vec<Result<(), ProduceError>>>>,
+    acks: Vec<Due>,
+}
+
+impl std::fmt::Debug for Commit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Commit").field("acks", &self.acks).finish_non_exhaustive()
+    }
+}
+
+/// What a connection waits for.
+#[derive(Debug)]
+enum Event {
+    Read,
+    /// The connection is to close.
+    Cut(Reason),
+    End(End),
+}
+
+impl Client {
+    fn new(shared: Arc<Shared>, socket: Socket<Stream>, greeting: Greeting) -> Self {
+        let Greeting { session, number, version, is_bridge, actor, logins, .. } = greeting;
+        // One and a half times what it said (5.0 §3.1.2.10).
+        let silence = u64::from(greeting.keep_alive) * 1500;
+        Self {
+            shared,
+            socket,
+            session,
+            number,
+            version,
+            is_bridge,
+            actor,
+            logins,
+            packet_bytes_max: greeting.packet_bytes_max,
+            method: greeting.method,
+            login: None,
+            patience: (silence > 0).then(|| Duration::from_millis(silence)),
+            login_ends: greeting.login_ends,
+            goodbye: Goodbye::Lost,
+            publishing: None,
+            owed: None,
+        }
+    }
+
+    /// What is needed to publish, made when it is first needed.
+    pub(crate) fn publishing(&mut self) -> &mut Publishing {
+        self.publishing.get_or_insert_with(|| {
+            Box::new(Publishing {
+                routes: self.shared.broker.new_route_cache(&map::NAMES),
+                batch: Batch::default(),
+                ticket: None,
+                aliases: Vec::new(),
+                acks: Vec::new(),
+                commits: VecDeque::new(),
+                owed: 0,
+                pause: Pause::default(),
+            })
+        })
+    }
+
+    async fn run(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> End {
+        let mut heard = Instant::now();
+        let mut timer = pin!(tokio::time::sleep_until(self.deadline(heard).unwrap_or(heard)));
+        loop {
+            let deadline = self.deadline(heard);
+            let event = tokio::select! {
+                biased;
+                () = &mut stop => {
+                    Event::End(End::Told(Reason::SHUTTING_DOWN, "the broker stops".into()))
+                }
+                event = std::future::poll_fn(|cx| self.poll_event(cx)) => event,
+                () = &mut timer, if deadline.is_some() => match self.time_is_up(heard) {
+                    Some(end) => Event::End(end),
+                    None => {
+                        timer.as_mut().reset(deadline.unwrap_or(heard));
+                        continue;
+                    }
+                },
+            };
+            match event {
+                Event::Read => {
+                    heard = Instant::now();
+                    if let Err(end) = self.packets().await {
+                        return end;
+                    }
+                    tokio::task::coop::consume_budget().await;
+                }
+                Event::Cut(reason) => {
+                    self.hear_out().await;
+                    return End::Told(reason, reason.text().into());
+                }
+                Event::End(end) => return end,
+            }
+        }
+    }
+
+    /// Handles what the client has sent already: it may have said goodbye before it came again.
+    async fn hear_out(&mut self) {
+        for _ in 0..HEARD_OUT_MAX {
+            let read = std::future::poll_fn(|cx| Poll::Ready(self.socket.poll_fill(cx))).await;
+            let is_heard = matches!(read, Poll::Ready(Ok(bytes)) if bytes > 0);
+            if !is_heard || self.packets().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// When something must have happened, at the latest. It may turn out later that there is more time.
+    fn deadline(&self, heard: Instant) -> Option<Instant> {
+        let silent = self.patience.map(|patience| heard + patience);
+        match (silent, self.login_ends) {
+            (Some(silent), Some(ends)) => Some(silent.min(ends)),
+            (silent, ends) => silent.or(ends),
+        }
+    }
+
+    fn time_is_up(&self, heard: Instant) -> Option<End> {
+        let now = Instant::now();
+        if let Some(patience) = self.patience.filter(|patience| heard + *patience <= now) {
+            return Some(End::Told(Reason::KEEP_ALIVE, format!("silent for {patience:?}").into()));
+        }
+        let is_over = self.login_ends.is_some_and(|ends| ends <= now);
+        is_over.then(|| End::Told(Reason::MAXIMUM_CONNECT_TIME, "the login has expired".into()))
+    }
+
+    /// Writes what there is to write, and waits for what comes.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Err(end) = self.poll_commits(cx) {
+            return Poll::Ready(Event::End(end));
+        }
+        loop {
+            match self.poll_output(cx) {
+                Poll::Ready(Some(event)) => return Poll::Ready(event),
+                // There is more to write.
+                Poll::Ready(None) if self.poll_retained(cx) => {}
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        if !self.may_read() {
+            return Poll::Pending;
+        }
+        if let Some(publishing) = &mut self.publishing {
+            ready!(publishing.pause.poll(cx));
+        }
+        match self.socket.poll_fill(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(0)) => Poll::Ready(Event::End(End::Left)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Event::Read),
+            Poll::Ready(Err(error)) => Poll::Ready(Event::End(error.into())),
+        }
+    }
+
+    /// Reads what new subscriptions are owed, once all is stored that the client published before. Whether there is
+    /// more to write.
+    fn poll_retained(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(owed) = &mut self.owed else { return false };
+        let is_storing = self.publishing.as_ref().is_some_and(|one| !one.commits.is_empty());
+        if is_storing || self.session.lock().outbound.is_high() {
+            return false;
+        }
+        let to = (&*self.session, self.number, &self.actor);
+        match owed.poll((&self.shared.broker, &self.shared.storing), to, cx) {
+            Poll::Pending => false,
+            Poll::Ready(outcome) => {
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, "retained messages cannot be read");
+                }
+                if owed.is_empty() {
+                    self.owed = None;
+                }
+                true
+            }
+        }
+    }
+
+    /// Writes until there is nothing more. An event if the connection ends; pending while the socket takes no more.
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let now = self.shared.broker.now();
+        loop {
+            match self.socket.poll_write(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Event::End(error.into()))),
+                Poll::Pending => return Poll::Pending,
+            }
+            let Some(output) = self.socket.output() else { return Poll::Pending };
+            match self.session.lock().look(self.number, output, now, cx.waker()) {
+                Found::Bytes => {}
+                Found::Cut(reason) => return Poll::Ready(Some(Event::Cut(reason))),
+                Found::Nothing => {
+                    self.socket.rest();
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    /// Who does not read what we send, or sends faster than we can store, is not read from. What it waits for
+    /// wakes the task: the socket, or the disk.
+    fn may_read(&mut self) -> bool {
+        let is_behind =
+            self.publishing.as_ref().is_some_and(|one| one.commits.len() >= COMMITS_MAX);
+        !is_behind
+            && (self.socket.output().is_some()
+                || self.session.lock().outbound.pending() < OUTGOING_BYTES_HIGH)
+    }
+
+    /// Handles the packets that have arrived.
+    async fn packets(&mut self) -> Result<(), End> {
+        let max = self.shared.options.packet_bytes_max;
+        let Some(mut packets) = self.socket.packets(max)? else { return Ok(()) };
+        let mut outcome = Ok(());
+        loop {
+            match packets.next(max) {
+                Ok(Some(packet)) => {
+                    outcome = handle::packet(self, &packets, &packet).await;
+                }
+                Ok(None) => break,
+                Err(error) => outcome = Err(error.into()),
+            }
+            if outcome.is_err() {
+                break;
+            }
+        }
+        self.socket.put_back(&packets);
+        self.commit().await;
+        outcome
+    }
+
+    /// Hands what topics keep to the log; acknowledges what needs nobody's disk.
+    async fn commit(&mut self) {
+        let Some(publishing) = &mut self.publishing else { return };
+        publishing.pause.begin(publishing.batch.flush());
+        let done: Option<BoxFuture<_>> = match publishing.batch.is_empty() {
+            true => None,
+            false => {
+                let batch = std::mem::take(&mut publishing.batch);
+                let storing = self.shared.broker.store(batch).await;
+                let ticket = publishing.ticket.take();
+                Some(Box::pin(async move {
+                    let outcomes = storing.done().await;
+                    drop(ticket);
+                    outcomes
+                }))
+            }
+        };
+        // What could not even be put into the batch is not stored, and nobody waits for it.
+        publishing.ticket = None;
+        if done.is_none() && publishing.acks.is_empty() {
+            return;
+        }
+        if done.is_none() && publishing.commits.is_empty() {
+            publishing.owed -= publishing.acks.len();
+            let mut state = self.session.lock();
+            if state.is_attached(self.number) {
+                let out = state.outbound.buffer();
+                let acks = publishing.acks.drain(..);
+                acks.for_each(|due| due.ack.encode(due.kind, self.version, out));
+            }
+            publishing.acks.clear();
+            return;
+        }
+        let acks = std::mem::take(&mut publishing.acks);
+        publishing.commits.push_back(Commit { done, acks });
+    }
+
+    /// Acknowledges what is stored by now.
+    fn poll_commits(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let Some(publishing) = &mut self.publishing else { return Ok(()) };
+        while let Some(commit) = publishing.commits.front_mut() {
+            let outcomes = match &mut commit.done {
+                None => Vec::new(),
+                Some(done) => match done.as_mut().poll(cx) {
+                    Poll::Ready(outcomes) => outcomes,
+                    Poll::Pending => return Ok(()),
+                },
+            };
+            let acks = std::mem::take(&mut commit.acks);
+            publishing.commits.pop_front();
+            publishing.owed -= acks.len();
+            acknowledge(&self.session, (self.number, self.version), acks, &outcomes)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the client why, if there is a way, and leaves.
+    async fn farewell(mut self, end: End) -> Result<(), CloseReason> {
+        let told = match end {
+            End::Left => return Ok(()),
+            End::Cut(reason) => return Err(reason),
+            End::Told(reason, why) => (reason, why),
+        };
+        // Behind what the client was promised before.
+        let mut last = Vec::new();
+        {
+            let mut state = self.session.lock();
+            if state.is_attached(self.number) {
+                std::mem::swap(state.outbound.buffer(), &mut last);
+            }
+        }
+        let (reason, why) = told;
+        if self.version == Version::V5 {
+            encode_disconnect(reason, None, &mut last);
+        }
+        let _closed = timeout(FLUSH_TIMEOUT, self.socket.close(&last)).await;
+        match reason {
+            Reason::SHUTTING_DOWN | Reason::TAKEN_OVER => Ok(()),
+            Reason::KEEP_ALIVE => Err(CloseReason::Idle(self.patience.unwrap_or_default())),
+            Reason::PACKET_TOO_LARGE | Reason::QUOTA_EXCEEDED | Reason::RECEIVE_MAX_EXCEEDED => {
+                Err(CloseReason::Limit(why.into_owned()))
+            }
+            Reason::NOT_AUTHORIZED | Reason::MAXIMUM_CONNECT_TIME => {
+                Err(CloseReason::Login(why.into_owned()))
+            }
+            _ => Err(CloseReason::Protocol(why.into_owned())),
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let commits = self.publishing.take().map(|publishing| publishing.commits);
+        let commits = commits.into_iter().flatten();
+        let storing: Vec<_> = commits.filter_map(|commit| commit.done).collect();
+        if !storing.is_empty() {
+            // Nobody asks any more, but who subscribes now waits for it.
+            tokio::spawn(async move {
+                for done in storing {
+                    done.await;
+                }
+            });
+        }
+        self.shared.publish_will(self.session.displaced(self.number, self.goodbye));
+        if let Some(left) = self.session.detach(self.number, self.goodbye) {
+            let will = self.shared.sessions.left(&self.session, self.number, left);
+            self.shared.publish_will(will);
+        }
+    }
+}
+
+/// Sends acknowledgements of messages that are stored, or could not be.
+fn acknowledge(
+    session: &Session,
+    (connection, version): (u64, Version),
+    acks: Vec<Due>,
+    outcomes: &[Result<(), ProduceError>],
+) -> Result<(), End> {
+    let mut state = session.lock();
+    if !state.is_attached(connection) {
+        return Ok(());
+    }
+    for Due { kind, mut ack, stored } in acks {
+        let outcomes = stored.iter().flatten().filter_map(|number| outcomes.get(*number));
+        if let Some(error) = outcomes.filter_map(|outcome| outcome.as_ref().err()).next() {
+            ack.reason = map::refusal(error);
+            if kind == Kind::Pubrec {
+                state.received.remove(&ack.packet_id);
+            }
+            if version != Version::V5 {
+                // There is no way to say no; an acknowledgement would be a lie.
+                return Err(End::Told(ack.reason, error.to_string().into()));
+            }
+        }
+        ack.encode(kind, version, state.outbound.buffer());
+    }
+    Ok(())
+}

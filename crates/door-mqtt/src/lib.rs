@@ -1,0 +1,145 @@
+//! The MQTT door: 3.1, 3.1.1 and 5.0, on the broker's subjects and topics.
+//!
+//! `wire/` turns bytes into packets and back; `session.rs` and `session/` are what is known of a client beyond one
+//! connection, `sessions.rs` all of them; `connection.rs` runs one connection over its `socket.rs`; `handle/` has
+//! one file per packet; `map.rs` translates names, properties and errors. What works and what does not:
+//! `docs/doors/mqtt.md`.
+
+mod connection;
+mod handle;
+mod hello;
+mod limits;
+mod login;
+mod map;
+mod pool;
+mod retained;
+mod session;
+mod sessions;
+mod socket;
+mod will;
+#[cfg(feature = "fuzzing")]
+pub mod wire;
+#[cfg(not(feature = "fuzzing"))]
+mod wire;
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
+use base::subject::TEXT;
+use broker::Broker;
+use broker::access::{Actor, Operation};
+use door::{BoxFuture, CloseReason, Connection, Door};
+
+use sessions::Sessions;
+use will::Will;
+
+/// How the door treats its clients.
+#[derive(Debug, Clone, Copy)]
+pub struct MqttDoorOptions {
+    /// Largest packet accepted, in bytes.
+    pub packet_bytes_max: usize,
+    /// Messages of QoS 1 and 2 that a client of 5.0 may send before they are acknowledged.
+    pub receive_max: u16,
+    /// Aliases of topics that a client of 5.0 may use.
+    pub topic_alias_max: u16,
+}
+
+impl Default for MqttDoorOptions {
+    fn default() -> Self {
+        Self {
+            packet_bytes_max: limits::PACKET_BYTES_MAX,
+            receive_max: limits::RECEIVE_MAX,
+            topic_alias_max: limits::TOPIC_ALIAS_MAX,
+        }
+    }
+}
+
+/// The MQTT door.
+pub struct MqttDoor {
+    shared: Arc<Shared>,
+}
+
+impl MqttDoor {
+    /// A door to this broker. To be called in a tokio runtime.
+    pub fn new(broker: Broker, options: MqttDoorOptions) -> Self {
+        let sessions = Sessions::new(broker.clone());
+        let shared = Arc::new(Shared { broker, options, sessions, storing: Arc::default() });
+        tokio::spawn(tend(Arc::clone(&shared)));
+        Self { shared }
+    }
+}
+
+impl Debug for MqttDoor {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MqttDoor").finish_non_exhaustive()
+    }
+}
+
+impl Door for MqttDoor {
+    fn name(&self) -> &'static str {
+        "mqtt"
+    }
+
+    fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {
+        Box::pin(connection::serve(Arc::clone(&self.shared), connection))
+    }
+}
+
+/// What the door's connections share.
+#[derive(Debug)]
+struct Shared {
+    broker: Broker,
+    options: MqttDoorOptions,
+    sessions: Sessions,
+    storing: Arc<retained::Storing>,
+}
+
+impl Shared {
+    /// Publishes a will, if there is one.
+    fn publish_will(self: &Arc<Self>, will: Option<Box<Will>>) {
+        let Some(will) = will else { return };
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = shared.publish_now(*will).await {
+                tracing::warn!(%error, "a will could not be published");
+            }
+        });
+    }
+
+    async fn publish_now(&self, will: Will) -> Result<(), broker::ProduceError> {
+        // A name that is none was refused when the client came.
+        let Ok(subject) = map::NAMES.subject(will.topic.as_bytes()) else { return Ok(()) };
+        let route = self.broker.find_route(subject);
+        let _ticket = will.retain.then(|| self.storing.begin());
+        let mut message = will.message;
+        let expiry = will.expiry.map(|seconds| self.broker.now() + 1000 * i64::from(seconds));
+        message.properties.expires_at = expiry;
+        let mut batch = broker::live::Batch::default();
+        self.broker.route(&route, &message, &mut batch)?;
+        if will.retain {
+            self.broker.retain(&route, &message, &mut batch)?;
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let outcomes = self.broker.store(batch).await.done().await;
+        outcomes.into_iter().collect()
+    }
+}
+
+/// Publishes wills that were to wait, ends sessions whose time is over.
+async fn tend(shared: Arc<Shared>) {
+    loop {
+        for will in shared.sessions.next_wills().await {
+            shared.publish_will(Some(Box::new(will)));
+        }
+    }
+}
+
+/// Whether somebody may do this with a subject.
+fn may(actor: &Actor, operation: Operation, subject: &base::Subject) -> bool {
+    actor.is_free() || {
+        let name = TEXT.name(subject);
+        actor.may_topic(operation, &String::from_utf8_lossy(&name))
+    }
+}

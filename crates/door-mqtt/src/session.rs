@@ -1,0 +1,388 @@
+//! A client's session: what is known of it beyond one connection. Publishers deliver into it from
+//! their own threads; the connection that is attached to it takes out what is to be written.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use base::{Clock, Millis};
+use broker::PublisherId;
+use broker::access::{Actor, Operation, ResourceKind};
+use broker::live::{Accepted, Delivery, Pressure, Subscriber, Subscription};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::limits::SLOWED_MAX;
+use crate::map::{Published, Received};
+use crate::session::outbound::{Allowance, Manner, Outbound, Outcome, Stored};
+use crate::will::Will;
+use crate::wire::reason::Reason;
+use crate::wire::subscribe::Options;
+
+pub(crate) mod outbound;
+
+/// How long a session is kept without a connection, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Expiry(pub(crate) u32);
+
+impl Expiry {
+    /// It ends with its connection.
+    pub(crate) const AT_ONCE: Self = Self(0);
+    /// It does not end (5.0 §3.1.2.11.2).
+    pub(crate) const NEVER: Self = Self(u32::MAX);
+}
+
+/// A session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client_id: Arc<str>,
+    /// Tells sessions apart, those too that one client has one after the other.
+    pub(crate) id: PublisherId,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+/// What changes in a session.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) outbound: Outbound,
+    pub(crate) subscriptions: Subscriptions,
+    /// Messages of QoS 2 that the client sent and did not release yet.
+    pub(crate) received: HashSet<u16>,
+    pub(crate) will: Option<Box<Will>>,
+    /// The will of a connection whose place another has taken.
+    displaced: Option<(u64, Box<Will>)>,
+    pub(crate) expiry: Expiry,
+    /// Who may read what, if not everybody everything.
+    actor: Option<Actor>,
+    /// The connection that is attached, or was last.
+    connection: u64,
+    /// Why the attached connection is to close.
+    cut: Option<Reason>,
+    waker: Option<Waker>,
+    /// Publishers that wait until the client has read more.
+    slowed: Vec<Waker>,
+}
+
+/// A session's subscriptions, by their filters and by the tags that deliveries come with.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    by_filter: HashMap<Box<str>, u32>,
+    by_tag: Vec<Option<Granted>>,
+    free: Vec<u32>,
+}
+
+/// A subscription as it was granted.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) options: Options,
+    pub(crate) id: Option<u32>,
+    /// None while it is being made.
+    pub(crate) routed: Option<Subscription>,
+}
+
+impl Subscriptions {
+    pub(crate) fn len(&self) -> usize {
+        self.by_filter.len()
+    }
+
+    /// The subscription that deliveries with this tag are for.
+    #[inline]
+    pub(crate) fn get(&self, tag: u64) -> Option<&Granted> {
+        self.by_tag.get(usize::try_from(tag).ok()?)?.as_ref()
+    }
+
+    /// Takes a subscription up, or changes the one with the same filter. Its tag, and whether it is
+    /// new.
+    pub(crate) fn put(&mut self, filter: &str, granted: Granted) -> (u32, bool) {
+        if let Some(tag) = self.by_filter.get(filter)
+            && let Some(Some(known)) = self.by_tag.get_mut(index(*tag))
+        {
+            known.options = granted.options;
+            known.id = granted.id;
+            return (*tag, false);
+        }
+        let tag = self.free.pop().unwrap_or_else(|| {
+            self.by_tag.push(None);
+            u32::try_from(self.by_tag.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(place) = self.by_tag.get_mut(index(tag)) {
+            *place = Some(granted);
+        }
+        self.by_filter.insert(filter.into(), tag);
+        (tag, true)
+    }
+
+    /// How a message is sent that these subscriptions want: once, with the best of what they ask for
+    /// (5.0 §3.3.4). None if there are no such subscriptions any more.
+    #[inline]
+    fn manner(&self, tags: &[u64], published: Published) -> Option<Manner> {
+        let mut manner: Option<Manner> = None;
+        for granted in tags.iter().filter_map(|tag| self.get(*tag)) {
+            let Options { qos, retain_as_published, .. } = granted.options;
+            let so_far = manner.get_or_insert_default();
+            so_far.qos = so_far.qos.max(qos.min(published.qos));
+            so_far.retain |= retain_as_published && published.retain;
+            if let Some(id) = granted.id {
+                so_far.ids.push(id);
+            }
+        }
+        manner
+    }
+
+    /// Takes note of where a subscription is in the router; returns what is to be dropped, outside of the lock.
+    pub(crate) fn routed(&mut self, tag: u32, routed: Subscription) -> Option<Subscription> {
+        match self.by_tag.get_mut(index(tag)) {
+            Some(Some(granted)) => granted.routed.replace(routed),
+            _ => Some(routed),
+        }
+    }
+
+    /// The subscription with this filter.
+    pub(crate) fn find(&self, filter: &str) -> Option<&Granted> {
+        self.get((*self.by_filter.get(filter)?).into())
+    }
+
+    /// Drops a subscription; what it was, if there was one.
+    pub(crate) fn remove(&mut self, filter: &str) -> Option<Granted> {
+        let tag = self.by_filter.remove(filter)?;
+        let granted = self.by_tag.get_mut(index(tag))?.take();
+        self.free.push(tag);
+        granted
+    }
+}
+
+fn index(tag: u32) -> usize {
+    usize::try_from(tag).unwrap_or(usize::MAX)
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goodbye {
+    /// As it should: there is no will.
+    Proper,
+    /// In any other way.
+    Lost,
+}
+
+/// What is to be done for a session whose connection is gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Left {
+    /// When its will is due, if there is one. It stays with the session until then.
+    pub(crate) will_delay: Option<Duration>,
+    pub(crate) expiry: Expiry,
+}
+
+impl Session {
+    pub(crate) fn new(client_id: Arc<str>, id: PublisherId, clock: Arc<dyn Clock>) -> Self {
+        let state = State {
+            outbound: Outbound::new(false),
+            subscriptions: Subscriptions::default(),
+            received: HashSet::new(),
+            will: None,
+            displaced: None,
+            expiry: Expiry::AT_ONCE,
+            actor: None,
+            connection: 0,
+            cut: None,
+            waker: None,
+            slowed: Vec::new(),
+        };
+        Self { client_id, id, clock, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Attaches a connection, and answers it. One that was attached before will find that it is to close.
+    pub(crate) fn attach(&self, connection: u64, terms: Terms, connack: &[u8], now: Millis) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let was_attached = state.outbound.is_attached();
+        let waker = state.waker.take();
+        let before = std::mem::replace(&mut state.connection, connection);
+        state.cut = None;
+        state.expiry = terms.expiry;
+        state.actor = Some(terms.actor).filter(|actor| !actor.is_free());
+        state.outbound.set_keeps(terms.expiry > Expiry::AT_ONCE);
+        state.outbound.attach(terms.allowance);
+        // First of all, and then what is still owed.
+        state.outbound.buffer().extend_from_slice(connack);
+        state.outbound.resume(now);
+        let will = std::mem::replace(&mut state.will, terms.will);
+        // One that is to wait is not sent: the client is back (5.0 §3.1.2.5). Of another it is the connection before
+        // that knows whether there was a goodbye: it may not have read that yet.
+        let will = will.filter(|will| was_attached && will.delay.is_zero());
+        state.displaced = will.map(|will| (before, will));
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The will of a connection whose place another has taken, if it is to be published.
+    pub(crate) fn displaced(&self, connection: u64, goodbye: Goodbye) -> Option<Box<Will>> {
+        let mut state = self.state.lock();
+        let (_, will) = state.displaced.take_if(|(displaced, _)| *displaced == connection)?;
+        (goodbye == Goodbye::Lost).then_some(will)
+    }
+
+    /// Ends it: another session has taken its place. Its will is due now, unless it is connected and may still say
+    /// goodbye.
+    pub(crate) fn end(&self, reason: Reason) -> Option<Box<Will>> {
+        let mut state = self.state.lock();
+        state.expiry = Expiry::AT_ONCE;
+        state.cut = Some(reason);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+        let is_away = !state.outbound.is_attached();
+        if is_away { state.will.take() } else { None }
+    }
+
+    /// Detaches a connection, unless another has taken its place.
+    pub(crate) fn detach(&self, connection: u64, goodbye: Goodbye) -> Option<Left> {
+        let mut state = self.state.lock();
+        if state.connection != connection || !state.outbound.is_attached() {
+            return None;
+        }
+        state.outbound.detach();
+        state.waker = None;
+        std::mem::take(&mut state.slowed).into_iter().for_each(Waker::wake);
+        if goodbye == Goodbye::Proper {
+            state.will = None;
+        }
+        let will_delay = state.will.as_ref().map(|will| will.delay);
+        Some(Left { will_delay, expiry: state.expiry })
+    }
+
+    /// Whether no connection came since that one.
+    pub(crate) fn is_still_away(&self, connection: u64) -> bool {
+        let state = self.state.lock();
+        state.connection == connection && !state.outbound.is_attached()
+    }
+
+    /// Gives every subscription up.
+    pub(crate) fn unsubscribe_all(&self) {
+        let subscriptions = std::mem::take(&mut self.state.lock().subscriptions);
+        // The router is told outside of the lock: it may be delivering to this session.
+        drop(subscriptions);
+    }
+}
+
+impl Subscriber for Session {
+    fn deliver(&self, tags: &[u64], delivery: &Delivery<'_>) -> Accepted {
+        let received = Received::of(delivery);
+        if received.topic.is_empty() || received.topic.len() > usize::from(u16::MAX) {
+            // A subject that has no name here.
+            return Accepted::No;
+        }
+        let now = if received.expires_at.is_some() { self.clock.now() } else { 0 };
+        let mut state = self.state.lock();
+        let Some(manner) = state.subscriptions.manner(tags, received.published) else {
+            return Accepted::No;
+        };
+        if !state.may_read(delivery) {
+            return Accepted::No;
+        }
+        let was_idle = state.outbound.pending() == 0;
+        let view = received.view();
+        let stored = || Arc::new(Stored::of(view));
+        if state.outbound.deliver(view, manner, now, stored) == Outcome::Full {
+            return Accepted::No;
+        }
+        if was_idle && state.outbound.pending() > 0 {
+            Accepted::First
+        } else if state.outbound.is_high() {
+            Accepted::Slow
+        } else {
+            Accepted::Yes
+        }
+    }
+
+    fn flush(&self) -> Pressure {
+        let mut state = self.state.lock();
+        let (waker, is_high) = (state.waker.take(), state.outbound.is_high());
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if is_high { Pressure::High } else { Pressure::Low }
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !state.outbound.is_attached() || !state.outbound.is_high() {
+            return Poll::Ready(());
+        }
+        // Those of publishers who have given up waiting are woken for nothing, once.
+        if state.slowed.len() < SLOWED_MAX {
+            state.slowed.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// On what terms a connection is attached.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) allowance: Allowance,
+    pub(crate) expiry: Expiry,
+    pub(crate) will: Option<Box<Will>>,
+    pub(crate) actor: Actor,
+}
+
+/// What an attached connection finds when it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// There is something to write.
+    Bytes,
+    /// There is nothing; it will be woken.
+    Nothing,
+    /// It is to close.
+    Cut(Reason),
+}
+
+impl State {
+    /// What there is to do for this connection.
+    pub(crate) fn look(
+        &mut self,
+        connection: u64,
+        buffer: &mut Vec<u8>,
+        now: Millis,
+        waker: &Waker,
+    ) -> Found {
+        if self.connection != connection {
+            return Found::Cut(Reason::TAKEN_OVER);
+        }
+        if let Some(reason) = self.cut {
+            return Found::Cut(reason);
+        }
+        self.outbound.take(buffer, now);
+        if !self.slowed.is_empty() && !self.outbound.is_high() {
+            std::mem::take(&mut self.slowed).into_iter().for_each(Waker::wake);
+        }
+        if !buffer.is_empty() {
+            return Found::Bytes;
+        }
+        self.outbound.rest();
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        Found::Nothing
+    }
+
+    /// Whether the client may read this message: a filter with wildcards may match what is denied.
+    fn may_read(&self, delivery: &Delivery<'_>) -> bool {
+        self.actor.as_ref().is_none_or(|actor| {
+            let name = delivery.name(&base::subject::TEXT);
+            let name = String::from_utf8_lossy(name);
+            actor.may(Operation::Read, ResourceKind::Topic, &name)
+        })
+    }
+
+    /// Whether this connection is still the one that is attached.
+    pub(crate) fn is_attached(&self, connection: u64) -> bool {
+        self.connection == connection && self.outbound.is_attached()
+    }
+}
