@@ -69,6 +69,42 @@ fn a_topic_is_created_listed_described_and_deleted() {
 }
 
 #[test]
+fn a_topic_says_what_is_published_to_it() {
+    let broker = Serve::new().start();
+    let bind = ["--bind", "sensors.>", "--bind", "meters.*.kwh"];
+    ok(&broker, &[&["topic", "create", "telemetry"], &bind[..]].concat());
+    fails(&broker, &["topic", "create", "wrong", "--bind", "a.>.b"], "a.>.b");
+    let described = ok(&broker, &["topic", "describe", "telemetry"]);
+    assert!(described.contains("sensors.>, meters.*.kwh"), "{described}");
+    let set = ["topic", "alter", "telemetry", "--set", "entrepot.bind=sensors.room"];
+    ok(&broker, &set);
+    let described = ok(&broker, &["topic", "describe", "telemetry"]);
+    assert!(described.contains("published to sensors.room\n"), "{described}");
+    fails(&broker, &["topic", "alter", "telemetry", "--set", "entrepot.bind=a..b"], "a..b");
+}
+
+#[test]
+fn a_group_says_how_its_live_members_are_picked() {
+    let broker = Serve::new().start();
+    fails(&broker, &["group", "describe", "workers"], "workers");
+    let set = ["entrepot.dispatch.policy=shortest-response", "entrepot.dispatch.weights=big=3"];
+    ok(&broker, &["group", "alter", "workers", "--set", set[0], "--set", set[1]]);
+    let described = ok(&broker, &["group", "describe", "workers"]);
+    assert!(described.contains("shortest-response") && described.contains("big=3"), "{described}");
+    let described = json(&broker, &["group", "describe", "workers"]);
+    assert_eq!(described["settings"][0]["value"], "shortest-response", "{described}");
+    fails(
+        &broker,
+        &["group", "alter", "workers", "--set", "entrepot.dispatch.policy=fastest"],
+        "fastest",
+    );
+    for key in ["entrepot.dispatch.policy", "entrepot.dispatch.weights"] {
+        ok(&broker, &["group", "alter", "workers", "--unset", key]);
+    }
+    fails(&broker, &["group", "describe", "workers"], "workers");
+}
+
+#[test]
 fn what_is_produced_is_consumed() {
     let broker = Serve::new().start();
     let sent = produce(&broker, &["greetings"], &["Hello, World!", "", "ünï"]);
