@@ -14,8 +14,17 @@ use crate::config::Config;
 use crate::run::RunError;
 
 /// The parts of the program: what stands at the beginning of a line in the log.
-const LOGGERS: [&str; 7] =
-    ["broker", "cluster", "door", "door_kafka", "door_zookeeper", "server", "store"];
+const LOGGERS: [&str; 9] = [
+    "broker",
+    "cluster",
+    "door",
+    "door_kafka",
+    "door_mqtt",
+    "door_nats",
+    "door_zookeeper",
+    "server",
+    "store",
+];
 
 /// From the one that tells most.
 const LEVELS: [(Level, &str, tracing::Level); 5] = [
