@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its last.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -175,6 +176,8 @@ pub(crate) struct Session<'a> {
     pub(crate) batch: Batch,
     /// Bytes delivered since the batch was flushed, about.
     pub(crate) owed: usize,
+    /// The client was answered since it was last looked whether it reads.
+    has_answered: bool,
     /// Used again for each message.
     pub(crate) message: Message,
     pub(crate) verbose: bool,
@@ -202,6 +205,7 @@ impl<'a> Session<'a> {
             routes: shared.broker.new_route_cache(map::NAMES),
             batch: Batch::default(),
             owed: 0,
+            has_answered: false,
             message,
             // As long as the client says nothing else.
             verbose: false,
@@ -272,6 +276,10 @@ impl<'a> Session<'a> {
             self.count();
             if !self.batch.is_empty() {
                 handle::publish::store(self).await;
+            }
+            if std::mem::take(&mut self.has_answered) {
+                // Who asks and does not read the answers is not read from.
+                poll_fn(|cx| self.client.outgoing.poll_little(cx)).await;
             }
             if let Some(slow) = slow {
                 // A moment for one who is behind, who may not be there at all.
@@ -349,17 +357,18 @@ impl<'a> Session<'a> {
     }
 
     /// Queues an answer; it goes out with the batch.
-    pub(crate) fn reply(&self, bytes: &[u8]) {
+    pub(crate) fn reply(&mut self, bytes: &[u8]) {
+        self.has_answered = true;
         self.client.reply(bytes);
     }
 
     /// Queues an error that does not end the connection.
-    pub(crate) fn complain(&self, text: &str) {
+    pub(crate) fn complain(&mut self, text: &str) {
         self.reply(&error_line(text));
     }
 
     /// `+OK`, where the client wants that.
-    pub(crate) fn ok(&self) {
+    pub(crate) fn ok(&mut self) {
         if self.verbose {
             self.reply(encode::OK);
         }

@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::wire::subject;
 
 pub(crate) fn handle(session: &mut Session<'_>, name: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
-    let client = &session.client;
+    let client = &Arc::clone(&session.client);
     let is_queue = |queue: &[u8]| subject::is_filter(queue);
     let filter = map::NAMES.filter(name);
     let (Ok(filter), true) = (filter, subject::is_filter(name) && queue.is_none_or(is_queue))
