@@ -109,7 +109,7 @@ async fn words_are_answered_and_the_connection_closed() {
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with(beginning), "{word}: {answer}");
         if word == "srvr" {
-            assert!(answer.contains("\nZxid: 0x1\nMode: standalone\nNode count: 25\n"), "{answer}");
+            assert!(answer.contains("\nZxid: 0x1\nMode: standalone\nNode count: 42\n"), "{answer}");
         }
     }
 }

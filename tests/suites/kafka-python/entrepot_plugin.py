@@ -110,7 +110,8 @@ class Fixture(fixtures.KafkaFixture):
         properties = pathlib.Path(self.tmp_dir.strpath, "server.properties")
         properties.write_text(self.properties())
         # Their ports are not free on every machine, and these tests do not talk to them.
-        env = dict(os.environ, ENTREPOT_ZOOKEEPER__ENABLED="false", ENTREPOT_MQTT__ENABLED="false")
+        doors = ("ZOOKEEPER", "MQTT", "NATS")
+        env = dict(os.environ, **{"ENTREPOT_%s__ENABLED" % door: "false" for door in doors})
         self.child = Child([binary, "serve", "--config", str(properties)], env)
         self.child.wait_until_ready()
         self.running = True
