@@ -103,9 +103,10 @@ impl Process {
                     return (found, next, line.at.duration_since(self.started));
                 }
             }
-            let late = self.seen.changed.wait_until(&mut output, deadline).timed_out();
-            if late || (output.ended == 2 && output.lines.len() == next) {
-                let why = if late { "did not come in time" } else { "never came: output ended" };
+            // Asked before the wait: when both streams have ended, nobody wakes us any more.
+            let over = output.ended == 2;
+            if over || self.seen.changed.wait_until(&mut output, deadline).timed_out() {
+                let why = if over { "never came: output ended" } else { "did not come in time" };
                 drop(output);
                 panic!("{}: {what} {why}\n{}", self.name, self.log());
             }
@@ -253,7 +254,11 @@ mod tests {
     #[test]
     #[should_panic(expected = "output ended")]
     fn a_line_that_cannot_come_any_more_fails_at_once() {
-        shell("echo one").wait_for("two", 0, crate::PATIENCE, |l| (l == "two").then_some(()));
+        let mut process = shell("echo one");
+        // All that it prints is read before the wait begins.
+        process.ends_within(crate::PATIENCE);
+        process.drain();
+        process.wait_for("two", 0, crate::PATIENCE, |l| (l == "two").then_some(()));
     }
 
     #[test]
