@@ -61,6 +61,11 @@ impl Threads {
         }
     }
 
+    /// Whether they are a simulation's, of which one runs at a time.
+    pub fn are_simulated(&self) -> bool {
+        matches!(self, Self::Simulated(_))
+    }
+
     /// The time, on a clock that is never set.
     pub fn instant(&self) -> Instant {
         match self {

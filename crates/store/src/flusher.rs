@@ -157,7 +157,8 @@ impl Flusher {
             }
             writer.push(&batch.header, batch.bytes.clone())?;
         }
-        written.push(sync.add(writer.finish()?, self.files.log_dir(log.id())));
+        let paused = self.files.pause(log.id(), writer)?;
+        written.push(sync.add(paused, self.files.log_dir(log.id())));
         Ok(written)
     }
 
@@ -270,8 +271,8 @@ impl Drop for PoisonOnPanic {
 
 /// Files whose content must reach the disk before the checkpoint may say so.
 struct Sync {
-    files: Vec<File>,
-    /// Too many files were written to keep them all open until the end.
+    files: Vec<Arc<File>>,
+    /// Too many files were written to sync one by one.
     all: bool,
     dirs: Vec<PathBuf>,
     /// The data folder, opened before anything is written: then it is told of errors that the

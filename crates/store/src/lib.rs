@@ -17,6 +17,7 @@ mod flusher;
 mod frame;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
+mod gather;
 mod health;
 mod log;
 mod options;

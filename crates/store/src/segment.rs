@@ -6,7 +6,8 @@
 //! timestamp before it i64, its position u32, and a checksum u32 of these with the base offset. A file may be longer than the checkpoint
 //! says: what lies beyond was not finished, and is written again.
 
-use std::cmp::Ordering;
+mod writer;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
@@ -14,8 +15,11 @@ use std::sync::Arc;
 
 use base::disk::{Disk, File, Open};
 use base::{LogId, Millis, Offset};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use parking_lot::Mutex;
+
+use self::writer::Unfinished;
+pub(crate) use self::writer::{SegmentWriter, WrittenSegment};
 
 use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::frame::crc;
@@ -25,10 +29,6 @@ pub(crate) const INDEX_INTERVAL: u64 = 16 * 1024;
 pub(crate) const INDEX_ENTRY: u64 = 24;
 /// Segment files kept open between uses.
 const OPEN_FILES_MAX: usize = 512;
-/// Bytes gathered before they are written.
-const WRITE_BYTES: usize = 1024 * 1024;
-/// Batches smaller than this are copied together; a larger one is a piece of the write by itself.
-const PIECE_BYTES_MIN: usize = 4 * 1024;
 /// Bytes read at once when all of a segment is read.
 const READ_BYTES: u64 = 1024 * 1024;
 /// Bytes read at once when looking for a batch.
@@ -131,6 +131,8 @@ pub(crate) struct SegmentFiles {
     pub(crate) disk: Disk,
     dir: PathBuf,
     open: Mutex<OpenFiles>,
+    /// Those that logs are written to.
+    unfinished: Mutex<Unfinished>,
 }
 
 type FileKey = (LogId, Offset, u32);
@@ -147,7 +149,8 @@ struct OpenFiles {
 
 impl SegmentFiles {
     pub(crate) fn new(disk: Disk, dir: PathBuf) -> Self {
-        Self { disk, dir, open: Mutex::default() }
+        let unfinished = Mutex::new(Unfinished::new(&disk));
+        Self { disk, dir, open: Mutex::default(), unfinished }
     }
 
     pub(crate) fn log_dir(&self, log: LogId) -> PathBuf {
@@ -196,38 +199,9 @@ impl SegmentFiles {
         Ok(file)
     }
 
-    /// Both files, for writing after `segment`'s valid bytes. Those of a new segment are made, and
-    /// longer ones are cut. One that is missing or too short is an error of kind `NotFound` or
-    /// `UnexpectedEof`.
-    pub(crate) fn writer(&self, log: LogId, segment: Segment) -> io::Result<SegmentWriter> {
-        // Not for one that is compacted: its log's folder was there, and is gone if the log is.
-        if segment.bytes == 0 && segment.generation == 0 {
-            self.disk.create_dir_all(&self.log_dir(log))?;
-        }
-        let how = if segment.bytes == 0 { Open::Create } else { Open::Write };
-        let data = self.disk.open(&self.data_path(log, &segment), how)?;
-        match data.length()?.cmp(&segment.bytes) {
-            Ordering::Less => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ordering::Equal => {}
-            Ordering::Greater => data.set_length(segment.bytes)?,
-        }
-        let index_path = self.index_path(log, &segment);
-        let is_new = segment.bytes == 0;
-        Ok(SegmentWriter {
-            disk: self.disk.clone(),
-            segment,
-            data,
-            index_path,
-            entries: Vec::new(),
-            pieces: Vec::new(),
-            gathered: BytesMut::new(),
-            waiting: 0,
-            is_new,
-        })
-    }
-
     /// Removes a segment's files. Readers that have them open go on reading.
     pub(crate) fn remove(&self, log: LogId, segment: &Segment) {
+        self.unfinished.lock().close_segment(log, segment);
         self.forget(|key| *key == (log, segment.base, segment.generation));
         for path in [self.data_path(log, segment), self.index_path(log, segment)] {
             match self.disk.remove_file(&path) {
@@ -241,6 +215,7 @@ impl SegmentFiles {
 
     /// Removes everything of a log.
     pub(crate) fn remove_log(&self, log: LogId) {
+        self.unfinished.lock().close(log);
         self.forget(|key| key.0 == log);
         match self.disk.remove_dir_all(&self.log_dir(log)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -479,91 +454,4 @@ fn read_exact(file: &File, position: u64, length: u64) -> io::Result<Bytes> {
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, position)?;
     Ok(bytes.into())
-}
-
-/// Appends to one segment. Nothing counts until the caller has synced and recorded it.
-#[derive(Debug)]
-pub(crate) struct SegmentWriter {
-    disk: Disk,
-    pub(crate) segment: Segment,
-    data: File,
-    index_path: PathBuf,
-    entries: Vec<u8>,
-    /// The end of the segment, not written yet: pieces, the last of them still growing.
-    pieces: Vec<Bytes>,
-    gathered: BytesMut,
-    waiting: usize,
-    is_new: bool,
-}
-
-/// What a flush wrote.
-#[derive(Debug)]
-pub(crate) struct WrittenSegment {
-    pub(crate) segment: Segment,
-    /// Files to sync.
-    pub(crate) files: Vec<File>,
-    /// A file was made, so that the folder is to be synced, too.
-    pub(crate) made: bool,
-}
-
-impl SegmentWriter {
-    /// Adds a batch behind the others.
-    pub(crate) fn push(&mut self, header: &BatchHeader, bytes: Bytes) -> io::Result<()> {
-        let segment = &mut self.segment;
-        if segment.since_index >= INDEX_INTERVAL {
-            let entry = IndexEntry {
-                offset: header.base_offset,
-                max_timestamp: segment.max_timestamp,
-                position: u32::try_from(segment.bytes).map_err(io::Error::other)?,
-            };
-            entry.encode(segment.base, &mut self.entries);
-            segment.since_index = 0;
-        }
-        segment.bytes += bytes.len() as u64;
-        segment.since_index += bytes.len() as u64;
-        segment.next = header.next_offset();
-        // A batch that lost its records in a compaction tells the time of one that is gone.
-        if header.count > 0 {
-            segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
-        }
-        self.waiting += bytes.len();
-        if bytes.len() < PIECE_BYTES_MIN {
-            self.gathered.extend_from_slice(&bytes);
-        } else {
-            self.end_gathered();
-            self.pieces.push(bytes);
-        }
-        if self.waiting >= WRITE_BYTES { self.write() } else { Ok(()) }
-    }
-
-    fn end_gathered(&mut self) {
-        if !self.gathered.is_empty() {
-            self.pieces.push(self.gathered.split().freeze());
-        }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.end_gathered();
-        let at = self.segment.bytes - self.waiting as u64;
-        self.data.write_pieces_at(&self.pieces, at)?;
-        self.pieces.clear();
-        self.waiting = 0;
-        Ok(())
-    }
-
-    /// Writes what is left.
-    pub(crate) fn finish(mut self) -> io::Result<WrittenSegment> {
-        self.write()?;
-        let Self { disk, mut segment, data, index_path, entries, is_new, .. } = self;
-        let mut made = is_new;
-        let mut files = vec![data];
-        if !entries.is_empty() {
-            let index = disk.open(&index_path, Open::Create)?;
-            index.write_all_at(&entries, segment.index_bytes)?;
-            made |= segment.index_bytes == 0;
-            segment.index_bytes += entries.len() as u64;
-            files.push(index);
-        }
-        Ok(WrittenSegment { segment, files, made })
-    }
 }

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::Handover;
 use crate::error::AppendError;
+use crate::gather::Bell;
 use crate::health::Health;
 use crate::log::Log;
 use crate::options::{CleanerOptions, StoreOptions, Tuning};
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     backlog: Mutex<Backlog>,
     /// Tells the flusher that there is work, and the writer that there is room.
     changed: Condition,
+    /// Tells the writer that enough messages have come.
+    pub(crate) bell: Bell,
     /// Tells the writer, in a simulation, that there is a message.
     pub(crate) arrived: Condition,
 }
@@ -75,6 +78,7 @@ impl Shared {
             handover: Handover::new(threads),
             changed: Condition::new(threads),
             arrived: Condition::new(threads),
+            bell: Bell::default(),
             options,
             tuning: Mutex::default(),
             health: Health::default(),

@@ -20,6 +20,7 @@ use crate::blocking::blocking;
 use crate::compaction::Cleaner;
 use crate::error::{AppendError, OpenError};
 use crate::flusher::Flusher;
+use crate::gather::Gather;
 use crate::log::{Log, State};
 use crate::options::{LogOptions, StoreOptions, Tuning};
 use crate::recovery::{Recovered, recover};
@@ -98,6 +99,7 @@ impl Store {
             sequence,
             synced: sequence,
             sink_full: false,
+            gather: Gather::default(),
         };
         let cleaner = Cleaner::new(Arc::clone(&shared), Arc::clone(&files), Arc::clone(&clock));
         let flusher = Flusher {
@@ -181,6 +183,7 @@ impl Store {
         let count = entries.len();
         let message = Message::Request(Request { entries, reply });
         self.queue.send(message).await.map_err(|_| AppendError::Closed)?;
+        self.shared.bell.sent();
         self.shared.arrived.notify();
         Ok(Pending { outcomes, count })
     }
@@ -213,6 +216,7 @@ impl Store {
             stop = message;
             self.shared.options.threads.sleep(STOP_AGAIN);
         }
+        self.shared.bell.sent();
         self.shared.arrived.notify();
         if let Some(writer) = threads.next() {
             join(writer);

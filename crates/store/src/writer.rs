@@ -17,6 +17,7 @@ use crate::batch::{Batch, BatchHeader};
 use crate::error::AppendError;
 use crate::flusher::PoisonOnPanic;
 use crate::frame::{FrameHeader, FrameWriter, RunKind, size_on_disk};
+use crate::gather::Gather;
 use crate::health::{Part, is_full, is_shortage};
 use crate::log::{Log, TailBatch};
 use crate::options::Durability;
@@ -93,6 +94,24 @@ pub(crate) enum Message {
     Stop,
 }
 
+/// Requests that go into one frame.
+#[derive(Default)]
+struct Group {
+    requests: Vec<Request>,
+    runs: usize,
+    /// Bytes.
+    data: usize,
+}
+
+impl Group {
+    fn add(&mut self, request: Request) {
+        let (runs, data) = request.size();
+        self.runs += runs;
+        self.data += data;
+        self.requests.push(request);
+    }
+}
+
 pub(crate) struct Writer {
     pub(crate) queue: mpsc::Receiver<Message>,
     pub(crate) sink: Box<dyn CommitSink>,
@@ -103,6 +122,7 @@ pub(crate) struct Writer {
     pub(crate) synced: u64,
     /// The last attempt to make room in the sink found the disk full.
     pub(crate) sink_full: bool,
+    pub(crate) gather: Gather,
 }
 
 impl Writer {
@@ -110,31 +130,39 @@ impl Writer {
     pub(crate) fn run(mut self) {
         let _guard = PoisonOnPanic(Arc::clone(&self.shared), "the writer");
         while let Some(Message::Request(first)) = self.receive() {
-            let mut stop = false;
-            let (mut runs, mut data) = first.size();
-            let mut requests = vec![first];
-            while data < FRAME_BYTES_MAX
-                && requests.len() < APPEND_QUEUE_MAX
-                && let Ok(message) = self.queue.try_recv()
-            {
-                let Message::Request(request) = message else {
-                    stop = true;
-                    break;
-                };
-                let (more_runs, more_data) = request.size();
-                runs += more_runs;
-                data += more_data;
-                requests.push(request);
+            let mut group = Group::default();
+            group.add(first);
+            let mut stop = self.take_waiting(&mut group);
+            if !stop && !self.shared.options.threads.are_simulated() {
+                self.gather.wait(&self.shared.bell, group.requests.len());
+                stop = self.take_waiting(&mut group);
             }
-            self.commit(requests, size_on_disk(runs, data));
+            let (begun, count) = (self.shared.options.threads.instant(), group.requests.len());
+            self.commit(group.requests, size_on_disk(group.runs, group.data));
+            let took = self.shared.options.threads.instant().saturating_duration_since(begun);
+            self.gather.answered(count + self.queue.len(), took);
             if stop {
                 break;
             }
         }
     }
 
+    /// Takes what waits, as far as one frame has room; whether it is the writer's end.
+    fn take_waiting(&mut self, group: &mut Group) -> bool {
+        while group.data < FRAME_BYTES_MAX
+            && group.requests.len() < APPEND_QUEUE_MAX
+            && let Ok(message) = self.queue.try_recv()
+        {
+            self.gather.taken();
+            let Message::Request(request) = message else { return true };
+            group.add(request);
+        }
+        false
+    }
+
     /// The next message. Blocks.
     fn receive(&mut self) -> Option<Message> {
+        self.gather.taken();
         loop {
             match self.queue.try_recv() {
                 Ok(message) => return Some(message),

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats");
-const SOURCES: [(&str, &str); 6] = [
+const SOURCES: [(&str, &str); 7] = [
     ("frame.rs", include_str!("../../src/frame.rs")),
     ("wal/mod.rs", include_str!("../../src/wal/mod.rs")),
     ("checkpoint.rs", include_str!("../../src/checkpoint.rs")),
     ("segment.rs", include_str!("../../src/segment.rs")),
+    ("segment/writer.rs", include_str!("../../src/segment/writer.rs")),
     ("batch/header.rs", include_str!("../../src/batch/header.rs")),
     ("batch/rewrite.rs", include_str!("../../src/batch/rewrite.rs")),
 ];
