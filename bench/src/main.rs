@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: Entrepot and Apache Kafka side by side, on one machine, in one run.
+//! `cargo xtask bench`: Entrepot and Apache Kafka side by side, on one machine, in one run; `bench nats` and `bench mqtt`:
+//! Entrepot and nats-server, Entrepot and mosquitto.
 //!
 //! The machine is noisy, so no figure stands alone: the same load goes to both in the order
 //! A B B A, to fresh processes in each round, and what is reported is the ratio within a pair, its
@@ -12,15 +13,17 @@
 )]
 
 mod cases;
-mod nats;
 mod page;
 mod peers;
+mod pubsub;
 mod statistics;
 
 use std::collections::BTreeMap;
 
 use cases::{CASES, Case};
+use page::Sheet;
 use peers::Running;
+use pubsub::Protocol;
 
 /// Rounds, each with fresh processes, if not said otherwise.
 const ROUNDS: usize = 3;
@@ -30,45 +33,59 @@ const TURNS: usize = 2;
 
 /// The names under which figures are kept.
 const US: &str = "entrepot";
-const THEM: &str = "kafka";
+const THEM: &str = "Kafka";
 const CONTROL: &str = "control";
 
 /// What was measured: by case and figure, then by side, one value a run, in pairs.
 type Samples = BTreeMap<(String, String), BTreeMap<&'static str, Vec<f64>>>;
 
+/// How to measure.
+struct Options {
+    rounds: usize,
+    turns: usize,
+    /// The brokers have one processor, the generator another.
+    is_pinned: bool,
+}
+
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let number = |flag: &str, default: usize| {
-        let value = args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1));
-        value.map_or(default, |value| value.parse().expect("a number"))
-    };
-    let (rounds, turns) = (number("--rounds", ROUNDS), number("--turns", TURNS));
-    let flags = ["--rounds", "--turns"];
+    let mut options = Options { rounds: ROUNDS, turns: TURNS, is_pinned: false };
     let mut names = Vec::new();
+    let args: Vec<String> = std::env::args().skip(1).collect();
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
-        if flags.contains(&arg.as_str()) {
-            rest.next();
-        } else {
-            names.push(arg.as_str());
+        let mut number = || rest.next().and_then(|n| n.parse().ok()).expect("a number");
+        match arg.as_str() {
+            "--rounds" => options.rounds = number(),
+            "--turns" => options.turns = number(),
+            "--pin" => options.is_pinned = true,
+            name => names.push(name),
         }
     }
-    if names.first() == Some(&"nats") {
-        return nats::run(&names[1..], rounds, turns);
+    match names.first() {
+        Some(&"nats") => pubsub::run(Protocol::Nats, &names[1..], &options),
+        Some(&"mqtt") => pubsub::run(Protocol::Mqtt, &names[1..], &options),
+        _ => kafka(&names, &options),
     }
+}
+
+fn kafka(names: &[&str], options: &Options) {
+    let (rounds, turns) = (options.rounds, options.turns);
     let chosen = |case: &&Case| names.is_empty() || names.iter().any(|n| case.name.contains(n));
     let cases: Vec<&Case> = CASES.iter().filter(chosen).collect();
     assert!(!cases.is_empty(), "no case is called {names:?}");
+    let what = cases.iter().map(|case| (case.name, case.what)).collect();
+    let sheet = Sheet { key: "kafka", peer: THEM, what };
     let mut samples = Samples::new();
     for round in 0..rounds {
         println!("round {} of {rounds}", round + 1);
-        run_round(&cases, turns, &mut samples);
+        run_round(&cases, turns, &sheet, &mut samples);
     }
-    page::report(&cases, &samples, rounds * turns * 2, names.is_empty());
+    let notes = format!("{} pairs each", rounds * turns * 2);
+    page::report(&sheet, &samples, &notes, names.is_empty());
 }
 
 /// All cases on fresh processes.
-fn run_round(cases: &[&Case], turns: usize, samples: &mut Samples) {
+fn run_round(cases: &[&Case], turns: usize, sheet: &Sheet<'_>, samples: &mut Samples) {
     let us = peers::entrepot(US);
     let control = peers::entrepot(CONTROL);
     let them = peers::kafka();
@@ -87,7 +104,7 @@ fn run_round(cases: &[&Case], turns: usize, samples: &mut Samples) {
                 run(case, peer, Some(samples));
             }
         }
-        page::show(case, samples);
+        page::show(sheet, case.name, samples);
     }
     for (running, peer) in [(&us, US), (&control, CONTROL), (&them, THEM)] {
         note(samples, "after all loads", "memory_peak_mib", peer, running.memory_mib("VmHWM"));

