@@ -81,7 +81,10 @@ pub(crate) fn torture(root: &Path, rounds: &str) -> Result<(), Failure> {
     for kind in ["KILL", "KILL_SHARE", "POWER", "TORTURE", "EOS"] {
         test.env(format!("ENTREPOT_{kind}_ROUNDS"), rounds);
     }
-    process::step("torture", &mut test)
+    process::step("torture", &mut test)?;
+    let mut bits = cargo(root);
+    bits.args(["test", "--package", "store", "--test", "it", "--", "--nocapture", "bits::"]);
+    process::step("wrong bits", bits.env("ENTREPOT_BIT_ROUNDS", rounds))
 }
 
 /// Measures the release binary against Apache Kafka, nats-server or mosquitto.

@@ -346,6 +346,14 @@ impl Log {
     ) -> std::io::Result<Option<Bytes>> {
         match self.files.find_offset(self.id, segment, offset)? {
             None => Ok(None),
+            // Reads stop before damage that is known, and what was compacted is in other segments:
+            // here nothing is left out.
+            Some(found)
+                if segment.generation == 0
+                    && found.header.base_offset > offset.max(segment.base) =>
+            {
+                Err(std::io::ErrorKind::InvalidData.into())
+            }
             Some(found) => self.files.read(self.id, segment, found, max_bytes, until).map(Some),
         }
     }
@@ -384,7 +392,7 @@ impl Log {
                 if let Some(hit) = first_at(bytes, start, time)? {
                     return Ok(Some(hit));
                 }
-                from = found.position + found.header.size as u64;
+                from = found.next;
             }
         }
         for bytes in tail {
@@ -434,7 +442,7 @@ impl Log {
         let timed = whole.map(|segment| segment.max_timestamp).filter(|time| *time != Millis::MIN);
         let mut largest = timed.max();
         if let Some(segment) = first {
-            let mut from = 0;
+            let mut from = segment.start();
             let kept = |header: &BatchHeader| header.next_offset() > start && header.count > 0;
             while let Some(found) = self.files.scan(self.id, segment, from, kept)? {
                 largest = largest.max(if found.header.base_offset < start {
@@ -442,7 +450,7 @@ impl Log {
                 } else {
                     Some(found.header.max_timestamp)
                 });
-                from = found.position + found.header.size as u64;
+                from = found.next;
             }
         }
         Ok(largest)

@@ -74,10 +74,40 @@ impl Segment {
         (self.base, self.generation) == (other.base, other.generation)
     }
 
+    /// Where its first batch is.
+    pub(crate) fn start(&self) -> Place {
+        Place { position: 0, offset: self.base, exact: self.generation == 0 }
+    }
+
+    /// The place behind a batch that was found at `place`.
+    ///
+    /// # Errors
+    /// What is there cannot be what was written: a header's first 16 bytes are not part of the batch's
+    /// checksum, so that a wrong bit in them must be seen here.
+    pub(crate) fn after(&self, place: Place, header: &BatchHeader) -> io::Result<Place> {
+        let Place { position, offset, exact } = place;
+        let fits = header.base_offset == offset || (header.base_offset > offset && !exact);
+        let position = position + header.size as u64;
+        if !fits || header.next_offset() > self.next || position > self.bytes {
+            return Err(damaged(&format!("no batch of these offsets at {}", place.position)));
+        }
+        Ok(Place { position, offset: header.next_offset(), exact: false })
+    }
+
     /// When the newest of it was written, as far as its times tell.
     pub(crate) fn newest(&self) -> Option<Millis> {
         Some(self.max_timestamp).filter(|newest| *newest >= 0)
     }
+}
+
+/// A place in a segment where a batch begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) position: u64,
+    /// The batch's first offset is this, or a later one.
+    pub(crate) offset: Offset,
+    /// It is exactly this.
+    exact: bool,
 }
 
 /// A batch found in a segment.
@@ -85,6 +115,8 @@ impl Segment {
 pub(crate) struct Found {
     pub(crate) position: u64,
     pub(crate) header: BatchHeader,
+    /// What comes after it.
+    pub(crate) next: Place,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -282,32 +314,33 @@ impl SegmentFiles {
         log: LogId,
         segment: &Segment,
         time: Millis,
-    ) -> io::Result<u64> {
+    ) -> io::Result<Place> {
         self.index_floor(log, segment, |entry| entry.max_timestamp < time)
     }
 
-    /// Walks batch headers from position `from` to the first that matches.
+    /// Walks batch headers from `from` to the first that matches.
     pub(crate) fn scan(
         &self,
         log: LogId,
         segment: &Segment,
-        from: u64,
+        from: Place,
         mut matches: impl FnMut(&BatchHeader) -> bool,
     ) -> io::Result<Option<Found>> {
         let file = self.data(log, segment)?;
-        let mut position = from;
+        let mut place = from;
         let mut chunk = Bytes::new();
-        while position < segment.bytes {
+        while place.position < segment.bytes {
+            let position = place.position;
             if chunk.len() < HEADER_BYTES {
                 let length = SCAN_BYTES.min(segment.bytes - position);
                 chunk = read_exact(&file, position, length)?;
             }
             let header = BatchHeader::decode(&chunk)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            place = segment.after(place, &header)?;
             if matches(&header) {
-                return Ok(Some(Found { position, header }));
+                return Ok(Some(Found { position, header, next: place }));
             }
-            position += header.size as u64;
             chunk.advance(header.size.min(chunk.len()));
         }
         Ok(None)
@@ -320,14 +353,14 @@ impl SegmentFiles {
         log: LogId,
         segment: &Segment,
         before: impl Fn(&IndexEntry) -> bool,
-    ) -> io::Result<u64> {
+    ) -> io::Result<Place> {
         match self.search_index(log, segment, before) {
             Ok(floor) => Ok(floor),
             Err(error) => {
                 // A segment that is gone altogether is not a damaged index.
                 self.data(log, segment)?;
                 tracing::warn!(%log, base = segment.base, %error, "damaged index; searching without");
-                Ok(0)
+                Ok(segment.start())
             }
         }
     }
@@ -337,13 +370,13 @@ impl SegmentFiles {
         log: LogId,
         segment: &Segment,
         before: impl Fn(&IndexEntry) -> bool,
-    ) -> io::Result<u64> {
+    ) -> io::Result<Place> {
         let entries = segment.index_bytes / INDEX_ENTRY;
         if entries == 0 {
-            return Ok(0);
+            return Ok(segment.start());
         }
         let file = self.disk.open(&self.index_path(log, segment), Open::Read)?;
-        let (mut low, mut high, mut floor) = (0, entries, 0);
+        let (mut low, mut high, mut floor) = (0, entries, segment.start());
         while low < high {
             let middle = low + (high - low) / 2;
             let entry = read_exact(&file, middle * INDEX_ENTRY, INDEX_ENTRY)?;
@@ -352,7 +385,8 @@ impl SegmentFiles {
                 .ok_or(io::ErrorKind::InvalidData)?;
             if before(&entry) {
                 low = middle + 1;
-                floor = u64::from(entry.position);
+                let position = u64::from(entry.position);
+                floor = Place { position, offset: entry.offset, exact: true };
             } else {
                 high = middle;
             }
@@ -374,13 +408,21 @@ impl SegmentFiles {
         let available = segment.bytes - found.position;
         let length = (max_bytes.max(found.header.size) as u64).min(available);
         let bytes = read_exact(&file, found.position, length)?;
-        let mut whole = 0;
-        while let Some(rest) = bytes.get(whole..)
-            && let Ok(header) = BatchHeader::decode(rest)
-            && header.size <= rest.len()
-            && header.base_offset < until
-        {
+        if bytes.len() < found.header.size {
+            return Err(damaged(&format!("no whole batch at {}", found.position)));
+        }
+        // The first was looked at when it was found.
+        let (mut whole, mut header, mut place) = (0, found.header, found.next);
+        while header.base_offset < until {
             whole += header.size;
+            let rest = bytes.get(whole..).unwrap_or_default();
+            header = match BatchHeader::decode(rest) {
+                Ok(header) if header.size <= rest.len() => header,
+                _ => break,
+            };
+            // Whoever reads on from there is told.
+            let Ok(after) = segment.after(place, &header) else { break };
+            place = after;
         }
         Ok(bytes.slice(..whole))
     }
@@ -398,7 +440,8 @@ fn parse_name(stem: &str) -> Option<(Offset, u32)> {
 #[derive(Debug)]
 pub(crate) struct BatchReader {
     file: Arc<File>,
-    position: u64,
+    segment: Segment,
+    place: Place,
     end: u64,
     buffer: Bytes,
 }
@@ -412,26 +455,27 @@ impl SegmentFiles {
         end: u64,
     ) -> io::Result<BatchReader> {
         let file = self.data(log, segment)?;
-        Ok(BatchReader { file, position: 0, end, buffer: Bytes::new() })
+        let (segment, place) = (*segment, segment.start());
+        Ok(BatchReader { file, segment, place, end, buffer: Bytes::new() })
     }
 }
 
 impl BatchReader {
     /// Where the next batch begins.
     pub(crate) fn position(&self) -> u64 {
-        self.position
+        self.place.position
     }
 
     /// The next batch's header and bytes, unverified; `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<(BatchHeader, Bytes)>> {
-        if self.position >= self.end {
+        if self.place.position >= self.end {
             return Ok(None);
         }
         self.fill(HEADER_BYTES)?;
         let header = BatchHeader::decode(&self.buffer)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         self.fill(header.size)?;
-        self.position += header.size as u64;
+        self.place = self.segment.after(self.place, &header)?;
         Ok(Some((header, self.buffer.split_to(header.size))))
     }
 
@@ -440,14 +484,18 @@ impl BatchReader {
         if self.buffer.len() >= bytes {
             return Ok(());
         }
-        let left = self.end.saturating_sub(self.position);
+        let left = self.end.saturating_sub(self.place.position);
         if bytes as u64 > left {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let length = (bytes as u64).max(READ_BYTES).min(left);
-        self.buffer = read_exact(&self.file, self.position, length)?;
+        self.buffer = read_exact(&self.file, self.place.position, length)?;
         Ok(())
     }
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 fn read_exact(file: &File, position: u64, length: u64) -> io::Result<Bytes> {

@@ -93,7 +93,7 @@ impl Round<'_> {
         let mut records = 0;
         for segment in &fresh {
             self.check_on()?;
-            self.files.scan(log.id(), segment, 0, |header| {
+            self.files.scan(log.id(), segment, segment.start(), |header| {
                 records += u64::try_from(header.count).unwrap_or(0);
                 false
             })?;

@@ -9,6 +9,7 @@
 )]
 
 mod append_read;
+mod bits;
 mod compaction;
 mod compaction_model;
 mod crash;
