@@ -4,9 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{Process, binary};
+use tests::{Process, binary, tool};
 
 use crate::peers::{Running, class_path};
+use crate::syscalls;
 
 /// The longest that one run may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -45,6 +46,10 @@ enum Load {
     JavaProduce(u64, u32, &'static [&'static str]),
     /// Kafka's ConsumerPerformance, of so many records of so many bytes.
     JavaConsume(u64, u32),
+    /// librdkafka's performance tool as a producer: records, bytes of each.
+    RdkafkaProduce(u64, u32),
+    /// The same as a consumer, of so many records of so many bytes.
+    RdkafkaConsume(u64, u32),
 }
 
 const fn case(name: &'static str, what: &'static str, load: Load) -> Case {
@@ -175,6 +180,21 @@ pub(crate) const CASES: &[Case] = &[
         "Kafka's ConsumerPerformance, records of 1 KiB from the start",
         Load::JavaConsume(300_000, 1024),
     ),
+    case(
+        "rdkafka-produce-100",
+        "librdkafka's rdkafka_performance, records of 100 B, acks=all",
+        Load::RdkafkaProduce(2_000_000, 100),
+    ),
+    case(
+        "rdkafka-produce-1k",
+        "librdkafka's rdkafka_performance, records of 1 KiB, acks=all",
+        Load::RdkafkaProduce(300_000, 1024),
+    ),
+    case(
+        "rdkafka-consume-1k",
+        "librdkafka's rdkafka_performance, records of 1 KiB from the start",
+        Load::RdkafkaConsume(300_000, 1024),
+    ),
 ];
 
 /// Figures of one run, by name.
@@ -212,9 +232,27 @@ impl Case {
                 bench(on, "produce", &["--size", &size, "-n", &count, "--batch", "16384"]);
                 java_consume(on, records)
             }
+            Load::RdkafkaProduce(records, size) => rdkafka(on, "-P", records, size),
+            Load::RdkafkaConsume(records, size) => {
+                let (count, text) = (records.to_string(), size.to_string());
+                bench(on, "produce", &["--size", &text, "-n", &count, "--batch", "16384"]);
+                rdkafka(on, "-C", records, size)
+            }
         };
         entrepot(on, &["topic", "delete", "load"]);
         figures
+    }
+
+    /// As [`Self::run`], for the number of system calls alone. Where nothing else is done meanwhile.
+    pub(crate) fn count(&self, on: &Running) -> Figures {
+        let Load::Produce(options) = self.load else { return Figures::new() };
+        if self.partitions > 1 {
+            return Figures::new();
+        }
+        let records = options.iter().skip_while(|option| **option != "-n").nth(1);
+        let records: f64 = records.and_then(|records| records.parse().ok()).expect("a number");
+        let calls = syscalls::count(on.pid(), || drop(self.run(on)));
+        calls.map(|calls| ("syscalls_per_record".into(), calls / records)).into_iter().collect()
     }
 }
 
@@ -325,5 +363,27 @@ fn java_consume(on: &Running, records: u64) -> Figures {
     let (header, line) = (lines.next().expect("a header"), lines.next_back().expect("figures"));
     let column = header.split(", ").position(|c| c.trim() == "fetch.nMsg.sec").expect("a column");
     let rate = line.split(", ").nth(column).and_then(|n| n.trim().parse().ok()).expect("a figure");
+    vec![("records_per_s".into(), rate), ("cpu_us_per_record".into(), cpu / records as f64)]
+}
+
+/// Runs librdkafka's tool, which prints a line such as "% 300000 messages produced (…) in 1234ms: 243112 msgs/s and …".
+fn rdkafka(on: &Running, mode: &str, records: u64, size: u32) -> Figures {
+    let place = tool("rdkafka-performance").expect("the benchmark's setup installs it");
+    let mut command = Command::new(place.join("bin/rdkafka_performance"));
+    command.args([mode, "-t", "load", "-p", "0", "-b", on.address(), "-q"]);
+    command.args(["-c", &records.to_string(), "-s", &size.to_string()]);
+    command.args(match mode {
+        "-P" => ["-a", "-1", "-X", "linger.ms=5"].as_slice(),
+        _ => ["-o", "beginning"].as_slice(),
+    });
+    let before = on.cpu();
+    let exit = Process::start("rdkafka_performance", &mut command).exit(PATIENCE);
+    let cpu = on.cpu().saturating_sub(before).as_secs_f64() * 1e6;
+    let text = exit.stdout + &exit.stderr;
+    assert!(exit.status.success(), "{}: rdkafka_performance {mode}: {text}", on.name());
+    let last = text.lines().rfind(|line| line.contains("msgs/s")).expect("a summary line");
+    let before = last.split(" msgs/s").next().unwrap_or_default();
+    let rate = before.split_whitespace().next_back().and_then(|rate| rate.parse().ok());
+    let rate = rate.unwrap_or_else(|| panic!("no rate in {last:?}"));
     vec![("records_per_s".into(), rate), ("cpu_us_per_record".into(), cpu / records as f64)]
 }

@@ -17,6 +17,7 @@ mod page;
 mod peers;
 mod pubsub;
 mod statistics;
+mod syscalls;
 
 use std::collections::BTreeMap;
 
@@ -104,6 +105,10 @@ fn run_round(cases: &[&Case], turns: usize, sheet: &Sheet<'_>, samples: &mut Sam
                 run(case, peer, Some(samples));
             }
         }
+        // Apart, since being watched slows a broker down.
+        for peer in [&us, &control, &them] {
+            keep(case, peer, case.count(peer), samples);
+        }
         page::show(sheet, case.name, samples);
     }
     for (running, peer) in [(&us, US), (&control, CONTROL), (&them, THEM)] {
@@ -116,7 +121,12 @@ fn run(case: &Case, on: &Running, samples: Option<&mut Samples>) {
     let settled = std::process::Command::new("sync").status().expect("sync runs");
     assert!(settled.success(), "sync: {settled}");
     let figures = case.run(on);
-    let Some(samples) = samples else { return };
+    if let Some(samples) = samples {
+        keep(case, on, figures, samples);
+    }
+}
+
+fn keep(case: &Case, on: &Running, figures: Vec<(String, f64)>, samples: &mut Samples) {
     for (figure, value) in figures {
         note(samples, case.name, &figure, on.name(), value);
     }

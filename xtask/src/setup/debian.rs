@@ -22,6 +22,16 @@ fn install(folder: &Path) -> Result<(), Failure> {
     process::output(Command::new(folder.join("bin/kcat")).arg("-V")).map(drop)
 }
 
+/// strace, with which the benchmarks count system calls.
+pub(super) fn strace() -> Tool {
+    let install = |folder: &Path| {
+        unpack(folder, &|options| with_libraries(options, &["strace"]))?;
+        script(folder, "strace", &STARTED.replace("PROGRAM", "bin/strace"))?;
+        process::output(Command::new(folder.join("bin/strace")).arg("-V")).map(drop)
+    };
+    Tool { name: "strace", stamp: "strace, unpacked, 1".to_owned(), install: Box::new(install) }
+}
+
 /// Packages and the libraries that they need.
 fn with_libraries(options: &[String], wanted: &[&str]) -> Result<Vec<String>, Failure> {
     let mut depends = Command::new("apt-cache");

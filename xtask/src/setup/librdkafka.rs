@@ -31,7 +31,27 @@ pub(super) fn place(root: &Path) -> Result<PathBuf, Failure> {
     if place.join("stamp").exists() { Ok(place) } else { Err("librdkafka is missing".to_owned()) }
 }
 
-fn install(folder: &Path) -> Result<(), Failure> {
+/// librdkafka's own performance tool, optimised, which only the benchmarks need.
+pub(super) fn performance() -> Tool {
+    let install = |folder: &Path| {
+        let build = sources(folder, &[])?;
+        let mut make = Command::new("make");
+        process::output(make.current_dir(&build).args(["-j2", "-C", "src"]))?;
+        let mut make = Command::new("make");
+        make.current_dir(&build).args(["-C", "examples", "rdkafka_performance"]);
+        process::output(&mut make)?;
+        let (built, place) = (build.join("examples/rdkafka_performance"), folder.join("bin"));
+        std::fs::create_dir_all(&place).map_err(|e| e.to_string())?;
+        std::fs::copy(built, place.join("rdkafka_performance")).map_err(|e| e.to_string())?;
+        clean(folder)?;
+        let mut version = Command::new(place.join("rdkafka_performance"));
+        process::output(version.args(["-X", "list"])).map(drop)
+    };
+    Tool { name: "rdkafka-performance", stamp: format!("{PACKAGE}, 1"), install: Box::new(install) }
+}
+
+/// Unpacks and configures the source; returns its folder.
+fn sources(folder: &Path, options: &[&str]) -> Result<PathBuf, Failure> {
     let (build, zstd) = (folder.join("build"), folder.join("zstd"));
     std::fs::create_dir_all(&build).map_err(|e| e.to_string())?;
     let mut pack = Command::new("npm");
@@ -44,9 +64,22 @@ fn install(folder: &Path) -> Result<(), Failure> {
     configure.current_dir(&build).arg(format!("--prefix={}", folder.display()));
     configure.env("CPPFLAGS", format!("-I{}", zstd.join("usr/include").display()));
     configure.env("LDFLAGS", format!("-L{}", libraries.display()));
-    // What is tested is the broker: without optimisation it builds in half the time.
     configure.args(["--disable-gssapi", "--disable-curl", "--disable-lz4-ext"]);
-    process::output(configure.args(["--disable-debug-symbols", "--disable-optimization"]))?;
+    process::output(configure.arg("--disable-debug-symbols").args(options))?;
+    Ok(build)
+}
+
+/// Removes what [`sources`] made.
+fn clean(folder: &Path) -> Result<(), Failure> {
+    for leftover in ["build", "zstd"] {
+        std::fs::remove_dir_all(folder.join(leftover)).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+fn install(folder: &Path) -> Result<(), Failure> {
+    // What is tested is the broker: without optimisation it builds in half the time.
+    let build = sources(folder, &["--disable-optimization"])?;
     for part in ["src", "src-cpp"] {
         let mut make = Command::new("make");
         process::output(make.current_dir(&build).args(["-j2", "-C", part]))?;
@@ -55,9 +88,7 @@ fn install(folder: &Path) -> Result<(), Failure> {
     }
     let pkgconfig = folder.join("lib/pkgconfig");
     relocate(&pkgconfig.join("rdkafka.pc"))?;
-    for leftover in [build, zstd] {
-        std::fs::remove_dir_all(leftover).map_err(|e| e.to_string())?;
-    }
+    clean(folder)?;
     let mut known = Command::new("pkg-config");
     known.env("PKG_CONFIG_PATH", pkgconfig).args(["--exists", "rdkafka"]);
     process::output(&mut known).map(drop)

@@ -69,12 +69,14 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Installs Apache Kafka, which only the benchmarks need.
+/// Installs Apache Kafka and what it is measured with, which only the benchmarks need.
 ///
 /// # Errors
-/// When it cannot be installed.
+/// When something cannot be installed.
 pub(crate) fn kafka(root: &Path) -> Result<(), Failure> {
-    ensure(&root.join("target/deps"), &kafka::tool(root)?)
+    let deps = root.join("target/deps");
+    let tools = [kafka::tool(root)?, librdkafka::performance(), debian::strace()];
+    tools.iter().try_for_each(|tool| ensure(&deps, tool))
 }
 
 /// Installs nats-server, which only the benchmarks need.
