@@ -56,8 +56,9 @@ pub(crate) const SUBSCRIPTIONS_MAX: usize = 1_000_000;
 /// Longest name of a client that is kept, in bytes; the rest is cut off.
 pub(crate) const CLIENT_NAME_BYTES_MAX: usize = 256;
 
-/// Deliveries of a batch go out when so many bytes are queued, or the batch ends.
-pub(crate) const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Deliveries of a batch go out when so many bytes are queued for all together, or the batch ends. A batch is what was read
+/// at once, so that one receiver has less; of a thousand each should get many messages with one write.
+pub(crate) const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How long a client is told that the broker stops before its connection ends (lame duck).
 pub(crate) const LAME_DUCK: Duration = Duration::from_millis(500);
