@@ -22,7 +22,7 @@ use crate::map::{self, error};
 use crate::outgoing::{Cut, Outgoing};
 use crate::wire::encode;
 use crate::wire::info::Info;
-use crate::wire::parse::{Bounds, Op, Parsed, parse};
+use crate::wire::parse::{Bounds, Line, Op, Parsed, parse};
 use crate::{Shared, handle};
 
 /// Speaks the protocol until either side closes.
@@ -296,9 +296,9 @@ impl<'a> Session<'a> {
 
     /// Handles operations until there is something to wait for.
     fn handle_many(&mut self, chunk: &Bytes, at: &mut usize) -> (Result<Stop, End>, Option<Slow>) {
-        let mut slow = None;
+        let (mut slow, mut line) = (None, None);
         let stop = loop {
-            match self.handle_next(chunk, &chunk[*at..]) {
+            match self.handle_next(chunk, &chunk[*at..], &mut line) {
                 Err(end) => break Err(end),
                 Ok(Next::More(wanted)) => break Ok(Stop::More(wanted)),
                 Ok(Next::Done(used)) => *at += used,
@@ -322,7 +322,17 @@ impl<'a> Session<'a> {
         self.batch.flush()
     }
 
-    fn handle_next(&mut self, chunk: &Bytes, rest: &[u8]) -> Result<Next, End> {
+    /// Handles one operation. `line`: of the message before.
+    fn handle_next<'c>(
+        &mut self,
+        chunk: &'c Bytes,
+        rest: &'c [u8],
+        line: &mut Option<Line<'c>>,
+    ) -> Result<Next, End> {
+        if let Some((publish, used)) = line.as_ref().and_then(|line| line.again(rest)) {
+            handle::publish::handle(self, chunk, &publish)?;
+            return Ok(Next::Done(used));
+        }
         let (op, used) = match parse(rest, &self.bounds) {
             Ok(Parsed::More(wanted)) => {
                 if !self.is_in && !rest.first().is_none_or(|byte| matches!(byte, b'C' | b'c')) {
@@ -340,7 +350,10 @@ impl<'a> Session<'a> {
             return Err(not_in());
         }
         match op {
-            Op::Publish(publish) => handle::publish::handle(self, chunk, &publish)?,
+            Op::Publish(publish) => {
+                *line = Line::of(rest, &publish, used);
+                handle::publish::handle(self, chunk, &publish)?;
+            }
             Op::Subscribe { subject, queue, sid } => {
                 handle::subscribe::handle(self, subject, queue, sid);
             }

@@ -1,7 +1,5 @@
 //! `PUB` and `HPUB`: a message, to whoever is there and to the topics that keep it.
 
-use std::sync::Arc;
-
 use base::Subject;
 use broker::access::{Actor, Operation};
 use bytes::Bytes;
@@ -63,15 +61,15 @@ fn route(
         name = rest;
     }
     let may_write = |subject: &Subject| may(client.actor(), Operation::Write, subject);
-    let Ok(route) = routes.find(broker, name, may_write) else {
+    let route = match routes.find(broker, name, may_write) {
+        Ok(route) if route.is_allowed() => route,
+        Ok(_) => {
+            session.complain(&error::publish(publish.subject));
+            return Err(Refused);
+        }
         // What is no subject reaches nobody, and a client that wants to know is pedantic.
-        return Ok(0);
+        Err(_) => return Ok(0),
     };
-    if !route.is_allowed() {
-        session.complain(&error::publish(publish.subject));
-        return Err(Refused);
-    }
-    let route = Arc::clone(route);
     if let Some(reply) = publish.reply {
         let Ok(subject) = map::NAMES.subject(reply) else {
             session.complain(&error::reply(reply));
@@ -79,7 +77,7 @@ fn route(
         };
         message.properties.reply_to = Some(subject);
     }
-    let routed = broker.route(&route, message, batch);
+    let routed = broker.route(route, message, batch);
     // Not held on to: the memory that it lies in is used again.
     message.value = None;
     message.original = None;

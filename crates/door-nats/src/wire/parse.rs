@@ -45,6 +45,39 @@ pub(crate) struct Publish<'a> {
     pub(crate) payload: &'a [u8],
 }
 
+/// The control line of a `PUB`, where it was read. Most publishers say the same one again and again, and what is the same
+/// needs no second look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'a> {
+    /// With its end.
+    bytes: &'a [u8],
+    subject: &'a [u8],
+    /// Bytes of the payload that it announces.
+    size: usize,
+}
+
+impl<'a> Line<'a> {
+    /// Of a message that takes so many bytes of this buffer. None if it is not a plain one.
+    pub(crate) fn of(buffer: &'a [u8], publish: &Publish<'a>, used: usize) -> Option<Self> {
+        let Publish { subject, reply: None, headers: None, payload } = *publish else {
+            return None;
+        };
+        let bytes = buffer.get(..used.checked_sub(payload.len() + 2)?)?;
+        Some(Self { bytes, subject, size: payload.len() })
+    }
+
+    /// The message that a buffer begins with, if its control line is the same and all of it is there, and how many bytes
+    /// it takes.
+    #[inline]
+    pub(crate) fn again(&self, buffer: &'a [u8]) -> Option<(Publish<'a>, usize)> {
+        let rest = buffer.strip_prefix(self.bytes)?;
+        let (payload, rest) = rest.split_at_checked(self.size)?;
+        rest.starts_with(b"\r\n").then_some(())?;
+        let publish = Publish { subject: self.subject, reply: None, headers: None, payload };
+        Some((publish, self.bytes.len() + self.size + 2))
+    }
+}
+
 /// What the beginning of a buffer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parsed<'a> {

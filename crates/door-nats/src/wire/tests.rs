@@ -4,20 +4,28 @@ use super::connect::ConnectOptions;
 use super::encode::{Outbound, decimal};
 use super::headers::{Block, fields, is_writable};
 use super::info::Info;
-use super::parse::{Bounds, Op, ParseError, Parsed, Publish, parse};
+use super::parse::{Bounds, Line, Op, ParseError, Parsed, Publish, parse};
 use super::{nkey, subject};
 
 const BOUNDS: Bounds = Bounds { control_line_bytes_max: 4096, payload_bytes_max: 1 << 20 };
 
-/// All operations of a stream, and what is left of it.
+/// All operations of a stream, and what is left of it. What a line that came before makes of it is the same.
 fn all(mut bytes: &[u8]) -> Result<(Vec<Op<'_>>, usize), ParseError> {
     let mut ops = Vec::new();
+    let mut line: Option<Line<'_>> = None;
     loop {
         if bytes.is_empty() {
             return Ok((ops, 0));
         }
-        match parse(bytes, &BOUNDS)? {
+        let parsed = parse(bytes, &BOUNDS);
+        if let Some((publish, used)) = line.and_then(|line| line.again(bytes)) {
+            assert_eq!(parsed, Ok(Parsed::Op(Op::Publish(publish), used)));
+        }
+        match parsed? {
             Parsed::Op(op, used) => {
+                if let Op::Publish(publish) = &op {
+                    line = Line::of(bytes, publish, used);
+                }
                 ops.push(op);
                 bytes = &bytes[used..];
             }
@@ -47,6 +55,31 @@ fn message<'a>(
         headers: headers.map(str::as_bytes),
         payload: payload.as_bytes(),
     })
+}
+
+#[test]
+fn a_line_that_comes_again_is_read_once() {
+    let first: &[u8] = b"PUB a.b 2\r\nhi\r\n";
+    let Ok(Parsed::Op(Op::Publish(publish), used)) = parse(first, &BOUNDS) else {
+        panic!("it is a message")
+    };
+    let line = Line::of(first, &publish, used).expect("a plain one");
+    let again = |bytes: &'static [u8]| line.again(bytes).map(|(one, used)| (one.payload, used));
+    assert_eq!(again(b"PUB a.b 2\r\nho\r\nPUB"), Some((&b"ho"[..], first.len())));
+    for other in [
+        &b"PUB a.b 2\r\nho\r"[..],
+        b"PUB a.b 2\r\nhoho",
+        b"PUB a.b 20\r\nhohohohohohohohohoho\r\n",
+        b"PUB a.c 2\r\nho\r\n",
+        b"",
+    ] {
+        assert_eq!(again(other), None, "{}", other.escape_ascii());
+    }
+    let asks: &[u8] = b"PUB a.b c 2\r\nhi\r\n";
+    let Ok(Parsed::Op(Op::Publish(publish), used)) = parse(asks, &BOUNDS) else {
+        panic!("it is a message")
+    };
+    assert!(Line::of(asks, &publish, used).is_none(), "another answer is wanted each time");
 }
 
 /// The examples of the protocol's documentation.
@@ -332,6 +365,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just(b"UNSUB 1 2\r\n".to_vec()),
         Just(b"CONNECT {}\r\n".to_vec()),
         Just(b"-ERR 'x'\r\n".to_vec()),
+        prop::array::uniform2(any::<u8>())
+            .prop_map(|two| { [b"PUB a.b 2\r\n", &two[..], b"\r\n"].concat() }),
         payload.clone().prop_map(|payload| {
             let mut line = format!("PUB a.b {}\r\n", payload.len()).into_bytes();
             line.extend_from_slice(&payload);
