@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use router::{Key, Router, Subscribed};
 use store::{Log, Store};
 
-use crate::live::firsts::Firsts;
+use crate::live::levels::Levels;
 use crate::metadata::{Metadata, Topic, TopicChange};
 use crate::settings::Values;
 use crate::topic_config::TopicConfig;
@@ -109,7 +109,7 @@ struct Maps {
     by_id: HashMap<TopicId, Arc<OpenTopic>>,
     bound: HashMap<TopicId, Vec<(Filter, Key)>>,
     /// By what may be in them.
-    firsts: Firsts,
+    levels: Levels,
 }
 
 impl Topics {
@@ -187,7 +187,7 @@ impl Topics {
         };
         let bound = open.filters().iter().filter_map(bind).collect();
         self.unbind(&mut maps, open.topic.id);
-        open.subjects().iter().for_each(|filter| maps.firsts.insert(filter, open.topic.id));
+        open.subjects().iter().for_each(|filter| maps.levels.insert(filter, open.topic.id));
         maps.bound.insert(open.topic.id, bound);
         maps.by_id.insert(open.topic.id, Arc::clone(&open));
         maps.by_name.insert(open.topic.name.clone(), open);
@@ -203,7 +203,7 @@ impl Topics {
     pub(crate) fn that_may_hold(&self, filter: &Filter) -> Vec<Arc<OpenTopic>> {
         let may = |open: &&Arc<OpenTopic>| open.subjects().iter().any(|one| one.intersects(filter));
         let maps = self.maps.read();
-        match maps.firsts.of(filter) {
+        match maps.levels.of(filter) {
             Some(ids) => {
                 let mut found: Vec<_> = ids.filter_map(|id| maps.by_id.get(&id)).collect();
                 found.sort_unstable_by_key(|open| open.topic.id);
@@ -216,7 +216,7 @@ impl Topics {
 
     fn unbind(&self, maps: &mut Maps, id: TopicId) {
         if let Some(old) = maps.by_id.get(&id).cloned() {
-            old.subjects().iter().for_each(|filter| maps.firsts.remove(filter, id));
+            old.subjects().iter().for_each(|filter| maps.levels.remove(filter, id));
         }
         for (filter, key) in maps.bound.remove(&id).unwrap_or_default() {
             self.bindings.remove(&filter, key, None);

@@ -3,8 +3,8 @@
 mod answers;
 mod batch;
 mod deliver;
-pub(crate) mod firsts;
 mod groups;
+pub(crate) mod levels;
 mod route;
 mod subscriber;
 pub(crate) mod tail;
