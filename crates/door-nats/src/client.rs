@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use base::Millis;
-use broker::PublisherId;
 use broker::access::{Actor, Operation};
 use broker::live::{Accepted, Delivery, Pressure, Subscriber, Subscription};
+use broker::{Broker, PublisherId};
 use parking_lot::Mutex;
 
 use crate::map;
@@ -49,7 +49,7 @@ pub(crate) struct Handle {
     pub(crate) subject: Box<[u8]>,
     pub(crate) queue: Option<Box<[u8]>>,
     /// Dropping it unsubscribes.
-    pub(crate) _subscription: Subscription,
+    pub(crate) subscription: Subscription,
 }
 
 /// What a client published.
@@ -170,10 +170,10 @@ impl Client {
     }
 
     /// Ends all of them, and frees what waits: others may hold on to this for a while.
-    pub(crate) fn close(&self) {
-        let handles = std::mem::take(&mut *self.handles.lock());
-        drop(handles);
+    pub(crate) fn close(&self, broker: &Broker) {
         self.outgoing.close();
+        let handles = std::mem::take(&mut *self.handles.lock());
+        broker.unsubscribe_all(handles.into_values().map(|handle| handle.subscription).collect());
     }
 
     /// Whether rules keep it from a message that one of its wildcards matches.

@@ -159,7 +159,7 @@ impl Drop for Member {
         *gone = gone.plus(&self.client);
         self.shared.clients.lock().remove(&self.client.id);
         drop(gone);
-        self.client.close();
+        self.client.close(&self.shared.broker);
     }
 }
 

@@ -72,45 +72,61 @@ fn main() {
     });
 
     let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            // Others come and go as fast as they can.
-            let mut number = SUBSCRIPTIONS;
-            while !over.load(Ordering::Relaxed) {
-                let filter = filter(&name(number));
-                if let Some(key) = router.insert(&filter, Sub(number), None) {
-                    router.remove(&filter, key, None);
-                }
-                number += 1;
+    let others = || {
+        // Others come and go as fast as they can.
+        let mut number = SUBSCRIPTIONS;
+        while !over.load(Ordering::Relaxed) {
+            let filter = filter(&name(number));
+            if let Some(key) = router.insert(&filter, Sub(number), None) {
+                router.remove(&filter, key, None);
             }
-            println!("{} subscriptions came and went meanwhile", number - SUBSCRIPTIONS);
-        });
-        let mut times = Vec::with_capacity(1_000_000);
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(5) {
-            let one = Instant::now();
-            black_box(router.matches(&subjects[times.len() % 1000]));
-            times.push(one.elapsed());
+            number += 1;
         }
+        println!("{} subscriptions came and went meanwhile", number - SUBSCRIPTIONS);
+    };
+    let five = Instant::now() + Duration::from_secs(5);
+    std::thread::scope(|scope| {
+        scope.spawn(others);
+        watch("others come and go", &router, &subjects, &|| Instant::now() >= five);
         over.store(true, Ordering::Relaxed);
-        times.sort_unstable();
-        let at = |part: usize| times[(times.len() - 1) * part / 10_000];
-        println!(
-            "{} look-ups while others come and go: half {:?}, 99% {:?}, 99.99% {:?}, the longest {:?}",
-            times.len(),
-            at(5_000),
-            at(9_900),
-            at(9_999),
-            at(10_000)
-        );
     });
 
-    let begin = Instant::now();
-    let mut worst = Duration::ZERO;
-    for (filter, key) in keys {
+    // A client leaves that had them all.
+    let gone = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let begin = Instant::now();
+            let mut worst = Duration::ZERO;
+            for (filter, key) in keys {
+                let one = Instant::now();
+                black_box(key.and_then(|key| router.remove(&filter, key, None)));
+                worst = worst.max(one.elapsed());
+            }
+            let all = each(begin.elapsed(), SUBSCRIPTIONS);
+            println!("removed: {all} ns each, the longest {worst:?}");
+            gone.store(true, Ordering::Relaxed);
+        });
+        watch("all are removed", &router, &subjects, &|| gone.load(Ordering::Relaxed));
+    });
+}
+
+/// Looks subjects up, and says how long that took, until it is over.
+fn watch(what: &str, router: &Router<Sub>, subjects: &[Subject], is_over: &dyn Fn() -> bool) {
+    let mut times = Vec::with_capacity(1_000_000);
+    while !is_over() {
         let one = Instant::now();
-        black_box(key.and_then(|key| router.remove(&filter, key, None)));
-        worst = worst.max(one.elapsed());
+        black_box(router.matches(&subjects[times.len() % subjects.len()]));
+        times.push(one.elapsed());
     }
-    println!("removed: {} ns each, the longest {worst:?}", each(begin.elapsed(), SUBSCRIPTIONS));
+    times.sort_unstable();
+    let at = |part: usize| times[(times.len() - 1) * part / 10_000];
+    println!(
+        "{} look-ups while {what}: half {:?}, 99% {:?}, 99.9% {:?}, 99.99% {:?}, the longest {:?}",
+        times.len(),
+        at(5_000),
+        at(9_900),
+        at(9_990),
+        at(9_999),
+        at(10_000)
+    );
 }

@@ -252,7 +252,26 @@ impl Drop for Subscription {
     }
 }
 
+/// Subscriptions that are ended before others have their turn.
+const ENDED_AT_ONCE: usize = 32;
+
 impl Broker {
+    /// Ends subscriptions of somebody who takes no messages any more. If there are many, it takes a while after this has
+    /// returned: whoever publishes meanwhile waits for a few of them at most.
+    pub fn unsubscribe_all(&self, subscriptions: Vec<Subscription>) {
+        let runtime = tokio::runtime::Handle::try_current();
+        let (true, Ok(runtime)) = (subscriptions.len() > ENDED_AT_ONCE, runtime) else {
+            return drop(subscriptions);
+        };
+        let mut rest = subscriptions.into_iter();
+        runtime.spawn(async move {
+            while rest.len() > 0 {
+                rest.by_ref().take(ENDED_AT_ONCE).for_each(drop);
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
     /// Subscribes: whatever is published after this returned is delivered, with this tag.
     ///
     /// # Errors

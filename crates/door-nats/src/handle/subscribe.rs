@@ -50,7 +50,7 @@ pub(crate) fn handle(session: &mut Session<'_>, name: &[u8], queue: Option<&[u8]
         return session.complain(error::INVALID_SUBJECT);
     };
     let (subject, queue) = (name.into(), queue.map(Into::into));
-    client.keep(sid, Handle { tag, subject, queue, _subscription: subscription });
+    client.keep(sid, Handle { tag, subject, queue, subscription });
     session.ok();
 }
 
