@@ -45,7 +45,7 @@ pub(crate) fn deny(root: &Path) -> Result<(), Failure> {
 /// # Errors
 /// When something does not build, a test fails, or (with CI=true) a test was skipped.
 pub(crate) fn test(root: &Path, names: &[&str]) -> Result<(), Failure> {
-    setup::run(root)?;
+    setup::run(root, &[])?;
     process::step("build", cargo(root).args(["build", "--release", "--package", "entrepot"]))?;
     let binary = binary(root)?;
     let (skipped, figures) = (root.join("target/skipped.txt"), root.join("target/figures.json"));
@@ -72,7 +72,7 @@ pub(crate) fn test(root: &Path, names: &[&str]) -> Result<(), Failure> {
 /// When something cannot be installed or built, `rounds` is no number, or a test fails.
 pub(crate) fn torture(root: &Path, rounds: &str) -> Result<(), Failure> {
     rounds.parse::<u32>().map_err(|_| format!("not a number of rounds: {rounds:?}"))?;
-    setup::run(root)?;
+    setup::run(root, &[])?;
     process::step("build", cargo(root).args(["build", "--release", "--package", "entrepot"]))?;
     let mut test = cargo(root);
     test.args(["test", "--package", "tests", "--test", "it", "--no-fail-fast", "--"]);

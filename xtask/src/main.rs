@@ -20,7 +20,8 @@ usage: cargo xtask <command>
   tidy             check what the compiler cannot: layers, words, sizes, leftovers, links
   graph [--check]  write the crate graph into ARCHITECTURE.md, or fail when it is stale
   deny             check licences, banned crates and sources (installs cargo-deny once)
-  setup            install the real clients that the tests use, into target/deps
+  setup [NAME...]  install the real clients that the tests use, into target/deps (or those whose names
+                   have one of these in them)
   test [NAME...]   setup, build the release binary, run every test (or those named)
   torture [ROUNDS] every fault of a machine under load, so many rounds of each test (default 300)
   fuzz [NAME...] [--minutes N | --nightly] [--minimise]
@@ -52,7 +53,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         ["graph"] => graph::write(&root),
         ["graph", "--check"] => graph::check(&root),
         ["deny"] => ci::deny(&root),
-        ["setup"] => setup::run(&root),
+        ["setup", names @ ..] => setup::run(&root, names),
         ["test", names @ ..] => ci::test(&root, names),
         ["torture"] => ci::torture(&root, "300"),
         ["torture", rounds] => ci::torture(&root, rounds),

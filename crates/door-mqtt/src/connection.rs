@@ -227,6 +227,10 @@ impl Client {
     async fn run(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> End {
         let mut heard = Instant::now();
         let mut timer = pin!(tokio::time::sleep_until(self.deadline(heard).unwrap_or(heard)));
+        // A client need not wait for its CONNACK (5.0 §3.1.4): what it said together with its CONNECT is here already.
+        if let Err(end) = self.packets().await {
+            return end;
+        }
         loop {
             let deadline = self.deadline(heard);
             let event = tokio::select! {

@@ -18,13 +18,17 @@ use crate::wire::{property, writer};
 #[cfg(test)]
 mod tests;
 
+/// What a topic cannot have: wildcards, and control characters, for which clients may cut the connection (5.0 §1.5.4).
+const FORBIDDEN: &[u8] = b"+#\x7f\0\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f\
+    \x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f";
+
 /// How topics are written.
 pub(crate) static NAMES: Escape = Escape::new(Rules {
     slot: 1,
     separator: b'/',
     introducer: b'%',
     doubled: None,
-    forbidden: b"+#\0",
+    forbidden: FORBIDDEN,
     empty_levels: true,
     wildcards: &[(b'+', Wildcard::One), (b'#', Wildcard::ZeroOrMore)],
     many_only_last: true,

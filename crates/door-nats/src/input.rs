@@ -5,31 +5,47 @@ use std::io;
 use std::pin::pin;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use door::{Claim, ConnectionRoom, Eviction, RequestRoom};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::limits::READ_BYTES;
+use crate::limits::{READ_BYTES, UNCLAIMED_BYTES};
 
 #[cfg(test)]
 mod tests;
 
 /// Reads into one buffer, as much as there is, and holds none while there is nothing: an idle
-/// connection costs no buffer.
+/// connection costs no buffer. What a large message takes is claimed from what all connections have
+/// together, as it arrives.
 #[derive(Debug)]
 pub(crate) struct Input<R> {
     read: R,
     buffer: BytesMut,
     /// Room to read into at a time: follows what comes.
     room: usize,
+    shared: ConnectionRoom,
+    /// Of a large message, until it is handled.
+    claim: Claim,
 }
 
 impl<R: AsyncRead + Unpin> Input<R> {
-    pub(crate) fn new(read: R) -> Self {
-        Self { read, buffer: BytesMut::new(), room: *READ_BYTES.start() }
+    pub(crate) fn new(read: R, shared: &RequestRoom) -> Self {
+        let (shared, claim) = (shared.of_connection(), Claim::default());
+        Self { read, buffer: BytesMut::new(), room: *READ_BYTES.start(), shared, claim }
+    }
+
+    /// Tells when the connection must end, for others need the room that it has.
+    pub(crate) fn eviction(&self) -> Eviction {
+        self.shared.eviction()
     }
 
     /// Reads until so many bytes are there. False at the end.
     pub(crate) async fn fill(&mut self, wanted: usize) -> io::Result<bool> {
         while self.buffer.len() < wanted {
+            if wanted > UNCLAIMED_BYTES {
+                // Never more than was announced, and that only as far as it comes.
+                let bytes = wanted.min(2 * self.buffer.len() + self.room);
+                Box::pin(self.shared.grow(&mut self.claim, bytes)).await;
+            }
             if self.read_more(wanted - self.buffer.len()).await? == 0 {
                 return Ok(false);
             }
@@ -39,7 +55,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
 
     /// Reads what there is, if not more than fits.
     async fn read_more(&mut self, missing: usize) -> io::Result<usize> {
-        let Self { read, buffer, room } = self;
+        let Self { read, buffer, room, .. } = self;
         // Follows what arrived, not what was announced.
         let wanted = missing.min(buffer.len()).max(*room);
         let count = poll_fn(|cx| {
@@ -65,11 +81,14 @@ impl<R: AsyncRead + Unpin> Input<R> {
 
     /// All that was read, to be handled.
     pub(crate) fn take(&mut self) -> Bytes {
+        // From here on it is not the client that takes its time.
+        self.claim = std::mem::take(&mut self.claim).at_work();
         std::mem::take(&mut self.buffer).freeze()
     }
 
     /// Puts back what could not be handled yet: all of `chunk` from `at`.
     pub(crate) fn put_back(&mut self, chunk: Bytes, at: usize) {
+        self.claim = Claim::default();
         // The same memory again, where nobody holds on to a part of it.
         match chunk.try_into_mut() {
             Ok(mut chunk) => {
@@ -80,6 +99,17 @@ impl<R: AsyncRead + Unpin> Input<R> {
                 self.buffer = chunk;
             }
             Err(chunk) => self.buffer = BytesMut::from(&chunk[at..]),
+        }
+    }
+
+    /// Reads on and drops it, until the client has closed its side, too.
+    pub(crate) async fn discard(&mut self) -> io::Result<()> {
+        self.claim = Claim::default();
+        loop {
+            self.buffer.clear();
+            if self.read_more(1).await? == 0 {
+                return Ok(());
+            }
         }
     }
 }

@@ -32,6 +32,10 @@ pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the end of a connection may wait for what was promised before it.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a client that was told why its connection ends may take to close its side. What it sends until then is
+/// dropped: a socket that is closed with something unread takes back what was written to it.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
 /// Who has not said who it is by then is cut off, where that is asked (`authorization.timeout`).
 pub(crate) const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -43,6 +47,10 @@ pub(crate) const PINGS_OUT_MAX: u32 = 2;
 
 /// Room that is read into, in bytes: at first, and where much comes.
 pub(crate) const READ_BYTES: std::ops::RangeInclusive<usize> = 4 * 1024..=64 * 1024;
+
+/// What of a message that has not arrived whole is not counted, in bytes; what a larger one takes is claimed from
+/// what all connections may have together.
+pub(crate) const UNCLAIMED_BYTES: usize = 16 * 1024;
 
 /// Deliveries are encoded into pieces of about this size, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;

@@ -46,7 +46,6 @@ pub(crate) mod error {
     pub(crate) const INVALID_PUBLISH_SUBJECT: &str = "Invalid Publish Subject";
     pub(crate) const TOO_MANY_SUBSCRIPTIONS: &str = "maximum subscriptions exceeded";
     pub(crate) const STALE: &str = "Stale Connection";
-    pub(crate) const SHUTDOWN: &str = "Server Shutdown";
 
     pub(crate) fn publish(subject: &[u8]) -> String {
         format!("Permissions Violation for Publish to {}", super::quoted(subject))

@@ -15,8 +15,8 @@ use crate::auth::Gate;
 use crate::client::Client;
 use crate::input::Input;
 use crate::limits::{
-    BATCH_BYTES_MAX, CONTROL_LINE_BYTES_MAX, FLUSH_TIMEOUT, LAME_DUCK, LOGIN_TIMEOUT, STALL,
-    WRITE_DEADLINE,
+    BATCH_BYTES_MAX, CONTROL_LINE_BYTES_MAX, FLUSH_TIMEOUT, LAME_DUCK, LINGER, LOGIN_TIMEOUT,
+    STALL, WRITE_DEADLINE,
 };
 use crate::map::{self, error};
 use crate::outgoing::{Cut, Outgoing};
@@ -27,7 +27,7 @@ use crate::{Shared, handle};
 
 /// Speaks the protocol until either side closes.
 pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, principal, logins, tls, mut stopping, .. } = connection;
+    let Connection { stream, peer, principal, logins, room, tls, mut stopping, .. } = connection;
     let (id, local) = (shared.next_id(), stream.local_addr()?);
     let mut nonce = [0; 16];
     shared.broker.options().random.fill(&mut nonce);
@@ -35,7 +35,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result
     let mut info = shared.info(id, local, peer);
     info.auth_required = gate.is_shut(&shared.options);
     info.nonce.clone_from(&gate.nonce);
-    info.tls_required = tls.is_some();
+    info.tls_required = tls.is_some() || matches!(stream, Stream::Tls(_));
     info.tls_verify = tls.as_ref().is_some_and(|tls| tls.wants_certificates());
     let mut greeting = Vec::new();
     info.encode(&mut greeting);
@@ -44,7 +44,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result
         // The client begins TLS when it has read this.
         Some(tls) => {
             let stream = say(stream, &greeting).await?;
-            let (stream, principal) = tls.start(stream).await?;
+            let (stream, principal) = Box::pin(tls.start(stream)).await?;
             gate = gate.with_transport(principal);
             (stream, None)
         }
@@ -58,6 +58,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result
         client.outgoing.send(&greeting);
     }
     let mut session = Session::new(&shared, Arc::clone(&client), gate);
+    let mut input = Input::new(read, &room);
+    let eviction = input.eviction();
     let writing = client.outgoing.run(write);
     tokio::pin!(writing);
     let ended = tokio::select! {
@@ -65,20 +67,27 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result
         biased;
         why = client.outgoing.until_cut() => return cut_off(&shared, why),
         written = &mut writing => return Ok(written?),
-        () = lame_duck(&client, &info, &mut stopping) => {
-            client.outgoing.send(&error_line(error::SHUTDOWN));
-            Ok(())
-        }
+        // Without a word: after any `-ERR` they do not know, clients do not come back.
+        () = lame_duck(&client, &info, &mut stopping) => Ok(()),
         text = watch(&shared, &client) => {
             shared.stale_connections.fetch_add(1, Relaxed);
             client.outgoing.send(&error_line(text));
             Err(CloseReason::Idle(shared.options.ping_interval))
         }
-        ended = session.run(read) => ended,
+        () = eviction.happens() => {
+            client.outgoing.send(&error_line(error::STALE));
+            Err(CloseReason::Limit("others wait for the memory of a message that does not end".into()))
+        }
+        ended = session.run(&mut input) => ended,
     };
     // What the client was promised before the end still goes out, such as why it is the end.
     client.outgoing.finish();
-    let _flushed = timeout(FLUSH_TIMEOUT, writing).await;
+    let flushed = timeout(FLUSH_TIMEOUT, writing).await;
+    if ended.is_err() && flushed.is_ok() {
+        // And arrives, though the client may be in the middle of something.
+        client.outgoing.close();
+        let _elapsed = timeout(LINGER, input.discard()).await;
+    }
     ended
 }
 
@@ -223,8 +232,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn run(&mut self, read: ReadHalf) -> Result<(), CloseReason> {
-        let end = match self.talk(read).await {
+    async fn run(&mut self, input: &mut Input<ReadHalf>) -> Result<(), CloseReason> {
+        let end = match self.talk(input).await {
             Ok(()) => return Ok(()),
             Err(end) => end,
         };
@@ -234,9 +243,8 @@ impl<'a> Session<'a> {
         end.reason.map_or(Ok(()), Err)
     }
 
-    async fn talk(&mut self, read: ReadHalf) -> Result<(), End> {
+    async fn talk(&mut self, input: &mut Input<ReadHalf>) -> Result<(), End> {
         let lost = |error| End { told: None, reason: Some(CloseReason::Io(error)) };
-        let mut input = Input::new(read);
         let mut wanted = 1;
         let patience = Instant::now() + LOGIN_TIMEOUT;
         loop {
@@ -251,7 +259,7 @@ impl<'a> Session<'a> {
             if !filled.map_err(lost)? {
                 return Ok(());
             }
-            wanted = self.take_in(&mut input).await?;
+            wanted = self.take_in(input).await?;
             // Many messages may be buffered; other connections want their turn.
             tokio::task::coop::consume_budget().await;
         }
@@ -287,7 +295,8 @@ impl<'a> Session<'a> {
             }
             match stop? {
                 Stop::More(wanted) => break wanted,
-                Stop::Connect(json) => handle::connect::handle(self, &json).await?,
+                // Once, and a login takes much.
+                Stop::Connect(json) => Box::pin(handle::connect::handle(self, &json)).await?,
             }
         };
         input.put_back(chunk, at);
@@ -413,3 +422,6 @@ enum Stop {
 fn not_in() -> End {
     End::login(error::AUTHORIZATION, "something came before a login")
 }
+
+#[cfg(test)]
+mod tests;

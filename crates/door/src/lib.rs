@@ -27,7 +27,7 @@ mod websocket;
 pub use frame::FrameReader;
 pub use limit::{Bounds, ConnectionLimit, Pace};
 pub use listener::{Listener, ListenerHandle, ListenerOptions, Stopped};
-pub use room::{Claim, Eviction, RequestRoom};
+pub use room::{Claim, ConnectionRoom, Eviction, RequestRoom};
 pub use sasl::Logins;
 pub use stats::{Stats, StatsSnapshot};
 pub use stream::{ReadHalf, Stream, WriteHalf};

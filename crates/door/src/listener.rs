@@ -399,7 +399,8 @@ async fn serve(door: Arc<dyn Door>, accepted: Accepted, open: OpenConnection) {
     let (peer, listener) = (accepted.peer, Arc::clone(&accepted.listener));
     let name = door.name();
     let mut serving = Box::pin(async move {
-        match accepted.into_connection().await? {
+        // Handshakes take room that is given back when they are over.
+        match Box::pin(accepted.into_connection()).await? {
             Some(connection) => door.serve(connection).await,
             None => Ok(()),
         }

@@ -69,26 +69,26 @@ impl RequestRoom {
     }
 
     /// The part of one connection.
-    pub(crate) fn of_connection(&self) -> ConnectionRoom {
+    pub fn of_connection(&self) -> ConnectionRoom {
         ConnectionRoom { shared: self.shared.clone(), evict: Arc::new(Notify::new()) }
     }
 }
 
-/// The part of one connection.
+/// The part of one connection. Whoever uses it must end the connection when [`Self::eviction`] says so.
 #[derive(Debug)]
-pub(crate) struct ConnectionRoom {
+pub struct ConnectionRoom {
     shared: Option<Arc<Shared>>,
     evict: Arc<Notify>,
 }
 
 impl ConnectionRoom {
     /// See [`Eviction`].
-    pub(crate) fn eviction(&self) -> Eviction {
+    pub fn eviction(&self) -> Eviction {
         Eviction(Arc::clone(&self.evict))
     }
 
     /// Waits until a request that has `claim` may have so many bytes in all.
-    pub(crate) async fn grow(&self, claim: &mut Claim, bytes: usize) {
+    pub async fn grow(&self, claim: &mut Claim, bytes: usize) {
         let Some(shared) = &self.shared else { return };
         let missing = units(bytes).saturating_sub(claim.units());
         if missing > 0 {

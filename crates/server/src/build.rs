@@ -214,8 +214,11 @@ fn access(config: &Config) -> AccessOptions {
 /// How many connections there may be, and how fast they may come.
 /// What requests may take that are on their way in, of all listeners together.
 pub(crate) fn request_room(config: &Config) -> RequestRoom {
+    /// What a message of the NATS door takes besides its payload: a control line.
+    const LINE_BYTES_MAX: usize = 8 * 1024;
     let network = &config.network;
-    let room = |bytes: usize| RequestRoom::new(bytes.max(network.request_max_bytes));
+    let largest = network.request_max_bytes.max(config.nats.max_payload_bytes + LINE_BYTES_MAX);
+    let room = |bytes: usize| RequestRoom::new(bytes.max(largest));
     network.queued_request_bytes.map_or_else(RequestRoom::unlimited, room)
 }
 

@@ -1,12 +1,10 @@
 """Lets kafka-python's integration tests start Entrepot where they would start Apache Kafka.
 
 A pytest plugin. The tests' fixture stays as it is but for what starts and stops a broker; the
-broker is configured with Kafka's own server.properties. The tests' results are printed as JSON, one
-a line, for the program that started pytest.
+broker is configured with Kafka's own server.properties.
 """
 
 import ctypes
-import json
 import os
 import pathlib
 import signal
@@ -177,29 +175,6 @@ for name, method in vars(Fixture).items():
         setattr(fixtures.KafkaFixture, name, method)
 
 
-class Results:
-    """Of setting up, the call and the clean-up of a test the first that fails is its result."""
-
-    def __init__(self):
-        self.told = {}
-
-    def pytest_runtest_logreport(self, report):
-        how = ""
-        if report.outcome == "rerun":
-            return
-        if report.failed:
-            how = "%s: %s" % (report.when, str(report.longrepr).strip().splitlines()[-1])
-        elif report.skipped:
-            how = "skipped: %s" % (report.longrepr[-1],)
-        self.told[report.nodeid] = self.told.get(report.nodeid) or how
-
-    def pytest_sessionfinish(self):
-        # On the stream that pytest leaves alone.
-        for name, how in self.told.items():
-            event = {"event": "test", "name": name, "failed": how or None}
-            print("\n" + json.dumps(event), file=sys.__stdout__, flush=True)
-
-
 # Chance decides these: a subscription made while the client's first metadata is on its way is
 # forgotten by the client (`ClusterMetadata.update_metadata` overwrites what `request_update` noted),
 # which then waits for topics that it never asked about. They may try again, twice.
@@ -210,7 +185,3 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.name.startswith(FORGETFUL):
             item.add_marker(pytest.mark.flaky(reruns=2))
-
-
-def pytest_configure(config):
-    config.pluginmanager.register(Results())

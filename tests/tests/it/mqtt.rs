@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tests::{Broker, PATIENCE, Process, Python, Script, Serve, tool};
 
+use crate::wires::mqtt::{Mqtt, Version};
+
 /// Programs with many parts take their time on a busy machine.
 const LONG: Duration = Duration::from_secs(240);
 
 /// One of mosquitto's programs. `None` when they are not to be had here.
-fn mosquitto(program: &str, broker: &Broker, args: &[&str]) -> Option<Command> {
+pub(crate) fn mosquitto(program: &str, broker: &Broker, args: &[&str]) -> Option<Command> {
     // It would keep back what it prints until it ends.
     let mut command = Command::new("stdbuf");
     command.arg("-oL").arg(tool("mosquitto")?.join("bin").join(program));
@@ -17,7 +19,7 @@ fn mosquitto(program: &str, broker: &Broker, args: &[&str]) -> Option<Command> {
     Some(command)
 }
 
-fn publish(broker: &Broker, args: &[&str]) {
+pub(crate) fn publish(broker: &Broker, args: &[&str]) {
     let Some(mut command) = mosquitto("mosquitto_pub", broker, args) else { return };
     let exit = Process::start("mosquitto_pub", &mut command).exit(PATIENCE);
     assert!(exit.status.success(), "{args:?}: {}", exit.stderr);
@@ -141,6 +143,17 @@ fn a_topic_keeps_what_is_acknowledged_and_sends_what_others_write() {
     let kept = broker.entrepot(&consume).stdout;
     for text in ["1", "2", "22"] {
         assert!(kept.lines().any(|line| line.ends_with(text)), "{text} is not in {kept:?}");
+    }
+}
+
+/// A client need not wait until it is let in (5.0 §3.1.4), and paho does not.
+#[test]
+fn what_is_said_together_with_connect_is_heard() {
+    let broker = Serve::new().start();
+    for version in [Version::V311, Version::V5] {
+        let mut hasty = Mqtt::connect_and_subscribe(broker.mqtt(), version, "hasty/#");
+        hasty.publish("hasty/a", &[], b"x");
+        assert_eq!(hasty.message().topic, "hasty/a");
     }
 }
 

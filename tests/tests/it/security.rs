@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tests::{Broker, PATIENCE, Python, Script, Serve, free_port};
 
-type Issuer = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Issuer = CertifiedIssuer<'static, KeyPair>;
 
 pub(crate) fn authority(name: &str) -> Issuer {
     let mut params = CertificateParams::default();
@@ -21,8 +21,13 @@ pub(crate) fn authority(name: &str) -> Issuer {
 
 /// Certificate and key in one PEM.
 pub(crate) fn certified(issuer: &Issuer, name: &str) -> String {
-    let names = ["localhost", "127.0.0.1"].map(str::to_owned);
-    let mut params = CertificateParams::new(names).unwrap();
+    certified_for(issuer, name, &["localhost", "127.0.0.1"])
+}
+
+/// The same for these hosts.
+pub(crate) fn certified_for(issuer: &Issuer, name: &str, hosts: &[&str]) -> String {
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut params = CertificateParams::new(hosts).unwrap();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     let key = KeyPair::generate().unwrap();

@@ -15,12 +15,18 @@ const FRANZ: (&str, &str) = ("github.com/twmb/franz-go@v1.22.3", "pkg/kgo");
 /// tests of ours.
 const SARAMA: &str = "github.com/IBM/sarama@v1.61.1";
 
+/// Its tests ask a service for servers, so they are as they are.
+const NATS: &str = "github.com/nats-io/nats.go@v1.55.0";
+
+/// Its tests of whole connections talk to a broker on port 1883 of a host that they are told.
+const PAHO: &str = "github.com/eclipse/paho.mqtt.golang@v1.5.1";
+
 /// The modules' test programs, each a tool.
 ///
 /// # Errors
 /// When our own tests cannot be read.
 pub(super) fn tools(root: &Path) -> Result<Vec<Tool>, Failure> {
-    Ok(vec![franz(), sarama(root)?])
+    Ok(vec![franz(), sarama(root)?, nats(root)?, paho()])
 }
 
 fn franz() -> Tool {
@@ -66,6 +72,41 @@ fn sarama(root: &Path) -> Result<Tool, Failure> {
         std::fs::remove_dir_all(source).map_err(|e| e.to_string())
     };
     Ok(Tool { name: "suite-sarama", stamp, install: Box::new(install) })
+}
+
+/// nats.go's tests, with the files that they read; and a program of ours that uses it, `client`.
+fn nats(root: &Path) -> Result<Tool, Failure> {
+    let program = root.join("tests/suites/nats-go/client.go");
+    let text = std::fs::read_to_string(&program).map_err(|e| format!("{program:?}: {e}"))?;
+    let install = move |folder: &Path| {
+        let module = download(folder, NATS)?;
+        let mut test = go(&module);
+        // The module that its tests need more for has a file of its own.
+        test.args(["test", "-modfile=go_test.mod", "-tags=internal_testing", "-vet=off", "-c"]);
+        process::output(test.arg("-o").arg(folder.join("nats.test")).arg("./test"))?;
+        let files = module.join("test");
+        process::output(Command::new("cp").arg("-r").arg(files).arg(folder.join("test")))?;
+        process::output(Command::new("chmod").args(["-R", "u+w"]).arg(folder.join("test")))?;
+        let source = folder.join("source");
+        std::fs::create_dir(&source).map_err(|e| e.to_string())?;
+        std::fs::copy(&program, source.join("client.go")).map_err(|e| e.to_string())?;
+        process::output(go(&source).args(["mod", "init", "client"]))?;
+        process::output(go(&source).args(["get", NATS]))?;
+        process::output(go(&source).arg("build").arg("-o").arg(folder.join("client")).arg("."))?;
+        std::fs::remove_dir_all(source).map_err(|e| e.to_string())
+    };
+    let stamp = format!("{NATS}, 1\n{text}");
+    Ok(Tool { name: "suite-nats-go", stamp, install: Box::new(install) })
+}
+
+fn paho() -> Tool {
+    let install = |folder: &Path| {
+        let module = download(folder, PAHO)?;
+        let mut test = go(&module);
+        test.args(["test", "-vet=off", "-c", "-o"]).arg(folder.join("paho.test")).arg(".");
+        process::output(&mut test).map(drop)
+    };
+    Tool { name: "suite-paho-golang", stamp: format!("{PAHO}, 1"), install: Box::new(install) }
 }
 
 /// Has Go download a module; returns where it is.

@@ -36,11 +36,11 @@ struct Tool {
     install: Install,
 }
 
-/// Installs every client that the tests need.
+/// Installs every client that the tests need, or those whose names have one of `names` in them.
 ///
 /// # Errors
 /// When a tool cannot be installed and CI=true; otherwise it is only reported.
-pub(crate) fn run(root: &Path) -> Result<(), Failure> {
+pub(crate) fn run(root: &Path, names: &[&str]) -> Result<(), Failure> {
     let mut tools = python::tools(root)?;
     tools.push(debian::kcat());
     tools.push(debian::zookeeper());
@@ -50,6 +50,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     tools.extend(go::tools(root)?);
     tools.extend(node::tools(root)?);
     tools.extend(java::tools(root)?);
+    tools.retain(|tool| names.is_empty() || names.iter().any(|name| tool.name.contains(name)));
     let deps = root.join("target/deps");
     let mut missing = Vec::new();
     for tool in tools {

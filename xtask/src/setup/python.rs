@@ -26,8 +26,11 @@ const ENVIRONMENTS: [(&str, &str); 6] = [
 
 /// Clients that are tested with the tests in their source archives: the tool's name, the package,
 /// and what proves that it works.
-const SUITES: [(&str, &str, &str); 1] =
-    [("suite-kafka-python", "kafka-python", "import kafka, pytest, pytest_rerunfailures")];
+const SUITES: [(&str, &str, &str); 3] = [
+    ("suite-kafka-python", "kafka-python", "import kafka, pytest, pytest_rerunfailures"),
+    ("suite-paho-mqtt", "paho-mqtt", "import paho.mqtt.client, pytest, pytest_timeout"),
+    ("suite-gmqtt", "gmqtt", "import gmqtt, pytest, pytest_asyncio, pytest_timeout"),
+];
 
 /// Clients whose archives have no tests; programs of ours use them.
 const PROGRAMS: [(&str, &str, &str); 1] =

@@ -25,6 +25,20 @@ fn topics_have_the_names_that_others_give_them() {
 }
 
 #[test]
+fn control_characters_are_written_out_and_not_taken() {
+    for byte in (0..0x20).chain([0x7f]) {
+        let subject = Subject::from_levels([b"a".as_slice(), &[b'b', byte]]);
+        let name = NAMES.name(&subject);
+        assert_eq!(name, format!("a/b%{byte:02X}"));
+        assert_eq!(NAMES.subject(&name), Ok(subject));
+        assert!(
+            NAMES.subject(&[b'a', byte]).is_err()
+                && filter(&format!("{}/#", char::from(byte))).is_err()
+        );
+    }
+}
+
+#[test]
 fn filters_match_as_they_should() {
     let matches = |name: &str, topic: &str| {
         filter(name).unwrap().matches(&NAMES.subject(topic.as_bytes()).unwrap())

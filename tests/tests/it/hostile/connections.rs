@@ -1,5 +1,6 @@
 //! Connections, many of them.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -74,5 +75,36 @@ fn connections_beyond_the_limit_are_closed_and_others_stay() {
     assert!(served, "there is room again");
     let Memory { peak, .. } = Memory::of(&broker);
     assert!(peak < 200 * MIB, "{} MiB", peak / MIB);
+    bystander.finish();
+}
+
+/// Clients of NATS that have introduced themselves and listen to something, as most do most of the time.
+#[test]
+fn thousands_of_idle_nats_clients_take_little_memory() {
+    let files = open_files_max();
+    let count = 5_000.min(usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(500));
+    let broker = Serve::new().start();
+    let bystander = Bystander::of(&broker);
+    let before = Memory::of(&broker);
+    let open: Vec<TcpStream> = (0..count)
+        .map(|number| {
+            let mut stream = connect(&broker.nats());
+            let hello = format!("CONNECT {{\"verbose\":false}}\r\nSUB idle.{number} 1\r\nPING\r\n");
+            stream.write_all(hello.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for mut stream in &open {
+        let (mut seen, mut buffer) = (Vec::new(), [0; 1024]);
+        while !seen.ends_with(b"PONG\r\n") {
+            let count = stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "closed after {}", seen.escape_ascii());
+            seen.extend_from_slice(&buffer[..count]);
+        }
+    }
+    let after = Memory::of(&broker);
+    let each = after.now.saturating_sub(before.now) / count as u64;
+    eprintln!("{count} idle NATS clients take {each} bytes each");
+    assert!(each <= 16 * 1024, "an idle NATS client takes {each} bytes");
     bystander.finish();
 }

@@ -7,6 +7,7 @@ mod mosquitto;
 mod node;
 mod python;
 mod rust;
+mod tester;
 
 use serde_json::Value;
 use tests::{Outcome, Suite, root};

@@ -1,15 +1,17 @@
 //! Clients in Python.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Process, Script, Serve, Suite, binary, record_figure, root, shared_machine, tool,
+    PATIENCE, Process, Script, Serve, Suite, binary, record_figure, root, scratch, shared_machine,
+    tool,
 };
 
 use super::{note_event, pinned, test_events};
-use crate::security::Secured;
+use crate::security::{Secured, authority, certified_for};
 
 /// The release of Kafka that kafka-python's tests are told to expect; it decides which they run.
 const KAFKA: &str = "4.3";
@@ -17,39 +19,92 @@ const KAFKA: &str = "4.3";
 #[test]
 fn kafka_python_passes_its_integration_tests() {
     let Some(tool) = tool("suite-kafka-python") else { return };
-    let folder = root().join("tests/suites/kafka-python");
-    let source = tool.join("source");
-    let version = pinned("tests/suites/kafka-python/requirements.txt", "kafka-python");
     let _turn = shared_machine();
-    let run = |tests: &[&str]| {
-        let mut pytest = Command::new(tool.join("bin/python"));
-        pytest.current_dir(&source).env("PYTHONDONTWRITEBYTECODE", "1");
-        let path = std::env::join_paths([&source, &folder]).expect("no colon in our paths");
-        pytest.env("PYTHONPATH", path).env("ENTREPOT_BIN", binary()).env("KAFKA_VERSION", KAFKA);
-        pytest.args(["-m", "pytest", "-p", "entrepot_plugin", "-p", "no:cacheprovider"]);
-        pytest.args(["--quiet", "--timeout=60", "--timeout-method=signal"]).args(tests);
-        // About 40 s on an idle machine.
-        Process::start("pytest", &mut pytest).exit(Duration::from_secs(300)).stdout
-    };
-    let mut suite = Suite::new("kafka-python", &version);
-    let mut tests = test_events(&run(&["test/integration"]));
-    // Some of them give the client a second or so, which is too little on a busy machine. One that
-    // fails has one more try; how many needed it is among the run's figures.
-    let failed = tests.iter().filter(|test| !test["failed"].is_null());
-    let names: Vec<String> =
-        failed.filter_map(|test| test["name"].as_str().map(str::to_owned)).collect();
-    if !names.is_empty() {
-        let again = run(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        for test in test_events(&again) {
-            record_figure(&format!("second_try {}", test["name"]), test["failed"].is_null());
-            let first = tests.iter_mut().find(|first| first["name"] == test["name"]);
-            *first.expect("it was run before") = test;
-        }
-    }
-    tests.iter().for_each(|test| note_event(&mut suite, test));
-    suite.check();
+    let pytest =
+        Pytest { tool: &tool, client: "kafka-python", env: vec![("KAFKA_VERSION", KAFKA)] };
+    // About 40 s on an idle machine.
+    pytest.check(&["-p", "entrepot_plugin"], &["test/integration"], Duration::from_secs(300));
 }
 
+/// Its tests of MQTT 5 start a broker of their own in a thread, which is Entrepot
+/// (`tests/suites/paho-mqtt/mqtt/brokers.py`).
+#[test]
+fn paho_mqtt_passes_its_tests_of_mqtt_5() {
+    let Some(tool) = tool("suite-paho-mqtt") else { return };
+    let _turn = shared_machine();
+    let pytest = Pytest { tool: &tool, client: "paho-mqtt", env: Vec::new() };
+    pytest.check(&[], &["tests/test_mqttv5.py"], Duration::from_secs(400));
+}
+
+/// It is told the broker's host and port, but not the port for TLS: so the host is one of its own.
+#[test]
+fn gmqtt_passes_its_tests() {
+    const HOST: &str = "127.0.83.2";
+    let Some(tool) = tool("suite-gmqtt") else { return };
+    let home = scratch();
+    let file = |name: &str| home.path().join(name).display().to_string();
+    let issuer = authority("authority");
+    std::fs::write(file("ca.pem"), issuer.pem()).expect("a scratch folder is writable");
+    let certificate = certified_for(&issuer, "server", &[HOST]);
+    std::fs::write(file("server.pem"), certificate).expect("a scratch folder is writable");
+    let start = |settings: &[String]| {
+        let serve = Serve::new().arg("--bind").arg(HOST);
+        settings.iter().fold(serve, |serve, set| serve.arg("--set").arg(set)).start()
+    };
+    let broker = start(&[]);
+    let tls = format!("tls.certificate={}", file("server.pem"));
+    let _with_tls = start(&["mqtt.port=8883".to_owned(), "mqtt.security=SSL".to_owned(), tls]);
+    let (port, ca) = (broker.mqtt().to_string(), file("ca.pem"));
+    let env = vec![("HOST", HOST), ("PORT", &port), ("SSL_CERT_FILE", &ca)];
+    let pytest = Pytest { tool: &tool, client: "gmqtt", env };
+    pytest.check(&[], &["tests/test_mqtt5.py"], Duration::from_secs(400));
+}
+
+/// A client's own tests, in its source archive.
+struct Pytest<'a> {
+    tool: &'a Path,
+    client: &'a str,
+    env: Vec<(&'a str, &'a str)>,
+}
+
+impl Pytest<'_> {
+    fn run(&self, options: &[&str], tests: &[&str], within: Duration) -> Vec<Value> {
+        let folder = |name: &str| root().join("tests/suites").join(name);
+        let source = self.tool.join("source");
+        let path = [source.clone(), folder(self.client), folder("pytest")];
+        let path = std::env::join_paths(path).expect("no colon in our paths");
+        let mut pytest = Command::new(self.tool.join("bin/python"));
+        pytest.current_dir(&source).env("PYTHONDONTWRITEBYTECODE", "1");
+        pytest.env("PYTHONPATH", path).env("ENTREPOT_BIN", binary()).envs(self.env.clone());
+        pytest.args(["-m", "pytest", "-p", "entrepot_results", "-p", "no:cacheprovider"]);
+        pytest
+            .args(options)
+            .args(["--quiet", "--timeout=60", "--timeout-method=signal"])
+            .args(tests);
+        test_events(&Process::start("pytest", &mut pytest).exit(within).stdout)
+    }
+
+    /// Runs them. Some give the client a second or so, which is too little on a busy machine. One that
+    /// fails has one more try; how many needed it is among the run's figures.
+    fn check(&self, options: &[&str], tests: &[&str], within: Duration) {
+        let list = format!("tests/suites/{}/requirements.txt", self.client);
+        let mut suite = Suite::new(self.client, &pinned(&list, self.client));
+        let mut results = self.run(options, tests, within);
+        let failed = results.iter().filter(|test| !test["failed"].is_null());
+        let names: Vec<String> =
+            failed.filter_map(|test| test["name"].as_str().map(str::to_owned)).collect();
+        if !names.is_empty() {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            for test in self.run(options, &names, within) {
+                record_figure(&format!("second_try {}", test["name"]), test["failed"].is_null());
+                let first = results.iter_mut().find(|first| first["name"] == test["name"]);
+                *first.expect("it was run before") = test;
+            }
+        }
+        results.iter().for_each(|test| note_event(&mut suite, test));
+        suite.check();
+    }
+}
 /// A check of aiokafka fails by itself after 4 minutes.
 const CHECK_MAX: Duration = Duration::from_secs(300);
 

@@ -1,0 +1,504 @@
+//! Every door publishes, every door reads, and a message says everything that one can: what arrives is what
+//! `docs/messages.md` and the pages of the doors promise. [`WORDS`] is the table from which all pairs are made.
+
+use tests::{Serve, root};
+
+use super::kafka::{Kafka, Record};
+use super::{Door, now_ms};
+use crate::wires::mqtt::{self, Mqtt, Property, Version};
+use crate::wires::nats::{self, Nats};
+
+/// What a message can say besides its payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Headers,
+    ContentType,
+    ReplyTo,
+    CorrelationId,
+    Expiry,
+    Priority,
+    Time,
+}
+
+impl Word {
+    /// As the page of messages calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Headers => "headers",
+            Self::ContentType => "content type",
+            Self::ReplyTo => "reply-to",
+            Self::CorrelationId => "correlation id",
+            Self::Expiry => "expiry",
+            Self::Priority => "priority",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// Who has a word for what: publishers can say it there, and readers are told. What is said at one of these
+/// doors arrives at each of the others; where there is no word it is left out.
+const WORDS: [(Word, &[Door]); 7] = [
+    (Word::Headers, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
+    (Word::ContentType, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
+    (Word::ReplyTo, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
+    (Word::CorrelationId, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
+    (Word::Expiry, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
+    (Word::Priority, &[Door::Kafka, Door::Nats]),
+    (Word::Time, &[Door::Kafka]),
+];
+
+/// How far apart two doors may have an expiry, in milliseconds: one of them counts in seconds from now.
+const EXPIRY_SLACK_MS: i64 = 120_000;
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Said {
+    /// Absent is not empty, where there are words for both.
+    payload: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+    content_type: Option<String>,
+    /// As NATS writes it.
+    reply_to: Option<String>,
+    correlation_id: Option<Vec<u8>>,
+    expires_at: Option<i64>,
+    priority: Option<u8>,
+    /// When it was made, if that is not now.
+    time: Option<i64>,
+}
+
+impl Said {
+    /// What of this can be said at a door, or is told there.
+    fn at(&self, door: Door) -> Self {
+        let has = |word| WORDS.iter().any(|(own, doors)| *own == word && doors.contains(&door));
+        let headers = self.headers.iter().filter(|_| has(Word::Headers));
+        let headers = headers.filter_map(|(name, value)| {
+            Some((name.clone(), header(door, name, value.as_deref())?))
+        });
+        let fits = |value: &&Vec<u8>| header(door, "x", Some(value)).is_some();
+        Self {
+            payload: match door {
+                Door::Kafka => self.payload.clone(),
+                _ => Some(self.payload.clone().unwrap_or_default()),
+            },
+            headers: headers.collect(),
+            content_type: self.content_type.clone().filter(|_| has(Word::ContentType)),
+            reply_to: self.reply_to.clone().filter(|_| has(Word::ReplyTo)),
+            correlation_id: match door {
+                // There it is a field of any bytes, and not a header.
+                Door::Mqtt5 => self.correlation_id.clone(),
+                _ => self.correlation_id.as_ref().filter(fits).cloned(),
+            }
+            .filter(|_| has(Word::CorrelationId)),
+            expires_at: self.expires_at.filter(|_| has(Word::Expiry)),
+            priority: self.priority.filter(|_| has(Word::Priority)),
+            time: self.time.filter(|_| has(Word::Time)),
+        }
+    }
+
+    /// What readers at a door are told of this, published at another.
+    fn told(&self, publisher: Door, reader: Door) -> Self {
+        let said = self.at(publisher);
+        let mut told = said.at(reader);
+        // Who answers by NATS repeats the subject only, so that holds the word that is wanted back.
+        if (reader, publisher == reader) == (Door::Nats, false)
+            && let Some(reply) = &mut told.reply_to
+            && let Some(id) = said.correlation_id.filter(|id| !id.is_empty())
+        {
+            let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+            *reply = format!("_R_.{id}.{reply}");
+        }
+        told
+    }
+}
+
+/// What becomes of a header at a door. None: it cannot be there.
+fn header(door: Door, name: &str, value: Option<&[u8]>) -> Option<Option<Vec<u8>>> {
+    let bytes = value.unwrap_or_default();
+    let fits = match door {
+        Door::Kafka => return Some(value.map(<[u8]>::to_vec)),
+        Door::Mqtt311 => false,
+        // Text.
+        Door::Mqtt5 => std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0),
+        // A line `Name: value`.
+        Door::Nats => {
+            !name.is_empty()
+                && !name.contains([' ', ':'])
+                && bytes.trim_ascii().len() == bytes.len()
+                && !bytes.contains(&b'\n')
+        }
+    };
+    fits.then(|| Some(bytes.to_vec()))
+}
+
+/// What is said, a line each, and all of it.
+fn messages(now: i64) -> Vec<(&'static str, Said)> {
+    let plain = || Said { payload: Some(b"21.5".to_vec()), ..Said::default() };
+    let headers = |pairs: &[(&str, Option<&[u8]>)]| {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.map(Vec::from)));
+        Said { headers: pairs.collect(), ..plain() }
+    };
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let expires_at = Some(now + 3_600_000);
+    let reply_to = Some("answers.to//me.1".to_owned());
+    vec![
+        ("payload", plain()),
+        ("every byte", Said { payload: Some((0..=255).collect()), ..Said::default() }),
+        ("empty payload", Said { payload: Some(Vec::new()), ..Said::default() }),
+        ("no payload", Said::default()),
+        ("headers", headers(&[("b", Some(b"1")), ("a", Some(b"2")), ("b", Some(b"1"))])),
+        ("headers of any case", headers(&[("Ab", Some(b"1")), ("aB", Some("ü".as_bytes()))])),
+        ("an empty header", headers(&[("a", Some(b"")), ("b", Some(b"1"))])),
+        ("a header without a value", headers(&[("a", None), ("b", Some(b"1"))])),
+        ("a header that is no text", headers(&[("a", Some(b"\xff\x01")), ("b", Some(b"1"))])),
+        ("a header of two lines", headers(&[("a", Some(b"1\r\n2")), ("b", Some(b"1"))])),
+        ("a header with blanks", headers(&[("a", Some(b" 1 ")), ("b", Some(b"1"))])),
+        ("a name with a blank", headers(&[("a b", Some(b"1")), ("b", Some(b"1"))])),
+        (
+            "a trace",
+            headers(&[("traceparent", Some(trace.as_bytes())), ("tracestate", Some(b"a=1,b=2"))]),
+        ),
+        ("content type", Said { content_type: Some("text/plain".to_owned()), ..plain() }),
+        ("reply to", Said { reply_to: reply_to.clone(), ..plain() }),
+        ("correlation id", Said { correlation_id: Some(b"\0no. 7\xff".to_vec()), ..plain() }),
+        ("expiry", Said { expires_at, ..plain() }),
+        ("priority", Said { priority: Some(9), ..plain() }),
+        ("time", Said { time: Some(1_700_000_000_123), ..plain() }),
+        (
+            "a request",
+            Said { reply_to: reply_to.clone(), correlation_id: Some(b"7".to_vec()), ..plain() },
+        ),
+        (
+            "a request with a word of any bytes",
+            Said {
+                reply_to: reply_to.clone(),
+                correlation_id: Some(b"\r\n\0\xff".to_vec()),
+                ..plain()
+            },
+        ),
+        (
+            "empty words",
+            Said {
+                content_type: Some(String::new()),
+                correlation_id: Some(Vec::new()),
+                ..headers(&[("", Some(b"")), ("a", Some(b""))])
+            },
+        ),
+        (
+            "everything",
+            Said {
+                content_type: Some("application/json".to_owned()),
+                reply_to,
+                correlation_id: Some(b"7".to_vec()),
+                expires_at,
+                priority: Some(200),
+                time: Some(1_700_000_000_123),
+                ..headers(&[("b", Some(b"1")), ("traceparent", Some(trace.as_bytes()))])
+            },
+        ),
+    ]
+}
+
+/// A client at each door, and readers of all that begins with `m`.
+struct Clients {
+    kafka: Option<Kafka>,
+    mqtt5: [Mqtt; 2],
+    mqtt311: [Mqtt; 2],
+    nats: [Nats; 2],
+}
+
+impl Clients {
+    fn start(broker: &tests::Broker, kafka: Option<Kafka>) -> Self {
+        let mqtt = |version| [(); 2].map(|()| Mqtt::connect(broker.mqtt(), version));
+        let nats = [(); 2].map(|()| Nats::connect(&broker.nats()));
+        let (mqtt5, mqtt311) = (mqtt(Version::V5), mqtt(Version::V311));
+        let mut clients = Self { kafka, mqtt5, mqtt311, nats };
+        clients.mqtt5[1].subscribe("m/#");
+        clients.mqtt311[1].subscribe("m/#");
+        clients.nats[1].subscribe("m.>");
+        clients
+    }
+
+    fn publish(&mut self, door: Door, levels: [&str; 3], said: &Said) {
+        let (payload, empty) = (said.payload.as_ref(), Vec::new());
+        let bytes = payload.unwrap_or(&empty);
+        match door {
+            Door::Kafka => {
+                let kafka = self.kafka.as_mut().expect("it publishes only where it is");
+                kafka.send("matrix", &to_kafka(&levels.join("."), said));
+            }
+            Door::Mqtt5 => self.mqtt5[0].publish(&levels.join("/"), &to_mqtt(said), bytes),
+            Door::Mqtt311 => self.mqtt311[0].publish(&levels.join("/"), &[], bytes),
+            Door::Nats => {
+                let fields = to_nats(said);
+                let block = (!fields.is_empty()).then(|| nats::block(&fields));
+                let reply = said.reply_to.as_deref();
+                self.nats[0].publish(&levels.join("."), reply, block.as_deref(), bytes);
+            }
+        }
+    }
+
+    /// The next message of a reader who listens: its levels, and what it says.
+    fn read(&mut self, door: Door) -> (String, Said) {
+        match door {
+            Door::Kafka => unreachable!("its records are read in the end"),
+            Door::Mqtt5 => of_mqtt(self.mqtt5[1].message()),
+            Door::Mqtt311 => of_mqtt(self.mqtt311[1].message()),
+            Door::Nats => of_nats(self.nats[1].message()),
+        }
+    }
+}
+
+fn to_kafka(subject: &str, said: &Said) -> Record {
+    let mut headers = said.headers.clone();
+    let mut add = |name: &str, value: Option<Vec<u8>>| {
+        headers.extend(value.map(|value| (name.to_owned(), Some(value))));
+    };
+    add("content-type", said.content_type.clone().map(String::into_bytes));
+    add("reply-to", said.reply_to.clone().map(String::into_bytes));
+    add("correlation-id", said.correlation_id.clone());
+    add("expires-at", said.expires_at.map(|at| at.to_string().into_bytes()));
+    add("priority", said.priority.map(|priority| priority.to_string().into_bytes()));
+    let key = Some(subject.as_bytes().to_vec());
+    Record { key, value: said.payload.clone(), headers, timestamp: said.time }
+}
+
+/// `begun`: a time since then is when the message was stored, which its publisher did not say.
+fn of_kafka(record: Record, begun: i64) -> (String, Said) {
+    let mut said = Said { payload: record.value, ..Said::default() };
+    for (name, value) in record.headers {
+        let text = || String::from_utf8(value.clone().unwrap()).unwrap();
+        match name.as_str() {
+            "content-type" => said.content_type = Some(text()),
+            "reply-to" => said.reply_to = Some(text()),
+            "correlation-id" => said.correlation_id = value,
+            "expires-at" => said.expires_at = Some(text().parse().unwrap()),
+            "priority" => said.priority = Some(text().parse().unwrap()),
+            name if name.starts_with("entrepot-") => {}
+            _ => said.headers.push((name, value)),
+        }
+    }
+    said.time = record.timestamp.filter(|time| *time < begun);
+    (String::from_utf8(record.key.unwrap()).unwrap(), said)
+}
+
+fn to_mqtt(said: &Said) -> Vec<Property> {
+    let mut all = Vec::new();
+    if let Some(text) = &said.content_type {
+        all.push(Property::Bytes(mqtt::CONTENT_TYPE, text.clone().into_bytes()));
+    }
+    if let Some(reply) = &said.reply_to {
+        all.push(Property::Bytes(mqtt::RESPONSE_TOPIC, in_mqtt(reply).into_bytes()));
+    }
+    if let Some(id) = &said.correlation_id {
+        all.push(Property::Bytes(mqtt::CORRELATION_DATA, id.clone()));
+    }
+    if let Some(at) = said.expires_at {
+        let seconds = u32::try_from((at - now_ms()) / 1000).unwrap();
+        all.push(Property::Number(mqtt::MESSAGE_EXPIRY, seconds));
+    }
+    for (name, value) in &said.headers {
+        let value = String::from_utf8(value.clone().unwrap()).unwrap();
+        all.push(Property::User(name.clone(), value));
+    }
+    all
+}
+
+fn of_mqtt(message: mqtt::Publish) -> (String, Said) {
+    let mut said = Said { payload: Some(message.payload), ..Said::default() };
+    for property in message.properties {
+        match property {
+            Property::Number(_, seconds) => {
+                said.expires_at = Some(now_ms() + 1000 * i64::from(seconds));
+            }
+            Property::Bytes(mqtt::CORRELATION_DATA, id) => said.correlation_id = Some(id),
+            Property::Bytes(id, text) => {
+                let text = String::from_utf8(text).unwrap();
+                match id {
+                    mqtt::CONTENT_TYPE => said.content_type = Some(text),
+                    _ => said.reply_to = Some(in_text(&text)),
+                }
+            }
+            Property::User(name, value) => said.headers.push((name, Some(value.into_bytes()))),
+        }
+    }
+    (in_text(&message.topic), said)
+}
+
+/// A topic of MQTT, from a subject as NATS writes it: of what is different there only what is used here.
+fn in_mqtt(subject: &str) -> String {
+    subject.replace("//", "\0").replace('.', "/").replace('\0', ".")
+}
+
+fn in_text(topic: &str) -> String {
+    topic.replace('.', "//").split('/').fold(String::new(), |text, level| match text.as_str() {
+        "" => level.to_owned(),
+        // Two in a row are a dot.
+        _ if level.is_empty() => text + "/",
+        _ if text.ends_with('/') => text + "/" + level,
+        _ => text + "." + level,
+    })
+}
+
+fn to_nats(said: &Said) -> Vec<(String, Vec<u8>)> {
+    let headers = said.headers.iter();
+    let headers = headers.map(|(name, value)| (name.clone(), value.clone().unwrap()));
+    let mut fields: Vec<_> = headers.collect();
+    let mut add = |name: &str, value: Option<Vec<u8>>| {
+        fields.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    add("Content-Type", said.content_type.clone().map(String::into_bytes));
+    add("Correlation-Id", said.correlation_id.clone());
+    add("Expires-At", said.expires_at.map(|at| at.to_string().into_bytes()));
+    add("Priority", said.priority.map(|priority| priority.to_string().into_bytes()));
+    fields
+}
+
+fn of_nats(message: nats::Msg) -> (String, Said) {
+    let mut said =
+        Said { payload: Some(message.payload), reply_to: message.reply, ..Said::default() };
+    for (name, value) in message.headers.iter().flat_map(|block| nats::fields(block)) {
+        let text = || String::from_utf8(value.clone()).unwrap();
+        match name.as_str() {
+            "Content-Type" => said.content_type = Some(text()),
+            "Correlation-Id" => said.correlation_id = Some(value),
+            "Expires-At" => said.expires_at = Some(text().parse().unwrap()),
+            "Priority" => said.priority = Some(text().parse().unwrap()),
+            _ => said.headers.push((name, Some(value))),
+        }
+    }
+    (message.subject, said)
+}
+
+/// What was not as it should be.
+#[derive(Default)]
+struct Findings(Vec<String>);
+
+impl Findings {
+    fn check(
+        &mut self,
+        what: &str,
+        pair: (Door, Door),
+        seen: (String, Said),
+        wanted: (&str, Said),
+    ) {
+        let ((subject, mut seen), (wanted_subject, wanted)) = (seen, wanted);
+        // One of them counts in seconds from now.
+        if [pair.0, pair.1].contains(&Door::Mqtt5)
+            && let (Some(seen), Some(wanted)) = (&mut seen.expires_at, wanted.expires_at)
+            && (*seen - wanted).abs() < EXPIRY_SLACK_MS
+        {
+            *seen = wanted;
+        }
+        if (subject.as_str(), &seen) != (wanted_subject, &wanted) {
+            self.0.push(format!(
+                "{what}, from {:?} to {:?}:\n  seen   {subject} {seen:?}\n  wanted {wanted_subject} {wanted:?}",
+                pair.0, pair.1
+            ));
+        }
+    }
+
+    fn assert_none(self) {
+        assert!(self.0.is_empty(), "{} findings:\n{}", self.0.len(), self.0.join("\n"));
+    }
+}
+
+const LISTENERS: [Door; 3] = [Door::Mqtt5, Door::Mqtt311, Door::Nats];
+
+#[test]
+fn what_a_topic_keeps_says_the_same_at_every_door() {
+    let broker = Serve::new().start();
+    let create = ["topic", "create", "matrix", "--bind", "m.>", "--partitions", "1"];
+    assert!(broker.entrepot(&create).status.success());
+    let Some(kafka) = Kafka::confluent(&broker) else { return };
+    let begun = now_ms();
+    let mut clients = Clients::start(&broker, Some(kafka));
+    let mut findings = Findings::default();
+    let mut kept = Vec::new();
+    for (number, (what, said)) in messages(begun).into_iter().enumerate() {
+        for publisher in [Door::Kafka, Door::Mqtt5, Door::Mqtt311, Door::Nats] {
+            let (number, name) = (number.to_string(), format!("{publisher:?}"));
+            let subject = format!("m.{number}.{name}");
+            clients.publish(publisher, ["m", &number, &name], &said.at(publisher));
+            for reader in LISTENERS {
+                let wanted = said.told(publisher, reader);
+                findings.check(what, (publisher, reader), clients.read(reader), (&subject, wanted));
+            }
+            kept.push((what, publisher, subject, said.told(publisher, Door::Kafka)));
+        }
+    }
+    let kafka = clients.kafka.as_mut().expect("it was there");
+    let records = kafka.read("matrix");
+    assert_eq!(records.len(), kept.len(), "each message is kept once");
+    for (record, (what, publisher, subject, wanted)) in records.into_iter().zip(kept) {
+        let seen = of_kafka(record, begun);
+        findings.check(what, (publisher, Door::Kafka), seen, (&subject, wanted));
+    }
+    findings.assert_none();
+}
+
+#[test]
+fn what_no_topic_keeps_says_the_same_to_all_who_listen() {
+    let broker = Serve::new().start();
+    let mut clients = Clients::start(&broker, None);
+    let mut findings = Findings::default();
+    for (number, (what, said)) in messages(now_ms()).into_iter().enumerate() {
+        for publisher in LISTENERS {
+            let (number, name) = (number.to_string(), format!("{publisher:?}"));
+            let subject = format!("m.{number}.{name}");
+            clients.publish(publisher, ["m", &number, &name], &said.at(publisher));
+            for reader in LISTENERS {
+                let wanted = said.told(publisher, reader);
+                findings.check(what, (publisher, reader), clients.read(reader), (&subject, wanted));
+            }
+        }
+    }
+    findings.assert_none();
+}
+
+/// A record of Kafka is about its key only if that is a subject of its topic.
+#[test]
+fn a_record_whose_key_is_no_subject_of_its_topic_is_about_the_topic() {
+    let broker = Serve::new().start();
+    for args in [&["keys", "--bind", "m.>"][..], &["plain"]] {
+        let create = [&["topic", "create"], args, &["--partitions", "1"]].concat();
+        assert!(broker.entrepot(&create).status.success());
+    }
+    let Some(mut kafka) = Kafka::confluent(&broker) else { return };
+    let mut reader = Nats::connect(&broker.nats());
+    reader.subscribe(">");
+    let keys: [Option<&str>; 6] =
+        [Some("m.1"), Some("other.1"), Some("m"), Some(""), Some("m..1"), None];
+    for topic in ["keys", "plain"] {
+        for key in keys {
+            let key = key.map(|key| key.as_bytes().to_vec());
+            kafka.send(topic, &Record { key: key.clone(), ..Record::default() });
+            let wanted =
+                if (topic, &key) == ("keys", &Some(b"m.1".to_vec())) { "m.1" } else { topic };
+            assert_eq!(reader.message().subject, wanted, "{topic} {key:?}");
+        }
+        let kept = kafka.read(topic).into_iter().map(|record| record.key);
+        let sent = keys.map(|key| key.map(|key| key.as_bytes().to_vec()));
+        assert_eq!(kept.collect::<Vec<_>>(), sent, "the record has its key whatever it is");
+    }
+}
+
+#[test]
+fn the_page_of_messages_says_who_has_a_word_for_what() {
+    let page = std::fs::read_to_string(root().join("docs/messages.md")).unwrap();
+    for (word, doors) in WORDS {
+        let cell = |door| if doors.contains(door) { "yes" } else { "-" };
+        let cells = [Door::Kafka, Door::Mqtt5, Door::Mqtt311, Door::Nats].iter().map(cell);
+        let row = format!("| {} | {} |", word.name(), cells.collect::<Vec<_>>().join(" | "));
+        assert!(page.lines().any(|line| line == row), "{row}");
+    }
+}
+
+#[test]
+fn names_are_written_both_ways_by_this_test() {
+    for (text, topic) in
+        [("a.b", "a/b"), ("a//b.c", "a.b/c"), ("answers.to//me.1", "answers/to.me/1")]
+    {
+        assert_eq!(in_text(topic), text);
+        assert_eq!(in_mqtt(text), topic);
+    }
+}
