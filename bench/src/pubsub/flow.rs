@@ -10,8 +10,8 @@ use super::wire::{Template, Wire};
 /// Bytes that are written at a time.
 const PIECE: usize = 64 * 1024;
 
-/// With nothing coming for so long, what is missing is lost.
-const PATIENCE: Duration = Duration::from_millis(1000);
+/// With nothing coming for so long after the end, what is missing is lost.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The load.
 #[derive(Debug, Clone, Copy)]
@@ -128,8 +128,8 @@ impl Run {
             if is_closed || (!is_open && self.is_done()) {
                 return last.duration_since(begun);
             }
-            if now.duration_since(last) > PATIENCE && now.duration_since(begun) > time {
-                return last.duration_since(begun);
+            if now.duration_since(last.max(begun + time)) > PATIENCE {
+                return last.max(begun + time).duration_since(begun);
             }
             let is_busy = self.links.iter().any(Link::is_busy) || (is_open && self.allowance() > 0);
             let longest = if is_busy { Duration::ZERO } else { Duration::from_millis(50) };
