@@ -116,7 +116,7 @@ impl Broker {
         }
         let started_at = options.clock.now();
         let retained = Retained::open(&store);
-        let sessions = Sessions::restore(&store, &options.random).await;
+        let sessions = Sessions::restore(&store, &options.random, started_at).await;
         let sessions = sessions.map_err(|error| StartError::Sessions(error.to_string()))?;
         let bindings = Arc::clone(&topics.bindings);
         let live = Live::new(options.random.as_ref(), bindings, Arc::clone(&sessions.router));
@@ -151,6 +151,7 @@ impl Broker {
             )),
         ];
         inner.tasks.lock().extend(tasks);
+        inner.sessions.begin(&inner);
         Ok(Self { inner })
     }
 
@@ -161,6 +162,7 @@ impl Broker {
             task.abort();
         }
         self.inner.live.tails.stop();
+        self.inner.sessions.stop(self.now()).await;
         let lease = LeaseId(self.inner.lease.load(Ordering::Acquire).cast_unsigned());
         if let Err(error) = self.inner.meta.lease_revoke(lease).await {
             tracing::debug!(%error, "the broker's registration ends by itself");

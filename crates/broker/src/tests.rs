@@ -69,7 +69,11 @@ impl Fixture {
     }
 
     pub(crate) async fn restart(self) -> Self {
-        Self::try_open(self.stop().await).await.unwrap()
+        self.restart_with(|_| {}).await
+    }
+
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut BrokerOptions)) -> Self {
+        Self::try_open_with(self.stop().await, change).await.unwrap()
     }
 
     pub(crate) async fn topic(

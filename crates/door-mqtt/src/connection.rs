@@ -15,6 +15,7 @@ use door::{BoxFuture, CloseReason, Connection, Logins, Stream};
 use tokio::time::{Instant, timeout};
 
 use crate::Shared;
+use crate::counts::Tally;
 use crate::handle;
 use crate::hello::{self, Greeting};
 use crate::limits::{
@@ -22,6 +23,7 @@ use crate::limits::{
 };
 use crate::login::Steps;
 use crate::map;
+use crate::pull::Pull;
 use crate::retained::{Owed, Ticket};
 use crate::session::{Found, Goodbye, Session};
 use crate::socket::Socket;
@@ -57,6 +59,7 @@ impl From<std::io::Error> for End {
 /// Speaks the protocol until either side closes.
 pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
     let Connection { stream, peer, principal, logins, mut stopping, .. } = connection;
+    shared.counts.sockets.add(1);
     let mut socket = Socket::new(stream);
     let visitor = hello::Visitor { principal, host: peer.ip().to_canonical(), logins };
     let stop = async {
@@ -103,6 +106,8 @@ pub(crate) struct Client {
     pub(crate) publishing: Option<Box<Publishing>>,
     /// Retained messages that new subscriptions are owed.
     pub(crate) owed: Option<Box<Owed>>,
+    /// Messages from the session's queue, if it has one.
+    pull: Option<Box<Pull>>,
 }
 
 /// What a client needs that publishes.
@@ -158,8 +163,15 @@ impl std::fmt::Debug for Pause {
 pub(crate) struct Due {
     pub(crate) kind: Kind,
     pub(crate) ack: Ack,
-    /// Its numbers in its batch: for topics, and for who subscribes later.
-    pub(crate) stored: [Option<usize>; 2],
+    /// Its numbers in its batch: for topics and queues, for who subscribes later, for what the session writes down.
+    pub(crate) stored: [Option<usize>; 3],
+}
+
+impl Due {
+    /// Whether it answers a message of the client's.
+    fn is_owed(&self) -> bool {
+        self.kind != Kind::Pubrel
+    }
 }
 
 /// A batch on its way to the disk, or none, and the acknowledgements behind it.
@@ -180,12 +192,15 @@ enum Event {
     Read,
     /// The connection is to close.
     Cut(Reason),
+    /// So are all.
+    Stop,
     End(End),
 }
 
 impl Client {
     fn new(shared: Arc<Shared>, socket: Socket<Stream>, greeting: Greeting) -> Self {
         let Greeting { session, number, version, is_bridge, actor, logins, .. } = greeting;
+        shared.counts.enter();
         // One and a half times what it said (5.0 §3.1.2.10).
         let silence = u64::from(greeting.keep_alive) * 1500;
         Self {
@@ -205,6 +220,7 @@ impl Client {
             goodbye: Goodbye::Lost,
             publishing: None,
             owed: None,
+            pull: greeting.kept.map(|kept| Box::new(Pull::new(kept))),
         }
     }
 
@@ -235,9 +251,7 @@ impl Client {
             let deadline = self.deadline(heard);
             let event = tokio::select! {
                 biased;
-                () = &mut stop => {
-                    Event::End(End::Told(Reason::SHUTTING_DOWN, "the broker stops".into()))
-                }
+                () = &mut stop => Event::Stop,
                 event = std::future::poll_fn(|cx| self.poll_event(cx)) => event,
                 () = &mut timer, if deadline.is_some() => match self.time_is_up(heard) {
                     Some(end) => Event::End(end),
@@ -258,6 +272,12 @@ impl Client {
                 Event::Cut(reason) => {
                     self.hear_out().await;
                     return End::Told(reason, reason.text().into());
+                }
+                Event::Stop => {
+                    // It has acknowledged something, maybe: that need not come again.
+                    self.hear_out().await;
+                    let why = "the broker stops".into();
+                    return End::Told(Reason::SHUTTING_DOWN, why);
                 }
                 Event::End(end) => return end,
             }
@@ -302,7 +322,7 @@ impl Client {
             match self.poll_output(cx) {
                 Poll::Ready(Some(event)) => return Poll::Ready(event),
                 // There is more to write.
-                Poll::Ready(None) if self.poll_retained(cx) => {}
+                Poll::Ready(None) if self.poll_retained(cx) || self.poll_kept(cx) => {}
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }
@@ -315,7 +335,10 @@ impl Client {
         match self.socket.poll_fill(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0)) => Poll::Ready(Event::End(End::Left)),
-            Poll::Ready(Ok(_)) => Poll::Ready(Event::Read),
+            Poll::Ready(Ok(bytes)) => {
+                self.shared.counts.received.bytes.add(bytes);
+                Poll::Ready(Event::Read)
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Event::End(error.into())),
         }
     }
@@ -328,8 +351,9 @@ impl Client {
         if is_storing || self.session.lock().outbound.is_high() {
             return false;
         }
-        let to = (&*self.session, self.number, &self.actor);
-        match owed.poll((&self.shared.broker, &self.shared.storing), to, cx) {
+        let to = (&self.session, self.number, &self.actor);
+        let shared = &self.shared;
+        match owed.poll((&shared.broker, &shared.storing, &shared.sys), to, cx) {
             Poll::Pending => false,
             Poll::Ready(outcome) => {
                 if let Err(error) = outcome {
@@ -343,6 +367,12 @@ impl Client {
         }
     }
 
+    /// Takes what waits in the session's queue. Whether there is more to write.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(pull) = &mut self.pull else { return false };
+        pull.poll(&self.session, self.number, self.shared.broker.now(), cx)
+    }
+
     /// Writes until there is nothing more. An event if the connection ends; pending while the socket takes no more.
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let now = self.shared.broker.now();
@@ -354,7 +384,11 @@ impl Client {
             }
             let Some(output) = self.socket.output() else { return Poll::Pending };
             match self.session.lock().look(self.number, output, now, cx.waker()) {
-                Found::Bytes => {}
+                Found::Bytes => {
+                    let sent = &self.shared.counts.sent;
+                    sent.bytes.add(output.len());
+                    sent.add(Tally::of(output));
+                }
                 Found::Cut(reason) => return Poll::Ready(Some(Event::Cut(reason))),
                 Found::Nothing => {
                     self.socket.rest();
@@ -376,12 +410,17 @@ impl Client {
 
     /// Handles the packets that have arrived.
     async fn packets(&mut self) -> Result<(), End> {
+        let _handling = match &self.session.kept {
+            Some(_) => Some(Arc::clone(&self.session.handling).lock_owned().await),
+            None => None,
+        };
         let max = self.shared.options.packet_bytes_max;
         let Some(mut packets) = self.socket.packets(max)? else { return Ok(()) };
-        let mut outcome = Ok(());
+        let (mut outcome, mut tally) = (Ok(()), Tally::default());
         loop {
             match packets.next(max) {
                 Ok(Some(packet)) => {
+                    tally.note(&packet.header);
                     outcome = handle::packet(self, &packets, &packet).await;
                 }
                 Ok(None) => break,
@@ -391,6 +430,7 @@ impl Client {
                 break;
             }
         }
+        self.shared.counts.received.add(tally);
         self.socket.put_back(&packets);
         self.commit().await;
         outcome
@@ -400,6 +440,7 @@ impl Client {
     async fn commit(&mut self) {
         let Some(publishing) = &mut self.publishing else { return };
         publishing.pause.begin(publishing.batch.flush());
+        publishing.write_down(&self.session);
         let done: Option<BoxFuture<_>> = match publishing.batch.is_empty() {
             true => None,
             false => {
@@ -419,7 +460,7 @@ impl Client {
             return;
         }
         if done.is_none() && publishing.commits.is_empty() {
-            publishing.owed -= publishing.acks.len();
+            publishing.owed -= publishing.acks.iter().filter(|due| due.is_owed()).count();
             let mut state = self.session.lock();
             if state.is_attached(self.number) {
                 let out = state.outbound.buffer();
@@ -446,7 +487,7 @@ impl Client {
             };
             let acks = std::mem::take(&mut commit.acks);
             publishing.commits.pop_front();
-            publishing.owed -= acks.len();
+            publishing.owed -= acks.iter().filter(|due| due.is_owed()).count();
             acknowledge(&self.session, (self.number, self.version), acks, &outcomes)?;
         }
         Ok(())
@@ -486,8 +527,28 @@ impl Client {
     }
 }
 
+impl Publishing {
+    /// Adds what is half done of deliveries of QoS 2, if it outlives the connection and has changed; what is sure only
+    /// then is acknowledged then.
+    fn write_down(&mut self, session: &Session) {
+        let Some(kept) = &session.kept else { return };
+        let half_done = {
+            let mut state = session.lock();
+            if !std::mem::take(&mut state.is_dirty) {
+                return;
+            }
+            state.half_done()
+        };
+        let number = self.batch.push_state(kept.clone(), half_done);
+        for due in self.acks.iter_mut().filter(|due| due.kind != Kind::Puback) {
+            due.stored[2] = Some(number);
+        }
+    }
+}
+
 impl Drop for Client {
     fn drop(&mut self) {
+        self.shared.counts.leave();
         let commits = self.publishing.take().map(|publishing| publishing.commits);
         let commits = commits.into_iter().flatten();
         let storing: Vec<_> = commits.filter_map(|commit| commit.done).collect();
@@ -500,9 +561,11 @@ impl Drop for Client {
             });
         }
         self.shared.publish_will(self.session.displaced(self.number, self.goodbye));
-        if let Some(left) = self.session.detach(self.number, self.goodbye) {
-            let will = self.shared.sessions.left(&self.session, self.number, left);
-            self.shared.publish_will(will);
+        if let Some(mut left) = self.session.detach(self.number, self.goodbye) {
+            self.shared.publish_will(left.will.take());
+            let (shared, session) = (Arc::clone(&self.shared), Arc::clone(&self.session));
+            let number = self.number;
+            tokio::spawn(async move { shared.sessions.left(&session, number, &left).await });
         }
     }
 }
@@ -524,6 +587,7 @@ fn acknowledge(
             ack.reason = map::refusal(error);
             if kind == Kind::Pubrec {
                 state.received.remove(&ack.packet_id);
+                state.is_dirty = true;
             }
             if version != Version::V5 {
                 // There is no way to say no; an acknowledgement would be a lie.

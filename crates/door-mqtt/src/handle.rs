@@ -30,8 +30,8 @@ pub(crate) async fn packet(
         kind @ (Kind::Puback | Kind::Pubrec | Kind::Pubrel | Kind::Pubcomp) => {
             acks::handle(client, kind, body)
         }
-        Kind::Subscribe => subscribe::handle(client, body),
-        Kind::Unsubscribe => unsubscribe::handle(client, body),
+        Kind::Subscribe => Box::pin(subscribe::handle(client, body)).await,
+        Kind::Unsubscribe => Box::pin(unsubscribe::handle(client, body)).await,
         Kind::Pingreq if body.is_empty() => {
             client.answer(|out| out.extend_from_slice(&[(Kind::Pingresp as u8) << 4, 0]))
         }

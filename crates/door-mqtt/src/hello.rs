@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base::Principal;
 use broker::access::{Actor, Operation};
+use broker::sessions::{Session as Kept, SessionError};
 use door::sasl::{Login, Logins, Refusal};
 use door::{CloseReason, Stream};
 use tokio::time::Instant;
@@ -36,6 +37,8 @@ pub(crate) struct Visitor {
 #[derive(Debug)]
 pub(crate) struct Greeting {
     pub(crate) session: Arc<Session>,
+    /// Where the session's queue is taken from, if it has one.
+    pub(crate) kept: Option<Kept>,
     pub(crate) number: u64,
     pub(crate) version: Version,
     pub(crate) is_bridge: bool,
@@ -63,6 +66,13 @@ impl From<WireError> for Refused {
 impl From<std::io::Error> for Refused {
     fn from(error: std::io::Error) -> Self {
         Self { reason: Reason::UNSPECIFIED, close: error.into() }
+    }
+}
+
+impl From<SessionError> for Refused {
+    fn from(error: SessionError) -> Self {
+        let reason = map::session_refusal(&error);
+        Self { reason, close: CloseReason::Limit(error.to_string()) }
     }
 }
 
@@ -155,7 +165,7 @@ impl Entering<'_> {
         let actor = self.shared.broker.actor(login.principal, host.into());
         self.check_will(&connect, &actor)?;
         let entered = Entered { last, actor, lifetime: login.lifetime };
-        self.attach(&connect, entered)
+        self.attach(&connect, entered).await
     }
 
     fn check_will(&self, connect: &Connect<'_>, actor: &Actor) -> Result<(), Refused> {
@@ -232,7 +242,7 @@ impl Entering<'_> {
     }
 
     /// Attaches the client to its session and answers.
-    fn attach(self, connect: &Connect<'_>, entered: Entered) -> Result<Greeting, Refused> {
+    async fn attach(self, connect: &Connect<'_>, entered: Entered) -> Result<Greeting, Refused> {
         let Self { shared, visitor, protocol, .. } = self;
         let assigned = connect.client_id.is_empty().then(|| assign(shared));
         let client_id: Arc<str> = assigned.as_deref().unwrap_or(connect.client_id).into();
@@ -246,25 +256,21 @@ impl Entering<'_> {
             return Err(Refused::new(Reason::PACKET_TOO_LARGE, why));
         }
         let sessions = &shared.sessions;
-        let Some(opened) = sessions.open(&client_id, connect.clean_start) else {
-            return Err(Refused::new(Reason::SERVER_BUSY, "too many sessions"));
-        };
+        let _turn = sessions.turn(&client_id).await;
+        let expiry = expiry(protocol.version, connect);
+        let opened = sessions.open(&client_id, connect.clean_start, expiry).await?;
         if let Some(replaced) = &opened.replaced {
             shared.publish_will(sessions.replace(replaced));
         }
         connack.clear();
         answer.encode(protocol.version, opened.is_present, &mut connack);
         let will = connect.will.as_ref().map(|will| Box::new(Will::of(will, opened.session.id)));
-        let terms = Terms {
-            allowance,
-            expiry: expiry(protocol.version, connect),
-            will,
-            actor: entered.actor.clone(),
-        };
+        let terms = Terms { allowance, expiry, will, actor: entered.actor.clone() };
         let number = sessions.new_connection();
-        opened.session.attach(number, terms, &connack, shared.broker.now());
+        let kept = opened.session.attach(number, terms, &connack);
         Ok(Greeting {
-            session: opened.session,
+            session: Arc::clone(&opened.session),
+            kept,
             number,
             version: protocol.version,
             is_bridge: protocol.is_bridge,

@@ -6,16 +6,19 @@
 //! `docs/doors/mqtt.md`.
 
 mod connection;
+mod counts;
 mod handle;
 mod hello;
 mod limits;
 mod login;
 mod map;
 mod pool;
+mod pull;
 mod retained;
 mod session;
 mod sessions;
 mod socket;
+mod sys;
 mod will;
 #[cfg(feature = "fuzzing")]
 pub mod wire;
@@ -24,13 +27,16 @@ mod wire;
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::subject::TEXT;
 use broker::Broker;
 use broker::access::{Actor, Operation};
 use door::{BoxFuture, CloseReason, Connection, Door};
 
+use counts::Counts;
 use sessions::Sessions;
+use sys::Sys;
 use will::Will;
 
 /// How the door treats its clients.
@@ -42,6 +48,8 @@ pub struct MqttDoorOptions {
     pub receive_max: u16,
     /// Aliases of topics that a client of 5.0 may use.
     pub topic_alias_max: u16,
+    /// How often the door says under `$SYS` how it is doing; `None`: never.
+    pub sys_interval: Option<Duration>,
 }
 
 impl Default for MqttDoorOptions {
@@ -50,6 +58,7 @@ impl Default for MqttDoorOptions {
             packet_bytes_max: limits::PACKET_BYTES_MAX,
             receive_max: limits::RECEIVE_MAX,
             topic_alias_max: limits::TOPIC_ALIAS_MAX,
+            sys_interval: Some(limits::SYS_INTERVAL),
         }
     }
 }
@@ -62,9 +71,14 @@ pub struct MqttDoor {
 impl MqttDoor {
     /// A door to this broker. To be called in a tokio runtime.
     pub fn new(broker: Broker, options: MqttDoorOptions) -> Self {
-        let sessions = Sessions::new(broker.clone());
-        let shared = Arc::new(Shared { broker, options, sessions, storing: Arc::default() });
+        let counts = Arc::<Counts>::default();
+        let sessions = Sessions::new(broker.clone(), Arc::clone(&counts));
+        let (storing, sys) = (Arc::default(), Sys::default());
+        let shared = Arc::new(Shared { broker, options, sessions, storing, counts, sys });
         tokio::spawn(tend(Arc::clone(&shared)));
+        if let Some(every) = options.sys_interval {
+            tokio::spawn(sys::run(Arc::clone(&shared), every));
+        }
         Self { shared }
     }
 }
@@ -92,6 +106,8 @@ struct Shared {
     options: MqttDoorOptions,
     sessions: Sessions,
     storing: Arc<retained::Storing>,
+    counts: Arc<Counts>,
+    sys: Sys,
 }
 
 impl Shared {

@@ -26,6 +26,9 @@ pub(crate) const INFLIGHT_MAX: u16 = 1024;
 /// See [`INFLIGHT_MAX`], for clients of 3.1 and 3.1.1, which cannot say.
 pub(crate) const OLD_INFLIGHT_MAX: u16 = 100;
 
+/// How often the door says how it is doing, unless configured. As mosquitto does.
+pub(crate) const SYS_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Aliases of topics that a client may use, unless configured.
 pub(crate) const TOPIC_ALIAS_MAX: u16 = 64;
 
@@ -50,6 +53,9 @@ pub(crate) const WAITING_MAX: usize = 100_000;
 /// The same in bytes.
 pub(crate) const WAITING_BYTES_MAX: usize = 1 << 20;
 
+/// Messages that are taken at once from a session's queue.
+pub(crate) const PULLED_MAX: usize = 256;
+
 /// Batches of messages of one connection that wait for the disk; then nothing is read from it.
 pub(crate) const COMMITS_MAX: usize = 16;
 
@@ -61,6 +67,9 @@ pub(crate) const LEVELS_MAX: usize = 201;
 
 /// Retained messages that are read at once for a subscription.
 pub(crate) const RETAINED_PAGE: usize = 100;
+
+/// No more of them are put into the queue of a session in which more than this wait.
+pub(crate) const RETAINED_AHEAD: usize = 2 * RETAINED_PAGE;
 
 /// How often a connection whose place another has taken is read from before it is closed.
 pub(crate) const HEARD_OUT_MAX: usize = 16;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use base::subject::{Escape, Rules, Wildcard};
 use base::{ErrorKind, Filter, Millis};
 use broker::live::Delivery;
+use broker::sessions::SessionError;
 use broker::{Message, Original, ProduceError, Properties, PublisherId};
 use bytes::Bytes;
 
@@ -85,13 +86,20 @@ pub(crate) fn message(
     now: impl FnOnce() -> Millis,
 ) -> Message {
     let kept = properties.kept();
+    let guaranteed = published.qos > 0;
     let retain = if published.retain { RETAIN } else { 0 };
     let first = published.qos | retain;
     if kept.is_empty() && properties.expiry.is_none() {
         let index = usize::from(first);
         let bytes = Bytes::from_static(BARE.get(index..=index).unwrap_or_default());
         let original = Some(Original { door: door(), bytes });
-        return Message { value: Some(payload), original, publisher, ..Message::default() };
+        return Message {
+            value: Some(payload),
+            original,
+            publisher,
+            guaranteed,
+            ..Message::default()
+        };
     }
     let mut bytes = Vec::with_capacity(1 + kept.iter().map(|piece| piece.len()).sum::<usize>());
     bytes.push(first);
@@ -113,7 +121,8 @@ pub(crate) fn message(
         priority: None,
     };
     let original = Some(Original { door: door(), bytes });
-    Message { value: Some(payload), headers, properties, original, publisher, ..Message::default() }
+    let value = Some(payload);
+    Message { value, headers, properties, original, publisher, guaranteed, ..Message::default() }
 }
 
 fn door() -> u8 {
@@ -198,6 +207,17 @@ fn properties(message: &Message) -> Vec<u8> {
 fn text(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     (text.len() <= usize::from(u16::MAX) && !bytes.contains(&0)).then_some(text)
+}
+
+/// What a client is told whose session could not be opened or changed.
+pub(crate) fn session_refusal(error: &SessionError) -> Reason {
+    match error {
+        SessionError::TooMany => Reason::SERVER_BUSY,
+        SessionError::TooManyLevels => Reason::TOPIC_FILTER_INVALID,
+        // Another connection began anew.
+        SessionError::Gone => Reason::TAKEN_OVER,
+        SessionError::Store(error) => refusal(error),
+    }
 }
 
 /// What a publisher is told of a message that could not be stored.

@@ -9,16 +9,18 @@ use std::task::{Context, Poll};
 
 use base::{Filter, Subject};
 use broker::access::{Actor, Operation};
-use broker::{Broker, FetchError, Message};
+use broker::live::Batch;
+use broker::{Broker, FetchError, Message, ProduceError};
 use door::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::limits::RETAINED_PAGE;
+use crate::limits::{RETAINED_AHEAD, RETAINED_PAGE};
 use crate::map::{NAMES, Received};
 use crate::may;
-use crate::session::Session;
 use crate::session::outbound::{Ids, Manner, Stored};
+use crate::session::{Session, kept};
+use crate::sys::Sys;
 use crate::wire::subscribe::Options;
 
 type Page = Result<Vec<(Subject, Message)>, FetchError>;
@@ -82,6 +84,8 @@ pub(crate) struct Owed {
     wanted: VecDeque<Wanted>,
     /// The page that is being read, of the first of them.
     reading: Option<BoxFuture<Page>>,
+    /// Those that are being put into the session's queue.
+    queueing: Option<BoxFuture<Vec<Result<(), ProduceError>>>>,
 }
 
 /// A subscription whose retained messages are to be sent.
@@ -92,6 +96,8 @@ pub(crate) struct Wanted {
     pub(crate) id: Option<u32>,
     /// The last subject that was sent.
     pub(crate) after: Option<Subject>,
+    /// It was told of how the door is doing.
+    pub(crate) knows_sys: bool,
 }
 
 impl Owed {
@@ -100,7 +106,7 @@ impl Owed {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.wanted.is_empty()
+        self.wanted.is_empty() && self.queueing.is_none()
     }
 
     /// Sends another page to the session, if one can be had.
@@ -109,11 +115,25 @@ impl Owed {
     /// They cannot be read.
     pub(crate) fn poll(
         &mut self,
-        (broker, storing): (&Broker, &Arc<Storing>),
-        to: (&Session, u64, &Actor),
+        (broker, storing, sys): (&Broker, &Arc<Storing>, &Sys),
+        to: (&Arc<Session>, u64, &Actor),
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), FetchError>> {
+        if let Some(queueing) = &mut self.queueing {
+            let outcomes = std::task::ready!(queueing.as_mut().poll(cx));
+            self.queueing = None;
+            if let Some(error) = outcomes.into_iter().find_map(Result::err) {
+                tracing::warn!(%error, "retained messages do not wait for a session");
+            }
+        }
+        // The client's next acknowledgement goes on.
+        if to.0.kept.as_ref().is_some_and(|kept| kept.waiting() > RETAINED_AHEAD) {
+            return Poll::Pending;
+        }
         let Some(wanted) = self.wanted.front_mut() else { return Poll::Pending };
+        if !std::mem::replace(&mut wanted.knows_sys, true) {
+            send_sys(sys, wanted, to);
+        }
         let reading = self.reading.get_or_insert_with(|| {
             let (broker, storing, wanted) = (broker.clone(), Arc::clone(storing), wanted.clone());
             Box::pin(async move {
@@ -132,7 +152,11 @@ impl Owed {
         };
         wanted.after = page.last().map(|(subject, _)| subject.clone());
         let is_last = page.len() < RETAINED_PAGE;
-        send(&page, wanted, to, broker.now());
+        let batch = send(&page, wanted, to, broker);
+        if !batch.is_empty() {
+            let broker = broker.clone();
+            self.queueing = Some(Box::pin(async move { broker.store(batch).await.done().await }));
+        }
         if is_last {
             self.wanted.pop_front();
         }
@@ -140,12 +164,40 @@ impl Owed {
     }
 }
 
+/// Sends what was said last of how the door is doing.
+fn send_sys(
+    sys: &Sys,
+    wanted: &Wanted,
+    (session, connection, actor): (&Arc<Session>, u64, &Actor),
+) {
+    let all = sys.retained(&wanted.filter);
+    if all.is_empty() {
+        return;
+    }
+    let mut state = session.lock();
+    if !state.is_attached(connection) {
+        return;
+    }
+    let ids = wanted.id.map_or(Ids::None, Ids::One);
+    let may_read = |topic: &str| {
+        let subject = NAMES.subject(topic.as_bytes());
+        subject.is_ok_and(|subject| may(actor, Operation::Read, &subject))
+    };
+    for (topic, value) in all.iter().filter(|(topic, _)| may_read(topic)) {
+        let manner = Manner { qos: 0, retain: true, ids: ids.clone() };
+        session.send_sys(&mut state, topic, value, manner);
+    }
+}
+
+/// Sends a page; what is to be acknowledged to a session that outlives its connection goes into a batch for its queue.
 fn send(
     page: &[(Subject, Message)],
     wanted: &Wanted,
-    (session, connection, actor): (&Session, u64, &Actor),
-    now: base::Millis,
-) {
+    (session, connection, actor): (&Arc<Session>, u64, &Actor),
+    broker: &Broker,
+) -> Batch {
+    let now = broker.now();
+    let mut batch = Batch::default();
     for (subject, message) in
         page.iter().filter(|(subject, _)| may(actor, Operation::Read, subject))
     {
@@ -155,15 +207,23 @@ fn send(
             continue;
         }
         let qos = wanted.options.qos.min(received.published.qos);
+        if let Some(kept) = session.kept.as_ref().filter(|_| qos > 0) {
+            let note = kept::note(qos, wanted.id);
+            if let Err(error) = batch.push_for(broker, kept, (subject, message), note) {
+                tracing::warn!(%error, "a retained message does not wait for a session");
+            }
+            continue;
+        }
         let ids = wanted.id.map_or(Ids::None, Ids::One);
         let view = received.view();
         let mut state = session.lock();
         if state.is_attached(connection) {
-            let stored = || Arc::new(Stored::of(view));
+            let hold = (|| Arc::new(Stored::of(view)), || None);
             // One that there is no room for is counted as dropped.
-            state.outbound.deliver(view, Manner { qos, retain: true, ids }, now, stored);
+            state.outbound.deliver(view, Manner { qos, retain: true, ids }, now, hold);
         }
     }
+    batch
 }
 
 impl std::fmt::Debug for Owed {

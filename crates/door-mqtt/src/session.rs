@@ -1,24 +1,31 @@
-//! A client's session: what is known of it beyond one connection. Publishers deliver into it from
-//! their own threads; the connection that is attached to it takes out what is to be written.
+//! A client's session, while it is connected. Publishers deliver into it from their own threads; the connection that
+//! is attached to it takes out what is to be written. What outlives the connection is in the core (`kept.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use base::{Clock, Millis};
+use base::subject::{Step, TEXT};
+use base::{Clock, Filter, Millis, Subject};
 use broker::PublisherId;
 use broker::access::{Actor, Operation, ResourceKind};
 use broker::live::{Accepted, Delivery, Pressure, Subscriber, Subscription};
+use broker::sessions::Session as Kept;
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::counts::Counts;
 use crate::limits::SLOWED_MAX;
 use crate::map::{Published, Received};
-use crate::session::outbound::{Allowance, Manner, Outbound, Outcome, Stored};
+use crate::session::kept::HalfDone;
+use crate::session::outbound::{Allowance, Manner, Outbound, Outcome, Stored, View};
+use crate::sys;
 use crate::will::Will;
 use crate::wire::reason::Reason;
 use crate::wire::subscribe::Options;
 
+pub(crate) mod kept;
 pub(crate) mod outbound;
 
 /// How long a session is kept without a connection, in seconds.
@@ -38,7 +45,13 @@ pub(crate) struct Session {
     pub(crate) client_id: Arc<str>,
     /// Tells sessions apart, those too that one client has one after the other.
     pub(crate) id: PublisherId,
+    /// Where it is kept, if it outlives its connection.
+    pub(crate) kept: Option<Kept>,
+    /// Held while packets are handled and what comes of them is handed to the log, if the session is kept: another
+    /// connection that takes this one's place finds all of it there.
+    pub(crate) handling: Arc<tokio::sync::Mutex<()>>,
     clock: Arc<dyn Clock>,
+    counts: Arc<Counts>,
     state: Mutex<State>,
 }
 
@@ -49,6 +62,8 @@ pub(crate) struct State {
     pub(crate) subscriptions: Subscriptions,
     /// Messages of QoS 2 that the client sent and did not release yet.
     pub(crate) received: HashSet<u16>,
+    /// That, or what the client has received of ours, is not written down as it is.
+    pub(crate) is_dirty: bool,
     pub(crate) will: Option<Box<Will>>,
     /// The will of a connection whose place another has taken.
     displaced: Option<(u64, Box<Will>)>,
@@ -70,18 +85,49 @@ pub(crate) struct Subscriptions {
     by_filter: HashMap<Box<str>, u32>,
     by_tag: Vec<Option<Granted>>,
     free: Vec<u32>,
+    /// Tags of filters without wildcards …
+    exact: HashMap<Subject, Vec<u32>>,
+    /// … and of the others.
+    wild: HashSet<u32>,
+    /// How many are shared …
+    shared: usize,
+    /// … and how many are of what the door says of itself.
+    sys: usize,
 }
 
 /// A subscription as it was granted.
 #[derive(Debug)]
 pub(crate) struct Granted {
+    pub(crate) filter: Filter,
+    /// Who shares it, if it is shared.
+    pub(crate) group: Option<Bytes>,
     pub(crate) options: Options,
     pub(crate) id: Option<u32>,
     /// None while it is being made.
     pub(crate) routed: Option<Subscription>,
 }
 
+impl Granted {
+    /// Whether it is one of what the door says of itself.
+    fn is_sys(&self) -> bool {
+        let first = self.filter.steps().next();
+        let is_root =
+            matches!(first, Some(Step::Literal(level)) if *level == *sys::ROOT.as_bytes());
+        self.group.is_none() && is_root
+    }
+}
+
 impl Subscriptions {
+    /// Whether it has some of what the door says of itself.
+    pub(crate) fn has_sys(&self) -> bool {
+        self.sys > 0
+    }
+
+    /// How many there are, and how many of them are shared.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.len(), self.shared)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_filter.len()
     }
@@ -106,6 +152,12 @@ impl Subscriptions {
             self.by_tag.push(None);
             u32::try_from(self.by_tag.len() - 1).unwrap_or(u32::MAX)
         });
+        self.shared += usize::from(granted.group.is_some());
+        self.sys += usize::from(granted.is_sys());
+        match granted.filter.as_exact() {
+            Some(subject) => self.exact.entry(subject).or_default().push(tag),
+            None => drop(self.wild.insert(tag)),
+        }
         if let Some(place) = self.by_tag.get_mut(index(tag)) {
             *place = Some(granted);
         }
@@ -148,6 +200,19 @@ impl Subscriptions {
         let tag = self.by_filter.remove(filter)?;
         let granted = self.by_tag.get_mut(index(tag))?.take();
         self.free.push(tag);
+        if let Some(granted) = &granted {
+            self.shared -= usize::from(granted.group.is_some());
+            self.sys -= usize::from(granted.is_sys());
+        }
+        self.wild.remove(&tag);
+        if let Some(subject) = granted.as_ref().and_then(|granted| granted.filter.as_exact())
+            && let Some(tags) = self.exact.get_mut(&subject)
+        {
+            tags.retain(|other| *other != tag);
+            if tags.is_empty() {
+                self.exact.remove(&subject);
+            }
+        }
         granted
     }
 }
@@ -166,19 +231,29 @@ pub(crate) enum Goodbye {
 }
 
 /// What is to be done for a session whose connection is gone.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Left {
-    /// When its will is due, if there is one. It stays with the session until then.
+    /// A will that is due.
+    pub(crate) will: Option<Box<Will>>,
+    /// When its will is due, if there is one that is to wait. It stays with the session until then.
     pub(crate) will_delay: Option<Duration>,
     pub(crate) expiry: Expiry,
 }
 
 impl Session {
-    pub(crate) fn new(client_id: Arc<str>, id: PublisherId, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        client_id: Arc<str>,
+        id: PublisherId,
+        kept: Option<Kept>,
+        (clock, counts): (Arc<dyn Clock>, Arc<Counts>),
+    ) -> Self {
+        let half_done = kept.as_ref().map(|kept| HalfDone::decode(kept.state()));
+        let HalfDone { received, released } = half_done.unwrap_or_default();
         let state = State {
-            outbound: Outbound::new(false),
+            outbound: Outbound::new(released),
             subscriptions: Subscriptions::default(),
-            received: HashSet::new(),
+            received,
+            is_dirty: false,
             will: None,
             displaced: None,
             expiry: Expiry::AT_ONCE,
@@ -188,15 +263,17 @@ impl Session {
             waker: None,
             slowed: Vec::new(),
         };
-        Self { client_id, id, clock, state: Mutex::new(state) }
+        let (handling, state) = (Arc::default(), Mutex::new(state));
+        Self { client_id, id, kept, handling, clock, counts, state }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// Attaches a connection, and answers it. One that was attached before will find that it is to close.
-    pub(crate) fn attach(&self, connection: u64, terms: Terms, connack: &[u8], now: Millis) {
+    /// Attaches a connection, and answers it. One that was attached before will find that it is to close. What the
+    /// connection takes from the session's queue comes from what is returned.
+    pub(crate) fn attach(&self, connection: u64, terms: Terms, connack: &[u8]) -> Option<Kept> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let was_attached = state.outbound.is_attached();
@@ -205,11 +282,10 @@ impl Session {
         state.cut = None;
         state.expiry = terms.expiry;
         state.actor = Some(terms.actor).filter(|actor| !actor.is_free());
-        state.outbound.set_keeps(terms.expiry > Expiry::AT_ONCE);
         state.outbound.attach(terms.allowance);
         // First of all, and then what is still owed.
         state.outbound.buffer().extend_from_slice(connack);
-        state.outbound.resume(now);
+        let kept = self.kept.as_ref().map(Kept::begin);
         let will = std::mem::replace(&mut state.will, terms.will);
         // One that is to wait is not sent: the client is back (5.0 §3.1.2.5). Of another it is the connection before
         // that knows whether there was a goodbye: it may not have read that yet.
@@ -218,6 +294,7 @@ impl Session {
         if let Some(waker) = waker {
             waker.wake();
         }
+        kept
     }
 
     /// The will of a connection whose place another has taken, if it is to be published.
@@ -252,14 +329,50 @@ impl Session {
         if goodbye == Goodbye::Proper {
             state.will = None;
         }
+        let expiry = state.expiry;
+        // With the session its will is due, at the latest (5.0 §3.1.3.2.2).
+        let is_due = |will: &mut Box<Will>| will.delay.is_zero() || expiry == Expiry::AT_ONCE;
+        let will = state.will.take_if(is_due);
         let will_delay = state.will.as_ref().map(|will| will.delay);
-        Some(Left { will_delay, expiry: state.expiry })
+        Some(Left { will, will_delay, expiry })
+    }
+
+    /// Whether a connection is attached.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.state.lock().outbound.is_attached()
     }
 
     /// Whether no connection came since that one.
     pub(crate) fn is_still_away(&self, connection: u64) -> bool {
         let state = self.state.lock();
         state.connection == connection && !state.outbound.is_attached()
+    }
+
+    /// Says to a client how the door is doing, if it wants to know.
+    pub(crate) fn tell(&self, subject: &Subject, topic: &str, value: &str) {
+        let mut state = self.state.lock();
+        if !state.outbound.is_attached() {
+            return;
+        }
+        let tags = state.subscriptions.find_all(subject, None);
+        let published = Published { qos: 0, retain: true };
+        let Some(manner) = state.subscriptions.manner(&tags, published) else { return };
+        if state.may_read_subject(subject) {
+            self.send_sys(&mut state, topic, value, manner);
+            drop(state);
+            self.flush();
+        }
+    }
+
+    /// The same for a new subscription.
+    pub(crate) fn send_sys(&self, state: &mut State, topic: &str, value: &str, manner: Manner) {
+        let (topic, payload) = (topic.as_bytes(), value.as_bytes());
+        let view = View { topic, payload, kept: &[], expires_at: None };
+        let hold = (|| Arc::new(Stored::of(view)), || None);
+        let manner = Manner { qos: 0, ..manner };
+        if state.outbound.deliver(view, manner, 0, hold) == Outcome::Full {
+            self.counts.dropped.add(1);
+        }
     }
 
     /// Gives every subscription up.
@@ -282,13 +395,18 @@ impl Subscriber for Session {
         let Some(manner) = state.subscriptions.manner(tags, received.published) else {
             return Accepted::No;
         };
+        if self.kept.is_some() && manner.qos > 0 {
+            // It comes from the session's queue.
+            return Accepted::No;
+        }
         if !state.may_read(delivery) {
             return Accepted::No;
         }
         let was_idle = state.outbound.pending() == 0;
         let view = received.view();
-        let stored = || Arc::new(Stored::of(view));
-        if state.outbound.deliver(view, manner, now, stored) == Outcome::Full {
+        let hold = (|| Arc::new(Stored::of(view)), || delivery.in_flight());
+        if state.outbound.deliver(view, manner, now, hold) == Outcome::Full {
+            self.counts.dropped.add(1);
             return Accepted::No;
         }
         if was_idle && state.outbound.pending() > 0 {
@@ -308,6 +426,12 @@ impl Subscriber for Session {
             waker.wake();
         }
         if is_high { Pressure::High } else { Pressure::Low }
+    }
+
+    fn waiting(&self) -> u32 {
+        let here = self.state.lock().outbound.waiting();
+        let kept = self.kept.as_ref().map_or(0, Kept::waiting);
+        u32::try_from(here + kept).unwrap_or(u32::MAX)
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -375,9 +499,17 @@ impl State {
     /// Whether the client may read this message: a filter with wildcards may match what is denied.
     fn may_read(&self, delivery: &Delivery<'_>) -> bool {
         self.actor.as_ref().is_none_or(|actor| {
-            let name = delivery.name(&base::subject::TEXT);
+            let name = delivery.name(&TEXT);
             let name = String::from_utf8_lossy(name);
             actor.may(Operation::Read, ResourceKind::Topic, &name)
+        })
+    }
+
+    /// The same by the subject.
+    pub(crate) fn may_read_subject(&self, subject: &Subject) -> bool {
+        self.actor.as_ref().is_none_or(|actor| {
+            let name = TEXT.name(subject);
+            actor.may(Operation::Read, ResourceKind::Topic, &String::from_utf8_lossy(&name))
         })
     }
 

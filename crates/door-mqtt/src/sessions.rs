@@ -1,25 +1,40 @@
-//! All sessions: who takes whose place, and what ends when.
+//! All sessions of clients that are connected: who takes whose place, and what is due later. Those of others are in the
+//! core alone.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use base::Millis;
 use broker::Broker;
+use broker::live::{Group, SubscribeError, SubscribeOptions, Subscriber};
+use broker::sessions::{OpenSession, Session as Kept, SessionError, Wanted};
+use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify, OwnedMutexGuard};
 use tokio::time::Instant;
 
+use crate::counts::Counts;
 use crate::limits::SESSIONS_MAX;
-use crate::session::{Expiry, Left, Session};
+use crate::session::{Expiry, Granted, Left, Session, kept};
 use crate::will::Will;
 use crate::wire::reason::Reason;
+use crate::wire::subscribe::Options;
+
+/// Clients whose names are mixed to the same of these numbers come and go one after the other.
+const TURNS: usize = 1024;
 
 /// The sessions of a door.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     broker: Broker,
+    counts: Arc<Counts>,
     by_client: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+    /// Held while a client comes or goes.
+    turns: Vec<tokio::sync::Mutex<()>>,
+    hasher: RandomState,
     connections: AtomicU64,
     timers: Mutex<Timers>,
     /// A timer is due before those that were known.
@@ -33,20 +48,12 @@ struct Timers {
     number: u64,
 }
 
-/// Something to do with a session whose client is still away then.
+/// The will of a session whose client is still away then.
 #[derive(Debug)]
 struct Due {
     session: Weak<Session>,
     /// The connection that it had last.
     connection: u64,
-    what: What,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum What {
-    Will,
-    /// The session ends, and so its will is due at the latest (5.0 §3.1.3.2.2).
-    End,
 }
 
 /// A session that a client may have.
@@ -57,13 +64,33 @@ pub(crate) struct Opened {
     pub(crate) is_present: bool,
     /// A session that this client had and that is over.
     pub(crate) replaced: Option<Arc<Session>>,
+    /// Held until the client is attached: the connection that it had handles nothing meanwhile.
+    _pause: Option<OwnedMutexGuard<()>>,
+}
+
+/// Figures of the sessions that end with their connections.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) unkept: usize,
+    pub(crate) subscriptions: usize,
+    pub(crate) shared_subscriptions: usize,
+}
+
+impl Expiry {
+    /// For the core: how long it is kept.
+    pub(crate) fn keep(self) -> Option<Millis> {
+        (self != Self::NEVER).then(|| 1000 * Millis::from(self.0))
+    }
 }
 
 impl Sessions {
-    pub(crate) fn new(broker: Broker) -> Self {
+    pub(crate) fn new(broker: Broker, counts: Arc<Counts>) -> Self {
         Self {
             broker,
+            counts,
             by_client: Mutex::default(),
+            turns: std::iter::repeat_with(tokio::sync::Mutex::default).take(TURNS).collect(),
+            hasher: RandomState::new(),
             connections: AtomicU64::new(1),
             timers: Mutex::default(),
             sooner: Notify::new(),
@@ -75,25 +102,148 @@ impl Sessions {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// How many clients have a session here: those who are connected, and those whose wills wait.
+    pub(crate) fn count(&self) -> usize {
+        self.by_client.lock().len()
+    }
+
+    /// They all.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        self.by_client.lock().values().cloned().collect()
+    }
+
+    /// What is not known to the core: sessions that end with their connections, and what they subscribe to.
+    pub(crate) fn figures(&self) -> Figures {
+        let mut found = Figures::default();
+        for session in self.all().into_iter().filter(|session| session.kept.is_none()) {
+            let (all, shared) = session.lock().subscriptions.counts();
+            found.unkept += 1;
+            found.subscriptions += all;
+            found.shared_subscriptions += shared;
+        }
+        found
+    }
+
+    /// A client's turn to come or to go: to be held until it has.
+    pub(crate) async fn turn(&self, client_id: &str) -> Option<MutexGuard<'_, ()>> {
+        let hash = usize::try_from(self.hasher.hash_one(client_id)).unwrap_or(0);
+        let turn = self.turns.get(hash % TURNS)?;
+        Some(turn.lock().await)
+    }
+
     /// Opens a client's session: the one that it has, unless it wants to begin anew or that one ends
-    /// with its connection. None if there are too many.
-    pub(crate) fn open(&self, client_id: &Arc<str>, clean_start: bool) -> Option<Opened> {
-        let mut by_client = self.by_client.lock();
-        let known = by_client.get(client_id).cloned();
-        if let Some(session) = &known
-            && !clean_start
+    /// with its connection. It is the client's turn.
+    ///
+    /// # Errors
+    /// There are too many, or it cannot be written down.
+    pub(crate) async fn open(
+        &self,
+        client_id: &Arc<str>,
+        clean_start: bool,
+        expiry: Expiry,
+    ) -> Result<Opened, SessionError> {
+        let known = self.by_client.lock().get(client_id).cloned();
+        if known.is_none() && self.count() >= SESSIONS_MAX {
+            return Err(SessionError::TooMany);
+        }
+        let id = Bytes::copy_from_slice(client_id.as_bytes());
+        let resumed = known.as_ref().filter(|known| !clean_start && known.is_attached());
+        if let Some(session) = resumed
+            && let Some(kept) = &session.kept
             && session.lock().expiry > Expiry::AT_ONCE
+            && self.broker.has_session(&id)
         {
-            return Some(Opened { session: Arc::clone(session), is_present: true, replaced: None });
+            let pause = Some(Arc::clone(&session.handling).lock_owned().await);
+            // This one is told of it before anything else is stored.
+            let half_done = session.lock().half_done();
+            kept.put_state(half_done).await?;
+            let how = OpenSession { publisher: session.id, keep: expiry.keep(), anew: false };
+            let (_, is_present) = self.broker.open_session(id, how).await?;
+            let session = Arc::clone(session);
+            return Ok(Opened { session, is_present, replaced: None, _pause: pause });
         }
-        if known.is_none() && by_client.len() >= SESSIONS_MAX {
-            return None;
-        }
-        let id = self.broker.new_publisher();
+        let publisher = self.broker.new_publisher();
+        let is_present = !clean_start
+            && self.broker.has_session(&id)
+            && known.as_ref().is_none_or(|known| !known.is_attached());
+        let (kept, is_present) = match is_present || expiry > Expiry::AT_ONCE {
+            true => {
+                let how = OpenSession { publisher, keep: expiry.keep(), anew: !is_present };
+                let (kept, was_there) = self.broker.open_session(id, how).await?;
+                (Some(kept), was_there)
+            }
+            false => {
+                self.broker.delete_session(&id).await?;
+                (None, false)
+            }
+        };
+        // The client is back: a will that was to wait is not sent (5.0 §3.1.2.5).
+        let replaced = known.filter(|known| !is_present || known.lock().will.take().is_none());
         let clock = Arc::clone(&self.broker.options().clock);
-        let session = Arc::new(Session::new(Arc::clone(client_id), id, clock));
-        by_client.insert(Arc::clone(client_id), Arc::clone(&session));
-        Some(Opened { session, is_present: false, replaced: known })
+        let counts = Arc::clone(&self.counts);
+        let session = Session::new(Arc::clone(client_id), publisher, kept, (clock, counts));
+        let session = Arc::new(session);
+        self.by_client.lock().insert(Arc::clone(client_id), Arc::clone(&session));
+        self.subscribe_again(&session);
+        Ok(Opened { session, is_present, replaced, _pause: None })
+    }
+
+    /// Takes up the subscriptions that a session has.
+    fn subscribe_again(&self, session: &Arc<Session>) {
+        let subscriptions = session.kept.iter().flat_map(Kept::subscriptions);
+        for (wanted, interest) in subscriptions {
+            let (options, id) = kept::options(&interest);
+            if let Err(error) = self.subscribe(session, &kept::text(&wanted), wanted, options, id) {
+                tracing::warn!(%error, "a subscription is lost");
+            }
+        }
+    }
+
+    /// Subscribes a session, or changes how; whether the subscription is new.
+    pub(crate) fn subscribe(
+        &self,
+        session: &Arc<Session>,
+        text: &str,
+        wanted: Wanted,
+        options: Options,
+        id: Option<u32>,
+    ) -> Result<bool, SubscribeError> {
+        let Wanted { filter, group } = wanted;
+        let granted =
+            Granted { filter: filter.clone(), group: group.clone(), options, id, routed: None };
+        let mut state = session.lock();
+        let before = state.subscriptions.find(text).map(|granted| granted.options);
+        let (tag, is_new) = state.subscriptions.put(text, granted);
+        drop(state);
+        let is_same = |before: Options| {
+            before.no_local == options.no_local && (before.qos > 0) == (options.qos > 0)
+        };
+        if !is_new && before.is_some_and(is_same) {
+            return Ok(false);
+        }
+        // What waits for a member of a group goes to its queue.
+        let kept = session.kept.clone().filter(|_| group.is_some() && options.qos > 0);
+        let member = Bytes::copy_from_slice(session.client_id.as_bytes());
+        let group = group.map(|name| Group { name, merges: false, member, weight: 1 });
+        let how = SubscribeOptions {
+            publisher: session.id,
+            no_echo: options.no_local,
+            group,
+            session: kept,
+        };
+        let subscriber = Arc::clone(session) as Arc<dyn Subscriber>;
+        match self.broker.subscribe(filter, subscriber, tag.into(), how) {
+            Ok(routed) => {
+                let replaced = session.lock().subscriptions.routed(tag, routed);
+                drop(replaced);
+                Ok(is_new)
+            }
+            Err(error) => {
+                let removed = session.lock().subscriptions.remove(text);
+                drop(removed);
+                Err(error)
+            }
+        }
     }
 
     /// Ends a session that another has replaced: whoever is connected is told to go. A will that is due now is returned.
@@ -102,8 +252,14 @@ impl Sessions {
         session.end(Reason::TAKEN_OVER)
     }
 
+    /// Whether no other session has replaced it.
+    fn is_known(&self, session: &Arc<Session>) -> bool {
+        let by_client = self.by_client.lock();
+        by_client.get(&session.client_id).is_some_and(|known| Arc::ptr_eq(known, session))
+    }
+
     /// Forgets a session, unless another has replaced it.
-    pub(crate) fn end(&self, session: &Arc<Session>) {
+    fn forget(&self, session: &Arc<Session>) {
         let mut by_client = self.by_client.lock();
         if by_client.get(&session.client_id).is_some_and(|known| Arc::ptr_eq(known, session)) {
             by_client.remove(&session.client_id);
@@ -112,32 +268,32 @@ impl Sessions {
         session.unsubscribe_all();
     }
 
-    /// Does what is due when a client has left, or sets timers for it. A will that is due is returned.
-    pub(crate) fn left(
-        &self,
-        session: &Arc<Session>,
-        connection: u64,
-        left: Left,
-    ) -> Option<Box<Will>> {
-        let Left { will_delay, expiry } = left;
-        let expires = Duration::from_secs(expiry.0.into());
-        if expiry == Expiry::AT_ONCE {
-            self.end(session);
-            return session.lock().will.take();
+    /// Does what is due when a client has left, or sets a timer for it.
+    pub(crate) async fn left(&self, session: &Arc<Session>, connection: u64, left: &Left) {
+        let _turn = self.turn(&session.client_id).await;
+        // If the client is back, it may have another session here that is kept in the same place.
+        if !self.is_known(session) || !session.is_still_away(connection) {
+            return;
         }
-        let due = |what| Due { session: Arc::downgrade(session), connection, what };
-        let will = match will_delay {
-            Some(delay) if delay.is_zero() => session.lock().will.take(),
-            Some(delay) => {
-                self.later(delay, due(What::Will));
-                None
+        let expiry = left.expiry;
+        if let Some(kept) = &session.kept {
+            let outcome = match expiry {
+                Expiry::AT_ONCE => kept.delete().await,
+                _ => {
+                    kept.keep_for(expiry.keep());
+                    kept.leave(self.broker.now()).await
+                }
+            };
+            if let Err(error) = outcome {
+                tracing::debug!(client = %session.client_id, %error, "a session's end is not written down");
             }
-            None => None,
-        };
-        if expiry != Expiry::NEVER {
-            self.later(expires, due(What::End));
         }
-        will
+        let Some(delay) = left.will_delay else { return self.forget(session) };
+        session.unsubscribe_all();
+        let expires = Duration::from_secs(expiry.0.into());
+        let ends = if expiry == Expiry::NEVER { delay } else { expires };
+        // With the session its will is due, at the latest (5.0 §3.1.3.2.2).
+        self.later(delay.min(ends), Due { session: Arc::downgrade(session), connection });
     }
 
     fn later(&self, after: Duration, due: Due) {
@@ -182,12 +338,9 @@ impl Sessions {
                 }
             };
             let Some(session) = due.session.upgrade() else { continue };
-            if !session.is_still_away(due.connection) {
-                continue;
-            }
-            wills.extend(session.lock().will.take().map(|will| *will));
-            if let What::End = due.what {
-                self.end(&session);
+            if session.is_still_away(due.connection) {
+                wills.extend(session.lock().will.take().map(|will| *will));
+                self.forget(&session);
             }
         }
     }

@@ -378,10 +378,16 @@ fn nats_options(config: &Config) -> NatsDoorOptions {
     }
 }
 
-/// How the NATS door's listeners differ from others: in when TLS begins, and in WebSocket.
+/// How some listeners differ from others: in when TLS begins, and in WebSocket.
 pub(crate) fn adapt(listener: Listener, door: config::Door, config: &Config) -> Listener {
     match door {
         config::Door::Nats if !config.nats.tls_first => listener.with_tls_later(),
+        config::Door::MqttWebsocket => listener.with_websocket(WebSocketOptions {
+            // MQTT 3.1.1 §6; the other is what clients of 3.1 say.
+            protocols: vec!["mqtt".to_owned(), "mqttv3.1".to_owned()],
+            origins: config.mqtt.websocket_origins.clone(),
+            ..WebSocketOptions::default()
+        }),
         config::Door::NatsWebsocket => listener.with_websocket(WebSocketOptions {
             origins: config.nats.websocket_origins.clone(),
             accepts_text: true,
@@ -435,7 +441,9 @@ impl Doors {
         match door {
             config::Door::Kafka => Arc::clone(&self.kafka) as Arc<dyn Door>,
             config::Door::Zookeeper => Arc::clone(&self.zookeeper) as Arc<dyn Door>,
-            config::Door::Mqtt => Arc::clone(&self.mqtt) as Arc<dyn Door>,
+            config::Door::Mqtt | config::Door::MqttWebsocket => {
+                Arc::clone(&self.mqtt) as Arc<dyn Door>
+            }
             config::Door::Nats | config::Door::NatsWebsocket => {
                 Arc::clone(&self.nats) as Arc<dyn Door>
             }
@@ -449,5 +457,9 @@ fn mqtt_options(mqtt: &config::Mqtt) -> MqttDoorOptions {
         packet_bytes_max: mqtt.max_packet_bytes,
         receive_max: mqtt.receive_max.max(1),
         topic_alias_max: mqtt.topic_alias_max,
+        sys_interval: match mqtt.sys_interval {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        },
     }
 }

@@ -1,10 +1,12 @@
 //! Messages through the MQTT door: mosquitto's programs, paho, and what crosses between versions.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
 use tests::{Broker, PATIENCE, Process, Python, Script, Serve, tool};
 
+use crate::mqtt_client::{Line, Publisher, SUBACK, Subscriber};
 use crate::wires::mqtt::{Mqtt, Version};
 
 /// Programs with many parts take their time on a busy machine.
@@ -163,4 +165,151 @@ fn produce(broker: &Broker, topic: &str) -> Command {
     command.args(["produce", topic, "--key-separator", "\t", "--broker", &broker.kafka()]);
     command.current_dir(broker.home()).env("HOME", broker.home());
     command
+}
+
+/// A member of a shared subscription.
+fn member(broker: &Broker, id: &str, clean: bool) -> Line {
+    let (mut line, _) = Line::open(broker.mqtt(), id, clean).unwrap();
+    line.subscribe("$share/workers/jobs", 1).unwrap();
+    assert_eq!(line.wait().unwrap().kind(), SUBACK);
+    line
+}
+
+/// Publishes one message and waits until it is acknowledged.
+fn job(line: &mut Line, publisher: &mut Publisher, number: u32) {
+    publisher.publish(line, "jobs", &number.to_string()).unwrap();
+    while !publisher.is_idle() {
+        let heard = line.wait().unwrap();
+        publisher.heard(line, &heard).unwrap();
+    }
+}
+
+#[test]
+fn a_group_that_goes_by_what_is_in_flight_gives_more_to_who_acknowledges() {
+    let broker = Serve::new().start();
+    let set = ["group", "alter", "workers", "--set", "entrepot.dispatch.policy=least-in-flight"];
+    assert!(broker.entrepot(&set).status.success());
+    let (mut line, _) = Line::open(broker.mqtt(), "publisher", true).unwrap();
+    let mut publisher = Publisher::new(1, false);
+    for clean in [true, false] {
+        let slow = member(&broker, "slow", clean);
+        let mut fast = member(&broker, "fast", clean);
+        let mut session = Subscriber::default();
+        // The first may go to either; the slow one never acknowledges.
+        job(&mut line, &mut publisher, 0);
+        let mut expected = 0;
+        for number in 1..20 {
+            job(&mut line, &mut publisher, number);
+            expected += 1;
+            while session.got.len() < expected - 1 {
+                let heard = fast.wait().unwrap();
+                session.heard(&mut fast, &heard).unwrap();
+            }
+        }
+        assert!(session.got.len() >= 18, "clean: {clean}");
+        drop((slow, fast));
+    }
+}
+
+#[test]
+fn what_a_group_gets_while_nobody_is_there_waits_for_one_of_them() {
+    let mut broker = Serve::new().start();
+    let members = ["one", "two"];
+    members.map(|id| member(&broker, id, false).leave());
+    let (mut line, _) = Line::open(broker.mqtt(), "publisher", true).unwrap();
+    let mut publisher = Publisher::new(1, false);
+    for number in 0..10 {
+        job(&mut line, &mut publisher, number);
+    }
+    broker.kill();
+    broker.restart();
+    let mut all = Vec::new();
+    for id in members {
+        let (mut line, was_there) = Line::open(broker.mqtt(), id, false).unwrap();
+        assert!(was_there);
+        let mut session = Subscriber::default();
+        while session.got.len() < 5 {
+            let heard = line.wait().unwrap();
+            session.heard(&mut line, &heard).unwrap();
+        }
+        all.extend(session.got.into_iter().map(|(_, number)| number.parse::<u32>().unwrap()));
+    }
+    all.sort_unstable();
+    assert_eq!(all, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_the_broker_says_of_itself_is_there_for_who_asks() {
+    let broker = Serve::new().arg("--set").arg("mqtt.sys_interval=1").start();
+    let (mut line, _) = Line::open(broker.mqtt(), "watcher", true).unwrap();
+    line.subscribe("#", 0).unwrap();
+    line.subscribe("$SYS/broker/#", 1).unwrap();
+    let mut session = Subscriber::default();
+    let mut seen = BTreeMap::new();
+    let wanted = [
+        "version",
+        "uptime",
+        "clients/connected",
+        "clients/total",
+        "subscriptions/count",
+        "retained messages/count",
+        "messages/received",
+        "publish/messages/sent",
+        "bytes/sent",
+        "load/messages/received/1min",
+        "load/connections/15min",
+    ];
+    while !wanted.iter().all(|name| seen.contains_key(&format!("$SYS/broker/{name}"))) {
+        let heard = line.wait().unwrap();
+        session.heard(&mut line, &heard).unwrap();
+        seen.extend(session.got.drain(..));
+    }
+    assert!(seen.keys().all(|topic| topic.starts_with("$SYS/")), "{seen:?}");
+    assert_eq!(seen["$SYS/broker/clients/connected"], "1");
+    assert!(seen["$SYS/broker/version"].starts_with("entrepot version "));
+    // They change.
+    let first = seen["$SYS/broker/uptime"].clone();
+    while seen["$SYS/broker/uptime"] == first {
+        let heard = line.wait().unwrap();
+        session.heard(&mut line, &heard).unwrap();
+        seen.extend(session.got.drain(..));
+    }
+    // A new subscription is told at once what it is.
+    let (mut other, _) = Line::open(broker.mqtt(), "other", true).unwrap();
+    other.subscribe("$SYS/broker/version", 0).unwrap();
+    let mut session = Subscriber::default();
+    while session.got.is_empty() {
+        let heard = other.wait().unwrap();
+        session.heard(&mut other, &heard).unwrap();
+        assert!(heard.kind() != 3 || heard.first & 1 == 1, "it is retained");
+    }
+}
+
+#[test]
+fn what_kafka_producers_write_waits_for_sessions_that_are_away() {
+    let mut broker = Serve::new().start();
+    let create = ["topic", "create", "telemetry", "--bind", "sensors.>"];
+    assert!(broker.entrepot(&create).status.success());
+    let (mut line, _) = Line::open(broker.mqtt(), "away", false).unwrap();
+    line.subscribe("sensors/#", 2).unwrap();
+    assert_eq!(line.wait().unwrap().kind(), SUBACK);
+    line.leave();
+    for crashed in [false, true] {
+        let mut producer = Process::start("entrepot produce", &mut produce(&broker, "telemetry"));
+        producer.say(&format!("sensors.room2.temp\t{crashed}"));
+        assert!(producer.exit(PATIENCE).status.success());
+        if !crashed {
+            broker.kill();
+            broker.restart();
+        }
+    }
+    let (mut line, was_there) = Line::open(broker.mqtt(), "away", false).unwrap();
+    assert!(was_there);
+    let mut session = Subscriber::default();
+    while session.got.len() < 2 {
+        let heard = line.wait().unwrap();
+        session.heard(&mut line, &heard).unwrap();
+    }
+    let topic = || "sensors/room2/temp".to_owned();
+    assert_eq!(session.got, [(topic(), "false".to_owned()), (topic(), "true".to_owned())]);
 }

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base::Subject;
 use base::subject::TEXT;
 use bytes::Bytes;
 use store::batch::HEADER_BYTES;
 use store::{Append, AppendError, Log, Pending};
 
+use super::deliver::Picked;
 use super::publisher_header;
 use super::route::Route;
 use super::subscriber::{Flush, Slow};
 use crate::Broker;
 use crate::message::{Message, NewMessage};
 use crate::retained::RETAINED_BYTES_MAX;
+use crate::sessions::{ForwardedTo, Session, forwarded_record};
 use crate::topics::OpenTopic;
 use crate::verbs::produce::ProduceError;
 use crate::verbs::publish::{Built, append};
@@ -34,6 +37,10 @@ pub struct Batch {
     /// Of each message, where it goes.
     messages: Vec<Vec<Target>>,
     bytes: usize,
+    /// What doors write down of their sessions.
+    states: Vec<(Session, Bytes)>,
+    /// Up to where topics were forwarded to sessions.
+    forwarded: Vec<ForwardedTo>,
 }
 
 /// Where a message goes.
@@ -43,6 +50,8 @@ enum Target {
     Topic(usize, i32),
     /// Number of the log in the batch.
     Log(usize),
+    /// The log of sessions.
+    States,
 }
 
 impl Batch {
@@ -107,6 +116,86 @@ impl Batch {
         }
         self.messages.push(places);
         Ok(self.messages.len() - 1)
+    }
+
+    /// Adds a message for sessions that were picked of groups, if it is no more than that in the batch yet; returns its
+    /// number.
+    pub(super) fn push_picked(
+        &mut self,
+        broker: &Broker,
+        route: &Route,
+        message: &Message,
+        picked: &[Picked],
+        number: Option<usize>,
+    ) -> Result<usize, ProduceError> {
+        let mut places = Vec::with_capacity(picked.len());
+        for Picked { session, group } in picked {
+            let mut record = message.to_record(None, broker.now());
+            record.key = Some(route.subject().bytes().clone());
+            record.mark_sessions(Bytes::copy_from_slice(&session.to_be_bytes()));
+            record.mark_group(group.clone());
+            places.push(self.push_own(broker.inner.sessions.queue(), &record, OWN_BYTES_MAX)?);
+        }
+        match number.and_then(|number| Some((number, self.messages.get_mut(number)?))) {
+            Some((number, known)) => {
+                known.extend(places);
+                Ok(number)
+            }
+            None => {
+                self.messages.push(places);
+                Ok(self.messages.len() - 1)
+            }
+        }
+    }
+
+    /// Adds a message that sessions are to get from their queue.
+    pub(super) fn push_waiting(
+        &mut self,
+        broker: &Broker,
+        route: &Route,
+        message: &Message,
+        (sessions, picked): (&[u64], &[Picked]),
+    ) -> Result<(), ProduceError> {
+        let mut places = Vec::new();
+        self.push_sessions(broker, route, message, sessions, &mut places)?;
+        self.messages.push(places);
+        let number = self.messages.len() - 1;
+        self.push_picked(broker, route, message, picked, Some(number)).map(|_| ())
+    }
+
+    /// Adds a message for one session, and what its door wants to know of it then; returns its number.
+    ///
+    /// # Errors
+    /// It is too large.
+    pub fn push_for(
+        &mut self,
+        broker: &Broker,
+        session: &Session,
+        (subject, message): (&Subject, &Message),
+        note: Bytes,
+    ) -> Result<usize, ProduceError> {
+        let mut record = message.to_record(None, broker.now());
+        record.key = Some(subject.bytes().clone());
+        record.mark_sessions(Bytes::copy_from_slice(&session.number().to_be_bytes()));
+        record.mark_note(note);
+        let target = self.push_own(broker.inner.sessions.queue(), &record, OWN_BYTES_MAX)?;
+        self.messages.push(vec![target]);
+        Ok(self.messages.len() - 1)
+    }
+
+    /// Adds what a door writes down of a session, see [`Session::put_state`]; its number.
+    pub fn push_state(&mut self, session: Session, state: Bytes) -> usize {
+        self.states.push((session, state));
+        self.messages.push(vec![Target::States]);
+        self.messages.len() - 1
+    }
+
+    /// Adds up to where topics were forwarded.
+    pub(super) fn push_forwarded(&mut self, places: impl IntoIterator<Item = ForwardedTo>) {
+        self.forwarded.extend(places);
+        if !self.forwarded.is_empty() {
+            self.messages.push(vec![Target::States]);
+        }
     }
 
     /// One record for many sessions.
@@ -217,19 +306,33 @@ impl Broker {
         if retains {
             self.follow_retained().await;
         }
+        let sessions = &self.inner.sessions;
+        // What is said of sessions must be in the log in the order in which it counts.
+        let mut turn = None;
+        if !batch.states.is_empty() || !batch.forwarded.is_empty() {
+            turn = Some(sessions.turn().await);
+            let states = batch.states.into_iter();
+            let states = states.flat_map(|(session, state)| session.state_records(state));
+            let forwarded = batch.forwarded.into_iter().map(forwarded_record);
+            let records: Vec<_> = states.chain(forwarded).collect();
+            let append = match records.is_empty() {
+                // The session is gone.
+                true => Err(AppendError::NotFound.into()),
+                false => sessions.append_of(&records),
+            };
+            entries.push((Target::States, append.map(|append| appends.push(append))));
+        }
         if appends.is_empty() {
             return Storing { pending: None, entries, messages };
         }
-        let pending = match self.inner.store.append(appends).await {
-            Ok(pending) => Some(pending),
-            Err(error) => {
-                for (_, outcome) in entries.iter_mut().filter(|(_, outcome)| outcome.is_ok()) {
-                    *outcome = Err(error.clone().into());
-                }
-                None
+        let pending = self.inner.store.append(appends).await;
+        drop(turn);
+        let pending = pending.inspect_err(|error| {
+            for (_, outcome) in entries.iter_mut().filter(|(_, outcome)| outcome.is_ok()) {
+                *outcome = Err(error.clone().into());
             }
-        };
-        Storing { pending, entries, messages }
+        });
+        Storing { pending: pending.ok(), entries, messages }
     }
 }
 

@@ -1,5 +1,7 @@
 //! From a publisher to all who get a message.
 
+use bytes::Bytes;
+
 use super::Live;
 use super::batch::Batch;
 use super::groups::take_one;
@@ -43,47 +45,98 @@ impl Broker {
             true => route.sessions_for(message.publisher),
             false => Vec::new(),
         };
-        let receivers = sessions.len();
-        if route.topics.is_empty() && sessions.is_empty() {
-            let receivers = deliver(live, route, message, None, &mut batch.flush);
-            return Ok(Routed { receivers, stored: None });
+        let stored = match route.topics.is_empty() && sessions.is_empty() {
+            true => None,
+            false => Some(batch.push(self, route, message, &sessions)?),
+        };
+        if !route.topics.is_empty() {
+            return Ok(Routed { receivers: sessions.len() + route.receivers(), stored });
         }
-        let stored = batch.push(self, route, message, &sessions)?;
-        let receivers = receivers
-            + match route.topics.is_empty() {
-                true => deliver(live, route, message, None, &mut batch.flush),
-                false => route.receivers(),
-            };
-        Ok(Routed { receivers, stored: Some(stored) })
+        let mut to = To { flush: &mut batch.flush, picked: Vec::new() };
+        let receivers = sessions.len() + deliver(live, route, message, None, &mut to);
+        let picked = to.picked;
+        let stored = match picked.is_empty() {
+            true => stored,
+            false => Some(batch.push_picked(self, route, message, &picked, stored)?),
+        };
+        Ok(Routed { receivers, stored })
     }
 }
 
-/// Delivers to every live subscriber of a route; how many took it.
+/// What comes of a delivery besides itself.
+pub(super) struct To<'a> {
+    pub(super) flush: &'a mut Flush,
+    /// Sessions that were picked of groups, and get it from their queue.
+    pub(super) picked: Vec<Picked>,
+}
+
+/// A session that was picked of a group.
+#[derive(Debug, Clone)]
+pub(super) struct Picked {
+    /// Its number.
+    pub(super) session: u64,
+    /// The group's name.
+    pub(super) group: Bytes,
+}
+
+/// Delivers to every live subscriber of a route, and picks members of groups among sessions, too; how many took it.
 pub(super) fn deliver(
     live: &Live,
     route: &Route,
     message: &Message,
     place: Option<Place<'_>>,
-    flush: &mut Flush,
+    to: &mut To<'_>,
 ) -> usize {
     let names = &route.names;
     let delivery = Delivery { subject: &route.subject, message, place, counted: None, names };
     let mut receivers = 0;
     for listener in route.matches.chunks.iter().flat_map(|chunk| chunk.iter()) {
-        receivers += usize::from(listener.take(&delivery, flush));
+        receivers += usize::from(listener.take(&delivery, to.flush));
     }
     for (listeners, tags) in &route.overlapping {
-        receivers += usize::from(take_all(listeners, tags, &delivery, flush));
+        receivers += usize::from(take_all(listeners, tags, &delivery, to.flush));
     }
+    let waits = message.guaranteed || place.is_some();
+    let mut missed = route.absent_groups(waits);
     for group in &route.matches.groups {
-        receivers += usize::from(take_one(&group.members, &delivery, &live.answers, flush));
+        let took = take_one(&group.members, &delivery, &live.answers, waits, to);
+        receivers += usize::from(took);
+        if took && !missed.is_empty() {
+            missed.retain(|other| !(other.name == group.name && other.filter == group.filter));
+        }
+    }
+    // Of nobody who is there.
+    for group in missed {
+        let number = live.pick_absent(&group.members, message.publisher);
+        receivers += usize::from(number.is_some());
+        to.picked.extend(number.map(|session| Picked { session, group: group.name.clone() }));
     }
     receivers
+}
+
+fn session_group(listener: &Listener) -> Bytes {
+    listener.member.as_ref().map(|member| member.group_name().clone()).unwrap_or_default()
 }
 
 impl Listener {
     pub(super) fn take(&self, delivery: &Delivery<'_>, flush: &mut Flush) -> bool {
         self.wants(delivery) && self.give(&[self.tag], delivery, flush)
+    }
+
+    /// The same for a member of a group. Where a message waits, a session takes it for its queue.
+    pub(super) fn take_of_group(
+        &self,
+        delivery: &Delivery<'_>,
+        waits: bool,
+        to: &mut To<'_>,
+    ) -> bool {
+        let Some(session) = self.session.as_ref().filter(|_| waits) else {
+            return self.take(delivery, to.flush);
+        };
+        let number = if self.wants(delivery) { session.take_number() } else { None };
+        let group = session_group(self);
+        to.picked.extend(number.map(|session| Picked { session, group }));
+        number.is_some()
     }
 
     fn give(&self, tags: &[u64], delivery: &Delivery<'_>, flush: &mut Flush) -> bool {

@@ -12,7 +12,8 @@ use queue::dispatch::{Candidate, Load, Turn};
 use tokio::time::Instant;
 
 use super::answers::Answers;
-use super::subscriber::{Delivery, Flush, Group, Listener};
+use super::deliver::To;
+use super::subscriber::{Delivery, Group, Listener};
 use crate::group_config::Dispatch;
 
 /// A name, and the filter where each filter is a group by itself.
@@ -131,6 +132,11 @@ impl Groups {
 }
 
 impl Member {
+    /// What its group is called.
+    pub(super) fn group_name(&self) -> &Bytes {
+        &self.group.identity.0
+    }
+
     fn weigh(&self, dispatch: &Dispatch) {
         let set = dispatch.weights.get(self.name.as_ref()).copied();
         self.load.set_weight(set.unwrap_or(self.weight));
@@ -165,12 +171,14 @@ impl Counted<'_> {
     }
 }
 
-/// Gives a message to one member of a group: the one that is picked, or the next that takes it.
+/// Gives a message to one member of a group: the one that is picked, or the next that takes it. `waits`: those that are
+/// sessions get it from their queue.
 pub(super) fn take_one(
     members: &[Listener],
     delivery: &Delivery<'_>,
     answers: &Answers,
-    flush: &mut Flush,
+    waits: bool,
+    to: &mut To<'_>,
 ) -> bool {
     let Some(group) = members.first().and_then(|first| first.member.as_ref()) else { return false };
     let group = &group.group;
@@ -179,13 +187,13 @@ pub(super) fn take_one(
     let (before, from) = members.split_at(picked.min(members.len()));
     let mut candidates = from.iter().chain(before);
     if !policy.counts() {
-        return candidates.any(|listener| listener.take(delivery, flush));
+        return candidates.any(|listener| listener.take_of_group(delivery, waits, to));
     }
     let taken = Cell::new(false);
     let took = candidates.find(|listener| {
         let member = listener.member.as_ref();
         let counted = member.map(|member| Counted { member, taken: &taken });
-        listener.take(&Delivery { counted, ..*delivery }, flush)
+        listener.take_of_group(&Delivery { counted, ..*delivery }, waits, to)
     });
     // Nobody acknowledges it; maybe somebody answers it.
     if let Some(member) = took.and_then(|listener| listener.member.as_ref())

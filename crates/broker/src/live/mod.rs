@@ -10,7 +10,7 @@ mod subscriber;
 pub(crate) mod tail;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use base::Random;
 use bytes::Bytes;
@@ -48,6 +48,8 @@ pub(crate) struct Live {
     /// Counts what else makes routes old: rules of access that changed.
     epoch: AtomicU64,
     publishers: AtomicU64,
+    /// Counts messages for members of groups who are not there, each of whom has its turn.
+    turns: AtomicUsize,
     /// Tells identities of publishers from those before a restart.
     incarnation: u64,
     seed: Seeded,
@@ -69,9 +71,17 @@ impl Live {
             waiters,
             epoch: AtomicU64::new(0),
             publishers: AtomicU64::new(1),
+            turns: AtomicUsize::new(0),
             incarnation: random.next_u64(),
             seed,
         })
+    }
+
+    /// One of the sessions of a group of whom nobody is there: the next that has room.
+    fn pick_absent(&self, members: &[Waiter], publisher: PublisherId) -> Option<u64> {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let (before, from) = members.split_at(turn % members.len().max(1));
+        from.iter().chain(before).find_map(|waiter| waiter.number(publisher))
     }
 
     /// Every route is looked up anew, and its access checked again.

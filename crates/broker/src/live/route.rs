@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use base::Subject;
 use base::subject::{Escape, NotASubject};
 use bytes::Bytes;
-use router::{Matches, Seeded};
+use router::{GroupMatch, Matches, Seeded};
 
 use super::Live;
 use super::subscriber::Listener;
@@ -80,9 +80,14 @@ impl Route {
         self.matches.receivers()
     }
 
-    /// How many sessions a message waits for, if its publisher wants to be sure.
+    /// How many sessions a message waits for, if its publisher wants to be sure: each group counts as one.
     pub fn sessions(&self) -> usize {
         self.waiters.receivers()
+    }
+
+    /// Groups with sessions among their members, if those may get what is published.
+    pub(super) fn absent_groups(&self, waits: bool) -> Vec<&GroupMatch<Waiter>> {
+        if waits { self.waiters.groups.iter().collect() } else { Vec::new() }
     }
 
     /// The numbers of the sessions that want what this one publishes.

@@ -15,6 +15,7 @@ use super::route::Names;
 use super::tail::{Since, TailUse};
 use crate::Broker;
 use crate::message::{Message, PublisherId};
+use crate::sessions::{Inside, Session};
 
 /// Where a door takes messages for a connection.
 ///
@@ -174,6 +175,8 @@ pub struct SubscribeOptions {
     pub no_echo: bool,
     /// The group that it is a member of.
     pub group: Option<Group>,
+    /// The session of which this is a member of the group: what waits goes there instead.
+    pub session: Option<Session>,
 }
 
 /// Why somebody could not subscribe.
@@ -199,6 +202,7 @@ pub(crate) struct Listener {
     pub(super) tag: u64,
     pub(super) no_echo: bool,
     pub(super) member: Option<Arc<Member>>,
+    pub(super) session: Option<Arc<Inside>>,
     /// What is before was there before it subscribed.
     pub(super) since: Option<Since>,
 }
@@ -296,6 +300,7 @@ impl Broker {
             publisher: options.publisher,
             tag,
             no_echo: options.no_echo,
+            session: options.session.map(|session| session.inside),
             since,
             member: group.as_ref().map(|(_, member)| Arc::clone(member)),
         };

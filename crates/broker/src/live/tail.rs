@@ -5,8 +5,8 @@
 //! memory.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use base::subject::TEXT;
@@ -16,13 +16,16 @@ use store::ReadError;
 use store::batch::{Batch, Record};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::deliver::deliver;
+use super::batch::Batch as Forwarding;
+use super::deliver::{Picked, To, deliver};
 use super::route::{Route, RouteCache};
 use super::subscriber::{Flush, Place};
 use super::{Live, record_publisher};
 use crate::broker::Inner;
 use crate::message::{Message, is_copy};
+use crate::sessions::ForwardedTo;
 use crate::topics::OpenTopic;
 use crate::verbs::fetch::{Outcome, headers, is_aborted};
 use crate::{Broker, Fetch, FetchError, FetchLimits, Reader};
@@ -35,6 +38,8 @@ const ROUND_BYTES: usize = 1024 * 1024;
 const SLOW_WAIT: Duration = Duration::from_millis(20);
 /// A tail looks whether it is still of use at least so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How far a topic was forwarded is written down at least so often while it goes on.
+const WRITE_AGAIN: Duration = Duration::from_secs(5);
 /// Pause after the log could not be read.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -55,6 +60,10 @@ pub(crate) struct Tail {
     changed: Notify,
     /// Of each partition: what is before was delivered.
     positions: Mutex<Vec<Offset>>,
+    /// Sessions want some of it: how far it was forwarded to them is written down.
+    forwards: AtomicBool,
+    /// What of the positions was.
+    written: Mutex<Vec<Offset>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -62,12 +71,28 @@ pub(crate) struct Tail {
 #[derive(Debug)]
 pub(crate) struct TailUse {
     tail: Arc<Tail>,
-    live: Arc<Live>,
+    /// Sessions hold these, and are held by it.
+    live: Weak<Live>,
+}
+
+impl Clone for TailUse {
+    fn clone(&self) -> Self {
+        self.tail.users.fetch_add(1, Ordering::AcqRel);
+        Self { tail: Arc::clone(&self.tail), live: Weak::clone(&self.live) }
+    }
+}
+
+impl TailUse {
+    /// How far the topic was delivered, where that was not written down: for who writes it down now.
+    pub(crate) fn unwritten(&self) -> Vec<ForwardedTo> {
+        self.tail.unwritten()
+    }
 }
 
 impl Drop for TailUse {
     fn drop(&mut self) {
-        let mut all = self.live.tails.all.lock();
+        let Some(live) = self.live.upgrade() else { return };
+        let mut all = live.tails.all.lock();
         if self.tail.users.fetch_sub(1, Ordering::AcqRel) == 1 {
             all.remove(&self.tail.topic);
             if let Some(task) = self.tail.task.lock().take() {
@@ -98,7 +123,7 @@ impl Inner {
         let topics = self.topics.that_may_hold(filter);
         let mut since = Vec::new();
         let uses = topics.iter().map(|topic| {
-            let tail = self.tail_of(topic, false);
+            let tail = self.tail_of(topic, Begin::Now);
             let positions = tail.tail.positions.lock();
             for ((log, at), partition) in topic.logs.iter().zip(positions.iter()).zip(0..) {
                 let stable = log.stable_end();
@@ -113,21 +138,46 @@ impl Inner {
         (uses, (!since.is_empty()).then(|| since.into()))
     }
 
-    /// The tail of a topic, begun if there is none: at the end, or with all there is.
-    fn tail_of(self: &Arc<Self>, topic: &Arc<OpenTopic>, from_start: bool) -> TailUse {
+    /// The same for a session that subscribes.
+    pub(crate) fn tails_for(self: &Arc<Self>, filter: &Filter) -> Vec<TailUse> {
+        let topics = self.topics.that_may_hold(filter);
+        topics.iter().map(|topic| self.forwarding(topic, Begin::Now)).collect()
+    }
+
+    fn forwarding(self: &Arc<Self>, topic: &Arc<OpenTopic>, begin: Begin) -> TailUse {
+        let tail = self.tail_of(topic, begin);
+        tail.tail.forwards.store(true, Ordering::Relaxed);
+        tail
+    }
+
+    /// The same for a session that subscribed before the broker started: from where that had come.
+    pub(crate) fn tails_again(self: &Arc<Self>, filter: &Filter) -> Vec<TailUse> {
+        let topics = self.topics.that_may_hold(filter);
+        topics.iter().map(|topic| self.forwarding(topic, Begin::Before)).collect()
+    }
+
+    /// The tail of a topic, begun if there is none.
+    fn tail_of(self: &Arc<Self>, topic: &Arc<OpenTopic>, from: Begin) -> TailUse {
         let id = topic.topic.id;
         let mut all = self.live.tails.all.lock();
         let tail = all.entry(id).or_insert_with(|| {
-            let begin = |log: &Arc<store::Log>| match from_start {
-                true => log.range().start,
-                false => log.stable_end(),
+            let begin = |(log, partition): (&Arc<store::Log>, i32)| match from {
+                Begin::Start => log.range().start,
+                Begin::Now => log.stable_end(),
+                Begin::Before => {
+                    let forwarded = self.sessions.forwarded_to(id, partition);
+                    // One that came later was wanted from its start.
+                    forwarded.unwrap_or(log.range().start)
+                }
             };
-            let positions = topic.logs.iter().map(begin).collect();
+            let positions = topic.logs.iter().zip(0..).map(begin).collect();
             let tail = Arc::new(Tail {
                 topic: id,
                 users: AtomicUsize::new(0),
                 changed: Notify::new(),
                 positions: Mutex::new(positions),
+                forwards: AtomicBool::new(false),
+                written: Mutex::default(),
                 task: Mutex::new(None),
             });
             let run = Arc::clone(&tail).run(Broker { inner: Arc::clone(self) });
@@ -135,7 +185,7 @@ impl Inner {
             tail
         });
         tail.users.fetch_add(1, Ordering::AcqRel);
-        TailUse { tail: Arc::clone(tail), live: Arc::clone(&self.live) }
+        TailUse { tail: Arc::clone(tail), live: Arc::downgrade(&self.live) }
     }
 
     /// A topic was made, or changed: somebody may listen to it already.
@@ -145,7 +195,11 @@ impl Inner {
             tail.changed.notify_one();
         }
         if self.live.may_want(&topic) {
-            let tail = self.tail_of(&topic, is_new);
+            let begin = if is_new { Begin::Start } else { Begin::Now };
+            let tail = match self.live.waiters.is_empty() {
+                true => self.tail_of(&topic, begin),
+                false => self.forwarding(&topic, begin),
+            };
             let old = self.live.tails.late.lock().insert(id, tail);
             drop(old);
         }
@@ -165,11 +219,18 @@ impl Live {
     /// Whether somebody listens to something that may be in a topic. Does not look at everybody: where the topic
     /// keeps more than single subjects it is enough that there is somebody.
     fn may_want(&self, topic: &OpenTopic) -> bool {
-        !self.listeners.is_empty()
+        self.is_anybody_there()
             && topic.subjects().iter().any(|filter| match filter.as_exact() {
-                Some(subject) => !self.listeners.matches(&subject).is_empty(),
+                Some(subject) => {
+                    let is_heard = !self.listeners.matches(&subject).is_empty();
+                    is_heard || !self.waiters.matches(&subject).is_empty()
+                }
                 None => true,
             })
+    }
+
+    fn is_anybody_there(&self) -> bool {
+        !self.listeners.is_empty() || !self.waiters.is_empty()
     }
 }
 
@@ -177,11 +238,13 @@ impl Tail {
     async fn run(self: Arc<Self>, broker: Broker) {
         let mut reader = Reader::default();
         let mut known: Option<Arc<OpenTopic>> = None;
+        let mut written = Instant::now();
         let mut delivery = Deliverer {
             cache: broker.new_route_cache(&TEXT),
             own: None,
             broker: broker.clone(),
             flush: Flush::default(),
+            waiting: Vec::new(),
         };
         while let Some(topic) = broker.topic_by_id(self.topic) {
             if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &topic)) {
@@ -206,19 +269,61 @@ impl Tail {
                     Err(wait) => pause = pause.max(Some(wait)),
                 }
             }
+            self.forward(&mut delivery, &mut written).await;
             if let Some(slow) = delivery.flush.flush() {
                 let _ = tokio::time::timeout(SLOW_WAIT, slow.ready()).await;
             }
             if let Some(pause) = pause {
                 tokio::time::sleep(pause).await;
             }
-            if broker.inner.live.listeners.is_empty() {
+            if !broker.inner.live.is_anybody_there() {
                 // Ends this task, if nobody else uses it.
                 let late = broker.inner.live.tails.late.lock().remove(&self.topic);
                 drop(late);
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Puts what waits for sessions into their queue, and how far that has come; durable when it returns. `written`: when
+    /// that was said last.
+    async fn forward(&self, delivery: &mut Deliverer, written: &mut Instant) {
+        let waiting = std::mem::take(&mut delivery.waiting);
+        let is_due = self.forwards.load(Ordering::Relaxed) && written.elapsed() > WRITE_AGAIN;
+        if waiting.is_empty() && !is_due {
+            return;
+        }
+        *written = Instant::now();
+        let places = self.unwritten();
+        let broker = &delivery.broker;
+        while !waiting.is_empty() || !places.is_empty() {
+            let mut batch = Forwarding::default();
+            for one in &waiting {
+                let to = (&one.sessions[..], &one.picked[..]);
+                if let Err(error) = batch.push_waiting(broker, &one.route, &one.message, to) {
+                    // Nothing will change that.
+                    tracing::warn!(%error, "a topic's message does not wait for sessions");
+                }
+            }
+            batch.push_forwarded(places.iter().copied());
+            let outcomes = broker.store(batch).await.done().await;
+            let Some(error) = outcomes.into_iter().find_map(Result::err) else { return };
+            tracing::debug!(%error, "what waits for sessions is stored later");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// The positions that were not written down as they are; from now on they count as written.
+    fn unwritten(&self) -> Vec<ForwardedTo> {
+        let positions = self.positions.lock().clone();
+        let mut written = self.written.lock();
+        let of = |(partition, at): (i32, &Offset)| ((self.topic, partition), *at);
+        let old = |slot: usize| written.get(slot).copied();
+        let changed = positions.iter().enumerate().filter(|(slot, at)| old(*slot) != Some(**at));
+        let changed = changed.map(|(slot, at)| of((i32::try_from(slot).unwrap_or(i32::MAX), at)));
+        let changed = changed.collect();
+        *written = positions;
+        changed
     }
 
     /// Reads every partition of the topic as it is now.
@@ -287,6 +392,27 @@ struct Deliverer {
     /// The route of the topic's own name.
     own: Option<Arc<Route>>,
     flush: Flush,
+    /// What waits for sessions, and for which.
+    waiting: Vec<Forward>,
+}
+
+/// A message that waits for sessions: all of these, and those that were picked of groups.
+struct Forward {
+    route: Arc<Route>,
+    message: Message,
+    sessions: Vec<u64>,
+    picked: Vec<Picked>,
+}
+
+/// Where a tail begins.
+#[derive(Debug, Clone, Copy)]
+enum Begin {
+    /// At the end.
+    Now,
+    /// With all there is.
+    Start,
+    /// Where it was before the broker started.
+    Before,
 }
 
 impl Deliverer {
@@ -295,7 +421,7 @@ impl Deliverer {
             return;
         }
         let Some(route) = self.route(topic, record) else { return };
-        if route.receivers() == 0 {
+        if route.receivers() == 0 && route.sessions() == 0 {
             return;
         }
         let publisher = record_publisher(&self.broker.inner.live, record);
@@ -306,7 +432,17 @@ impl Deliverer {
             partition,
             offset: record.offset,
         };
-        deliver(&self.broker.inner.live, &route, &message, Some(place), &mut self.flush);
+        let mut to = To { flush: &mut self.flush, picked: Vec::new() };
+        deliver(&self.broker.inner.live, &route, &message, Some(place), &mut to);
+        let picked = to.picked;
+        let sessions = match message.guaranteed {
+            // They have it from elsewhere.
+            true => Vec::new(),
+            false => route.sessions_for(publisher),
+        };
+        if !sessions.is_empty() || !picked.is_empty() {
+            self.waiting.push(Forward { route, message, sessions, picked });
+        }
     }
 
     /// A record is about the subject that is its key, if the topic keeps that; else about the topic.

@@ -126,7 +126,8 @@ async fn overlapping_subscriptions_of_one_are_told_together() {
     assert_eq!(client.publish("a.b", "x"), 1);
     assert_eq!(inbox.take(), [(vec![1, 2], "a.b".to_owned(), "x".to_owned())]);
     // One of them does not want what it publishes itself.
-    let options = SubscribeOptions { publisher: client.id, no_echo: true, group: None };
+    let options =
+        SubscribeOptions { publisher: client.id, no_echo: true, group: None, session: None };
     let subscribe = client.broker.subscribe(filter("*.b"), Arc::clone(&inbox) as _, 3, options);
     let _quiet = subscribe.unwrap();
     assert_eq!(client.publish("a.b", "own"), 1);
@@ -140,7 +141,7 @@ async fn who_wants_no_echo_gets_what_others_publish() {
     let fixture = Fixture::start().await;
     let (mut own, mut other) = (Client::new(&fixture.broker), Client::new(&fixture.broker));
     let inbox = Inbox::new();
-    let options = SubscribeOptions { publisher: own.id, no_echo: true, group: None };
+    let options = SubscribeOptions { publisher: own.id, no_echo: true, group: None, session: None };
     let _subscription =
         fixture.broker.subscribe(filter("a"), Arc::clone(&inbox) as _, 1, options).unwrap();
     assert_eq!((own.publish("a", "own"), other.publish("a", "other")), (0, 1));

@@ -6,7 +6,7 @@ use base::subject::Escape;
 use base::{Millis, Subject};
 use bytes::Bytes;
 
-pub(crate) use record::{NewMessage, PUBLISHER, SESSIONS, is_copy};
+pub(crate) use record::{GROUP, NOTE, NewMessage, PUBLISHER, SESSIONS, is_copy};
 
 /// A message. What it is about is its [`Subject`], which goes beside it: most publishers say the same one again and
 /// again.

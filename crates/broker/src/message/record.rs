@@ -30,8 +30,14 @@ pub(super) const QUEUED: &str = "entrepot-queued";
 /// The sessions that it is for: eight bytes each.
 pub(crate) const SESSIONS: &str = "entrepot-sessions";
 
+/// What a door wants to know when the message is taken.
+pub(crate) const NOTE: &str = "entrepot-note";
+
+/// The group of which a session was picked for it.
+pub(crate) const GROUP: &str = "entrepot-group";
+
 /// What readers have no use for.
-const OWN: [&str; 4] = [COPY, PUBLISHER, QUEUED, SESSIONS];
+const OWN: [&str; 6] = [COPY, PUBLISHER, QUEUED, SESSIONS, NOTE, GROUP];
 
 /// Most bytes of a length, and of an offset.
 const LENGTH_BYTES_MAX: usize = 5;
@@ -71,6 +77,16 @@ impl NewMessage {
     /// Says which sessions it is for.
     pub(crate) fn mark_sessions(&mut self, sessions: Bytes) {
         self.headers.push((Bytes::from_static(SESSIONS.as_bytes()), Some(sessions)));
+    }
+
+    /// Says of which group a session was picked for it.
+    pub(crate) fn mark_group(&mut self, group: Bytes) {
+        self.headers.push((Bytes::from_static(GROUP.as_bytes()), Some(group)));
+    }
+
+    /// Adds what a door wants to know of it.
+    pub(crate) fn mark_note(&mut self, note: Bytes) {
+        self.headers.push((Bytes::from_static(NOTE.as_bytes()), Some(note)));
     }
 
     /// Says who is not to get it back.

@@ -3,19 +3,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use base::{Clock, Offset, Random};
+use base::{Clock, Millis, Offset, Random};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use store::batch::{BatchBuilder, Compression, NewRecord};
-use store::{Append, AppendError, Compaction, Durability, LogOptions, Signal, Store};
+use store::batch::{Batch, BatchBuilder, Compression, NewRecord, Record};
+use store::{Append, AppendError, Compaction, Durability, LogOptions, Pending, Signal, Store};
 use tokio::time::Instant;
 
+use super::queue::{Waiting, damaged, numbers};
 use super::record::Stored;
-use super::{All, Inside, SessionError, Sessions, Waiter, records};
+use super::{
+    All, Held, Inside, QUEUE_BYTES_MAX, SessionError, Sessions, Waiter, finish, forward, records,
+};
+use crate::ProduceError;
 use crate::broker::{QUEUE_LOG, SESSIONS_LOG};
-use crate::message::{PublisherId, SESSIONS};
 use crate::verbs::fetch::{FetchError, read};
 
 const READ_BYTES: usize = 1 << 20;
@@ -33,6 +37,7 @@ impl Sessions {
     pub(crate) async fn restore(
         store: &Arc<Store>,
         random: &Arc<dyn Random>,
+        now: Millis,
     ) -> Result<Arc<Self>, FetchError> {
         let own = LogOptions {
             durability: Durability::Fsync,
@@ -48,7 +53,8 @@ impl Sessions {
         };
         let states =
             store.open_log(SESSIONS_LOG, LogOptions { compaction: Some(compaction), ..own });
-        let queue = store.open_log(QUEUE_LOG, own);
+        let retention_bytes = Some(QUEUE_BYTES_MAX);
+        let queue = store.open_log(QUEUE_LOG, LogOptions { retention_bytes, ..own });
         let sessions = Self {
             store: Arc::downgrade(store),
             random: Arc::clone(random),
@@ -60,12 +66,15 @@ impl Sessions {
             dirty: Mutex::default(),
             settled: tokio::sync::Notify::new(),
             changing: tokio::sync::Mutex::default(),
+            forwarded: Mutex::default(),
+            dropped: Arc::default(),
+            expired: AtomicU64::new(0),
         };
-        sessions.read_back().await?;
+        sessions.read_back(now).await?;
         Ok(Arc::new(sessions))
     }
 
-    async fn read_back(&self) -> Result<(), FetchError> {
+    async fn read_back(&self, now: Millis) -> Result<(), FetchError> {
         let mut latest: HashMap<Bytes, Bytes> = HashMap::new();
         let mut position = self.states.range().start;
         while position < self.states.range().end {
@@ -80,73 +89,94 @@ impl Sessions {
             }
             position = next.max(position + 1);
         }
+        let forwarded = latest.iter().filter_map(|(key, value)| forward::decode(key, value));
+        self.forwarded.lock().extend(forwarded);
         let all: Vec<_> =
             latest.iter().filter_map(|(key, value)| Stored::decode(key, value.clone())).collect();
         let mut found = All::default();
         for (number, stored) in &all {
-            if let Stored::Session { id, expires_at } = stored {
-                let inside = Inside::new(id.clone(), *number, PublisherId::default());
-                inside.body.lock().expires_at = *expires_at;
+            if let Stored::Session { id, expires_at, keep, sent } = stored {
+                let inside = Inside::new(id.clone(), *number, Arc::clone(&self.dropped));
+                {
+                    let mut body = inside.body.lock();
+                    body.keep = *keep;
+                    // Of one that had a connection when the broker ended, the time begins now.
+                    let begins = || keep.map(|keep| now.saturating_add(keep));
+                    body.expires_at = expires_at.or_else(begins);
+                    // Nor does anybody know what was sent then.
+                    body.queue.sent = sent.unwrap_or(self.queue.range().end);
+                }
                 found.put(&Arc::new(inside));
             }
         }
         for (number, stored) in all {
-            let Some(inside) = found.by_number.get(&number) else { continue };
-            let mut body = inside.body.lock();
-            match stored {
-                Stored::Session { .. } => {}
-                Stored::State(state) => body.state = state,
-                Stored::Settled { floor, above } => {
-                    body.floor = floor;
-                    body.settled = above.into_iter().collect();
-                }
-                Stored::Filter(filter, want) => {
-                    let waiter = Waiter { session: Arc::clone(inside), no_echo: want.no_echo };
-                    if let Some(key) = self.router.insert(&filter, waiter, None) {
-                        body.filters.insert(filter, (want, key));
-                    }
-                }
+            if let Some(inside) = found.by_number.get(&number) {
+                self.restore_one(inside, stored);
             }
         }
         *self.all.lock() = found;
         Ok(())
     }
 
-    /// Writes records down, durably.
-    pub(super) async fn write(&self, of: Vec<(Bytes, Option<Bytes>)>) -> Result<(), SessionError> {
-        let mut batches = Vec::new();
+    /// Takes over what was written down of a session.
+    fn restore_one(&self, inside: &Arc<Inside>, stored: Stored) {
+        let mut body = inside.body.lock();
+        match stored {
+            Stored::Session { .. } => {}
+            Stored::State(state) => body.state = state,
+            Stored::Settled { floor, above } => {
+                body.queue.floor = floor;
+                body.queue.above = above.into_iter().collect();
+            }
+            Stored::Filter(wanted, interest) => {
+                let waiter = Waiter { session: Arc::clone(inside), no_echo: interest.no_echo };
+                let group = wanted.router_group();
+                let waits = interest.waits;
+                let key = waits
+                    .then(|| self.router.insert(&wanted.filter, waiter, group.as_ref()))
+                    .flatten();
+                body.filters.insert(wanted, Held { interest, key, tails: Vec::new() });
+            }
+        }
+    }
+
+    /// Hands records over to the log. Only while nothing else is, see [`Sessions::turn`].
+    pub(super) async fn hand_over(
+        &self,
+        of: Vec<(Bytes, Option<Bytes>)>,
+    ) -> Result<Option<Pending>, SessionError> {
+        if of.is_empty() {
+            return Ok(None);
+        }
+        let append = self.append_of(&of)?;
+        let store = self.store.upgrade().ok_or(AppendError::Closed)?;
+        Ok(Some(store.append(vec![append]).await?))
+    }
+
+    /// Records about sessions, for the log.
+    pub(crate) fn append_of(&self, of: &[(Bytes, Option<Bytes>)]) -> Result<Append, ProduceError> {
+        let mut batches: Vec<Batch> = Vec::new();
         let mut open = BatchBuilder::new(Compression::None);
-        for (key, value) in &of {
-            open.push(&NewRecord {
-                key: Some(key),
-                value: value.as_deref(),
-                ..NewRecord::default()
-            });
+        for (key, value) in of {
+            let (key, value) = (Some(key.as_ref()), value.as_deref());
+            open.push(&NewRecord { key, value, ..NewRecord::default() });
             if open.len() > BATCH_BYTES {
                 let full = std::mem::replace(&mut open, BatchBuilder::new(Compression::None));
-                batches.push(full.build().map_err(crate::ProduceError::from)?);
+                batches.push(full.build()?);
             }
         }
         if !open.is_empty() {
-            batches.push(open.build().map_err(crate::ProduceError::from)?);
+            batches.push(open.build()?);
         }
-        if batches.is_empty() {
-            return Ok(());
-        }
-        let append = Append { log: Arc::clone(&self.states), batches, epoch: 0 };
-        let store = self.store.upgrade().ok_or(AppendError::Closed)?;
-        let outcomes = store.append(vec![append]).await?.await;
-        outcomes.into_iter().try_for_each(|outcome| Ok(outcome.map(|_| ())?))
+        Ok(Append { log: Arc::clone(&self.states), batches, epoch: 0 })
     }
 
     /// Gives messages to the sessions that they are for, until the broker stops.
     pub(crate) async fn run_queue(self: Arc<Self>) {
         let signal = Signal::default();
         let _watching = self.queue.watch(&signal);
-        // Of what was there before, nobody knows whether it was sent.
-        let old = self.queue.range().end;
         loop {
-            match self.give(old).await {
+            match self.give().await {
                 Ok(true) => {}
                 Ok(false) => signal.notified().await,
                 Err(error) => {
@@ -158,27 +188,40 @@ impl Sessions {
     }
 
     /// One step of it; whether there was something.
-    async fn give(&self, old: Offset) -> Result<bool, FetchError> {
+    async fn give(&self) -> Result<bool, FetchError> {
         let range = self.queue.range();
         let position = (*self.position.lock()).max(range.start);
         if position >= range.end {
             return Ok(false);
         }
-        let fetched = read(&self.queue, position, READ_BYTES, false, Offset::MAX).await?;
+        let fetched = read(&self.queue, position, READ_BYTES, false, Offset::MAX).await;
+        if let Some(to) = damaged(&fetched) {
+            *self.position.lock() = to.max(position + 1);
+            return Ok(true);
+        }
+        let fetched = fetched?;
         let next = fetched.read.next_offset().unwrap_or(range.end);
-        for record in fetched.read.batches().flatten().flat_map(|batch| records(&batch)) {
-            let mut headers = record.headers.iter();
-            let list = headers.find(|header| header.key == SESSIONS).and_then(|h| h.value);
-            let all = self.all.lock();
-            for number in list.as_deref().unwrap_or_default().chunks_exact(8) {
-                let number = number.try_into().map(u64::from_be_bytes).unwrap_or_default();
-                if let Some(inside) = all.by_number.get(&number) {
-                    inside.push(record.offset, record.offset < old);
-                }
-            }
+        let all = fetched.read.batches().flatten().flat_map(|batch| records(&batch));
+        for record in all.filter(|record| record.offset >= position) {
+            self.give_one(&record);
         }
         *self.position.lock() = next.max(position + 1);
         Ok(true)
+    }
+
+    fn give_one(&self, record: &Record) {
+        // One copy in memory, for all who are there.
+        let mut message = None;
+        let mut of = || {
+            let make = || Waiting::of(record)?.copied().map(Arc::new);
+            message.get_or_insert_with(make).clone()
+        };
+        for number in numbers(record) {
+            let inside = self.all.lock().by_number.get(&number).cloned();
+            if let Some(inside) = inside {
+                inside.push(record.offset, &mut of);
+            }
+        }
     }
 
     /// Writes down what is settled, ends sessions whose time is over, and trims the queue, until the broker stops.
@@ -210,32 +253,63 @@ impl Sessions {
         if dirty.is_empty() {
             return Ok(());
         }
-        let _turn = self.changing.lock().await;
+        let turn = self.changing.lock().await;
         // Before the queues are looked at: what comes meanwhile is not settled.
         let position = *self.position.lock();
         let record = |inside: &Arc<Inside>| {
             let mut body = inside.body.lock();
-            (!body.is_gone).then(|| body.acknowledgements(position).encode(inside.number))
+            let is_due = body.is_dirty && !body.is_gone;
+            is_due.then(|| body.settled(position).encode(inside.number))
         };
-        self.write(dirty.iter().filter_map(record).collect()).await
+        let handed = self.hand_over(dirty.iter().filter_map(record).collect()).await;
+        drop(turn);
+        let outcome = finish(handed).await;
+        if outcome.is_err() {
+            dirty.iter().for_each(|inside| inside.body.lock().is_dirty = true);
+        }
+        outcome
     }
 
-    pub(super) async fn sweep(&self, now: base::Millis) {
-        let over =
-            |inside: &&Arc<Inside>| inside.body.lock().expires_at.is_some_and(|at| at <= now);
-        let expired: Vec<_> = self.all.lock().by_id.values().filter(over).cloned().collect();
-        for inside in expired {
-            let _turn = self.changing.lock().await;
-            // It may have been opened again meanwhile.
-            let still = inside.body.lock().expires_at.is_some_and(|at| at <= now);
-            if let Err(error) = if still { self.delete(&inside).await } else { Ok(()) } {
-                tracing::warn!(%error, "a session that has expired comes back at the next start");
+    /// Writes down what is not written yet: the broker stops, and every connection is gone.
+    pub(crate) async fn stop(&self, now: Millis) {
+        let turn = self.changing.lock().await;
+        let position = *self.position.lock();
+        let all: Vec<_> = self.all.lock().by_id.values().cloned().collect();
+        let mut records = Vec::new();
+        for inside in all {
+            if inside.is_online.load(Ordering::Relaxed) {
+                inside.leave(now);
+                records.push(inside.meta());
+            }
+            let mut body = inside.body.lock();
+            if body.is_dirty {
+                records.push(body.settled(position).encode(inside.number));
             }
         }
+        let handed = self.hand_over(records).await;
+        drop(turn);
+        if let Err(error) = finish(handed).await {
+            tracing::debug!(%error, "what sessions have settled may come again");
+        }
+    }
+
+    pub(super) async fn sweep(&self, now: Millis) {
+        let all: Vec<_> = self.all.lock().by_id.values().cloned().collect();
         let mut first = *self.position.lock();
-        for inside in self.all.lock().by_id.values() {
-            let waiting = inside.body.lock().queue.front().map(|item| item.offset);
-            first = first.min(waiting.unwrap_or(first));
+        for inside in all {
+            if inside.has_expired(now) {
+                let turn = self.changing.lock().await;
+                // It may have been opened again meanwhile.
+                let gone =
+                    if inside.has_expired(now) { self.take_out(&inside) } else { Vec::new() };
+                self.expired.fetch_add(u64::from(!gone.is_empty()), Ordering::Relaxed);
+                let handed = self.hand_over(gone).await;
+                drop(turn);
+                if let Err(error) = finish(handed).await {
+                    tracing::warn!(%error, "a session that has expired comes back at the next start");
+                }
+            }
+            first = first.min(inside.body.lock().queue.first().unwrap_or(first));
         }
         if first > self.queue.range().start
             && let Some(store) = self.store.upgrade()

@@ -1,17 +1,21 @@
 //! Sessions that outlive their connections: filters, and the messages that came for them and were not settled.
 //!
 //! A message that sessions want is stored once, in a log of the broker's own, with a list of whose it is. A session is
-//! then a queue of offsets in memory, and on disk what it subscribes to and what it has settled: two small
-//! records, in another log that is compacted by key. An idle session costs nothing but these.
+//! then a queue of offsets, of which only the head is in memory while nobody is there, and on disk what it
+//! subscribes to and what it has settled: small records, in another log that is compacted by key. An idle session
+//! costs nothing but these. `queue.rs` is what waits for one session, `follow.rs` what goes on behind, `forward.rs`
+//! what comes from topics.
 
 mod follow;
+mod forward;
+mod queue;
 mod record;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use base::{ErrorKind, Filter, Millis, Offset, Random, Subject};
+use base::{ErrorKind, Filter, Millis, Offset, Random, TopicId};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use router::{Key, Router, Subscribed};
@@ -19,15 +23,21 @@ use store::batch::{Batch, Record};
 use store::{AppendError, Log, Store};
 use tokio::sync::Notify;
 
+use self::queue::Queue;
 use self::record::Stored;
-use crate::message::{Message, PublisherId};
-use crate::verbs::fetch::{FetchError, read};
+use crate::live::tail::TailUse;
+use crate::message::PublisherId;
 use crate::{Broker, ProduceError};
+
+pub(crate) use forward::{ForwardedTo, encode as forwarded_record};
+pub use queue::{Taken, Waiting};
 
 /// Most sessions. Each takes about a kilobyte of memory, with a few filters.
 pub const SESSIONS_MAX: usize = 1_000_000;
-/// Most messages that wait for one session; past it, it gets none that are new.
+/// Most messages that wait for one session; while there are so many, it gets none that are new.
 pub const QUEUED_MAX: usize = 100_000;
+/// Most bytes of all that waits for sessions, in the log; beyond it the oldest are deleted, whoever wants them.
+pub const QUEUE_BYTES_MAX: u64 = 16 << 30;
 
 /// All sessions.
 #[derive(Debug)]
@@ -46,8 +56,14 @@ pub(crate) struct Sessions {
     settled: Notify,
     /// What is before in the queue was given to its sessions.
     position: Mutex<Offset>,
-    /// One change of what a session is at a time: the log must have them in the order in which they count.
+    /// Held while records about sessions are handed to the log, which must have them in the order in which they count.
     changing: tokio::sync::Mutex<()>,
+    /// Of topics' partitions, what is before was forwarded: as it was at the start.
+    forwarded: Mutex<HashMap<(TopicId, i32), Offset>>,
+    /// Messages that there was no room for.
+    dropped: Arc<AtomicU64>,
+    /// Sessions whose time was over.
+    expired: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -64,32 +80,32 @@ pub(crate) struct Inside {
     number: u64,
     /// Its present connection.
     publisher: AtomicU64,
+    is_online: AtomicBool,
+    /// How many messages wait, those too that are only in the log.
+    waiting: AtomicUsize,
+    dropped: Arc<AtomicU64>,
     body: Mutex<Body>,
-    woken: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Body {
-    filters: BTreeMap<Filter, (Interest, Key)>,
+    filters: BTreeMap<Wanted, Held>,
     state: Bytes,
+    /// How long it is kept without a connection; for ever, if nothing is said.
+    keep: Option<Millis>,
     expires_at: Option<Millis>,
-    /// What came and is not settled, in order.
-    queue: VecDeque<Item>,
-    /// What is before was settled.
-    floor: Offset,
-    /// What was settled and is not before the floor.
-    settled: BTreeSet<Offset>,
+    queue: Queue,
     is_dirty: bool,
     is_gone: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Item {
-    offset: Offset,
-    /// It was taken by this connection.
-    taken: bool,
-    /// It was taken once.
-    again: bool,
+/// What a session subscribes to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// The filter.
+    pub filter: Filter,
+    /// Shared with others: of a group, one session or live subscriber gets a message. Each filter is a group by itself.
+    pub group: Option<Bytes>,
 }
 
 /// What a session wants of a filter.
@@ -99,6 +115,18 @@ pub struct Interest {
     pub options: Bytes,
     /// Not what the session itself publishes.
     pub no_echo: bool,
+    /// Messages wait for the session. If not, the subscription is only remembered.
+    pub waits: bool,
+}
+
+/// A subscription as it is held.
+#[derive(Debug)]
+struct Held {
+    interest: Interest,
+    /// Where it is in the router, if messages wait.
+    key: Option<Key>,
+    /// Topics that hold some of it.
+    tails: Vec<TailUse>,
 }
 
 /// What the router hands out.
@@ -115,10 +143,21 @@ impl Subscribed for Waiter {
 }
 
 impl Waiter {
-    /// The session's number, if it wants what this one publishes.
+    /// The session's number, if it wants what this one publishes and has room.
     pub(crate) fn number(&self, publisher: PublisherId) -> Option<u64> {
         let own = self.session.publisher.load(Ordering::Relaxed) == publisher.0;
-        (!(self.no_echo && own)).then_some(self.session.number)
+        if self.no_echo && own { None } else { self.session.take_number() }
+    }
+}
+
+impl Inside {
+    /// Its number, if it has room for a message.
+    pub(crate) fn take_number(&self) -> Option<u64> {
+        if self.waiting.load(Ordering::Relaxed) < QUEUED_MAX {
+            return Some(self.number);
+        }
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        None
     }
 }
 
@@ -157,66 +196,131 @@ impl SessionError {
     }
 }
 
-/// A message that waits for a session.
-#[derive(Debug, Clone)]
-pub struct Waiting {
-    /// Names it, for [`Session::settle`].
-    pub handle: Offset,
-    /// What it is about.
-    pub subject: Subject,
-    /// The message.
-    pub message: Message,
-    /// An earlier connection took it, or one before a restart may have.
-    pub again: bool,
-}
-
 /// A session that outlives its connection. Clones are handles of the same.
 #[derive(Debug, Clone)]
 pub struct Session {
-    inside: Arc<Inside>,
+    pub(crate) inside: Arc<Inside>,
     sessions: Arc<Sessions>,
+    /// The connection that takes what waits: none that came before does.
+    turn: u64,
+}
+
+/// What there is of sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionFigures {
+    /// How many there are.
+    pub sessions: usize,
+    /// Whose time was over, since the broker started.
+    pub expired: u64,
+    /// What they subscribe to.
+    pub subscriptions: usize,
+    /// That of it which is shared.
+    pub shared_subscriptions: usize,
+    /// Messages in their queue.
+    pub messages: u64,
+}
+
+/// How a session is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenSession {
+    /// The connection that has it now.
+    pub publisher: PublisherId,
+    /// How long it is kept without a connection, in milliseconds. `None`: for ever.
+    pub keep: Option<Millis>,
+    /// One that is there is deleted first.
+    pub anew: bool,
 }
 
 impl Broker {
-    /// The session of this name, made if there is none; whether it was there. `publisher` is the connection that has it
-    /// now. Durable when it returns.
+    /// The session of this name, made if there is none; whether it was there. It is online from then on: what waits is to
+    /// be taken from the beginning. Durable when it returns.
     ///
     /// # Errors
     /// See [`SessionError`].
     pub async fn open_session(
         &self,
         id: Bytes,
-        publisher: PublisherId,
+        how: OpenSession,
     ) -> Result<(Session, bool), SessionError> {
         let sessions = &self.inner.sessions;
-        let _turn = sessions.changing.lock().await;
-        let known = sessions.all.lock().by_id.get(&id).cloned();
-        if let Some(inside) = known {
-            inside.publisher.store(publisher.0, Ordering::Relaxed);
-            inside.rewind();
-            return Ok((Session { inside, sessions: Arc::clone(sessions) }, true));
+        let turn = sessions.changing.lock().await;
+        let mut known = sessions.all.lock().by_id.get(&id).cloned();
+        let mut records = Vec::new();
+        if let Some(old) = known.take_if(|known| how.anew || known.has_expired(self.now())) {
+            records = sessions.take_out(&old);
         }
-        if sessions.all.lock().by_id.len() >= SESSIONS_MAX {
-            return Err(SessionError::TooMany);
-        }
-        let inside = Arc::new(Inside::new(id, sessions.random.next_u64(), publisher));
-        sessions.write(vec![inside.meta()]).await?;
+        let (inside, was_there) = match known {
+            Some(inside) => (inside, true),
+            None if sessions.all.lock().by_id.len() >= SESSIONS_MAX => {
+                return Err(SessionError::TooMany);
+            }
+            None => {
+                let number = sessions.random.next_u64();
+                (Arc::new(Inside::new(id, number, Arc::clone(&sessions.dropped))), false)
+            }
+        };
+        let opened = inside.enter(how);
+        records.push(inside.meta());
         sessions.all.lock().put(&inside);
+        let handed = sessions.hand_over(records).await;
+        drop(turn);
+        if let Err(error) = finish(handed).await {
+            if !was_there {
+                sessions.all.lock().remove(&inside);
+            }
+            return Err(error);
+        }
         // From now on there is something to sweep.
         sessions.settled.notify_one();
-        Ok((Session { inside, sessions: Arc::clone(sessions) }, false))
+        Ok((Session { inside, sessions: Arc::clone(sessions), turn: opened }, was_there))
     }
 
-    /// The session of this name, if there is one.
-    pub fn find_session(&self, id: &[u8]) -> Option<Session> {
-        let sessions = Arc::clone(&self.inner.sessions);
-        let inside = sessions.all.lock().by_id.get(id).cloned()?;
-        Some(Session { inside, sessions })
+    /// Whether there is a session of this name.
+    pub fn has_session(&self, id: &[u8]) -> bool {
+        let known = self.inner.sessions.all.lock().by_id.get(id).cloned();
+        known.is_some_and(|inside| !inside.has_expired(self.now()))
+    }
+
+    /// Deletes the session of this name, if there is one; whether there was. Durable when it returns.
+    ///
+    /// # Errors
+    /// See [`SessionError`].
+    pub async fn delete_session(&self, id: &[u8]) -> Result<bool, SessionError> {
+        let sessions = &self.inner.sessions;
+        let known = sessions.all.lock().by_id.get(id).cloned();
+        let Some(inside) = known else { return Ok(false) };
+        sessions.delete(&inside).await?;
+        Ok(true)
+    }
+
+    /// What there is of sessions, all in all. Looks at each.
+    pub fn session_figures(&self) -> SessionFigures {
+        let sessions = &self.inner.sessions;
+        let all: Vec<_> = sessions.all.lock().by_id.values().cloned().collect();
+        let queue = sessions.queue.range();
+        let mut found = SessionFigures {
+            sessions: all.len(),
+            expired: sessions.expired.load(Ordering::Relaxed),
+            messages: u64::try_from(queue.end - queue.start).unwrap_or(0),
+            ..SessionFigures::default()
+        };
+        for inside in all {
+            let body = inside.body.lock();
+            let shared = body.filters.keys().filter(|wanted| wanted.group.is_some()).count();
+            found.subscriptions += body.filters.len();
+            found.shared_subscriptions += shared;
+        }
+        found
     }
 
     /// How many sessions there are.
     pub fn session_count(&self) -> usize {
         self.inner.sessions.all.lock().by_id.len()
+    }
+
+    /// Messages that sessions did not get because too many waited for them already, since the broker started.
+    pub fn session_messages_dropped(&self) -> u64 {
+        self.inner.sessions.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -225,59 +329,80 @@ impl All {
         self.by_id.insert(inside.id.clone(), Arc::clone(inside));
         self.by_number.insert(inside.number, Arc::clone(inside));
     }
+
+    fn remove(&mut self, inside: &Arc<Inside>) {
+        self.by_number.remove(&inside.number);
+        // By that name there may be another already.
+        if self.by_id.get(&inside.id).is_some_and(|known| known.number == inside.number) {
+            self.by_id.remove(&inside.id);
+        }
+    }
 }
 
 impl Inside {
-    fn new(id: Bytes, number: u64, publisher: PublisherId) -> Self {
+    fn new(id: Bytes, number: u64, dropped: Arc<AtomicU64>) -> Self {
         Self {
             id,
             number,
-            publisher: AtomicU64::new(publisher.0),
+            publisher: AtomicU64::new(0),
+            is_online: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            dropped,
             body: Mutex::default(),
-            woken: Arc::default(),
         }
     }
 
     fn meta(&self) -> (Bytes, Option<Bytes>) {
-        let expires_at = self.body.lock().expires_at;
-        Stored::Session { id: self.id.clone(), expires_at }.encode(self.number)
+        let body = self.body.lock();
+        let (expires_at, keep) = (body.expires_at, body.keep);
+        let sent = Some(body.queue.sent).filter(|_| !self.is_online.load(Ordering::Relaxed));
+        Stored::Session { id: self.id.clone(), expires_at, keep, sent }.encode(self.number)
     }
 
-    /// Everything that is not settled is to be taken again.
-    fn rewind(&self) {
-        for item in &mut self.body.lock().queue {
-            item.again |= item.taken;
-            item.taken = false;
-        }
+    fn has_expired(&self, now: Millis) -> bool {
+        self.body.lock().expires_at.is_some_and(|at| at <= now)
     }
 
-    /// A message came for it.
-    fn push(&self, offset: Offset, may_be_again: bool) {
+    /// No connection has it any more.
+    fn leave(&self, now: Millis) {
+        self.is_online.store(false, Ordering::Relaxed);
         let mut body = self.body.lock();
-        let is_new = body.queue.back().is_none_or(|last| last.offset < offset);
-        let is_settled = offset < body.floor || body.settled.contains(&offset);
-        if is_new && !is_settled && body.queue.len() < QUEUED_MAX {
-            body.queue.push_back(Item { offset, taken: false, again: may_be_again });
-            drop(body);
-            self.woken.notify_one();
-        }
+        body.queue.leave();
+        body.expires_at = body.keep.map(|keep| now.saturating_add(keep));
+    }
+
+    /// A connection has it now. Its turn.
+    fn enter(&self, how: OpenSession) -> u64 {
+        self.publisher.store(how.publisher.0, Ordering::Relaxed);
+        self.is_online.store(true, Ordering::Relaxed);
+        let mut body = self.body.lock();
+        (body.expires_at, body.keep) = (None, how.keep);
+        body.queue.rewind()
     }
 }
 
-impl Body {
-    /// What to write down of what was settled.
-    fn acknowledgements(&mut self, position: Offset) -> Stored {
-        self.is_dirty = false;
-        self.floor = self.queue.front().map_or(position, |first| first.offset).max(self.floor);
-        self.settled = self.settled.split_off(&self.floor);
-        Stored::Settled { floor: self.floor, above: self.settled.iter().copied().collect() }
-    }
+/// Waits until records are as durable as they are to be.
+async fn finish(handed: Result<Option<store::Pending>, SessionError>) -> Result<(), SessionError> {
+    let Some(pending) = handed? else { return Ok(()) };
+    pending.await.into_iter().try_for_each(|outcome| Ok(outcome.map(|_| ())?))
 }
 
 impl Session {
+    /// The same for another connection: what waits is to be taken from the beginning, and no handle from before takes
+    /// anything any more.
+    #[must_use]
+    pub fn begin(&self) -> Self {
+        let turn = self.inside.body.lock().queue.rewind();
+        Self { turn, ..self.clone() }
+    }
+
     /// Its name.
     pub fn id(&self) -> &Bytes {
         &self.inside.id
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.inside.number
     }
 
     fn body(&self) -> Result<parking_lot::MutexGuard<'_, Body>, SessionError> {
@@ -285,106 +410,76 @@ impl Session {
         if body.is_gone { Err(SessionError::Gone) } else { Ok(body) }
     }
 
-    /// Subscribes, or changes what it wants of the filter; whether the filter is new. From when this returned, every message
-    /// whose publisher wants it to be sure waits for the session; durable then.
+    /// Subscribes, or changes what it wants of filters; of each, whether it is new. From when this returned, every
+    /// message that a topic keeps, or whose publisher wants it to be sure, waits for the session; durable then.
     ///
     /// # Errors
-    /// See [`SessionError`].
-    pub async fn subscribe(&self, filter: Filter, want: Interest) -> Result<bool, SessionError> {
-        let _turn = self.sessions.changing.lock().await;
+    /// See [`SessionError`]. Then nothing has changed.
+    pub async fn subscribe(
+        &self,
+        broker: &Broker,
+        wanted: Vec<(Wanted, Interest)>,
+    ) -> Result<Vec<bool>, SessionError> {
+        let sessions = &self.sessions;
+        let number = self.inside.number;
+        let turn = sessions.changing.lock().await;
         drop(self.body()?);
-        let waiter = Waiter { session: Arc::clone(&self.inside), no_echo: want.no_echo };
-        let router = &self.sessions.router;
-        let key = router.insert(&filter, waiter, None).ok_or(SessionError::TooManyLevels)?;
-        let stored = Stored::Filter(filter.clone(), want.clone()).encode(self.inside.number);
-        if let Err(error) = self.sessions.write(vec![stored]).await {
-            router.remove(&filter, key, None);
-            return Err(error);
+        let mut held = Vec::with_capacity(wanted.len());
+        let mut records = Vec::with_capacity(wanted.len());
+        for (wanted, interest) in wanted {
+            records.push(Stored::Filter(wanted.clone(), interest.clone()).encode(number));
+            let Some(one) = sessions.hold(broker, &self.inside, &wanted, interest) else {
+                held.into_iter().for_each(|(wanted, one)| sessions.let_go(&wanted, &one));
+                return Err(SessionError::TooManyLevels);
+            };
+            records.extend(one.tails.iter().flat_map(TailUse::unwritten).map(forwarded_record));
+            held.push((wanted, one));
         }
-        let old = self.inside.body.lock().filters.insert(filter.clone(), (want, key));
-        if let Some((_, old)) = &old {
-            router.remove(&filter, *old, None);
+        let handed = sessions.hand_over(records).await;
+        let mut outcome = Vec::with_capacity(held.len());
+        for (wanted, one) in held {
+            if handed.is_err() {
+                sessions.let_go(&wanted, &one);
+                continue;
+            }
+            let old = self.inside.body.lock().filters.insert(wanted.clone(), one);
+            outcome.push(old.is_none());
+            if let Some(old) = old {
+                sessions.let_go(&wanted, &old);
+            }
         }
-        Ok(old.is_none())
+        drop(turn);
+        finish(handed).await?;
+        Ok(outcome)
     }
 
-    /// Ends a subscription; whether there was one. What waits already stays.
+    /// Ends subscriptions; of each, whether there was one. What waits already stays.
     ///
     /// # Errors
     /// See [`SessionError`].
-    pub async fn unsubscribe(&self, filter: &Filter) -> Result<bool, SessionError> {
-        let _turn = self.sessions.changing.lock().await;
-        if !self.body()?.filters.contains_key(filter) {
-            return Ok(false);
+    pub async fn unsubscribe(&self, wanted: &[Wanted]) -> Result<Vec<bool>, SessionError> {
+        let turn = self.sessions.changing.lock().await;
+        drop(self.body()?);
+        let mut records = Vec::new();
+        let mut outcome = Vec::with_capacity(wanted.len());
+        for one in wanted {
+            let held = self.inside.body.lock().filters.remove(one);
+            outcome.push(held.is_some());
+            if let Some(held) = held {
+                self.sessions.let_go(one, &held);
+                records.push((record::filter_key(self.inside.number, one), None));
+            }
         }
-        let gone = record::filter_key(self.inside.number, filter);
-        self.sessions.write(vec![(gone, None)]).await?;
-        if let Some((_, key)) = self.inside.body.lock().filters.remove(filter) {
-            self.sessions.router.remove(filter, key, None);
-        }
-        Ok(true)
+        let handed = self.sessions.hand_over(records).await;
+        drop(turn);
+        finish(handed).await?;
+        Ok(outcome)
     }
 
     /// What it subscribes to.
-    pub fn subscriptions(&self) -> Vec<(Filter, Interest)> {
+    pub fn subscriptions(&self) -> Vec<(Wanted, Interest)> {
         let body = self.inside.body.lock();
-        body.filters.iter().map(|(filter, (want, _))| (filter.clone(), want.clone())).collect()
-    }
-
-    /// Told when something may be there to take.
-    pub fn woken(&self) -> Arc<Notify> {
-        Arc::clone(&self.inside.woken)
-    }
-
-    /// How many messages wait, those that were taken too.
-    pub fn waiting(&self) -> usize {
-        self.inside.body.lock().queue.len()
-    }
-
-    /// Takes what waits, in order: `max` messages at most. What has expired by `now` is left out, for ever.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub async fn next(&self, max: usize, now: Millis) -> Result<Vec<Waiting>, FetchError> {
-        let mut taken = BTreeMap::new();
-        {
-            let mut body = self.inside.body.lock();
-            for item in body.queue.iter_mut().filter(|item| !item.taken).take(max) {
-                item.taken = true;
-                taken.insert(item.offset, item.again);
-            }
-        }
-        let found = self.sessions.read(&taken, now).await;
-        let Ok(found) = found else {
-            // To be tried again.
-            for item in &mut self.inside.body.lock().queue {
-                item.taken &= !taken.contains_key(&item.offset);
-            }
-            return found;
-        };
-        let there: BTreeSet<_> = found.iter().map(|waiting| waiting.handle).collect();
-        let gone: Vec<_> = taken.into_keys().filter(|offset| !there.contains(offset)).collect();
-        if !gone.is_empty() {
-            self.settle(&gone);
-        }
-        Ok(found)
-    }
-
-    /// Messages are done with. Written down a little later: after a crash some may come again.
-    pub fn settle(&self, handles: &[Offset]) {
-        let mut body = self.inside.body.lock();
-        for handle in handles {
-            let at = body.queue.binary_search_by_key(handle, |item| item.offset);
-            if let Ok(at) = at {
-                body.queue.remove(at);
-                body.settled.insert(*handle);
-            }
-        }
-        if !std::mem::replace(&mut body.is_dirty, true) {
-            drop(body);
-            self.sessions.dirty.lock().push(Arc::clone(&self.inside));
-            self.sessions.settled.notify_one();
-        }
+        body.filters.iter().map(|(wanted, held)| (wanted.clone(), held.interest.clone())).collect()
     }
 
     /// What the door wrote down.
@@ -392,27 +487,51 @@ impl Session {
         self.inside.body.lock().state.clone()
     }
 
-    /// Writes down something for the door; durable when it returns.
+    /// Writes down something for the door, and what was settled with it; durable when it returns.
     ///
     /// # Errors
     /// See [`SessionError`].
     pub async fn put_state(&self, state: Bytes) -> Result<(), SessionError> {
-        let _turn = self.sessions.changing.lock().await;
         drop(self.body()?);
-        let stored = Stored::State(state.clone()).encode(self.inside.number);
-        self.sessions.write(vec![stored]).await?;
-        self.inside.body.lock().state = state;
-        Ok(())
+        let turn = self.sessions.changing.lock().await;
+        let handed = self.sessions.hand_over(self.state_records(state)).await;
+        drop(turn);
+        finish(handed).await
     }
 
-    /// It is gone at this time, unless another is said before. `None`: never. Durable when it returns.
+    /// The records of that. Only while nothing else is handed over.
+    pub(crate) fn state_records(&self, state: Bytes) -> Vec<(Bytes, Option<Bytes>)> {
+        let position = *self.sessions.position.lock();
+        let mut body = self.inside.body.lock();
+        if body.is_gone {
+            return Vec::new();
+        }
+        body.state = state.clone();
+        let number = self.inside.number;
+        let mut records = vec![Stored::State(state).encode(number)];
+        if body.is_dirty {
+            records.push(body.settled(position).encode(number));
+        }
+        records
+    }
+
+    /// From now on it is kept for so long without a connection, in milliseconds. `None`: for ever. Written down when it
+    /// is left.
+    pub fn keep_for(&self, keep: Option<Millis>) {
+        self.inside.body.lock().keep = keep;
+    }
+
+    /// Its connection is gone. Durable when it returns.
     ///
     /// # Errors
-    /// See [`SessionError`].
-    pub async fn expire_at(&self, at: Option<Millis>) -> Result<(), SessionError> {
-        let _turn = self.sessions.changing.lock().await;
-        self.body()?.expires_at = at;
-        self.sessions.write(vec![self.inside.meta()]).await
+    /// See [`SessionError`]. Then it is left all the same, and its time begins anew at the next start.
+    pub async fn leave(&self, now: Millis) -> Result<(), SessionError> {
+        let turn = self.sessions.changing.lock().await;
+        drop(self.body()?);
+        self.inside.leave(now);
+        let handed = self.sessions.hand_over(vec![self.inside.meta()]).await;
+        drop(turn);
+        finish(handed).await
     }
 
     /// Deletes it, and what waits for it.
@@ -420,74 +539,89 @@ impl Session {
     /// # Errors
     /// It could not be stored; then it is gone until the next start.
     pub async fn delete(&self) -> Result<(), SessionError> {
-        let _turn = self.sessions.changing.lock().await;
         self.sessions.delete(&self.inside).await
     }
 }
 
 impl Sessions {
-    /// Takes a session out of everything.
-    async fn delete(&self, inside: &Arc<Inside>) -> Result<(), SessionError> {
-        let number = inside.number;
-        let mut gone = record::keys_of(number);
-        {
-            let mut body = inside.body.lock();
-            if std::mem::replace(&mut body.is_gone, true) {
-                return Ok(());
-            }
-            for (filter, (_, key)) in std::mem::take(&mut body.filters) {
-                self.router.remove(&filter, key, None);
-                gone.push(record::filter_key(number, &filter));
-            }
-            body.queue = VecDeque::new();
+    /// Puts a subscription into the router. `None`: the filter has too many levels.
+    fn hold(
+        &self,
+        broker: &Broker,
+        inside: &Arc<Inside>,
+        wanted: &Wanted,
+        interest: Interest,
+    ) -> Option<Held> {
+        if !interest.waits {
+            return Some(Held { interest, key: None, tails: Vec::new() });
         }
-        {
-            let mut all = self.all.lock();
-            all.by_id.remove(&inside.id);
-            all.by_number.remove(&number);
-        }
-        inside.woken.notify_one();
-        self.write(gone.into_iter().map(|key| (key, None)).collect()).await
+        let waiter = Waiter { session: Arc::clone(inside), no_echo: interest.no_echo };
+        let group = wanted.router_group();
+        // First, so that what comes meanwhile is seen to.
+        let tails = broker.inner.tails_for(&wanted.filter);
+        let key = self.router.insert(&wanted.filter, waiter, group.as_ref())?;
+        Some(Held { interest, key: Some(key), tails })
     }
 
-    /// Reads messages; those that expired, or are not there any more, are left out.
-    async fn read(
-        &self,
-        wanted: &BTreeMap<Offset, bool>,
-        now: Millis,
-    ) -> Result<Vec<Waiting>, FetchError> {
-        let mut found = Vec::with_capacity(wanted.len());
-        let mut rest = wanted.iter().peekable();
-        while let Some((first, _)) = rest.peek() {
-            let fetched = read(&self.queue, **first, READ_BYTES, false, Offset::MAX).await?;
-            let next = fetched.read.next_offset();
-            for record in fetched.read.batches().flatten().flat_map(|batch| records(&batch)) {
-                while rest.next_if(|(offset, _)| **offset < record.offset).is_some() {}
-                let Some((handle, again)) = rest.next_if(|(offset, _)| **offset == record.offset)
-                else {
-                    continue;
-                };
-                let Some(subject) = record.key.clone().and_then(Subject::from_bytes) else {
-                    continue;
-                };
-                let message =
-                    Message { key: None, guaranteed: true, ..Message::from_record(&record) };
-                if message.properties.expires_at.is_none_or(|at| at > now) {
-                    found.push(Waiting { handle: *handle, subject, message, again: *again });
-                }
-            }
-            while rest.next_if(|(at, _)| next.is_none_or(|next| **at < next)).is_some() {}
+    /// Takes one out of the router.
+    fn let_go(&self, wanted: &Wanted, held: &Held) {
+        if let Some(key) = held.key {
+            self.router.remove(&wanted.filter, key, wanted.router_group().as_ref());
         }
-        Ok(found)
+    }
+
+    async fn delete(&self, inside: &Arc<Inside>) -> Result<(), SessionError> {
+        let turn = self.changing.lock().await;
+        let records = self.take_out(inside);
+        let handed = self.hand_over(records).await;
+        drop(turn);
+        finish(handed).await
+    }
+
+    /// Takes a session out of everything; the records that say so.
+    fn take_out(&self, inside: &Arc<Inside>) -> Vec<(Bytes, Option<Bytes>)> {
+        let number = inside.number;
+        let mut gone = record::keys_of(number);
+        let filters = {
+            let mut body = inside.body.lock();
+            if std::mem::replace(&mut body.is_gone, true) {
+                return Vec::new();
+            }
+            body.queue.clear();
+            std::mem::take(&mut body.filters)
+        };
+        for (wanted, held) in &filters {
+            self.let_go(wanted, held);
+            gone.push(record::filter_key(number, wanted));
+        }
+        self.all.lock().remove(inside);
+        gone.into_iter().map(|key| (key, None)).collect()
     }
 
     pub(crate) fn queue(&self) -> &Arc<Log> {
         &self.queue
     }
+
+    /// To be held while records about sessions are handed to the log.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
 }
 
-/// Bytes of the queue that are read at once.
-const READ_BYTES: usize = 256 * 1024;
+impl Wanted {
+    fn router_group(&self) -> Option<router::Group> {
+        self.group.clone().map(|name| router::Group { name, merges: false })
+    }
+}
+
+impl Body {
+    /// What to write down of what was settled.
+    fn settled(&mut self, position: Offset) -> Stored {
+        self.is_dirty = false;
+        let (floor, above) = self.queue.settled(position);
+        Stored::Settled { floor, above }
+    }
+}
 
 /// A batch's records.
 fn records(batch: &Batch) -> impl Iterator<Item = Record> + use<> {

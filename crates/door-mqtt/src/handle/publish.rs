@@ -50,11 +50,13 @@ fn begin(client: &mut Client, publish: &Publish<'_>) -> Result<bool, End> {
         return Err(End::Told(Reason::RECEIVE_MAX_EXCEEDED, why.into()));
     }
     let is_new = publish.qos < 2 || state.received.insert(publish.packet_id);
+    // Said again, it is to be as sure as what was said before.
+    state.is_dirty |= publish.qos == 2;
     drop(state);
     if !is_new {
         // It is here already; that is said again, behind what was said of it before.
         let ack = Ack { packet_id: publish.packet_id, reason: Reason::SUCCESS };
-        client.publishing().acks.push(Due { kind: Kind::Pubrec, ack, stored: [None; 2] });
+        client.publishing().acks.push(Due { kind: Kind::Pubrec, ack, stored: [None; 3] });
     }
     Ok(is_new)
 }
@@ -64,7 +66,7 @@ fn route(
     client: &mut Client,
     packets: &Packets,
     publish: &Publish<'_>,
-) -> Result<(Reason, [Option<usize>; 2]), End> {
+) -> Result<(Reason, [Option<usize>; 3]), End> {
     let is_new = client.version == Version::V5;
     let alias_max = client.shared.options.topic_alias_max;
     let (shared, actor, publisher) =
@@ -79,14 +81,14 @@ fn route(
     let route = publishing.routes.find(&shared.broker, topic.as_bytes(), allowed);
     let Ok(route) = route else { return Err(WireError::TopicName.into()) };
     if !route.is_allowed() {
-        return Ok((Reason::NOT_AUTHORIZED, [None; 2]));
+        return Ok((Reason::NOT_AUTHORIZED, [None; 3]));
     }
     if publish.properties.is_text && std::str::from_utf8(publish.payload).is_err() {
         if publish.qos == 0 {
             let why = "a payload that is not the text that it is said to be";
             return Err(End::Told(Reason::PAYLOAD_FORMAT_INVALID, why.into()));
         }
-        return Ok((Reason::PAYLOAD_FORMAT_INVALID, [None; 2]));
+        return Ok((Reason::PAYLOAD_FORMAT_INVALID, [None; 3]));
     }
     let published = Published { qos: publish.qos, retain: publish.retain };
     let payload = packets.share(publish.payload);
@@ -100,14 +102,16 @@ fn route(
     let batch = &mut publishing.batch;
     let routed = shared.broker.route(route, &message, batch).and_then(|routed| {
         let retain = || shared.broker.retain(route, &message, batch);
-        Ok([routed.stored, publish.retain.then(retain).transpose()?])
+        Ok([routed.stored, publish.retain.then(retain).transpose()?, None])
     });
     match routed {
-        Ok([None, kept]) if is_nobody => Ok((Reason::NO_MATCHING_SUBSCRIBERS, [None, kept])),
+        Ok([None, kept, _]) if is_nobody => {
+            Ok((Reason::NO_MATCHING_SUBSCRIBERS, [None, kept, None]))
+        }
         Ok(stored) => Ok((Reason::SUCCESS, stored)),
         // Of QoS 0 nobody asks what became of it.
-        Err(_) if publish.qos == 0 => Ok((Reason::SUCCESS, [None; 2])),
-        Err(error) if is_new => Ok((map::refusal(&error), [None; 2])),
+        Err(_) if publish.qos == 0 => Ok((Reason::SUCCESS, [None; 3])),
+        Err(error) if is_new => Ok((map::refusal(&error), [None; 3])),
         Err(error) => Err(End::Told(map::refusal(&error), error.to_string().into())),
     }
 }

@@ -1,10 +1,15 @@
 //! What goes to one client: messages and the steps of their delivery, written into a buffer for its
 //! socket. No I/O and no clock: who calls says what time it is.
+//!
+//! What a session that outlives its connection is to get with QoS 1 and 2 comes from its queue in the core, and is
+//! numbered by its place there: so it has the same number when it is sent again, after a restart too. All else is
+//! numbered in turn, and forgotten with the connection.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use base::Millis;
+use base::{Millis, Offset};
+use broker::live::InFlight;
 
 use crate::limits::{
     OUTGOING_ALIAS_MAX, OUTGOING_BYTES_HIGH, OUTGOING_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MAX,
@@ -32,7 +37,7 @@ pub(crate) struct View<'a> {
     pub(crate) expires_at: Option<Millis>,
 }
 
-/// A message that waits, or may have to be sent again. Sessions share it.
+/// A message that waits.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) topic: Box<[u8]>,
@@ -104,6 +109,17 @@ pub(crate) enum Outcome {
     Full,
 }
 
+/// What became of a message from the session's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It is on its way.
+    Yes,
+    /// The client must acknowledge something before, or read.
+    Later,
+    /// It is done with: it was sent once, or never can be.
+    Done,
+}
+
 /// What a connection allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
@@ -127,23 +143,38 @@ enum Stage {
 /// A message that is being delivered with QoS 1 or 2.
 #[derive(Debug)]
 struct Flight {
-    /// Its place among all that were sent: the packet's number follows from it.
+    /// Its place among all that were sent, or in the session's queue: the packet's number follows from it.
     sequence: u64,
+    /// It came from the session's queue.
+    is_kept: bool,
+    qos: u8,
     stage: Stage,
-    manner: Manner,
-    /// To send it again; none where that cannot happen.
-    message: Option<Arc<Stored>>,
+    /// Somebody wants to know how long the client takes.
+    counted: Option<InFlight>,
 }
 
 impl Flight {
     fn packet_id(&self) -> u16 {
         packet_id(self.sequence)
     }
+
+    /// Its place in the session's queue.
+    fn place(&self) -> Offset {
+        self.sequence.cast_signed()
+    }
 }
 
 /// Packet numbers go round, and leave zero out.
 fn packet_id(sequence: u64) -> u16 {
     u16::try_from(sequence % u64::from(u16::MAX)).unwrap_or(0) + 1
+}
+
+/// A message that waits its turn.
+#[derive(Debug)]
+struct Waiting {
+    message: Arc<Stored>,
+    manner: Manner,
+    counted: Option<InFlight>,
 }
 
 /// The way out to one client.
@@ -154,61 +185,43 @@ pub(crate) struct Outbound {
     out: Vec<u8>,
     sequence: u64,
     flights: VecDeque<Flight>,
-    waiting: VecDeque<(Arc<Stored>, Manner)>,
+    waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// Places in the session's queue of what an earlier connection has received, but not completed.
+    released: BTreeSet<Offset>,
     /// Numbers of topics that the client was told.
     aliases: HashMap<Box<[u8]>, u16>,
-    /// Messages outlive the connection.
-    keeps: bool,
     dropped: u64,
 }
 
 impl Outbound {
-    /// For a client whose messages of QoS 1 and 2 outlive its connection, or do not.
-    pub(crate) fn new(keeps: bool) -> Self {
-        Self { keeps, ..Self::default() }
+    /// For a client that has received these of its queue before.
+    pub(crate) fn new(released: BTreeSet<Offset>) -> Self {
+        Self { released, ..Self::default() }
     }
 
-    pub(crate) fn set_keeps(&mut self, keeps: bool) {
-        self.keeps = keeps;
-    }
-
-    /// The client is there. What it has not acknowledged is sent again (5.0 §4.4).
+    /// The client is there. What it has not acknowledged comes again from the session's queue (5.0 §4.4).
     pub(crate) fn attach(&mut self, allowance: Allowance) {
+        self.detach();
         self.allowance = Some(allowance);
-        self.out.clear();
-        self.aliases = HashMap::new();
-    }
-
-    /// Sends again what is under way, then what waits. After the answer to CONNECT.
-    pub(crate) fn resume(&mut self, now: Millis) {
-        let Some(allowance) = self.allowance else { return };
-        let flights = std::mem::take(&mut self.flights);
-        for flight in &flights {
-            let ack = Ack { packet_id: flight.packet_id(), reason: Reason::SUCCESS };
-            match (flight.stage, &flight.message) {
-                (Stage::Released, _) => ack.encode(Kind::Pubrel, allowance.version, &mut self.out),
-                (Stage::Sent, Some(message)) => {
-                    let id = flight.packet_id();
-                    self.write(allowance, message.view(), &flight.manner, (id, true), now);
-                }
-                (Stage::Sent, None) => {}
-            }
-        }
-        self.flights = flights;
-        self.pump(now);
     }
 
     /// The client is gone.
     pub(crate) fn detach(&mut self) {
+        self.released = self.released().collect();
         self.allowance = None;
         self.out = Vec::new();
         self.aliases = HashMap::new();
-        if !self.keeps {
-            self.flights = VecDeque::new();
-            self.waiting = VecDeque::new();
-            self.waiting_bytes = 0;
-        }
+        self.flights = VecDeque::new();
+        self.waiting = VecDeque::new();
+        self.waiting_bytes = 0;
+    }
+
+    /// Places in the session's queue of what the client has received, but not completed.
+    pub(crate) fn released(&self) -> impl Iterator<Item = Offset> {
+        let is_released = |flight: &&Flight| flight.is_kept && flight.stage == Stage::Released;
+        let flights = self.flights.iter().filter(is_released).map(Flight::place);
+        self.released.iter().copied().chain(flights)
     }
 
     /// Whether the client is there.
@@ -259,14 +272,30 @@ impl Outbound {
         }
     }
 
-    /// Delivers a message. `stored` makes the copy that is kept, where one is.
+    /// Messages that are on their way or wait, as far as nobody else counts them.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many messages of the session's queue the client takes now.
+    pub(crate) fn room(&self) -> usize {
+        match self.allowance {
+            Some(allowance) if self.out.len() <= OUTGOING_BYTES_HIGH => {
+                usize::from(allowance.window).saturating_sub(self.flights.len())
+            }
+            _ => 0,
+        }
+    }
+
+    /// Delivers a message. `stored` makes the copy that waits, if it is to wait; `counted` is asked for if it is to be
+    /// acknowledged.
     #[inline]
     pub(crate) fn deliver(
         &mut self,
         view: View<'_>,
         manner: Manner,
         now: Millis,
-        stored: impl FnOnce() -> Arc<Stored>,
+        (stored, counted): (impl FnOnce() -> Arc<Stored>, impl FnOnce() -> Option<InFlight>),
     ) -> Outcome {
         if manner.qos == 0 {
             return self.send_once(view, &manner, now);
@@ -276,11 +305,10 @@ impl Outbound {
             && self.waiting.is_empty()
             && self.out.len() <= OUTGOING_BYTES_MAX
         {
-            let message = self.keeps.then(stored);
-            self.send(allowance, view, manner, message, now);
+            self.send(allowance, view, &manner, now, counted());
             return Outcome::Taken;
         }
-        self.wait(stored(), manner)
+        self.wait(stored(), manner, counted)
     }
 
     fn send_once(&mut self, view: View<'_>, manner: &Manner, now: Millis) -> Outcome {
@@ -293,17 +321,21 @@ impl Outbound {
         Outcome::Taken
     }
 
-    fn wait(&mut self, message: Arc<Stored>, manner: Manner) -> Outcome {
+    fn wait(
+        &mut self,
+        message: Arc<Stored>,
+        manner: Manner,
+        counted: impl FnOnce() -> Option<InFlight>,
+    ) -> Outcome {
         let cost = message.cost();
-        let is_lost = self.allowance.is_none() && !self.keeps;
         let is_full = self.waiting.len() >= WAITING_MAX
             || (self.waiting_bytes + cost > WAITING_BYTES_MAX && !self.waiting.is_empty());
-        if is_lost || is_full {
+        if self.allowance.is_none() || is_full {
             self.dropped += 1;
             return Outcome::Full;
         }
         self.waiting_bytes += cost;
-        self.waiting.push_back((message, manner));
+        self.waiting.push_back(Waiting { message, manner, counted: counted() });
         Outcome::Taken
     }
 
@@ -311,10 +343,11 @@ impl Outbound {
     pub(crate) fn pump(&mut self, now: Millis) {
         let Some(allowance) = self.allowance else { return };
         while self.flights.len() < allowance.window.into() && self.out.len() < OUTGOING_BYTES_HIGH {
-            let Some((message, manner)) = self.waiting.pop_front() else { return };
+            let Some(Waiting { message, manner, counted }) = self.waiting.pop_front() else {
+                return;
+            };
             self.waiting_bytes -= message.cost();
-            let keep = self.keeps.then(|| Arc::clone(&message));
-            self.send(allowance, message.view(), manner, keep, now);
+            self.send(allowance, message.view(), &manner, now, counted);
         }
     }
 
@@ -322,16 +355,56 @@ impl Outbound {
         &mut self,
         allowance: Allowance,
         view: View<'_>,
-        manner: Manner,
-        message: Option<Arc<Stored>>,
+        manner: &Manner,
         now: Millis,
+        counted: Option<InFlight>,
     ) {
         let sequence = self.next_sequence();
         // One that is not sent after all has had its number, as others have it.
         self.sequence = sequence + 1;
-        if self.write(allowance, view, &manner, (packet_id(sequence), false), now) {
-            self.flights.push_back(Flight { sequence, stage: Stage::Sent, manner, message });
+        if self.write(allowance, view, manner, (packet_id(sequence), false), now) {
+            let (qos, stage) = (manner.qos, Stage::Sent);
+            self.flights.push_back(Flight { sequence, is_kept: false, qos, stage, counted });
         }
+    }
+
+    /// Sends a message that has this place in the session's queue, or goes on with its delivery. `again`: it may have been
+    /// sent before.
+    pub(crate) fn send_kept(
+        &mut self,
+        view: View<'_>,
+        manner: &Manner,
+        (place, again): (Offset, bool),
+        now: Millis,
+    ) -> Sent {
+        let Some(allowance) = self.allowance else { return Sent::Later };
+        if manner.qos == 0 {
+            self.write(allowance, view, manner, (0, false), now);
+            return Sent::Done;
+        }
+        let sequence = place.cast_unsigned();
+        if self.room() == 0 || self.is_in_flight(sequence) {
+            return Sent::Later;
+        }
+        let id = packet_id(sequence);
+        let (mut qos, mut stage) = (manner.qos, Stage::Sent);
+        if self.released.remove(&place) {
+            (qos, stage) = (2, Stage::Released);
+            let release = Ack { packet_id: id, reason: Reason::SUCCESS };
+            release.encode(Kind::Pubrel, allowance.version, &mut self.out);
+        } else if !self.write(allowance, view, manner, (id, again), now) {
+            return Sent::Done;
+        }
+        let counted = None;
+        self.flights.push_back(Flight { sequence, is_kept: true, qos, stage, counted });
+        Sent::Yes
+    }
+
+    /// Whether something is in flight with the number that this has.
+    fn is_in_flight(&self, sequence: u64) -> bool {
+        let round = u64::from(u16::MAX);
+        let may_be = |first: &Flight| !first.is_kept || sequence - first.sequence >= round;
+        self.flights.front().is_some_and(may_be) && self.find(packet_id(sequence)).is_some()
     }
 
     /// The next sequence whose number is not in flight.
@@ -415,32 +488,45 @@ impl Outbound {
     }
 
     /// The client acknowledged a message (PUBACK), or the end of its delivery (PUBCOMP). One that is
-    /// not known is none's business.
+    /// not known is none's business. Its place in the session's queue, if it came from there.
     ///
     /// # Errors
     /// That is not the step that is due.
-    pub(crate) fn finish(&mut self, kind: Kind, id: u16, now: Millis) -> Result<(), WireError> {
+    pub(crate) fn finish(
+        &mut self,
+        kind: Kind,
+        id: u16,
+        now: Millis,
+    ) -> Result<Option<Offset>, WireError> {
         let expected = |flight: &Flight| match kind {
-            Kind::Puback => flight.manner.qos == 1,
-            _ => flight.manner.qos == 2 && flight.stage == Stage::Released,
+            Kind::Puback => flight.qos == 1,
+            _ => flight.qos == 2 && flight.stage == Stage::Released,
         };
-        let Some(at) = self.find(id) else { return Ok(()) };
+        let Some(at) = self.find(id) else { return Ok(None) };
         if !self.flights.get(at).is_some_and(expected) {
             return Err(WRONG_STEP);
         }
-        self.flights.remove(at);
+        Ok(self.land(at, now))
+    }
+
+    /// Takes a message out that is delivered.
+    fn land(&mut self, at: usize, now: Millis) -> Option<Offset> {
+        let mut flight = self.flights.remove(at)?;
+        if let Some(counted) = flight.counted.take() {
+            counted.done();
+        }
         if !self.waiting.is_empty() {
             self.pump(now);
         }
-        Ok(())
+        flight.is_kept.then(|| flight.place())
     }
 
-    /// The client has received a message of QoS 2 (PUBREC), or will not have it.
+    /// The client has received a message of QoS 2 (PUBREC), or will not have it. What is to be done then.
     ///
     /// # Errors
     /// That is not the step that is due.
-    pub(crate) fn received(&mut self, ack: Ack, now: Millis) -> Result<(), WireError> {
-        let Some(allowance) = self.allowance else { return Ok(()) };
+    pub(crate) fn received(&mut self, ack: Ack, now: Millis) -> Result<Received, WireError> {
+        let Some(allowance) = self.allowance else { return Ok(Received::Nothing) };
         let found = self.find(ack.packet_id).and_then(|at| Some((at, self.flights.get_mut(at)?)));
         let Some((at, flight)) = found else {
             let reason = Reason::PACKET_ID_NOT_FOUND;
@@ -448,21 +534,21 @@ impl Outbound {
                 let release = Ack { packet_id: ack.packet_id, reason };
                 release.encode(Kind::Pubrel, allowance.version, &mut self.out);
             }
-            return Ok(());
+            return Ok(Received::Nothing);
         };
-        if flight.manner.qos != 2 {
+        if flight.qos != 2 {
             return Err(WRONG_STEP);
         }
         if ack.reason.is_failure() {
-            self.flights.remove(at);
-            self.pump(now);
-            return Ok(());
+            return Ok(self.land(at, now).map_or(Received::Nothing, Received::Refused));
         }
         flight.stage = Stage::Released;
-        flight.message = None;
+        if flight.is_kept {
+            return Ok(Received::Kept);
+        }
         let release = Ack { packet_id: ack.packet_id, reason: Reason::SUCCESS };
         release.encode(Kind::Pubrel, allowance.version, &mut self.out);
-        Ok(())
+        Ok(Received::Nothing)
     }
 
     /// Messages that are under way or wait.
@@ -470,4 +556,16 @@ impl Outbound {
     pub(crate) fn held(&self) -> (usize, usize) {
         (self.flights.len(), self.waiting.len())
     }
+}
+
+/// What follows from a PUBREC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// Nothing more.
+    Nothing,
+    /// That is to be written down before the client is told to go on (PUBREL): else it would get the message again after
+    /// a crash.
+    Kept,
+    /// What has this place in the session's queue is done with.
+    Refused(Offset),
 }

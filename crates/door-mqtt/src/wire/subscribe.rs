@@ -52,6 +52,25 @@ impl Options {
     }
 }
 
+impl Options {
+    /// As they stand in SUBSCRIBE.
+    pub(crate) fn encode(self) -> u8 {
+        let retain_handling = match self.retain_handling {
+            RetainHandling::Send => 0,
+            RetainHandling::SendIfNew => 1,
+            RetainHandling::DoNotSend => 2,
+        };
+        let (no_local, as_published) =
+            (u8::from(self.no_local), u8::from(self.retain_as_published));
+        self.qos | no_local << 2 | as_published << 3 | retain_handling << 4
+    }
+
+    /// From that; the defaults, if it is none.
+    pub(crate) fn of(byte: u8) -> Self {
+        Self::decode(Version::V5, byte).unwrap_or_default()
+    }
+}
+
 /// A SUBSCRIBE, whose list was checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subscribe<'a> {

@@ -43,6 +43,7 @@ pub(crate) fn handle(session: &mut Session<'_>, name: &[u8], queue: Option<&[u8]
         publisher: client.publisher,
         no_echo: !session.echo,
         group: queue.map(group),
+        ..SubscribeOptions::default()
     };
     let subscriber = Arc::clone(client) as Arc<dyn Subscriber>;
     let Ok(subscription) = session.shared.broker.subscribe(filter, subscriber, tag, options) else {

@@ -380,6 +380,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Messages of QoS 1 and 2 that a client of MQTT 5.0 may send before they are acknowledged. 0 counts as 1."),
     key("mqtt.topic_alias_max", "64", Field::U16(|c| &mut c.mqtt.topic_alias_max),
         "Aliases of topics that a client of MQTT 5.0 may use. 0 for none."),
+    key("mqtt.sys_interval", "10", Field::U64(|c| &mut c.mqtt.sys_interval, 0, 86_400),
+        "Every so many seconds the MQTT door says under `$SYS` how it is doing. 0 for never."),
+    key("mqtt.websocket_port", "-1", Field::MaybePort(|c| &mut c.mqtt.websocket_port),
+        "Port on which MQTT clients connect over WebSocket. -1 opens none, 0 any free one."),
+    key("mqtt.websocket_origins", "", Field::List(|c| &mut c.mqtt.websocket_origins),
+        "Origins of the web pages that may connect there, such as `https://example.com`. Empty means all."),
 
     key("registration.zookeeper", "", Field::Checked(|c| &mut c.registration.zookeeper, zookeeper_servers),
         "A ZooKeeper elsewhere in which this broker registers, as Kafka's brokers do: `host:port,host:port/path`; see docs/doors/zookeeper.md. The ZooKeeper door then stays shut unless `zookeeper.enabled` or `zookeeper.port` is set."),

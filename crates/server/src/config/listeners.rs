@@ -72,9 +72,7 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
     if opens_zookeeper(config) {
         listeners.push(zookeeper_listener(config, machine));
     }
-    if config.mqtt.enabled {
-        listeners.push(mqtt_listener(config, machine));
-    }
+    listeners.extend(mqtt_listeners(config, machine));
     listeners.extend(nats_listeners(config, machine));
     security::resolve(config, &mut listeners, found);
     if config.net.secure {
@@ -266,12 +264,21 @@ fn door_listener(
     listener
 }
 
-fn mqtt_listener(config: &Config, machine: &str) -> Listener {
+fn mqtt_listeners(config: &Config, machine: &str) -> Vec<Listener> {
+    let mqtt = &config.mqtt;
     let security = match config.net.secure && config.origin("mqtt.security").rank() == 0 {
         true => "SASL_SSL".to_owned(),
-        false => config.mqtt.security.clone(),
+        false => mqtt.security.clone(),
     };
-    door_listener(config, machine, Door::Mqtt, "MQTT", security, config.mqtt.port)
+    let all = [
+        (Door::Mqtt, "MQTT", Some(mqtt.port)),
+        (Door::MqttWebsocket, "MQTT_WEBSOCKET", mqtt.websocket_port),
+    ];
+    let wanted = all.into_iter().filter(|_| mqtt.enabled);
+    let open = wanted.filter_map(|(door, name, port)| {
+        Some(door_listener(config, machine, door, name, security.clone(), port?))
+    });
+    open.collect()
 }
 
 /// With `net.secure`, nobody gets in without saying who it is, and nobody else reads along.
@@ -292,7 +299,11 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
             Door::NatsMonitor => {
                 "the monitoring endpoints of the NATS door stay shut, for they know no logins"
             }
-            Door::Kafka | Door::Mqtt | Door::Nats | Door::NatsWebsocket => "",
+            Door::Kafka
+            | Door::Mqtt
+            | Door::MqttWebsocket
+            | Door::Nats
+            | Door::NatsWebsocket => "",
         };
         if !stays_shut.is_empty() {
             found.notices.push(Notice {
@@ -309,7 +320,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
         );
         let key = match listener.door {
             Door::Nats | Door::NatsWebsocket => "nats.security",
-            Door::Mqtt => "mqtt.security",
+            Door::Mqtt | Door::MqttWebsocket => "mqtt.security",
             _ => "kafka.listeners",
         };
         found.errors.push(conflict(config, key, why));
@@ -329,6 +340,7 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
                 Door::Kafka => "kafka.listeners",
                 Door::Zookeeper => "zookeeper.port",
                 Door::Mqtt => "mqtt.port",
+                Door::MqttWebsocket => "mqtt.websocket_port",
                 Door::Nats => "nats.port",
                 Door::NatsWebsocket => "nats.websocket_port",
                 Door::NatsMonitor => "nats.monitor_port",

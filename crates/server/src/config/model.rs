@@ -123,6 +123,12 @@ pub struct Mqtt {
     pub receive_max: u16,
     /// Aliases of topics that a client may use.
     pub topic_alias_max: u16,
+    /// The broker says under `$SYS` how it is doing so often, in seconds. 0: never.
+    pub sys_interval: u64,
+    /// The port for clients over WebSocket. 0: any free port. `None`: there is none.
+    pub websocket_port: Option<u16>,
+    /// The origins of pages that may connect; empty means all.
+    pub websocket_origins: Vec<String>,
 }
 
 /// Registration in a ZooKeeper elsewhere.
@@ -394,6 +400,8 @@ pub enum Door {
     Zookeeper,
     /// MQTT.
     Mqtt,
+    /// MQTT over WebSocket.
+    MqttWebsocket,
     /// That of NATS.
     Nats,
     /// That of NATS, over WebSocket.

@@ -76,6 +76,7 @@ impl Config {
                 Door::Kafka => "Kafka",
                 Door::Zookeeper => "ZooKeeper",
                 Door::Mqtt => "MQTT",
+                Door::MqttWebsocket => "MQTT over WebSocket",
                 Door::Nats => "NATS",
                 Door::NatsWebsocket => "NATS over WebSocket",
                 Door::NatsMonitor => "NATS monitoring",

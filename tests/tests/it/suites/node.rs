@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::{
-    Broker, Outcome, PATIENCE, Process, Script, Serve, Suite, record_figure, root, scratch, tool,
+    Broker, Outcome, PATIENCE, Process, Script, Serve, Suite, free_port, record_figure, root,
+    scratch, tool,
 };
 
 use super::note_event;
@@ -58,21 +59,29 @@ fn node_rdkafka_passes_its_end_to_end_tests() {
 #[test]
 fn mqttjs_does_what_it_promises() {
     let Some(tool) = tool("suite-mqttjs") else { return };
-    let broker = Serve::new().start();
-    let mut program = Command::new("node");
-    program.arg(root().join("tests/suites/mqttjs/program.js"));
-    program.env("NODE_PATH", tool.join("node_modules"));
-    program.env("MQTT", format!("mqtt://127.0.0.1:{}", broker.mqtt()));
-    let mut program = Script::of("mqttjs", &mut program);
+    let port = free_port();
+    let broker = Serve::new().arg("--set").arg(format!("mqtt.websocket_port={port}")).start();
     let mut suite = Suite::new("mqttjs", &version_of("mqttjs", "mqtt"));
-    loop {
-        let event = program.any_event(SILENCE_MAX);
-        match event["event"].as_str() {
-            Some("test") => note_event(&mut suite, &event),
-            _ => break,
+    let plain = format!("mqtt://127.0.0.1:{}", broker.mqtt());
+    for (url, how) in [(plain, ""), (format!("ws://127.0.0.1:{port}"), ", over WebSocket")] {
+        let mut program = Command::new("node");
+        program.arg(root().join("tests/suites/mqttjs/program.js"));
+        program.env("NODE_PATH", tool.join("node_modules"));
+        program.env("MQTT", url);
+        let mut program = Script::of("mqttjs", &mut program);
+        loop {
+            let mut event = program.any_event(SILENCE_MAX);
+            match event["event"].as_str() {
+                Some("test") => {
+                    let name = format!("{}{how}", event["name"].as_str().unwrap_or_default());
+                    event["name"] = name.into();
+                    note_event(&mut suite, &event);
+                }
+                _ => break,
+            }
         }
+        program.finish(PATIENCE);
     }
-    program.finish(PATIENCE);
     suite.check();
 }
 

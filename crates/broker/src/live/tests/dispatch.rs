@@ -45,7 +45,7 @@ async fn configure(broker: &Broker, group: &str, set: &[(&str, &str)]) {
 fn join(broker: &Broker, name: &'static str, worker: &Arc<Worker>) -> Subscription {
     let group = Group { name: "g".into(), merges: true, member: name.into(), weight: 1 };
     let publisher = broker.new_publisher();
-    let options = SubscribeOptions { publisher, group: Some(group), no_echo: false };
+    let options = SubscribeOptions { publisher, group: Some(group), ..SubscribeOptions::default() };
     broker.subscribe(filter("jobs.*"), Arc::clone(worker) as _, 0, options).unwrap()
 }
 

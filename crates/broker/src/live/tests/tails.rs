@@ -118,7 +118,8 @@ async fn what_several_topics_keep_is_delivered_once_and_without_echo() {
     let mut client = Client::new(&fixture.broker);
     let (inbox, own) = (Inbox::new(), Inbox::new());
     let _all = Client::new(&fixture.broker).subscribe(">", &inbox, 1);
-    let options = SubscribeOptions { publisher: client.id, no_echo: true, group: None };
+    let options =
+        SubscribeOptions { publisher: client.id, no_echo: true, group: None, session: None };
     let _own = fixture.broker.subscribe(filter("x.>"), Arc::clone(&own) as _, 2, options).unwrap();
     let mut batch = Batch::default();
     for number in 0..50 {
