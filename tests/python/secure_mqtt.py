@@ -86,13 +86,18 @@ class Steps:
 
     def answer(self):
         """First byte, reason, and the data of the login."""
-        head = self.read(2)
-        assert head[1] < 128
-        body = self.read(head[1])
-        reason, rest = (body[1], body[3:]) if head[0] == 0x20 else (body[0], body[2:])
-        at = rest.find(b"\x16")
-        data = rest[at + 3:at + 3 + struct.unpack(">H", rest[at + 1:at + 3])[0]] if at >= 0 else b""
-        return head[0], reason, data
+        first, length, shift = self.read(1)[0], 0, 0
+        while True:
+            byte = self.read(1)[0]
+            length, shift = length | (byte & 127) << shift, shift + 7
+            if byte < 128:
+                break
+        body = self.read(length)
+        reason = body[1] if first == 0x20 else body[0]
+        at, data = body.find(b"\x16", max(body.find(self.method), 0)), b""
+        if at >= 0:
+            data = body[at + 3:at + 3 + struct.unpack(">H", body[at + 1:at + 3])[0]]
+        return first, reason, data
 
     def read(self, count):
         found = b""

@@ -195,18 +195,14 @@ fn a_group_that_goes_by_what_is_in_flight_gives_more_to_who_acknowledges() {
         let slow = member(&broker, "slow", clean);
         let mut fast = member(&broker, "fast", clean);
         let mut session = Subscriber::default();
-        // The first may go to either; the slow one never acknowledges.
-        job(&mut line, &mut publisher, 0);
-        let mut expected = 0;
-        for number in 1..20 {
+        for number in 0..30 {
             job(&mut line, &mut publisher, number);
-            expected += 1;
-            while session.got.len() < expected - 1 {
-                let heard = fast.wait().unwrap();
+            while let Some(heard) = fast.look().unwrap() {
                 session.heard(&mut fast, &heard).unwrap();
             }
         }
-        assert!(session.got.len() >= 18, "clean: {clean}");
+        // The slow one never acknowledges: it gets the first, and those for which the other's acknowledgement was late.
+        assert!(session.got.len() >= 20, "clean: {clean}, {} of 30", session.got.len());
         drop((slow, fast));
     }
 }
@@ -215,7 +211,7 @@ fn a_group_that_goes_by_what_is_in_flight_gives_more_to_who_acknowledges() {
 fn what_a_group_gets_while_nobody_is_there_waits_for_one_of_them() {
     let mut broker = Serve::new().start();
     let members = ["one", "two"];
-    members.map(|id| member(&broker, id, false).leave());
+    members.iter().for_each(|id| member(&broker, id, false).leave());
     let (mut line, _) = Line::open(broker.mqtt(), "publisher", true).unwrap();
     let mut publisher = Publisher::new(1, false);
     for number in 0..10 {
