@@ -49,13 +49,18 @@ def passwords():
     emit("passwords")
 
 
-def packet(first, body):
+def measured(body):
+    """With its length in front, seven bits a byte."""
     length, out = len(body), b""
     while True:
         out += bytes([length % 128 | (128 if length > 127 else 0)])
         length //= 128
         if not length:
-            return bytes([first]) + out + body
+            return out + body
+
+
+def packet(first, body):
+    return bytes([first]) + measured(body)
 
 
 def text(value):
@@ -72,8 +77,7 @@ class Steps:
         self.method = method
 
     def properties(self, data):
-        inside = b"\x15" + text(self.method) + b"\x16" + text(data)
-        return bytes([len(inside)]) + inside
+        return measured(b"\x15" + text(self.method) + b"\x16" + text(data))
 
     def hello(self, data):
         body = text(b"MQTT") + b"\x05\x02\x00\x00" + self.properties(data) + text(b"steps")
