@@ -20,6 +20,8 @@ pub(crate) mod subscribe;
 pub(crate) mod writer;
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod tests;
 
 use reason::Reason;
