@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
-use tests::{Broker, Serve};
+use tests::{Broker, PATIENCE, Serve};
 
 use super::{Bystander, MIB, Memory, assert_peak, connect, is_closed};
 
@@ -114,4 +115,80 @@ fn many_subscriptions_end_with_their_connection() {
     // A round takes some 50 MiB; five of them at a time would take five times that.
     assert_peak(&broker, before, 150 * MIB, "subscriptions");
     bystander.finish();
+}
+
+/// Messages that have begun to arrive and never end: bounded together, and who has one that does end gets it through,
+/// if others have to go for it.
+#[test]
+fn messages_that_never_end_are_bounded_together() {
+    let settings = [
+        "nats.max_payload_bytes=33554432",
+        "socket.request.max.bytes=33554432",
+        "queued.max.request.bytes=67108864",
+    ];
+    let broker =
+        settings.iter().fold(Serve::new(), |serve, set| serve.arg("--set").arg(*set)).start();
+    let bystander = Bystander::of(&broker);
+    let mut reader = client(&broker);
+    reader.write_all(b"SUB large 1\r\n").unwrap();
+    answered(&mut reader);
+    let before = Memory::of(&broker);
+    let senders: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = client(&broker);
+            std::thread::spawn(move || {
+                // The broker stops reading some day.
+                stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+                stream.write_all(b"PUB large 33554432\r\n").unwrap();
+                let part = vec![7; 64 << 10];
+                let _ = (0..128).try_for_each(|_| stream.write_all(&part));
+                stream
+            })
+        })
+        .collect();
+    let streams: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+    bystander.goes_on();
+    // Buffers double, so that each may have twice what it claimed. All would have 320 MiB.
+    assert_peak(&broker, before, 2 * 64 * MIB + 64 * MIB, "40 times 8 MiB of a message");
+    let size = 8 << 20;
+    let message =
+        [format!("PUB large {size}\r\n").as_bytes(), &vec![b'x'; size], b"\r\nPING\r\n"].concat();
+    // The room is taken by those who do not go on; some are shown out. Perhaps this one, too, who comes again.
+    let address = broker.nats();
+    let writing = std::thread::spawn(move || {
+        let begun = Instant::now();
+        while !is_taken(&address, &message) {
+            assert!(begun.elapsed() < PATIENCE * 3, "it is not taken");
+        }
+    });
+    reader.set_read_timeout(Some(PATIENCE * 3)).unwrap();
+    let mut got = vec![0; format!("MSG large 1 {size}\r\n").len() + size + 2];
+    reader.read_exact(&mut got).unwrap();
+    assert!(got.starts_with(b"MSG large 1 8388608\r\nxxx"), "{}", got[..40].escape_ascii());
+    writing.join().unwrap();
+    assert!(broker.log().contains("others wait for the memory"), "some had to go");
+    drop(streams);
+    bystander.finish();
+}
+
+/// Whether a message was handled: the sign of life that is asked for behind it comes.
+fn is_taken(address: &str, message: &[u8]) -> bool {
+    let mut stream = connect(address);
+    stream.set_write_timeout(Some(PATIENCE * 3)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE * 3)).unwrap();
+    if stream
+        .write_all(b"CONNECT {\"verbose\":false}\r\n")
+        .and_then(|()| stream.write_all(message))
+        .is_err()
+    {
+        return false;
+    }
+    let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+    while !seen.ends_with(b"PONG\r\n") {
+        match stream.read(&mut buffer) {
+            Ok(count @ 1..) => seen.extend_from_slice(&buffer[..count]),
+            _ => return false,
+        }
+    }
+    true
 }
