@@ -65,6 +65,11 @@ impl Pull {
             let Poll::Ready(outcome) = reading.as_mut().poll(cx) else { return has_sent };
             self.reading = None;
             match outcome {
+                Ok(taken) if taken.is_empty() => {
+                    // What waited is gone or expired. There may be more, but others have their turn first.
+                    cx.waker().wake_by_ref();
+                    return has_sent;
+                }
                 Ok(taken) => self.taken = taken.into(),
                 Err(error) => {
                     tracing::warn!(%error, "what waits for a session cannot be read");
