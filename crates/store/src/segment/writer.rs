@@ -229,8 +229,10 @@ impl SegmentWriter {
         let at = self.segment.bytes - self.waiting as u64;
         self.data.write_pieces_at(&self.pieces, at)?;
         self.pieces.clear();
+        // The next sync of the log, which others wait for, is to find no more than this before it.
+        let much = self.waiting >= WRITE_BYTES;
         self.waiting = 0;
-        Ok(())
+        if much { self.data.sync_data() } else { Ok(()) }
     }
 
     /// Writes what is left.
