@@ -259,17 +259,18 @@ impl Subscriber {
         let length = usize::from(u16::from_be_bytes(length.try_into().unwrap()));
         let (topic, mut rest) = rest.split_at(length);
         let qos = heard.first >> 1 & 3;
-        let mut is_new = true;
-        if qos > 0 {
-            let id = u16::from_be_bytes([rest[0], rest[1]]);
+        let id = (qos > 0).then(|| u16::from_be_bytes([rest[0], rest[1]]));
+        if id.is_some() {
             rest = &rest[2..];
-            is_new = qos == 1 || self.received.insert(id);
-            let kind = if qos == 1 { PUBACK } else { PUBREC };
-            line.send(&packet(kind << 4, &id.to_be_bytes()))?;
         }
-        if is_new {
+        // Before it is acknowledged: what was received has arrived, even if the answer does not.
+        if qos < 2 || id.is_none_or(|id| self.received.insert(id)) {
             let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             self.got.push_back((said(topic), said(rest)));
+        }
+        if let Some(id) = id {
+            let kind = if qos == 1 { PUBACK } else { PUBREC };
+            line.send(&packet(kind << 4, &id.to_be_bytes()))?;
         }
         Ok(())
     }
