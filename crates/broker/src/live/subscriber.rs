@@ -256,8 +256,10 @@ impl Drop for Subscription {
     }
 }
 
-/// Subscriptions that are ended before others have their turn.
-const ENDED_AT_ONCE: usize = 32;
+/// Up to so many subscriptions are ended at once: then they are gone before their client can come again with as many.
+const ENDED_AT_ONCE: usize = 65_536;
+/// Of more, so many before others have their turn.
+const ENDED_IN_TURN: usize = 1024;
 
 impl Broker {
     /// Ends subscriptions of somebody who takes no messages any more. If there are many, it takes a while after this has
@@ -270,7 +272,7 @@ impl Broker {
         let mut rest = subscriptions.into_iter();
         runtime.spawn(async move {
             while rest.len() > 0 {
-                rest.by_ref().take(ENDED_AT_ONCE).for_each(drop);
+                rest.by_ref().take(ENDED_IN_TURN).for_each(drop);
                 tokio::task::yield_now().await;
             }
         });
