@@ -31,15 +31,19 @@ pub(super) fn place(root: &Path) -> Result<PathBuf, Failure> {
     if place.join("stamp").exists() { Ok(place) } else { Err("librdkafka is missing".to_owned()) }
 }
 
+/// The crate with librdkafka's source and its examples, which the package above leaves out.
+const CRATE: (&str, &str) = ("rdkafka-sys", "=4.10.0+2.12.1");
+
 /// librdkafka's own performance tool, optimised, which only the benchmarks need.
 pub(super) fn performance() -> Tool {
     let install = |folder: &Path| {
-        let build = sources(folder, &[])?;
-        let mut make = Command::new("make");
-        process::output(make.current_dir(&build).args(["-j2", "-C", "src"]))?;
-        let mut make = Command::new("make");
-        make.current_dir(&build).args(["-C", "examples", "rdkafka_performance"]);
-        process::output(&mut make)?;
+        let build = vendored(folder)?;
+        configure(folder, &build, &[])?;
+        for part in [["-C", "src"], ["-C", "examples"]] {
+            let mut make = Command::new("make");
+            let wanted = if part[1] == "src" { "all" } else { "rdkafka_performance" };
+            process::output(make.current_dir(&build).arg("-j2").args(part).arg(wanted))?;
+        }
         let (built, place) = (build.join("examples/rdkafka_performance"), folder.join("bin"));
         std::fs::create_dir_all(&place).map_err(|e| e.to_string())?;
         std::fs::copy(built, place.join("rdkafka_performance")).map_err(|e| e.to_string())?;
@@ -47,26 +51,47 @@ pub(super) fn performance() -> Tool {
         let mut version = Command::new(place.join("rdkafka_performance"));
         process::output(version.args(["-X", "list"])).map(drop)
     };
-    Tool { name: "rdkafka-performance", stamp: format!("{PACKAGE}, 1"), install: Box::new(install) }
+    Tool { name: "rdkafka-performance", stamp: format!("{CRATE:?}, 1"), install: Box::new(install) }
+}
+
+/// Has cargo bring [`CRATE`]; returns the folder of the library in it.
+fn vendored(folder: &Path) -> Result<PathBuf, Failure> {
+    let (build, (name, version)) = (folder.join("build"), CRATE);
+    std::fs::create_dir_all(build.join("src")).map_err(|e| e.to_string())?;
+    let manifest = format!(
+        "[package]\nname = \"wanted\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+         [dependencies]\n{name} = \"{version}\"\n\n[workspace]\n"
+    );
+    std::fs::write(build.join("Cargo.toml"), manifest).map_err(|e| e.to_string())?;
+    std::fs::write(build.join("src/lib.rs"), "").map_err(|e| e.to_string())?;
+    let mut vendor = Command::new("cargo");
+    process::output(vendor.args(["vendor", "--quiet", "crates"]).current_dir(&build))?;
+    Ok(build.join("crates").join(name).join("librdkafka"))
 }
 
 /// Unpacks and configures the source; returns its folder.
 fn sources(folder: &Path, options: &[&str]) -> Result<PathBuf, Failure> {
-    let (build, zstd) = (folder.join("build"), folder.join("zstd"));
+    let build = folder.join("build");
     std::fs::create_dir_all(&build).map_err(|e| e.to_string())?;
     let mut pack = Command::new("npm");
     process::output(pack.args(["pack", "--silent", PACKAGE]).current_dir(&build))?;
     super::unpack(&build, "package/deps/librdkafka", 3)?;
+    configure(folder, &build, options)?;
+    Ok(build)
+}
+
+/// Configures the source in `build`, with zstd from Debian.
+fn configure(folder: &Path, build: &Path, options: &[&str]) -> Result<(), Failure> {
+    let zstd = folder.join("zstd");
     debian::unpack(&zstd, &|_| Ok(["libzstd-dev", "libzstd1"].map(str::to_owned).to_vec()))?;
     let libraries = std::fs::read_dir(zstd.join("usr/lib")).map_err(|e| e.to_string())?;
     let libraries = libraries.flatten().next().ok_or("libzstd1 is empty")?.path();
     let mut configure = Command::new("./configure");
-    configure.current_dir(&build).arg(format!("--prefix={}", folder.display()));
+    configure.current_dir(build).arg(format!("--prefix={}", folder.display()));
     configure.env("CPPFLAGS", format!("-I{}", zstd.join("usr/include").display()));
     configure.env("LDFLAGS", format!("-L{}", libraries.display()));
     configure.args(["--disable-gssapi", "--disable-curl", "--disable-lz4-ext"]);
-    process::output(configure.arg("--disable-debug-symbols").args(options))?;
-    Ok(build)
+    process::output(configure.arg("--disable-debug-symbols").args(options)).map(drop)
 }
 
 /// Removes what [`sources`] made.
