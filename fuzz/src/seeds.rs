@@ -26,6 +26,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             texts(&["orders-[0-9]+", r"\Qa.b\E|x{2,5}", "(?i:é)[^a-z&&[aeiou]]", "[[:alpha:]]*"]),
         ),
         ("zookeeper", zookeeper()),
+        ("amqp", amqp()),
         ("mqtt", mqtt()),
         (
             "nats",
@@ -83,6 +84,60 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 }
 
 /// A CONNECT of each version, and one packet of each other kind.
+/// What a client says from its login to an acknowledgement, and a message with all properties.
+fn amqp() -> Vec<Vec<u8>> {
+    use door_amqp::wire::frame::{put_content, put_heartbeat, put_method};
+    use door_amqp::wire::method::{BasicAck, BasicPublish, ConnectionStartOk, QueueDeclare};
+    use door_amqp::wire::properties::Properties;
+    use door_amqp::wire::reader::{Long, Short};
+    use door_amqp::wire::table::{ArrayBuf, TableBuf, Value};
+
+    let capabilities = TableBuf::default().with(b"basic.nack", Value::Bool(true));
+    let client = TableBuf::default()
+        .with(b"capabilities", Value::Table(capabilities.table()))
+        .with(b"product", Value::String(b"seed"));
+    let start_ok = ConnectionStartOk {
+        client_properties: client.table(),
+        mechanism: Short(b"PLAIN"),
+        response: Long(b"\0guest\0guest"),
+        locale: Short(b"en_US"),
+    };
+    let arguments = TableBuf::default().with(b"x-max-length", Value::I64(10));
+    let declare = QueueDeclare {
+        queue: Short(b"q"),
+        durable: true,
+        arguments: arguments.table(),
+        ..QueueDeclare::default()
+    };
+    let mut talk = Vec::new();
+    put_method(0, &start_ok, &mut talk);
+    put_method(1, &declare, &mut talk);
+    put_heartbeat(&mut talk);
+    put_method(1, &BasicAck { delivery_tag: 1, multiple: true }, &mut talk);
+
+    let mut keys = ArrayBuf::default();
+    keys.push(Value::String(b"other"));
+    let headers = TableBuf::default()
+        .with(b"CC", Value::Array(keys.array()))
+        .with(b"price", Value::Decimal { scale: 2, digits: 1999 })
+        .with(b"none", Value::Void);
+    let properties = Properties {
+        content_type: Some(Short(b"text/plain")),
+        headers: Some(headers.table()),
+        delivery_mode: Some(2),
+        expiration: Some(Short(b"60000")),
+        timestamp: Some(1),
+        ..Properties::default()
+    };
+    let mut encoded = Vec::new();
+    properties.encode(&mut encoded);
+    let publish =
+        BasicPublish { exchange: Short(b"x"), routing_key: Short(b"a.b"), ..Default::default() };
+    let mut message = Vec::new();
+    put_content((1, 4096), &publish, &encoded, b"payload", &mut message);
+    vec![talk, message]
+}
+
 fn mqtt() -> Vec<Vec<u8>> {
     let packets: [&[u8]; 10] = [
         b"\x10\x14\0\x06MQIsdp\x03\xc2\0\x3c\0\0\0\x01u\0\x01p",

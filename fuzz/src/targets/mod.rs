@@ -52,6 +52,8 @@ targets! {
         "patterns of topic names (each may compile to 1 MiB, and twice while it is tried)";
     "zookeeper" wire::zookeeper, INPUT, 64, MORE,
         "ZooKeeper's requests, access lists and four-letter words";
+    "amqp" wire::amqp, INPUT, 64, MORE,
+        "AMQP's frames, methods, headers and tables: read, written, read again";
     "mqtt" wire::mqtt, INPUT, 64, MORE,
         "MQTT's packets in every version; messages are written and read again";
     "nats" wire::nats, INPUT, 64, MORE,

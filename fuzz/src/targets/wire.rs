@@ -39,6 +39,11 @@ pub(super) fn zookeeper(input: &[u8]) {
     door_zookeeper::fuzz::frame(input);
 }
 
+/// Frames of a client or a server.
+pub(super) fn amqp(input: &[u8]) {
+    door_amqp::wire::fuzz::frames(input);
+}
+
 /// Packets, as a client of each version would send them.
 pub(super) fn mqtt(input: &[u8]) {
     door_mqtt::wire::fuzz::packets(input);
