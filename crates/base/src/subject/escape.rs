@@ -28,6 +28,35 @@ pub static TEXT: Escape = Escape::new(Rules {
     skips_hidden: false,
 });
 
+/// As [`TEXT`], for filters that are kept: `#` is any number of levels, none too, anywhere.
+pub static FILTERS: Escape = Escape::new(Rules {
+    slot: 0,
+    separator: b'.',
+    introducer: b'/',
+    doubled: Some(b'.'),
+    forbidden: b" \t\r\n\0",
+    empty_levels: false,
+    wildcards: &[(b'*', Wildcard::One), (b'#', Wildcard::ZeroOrMore), (b'>', Wildcard::OneOrMore)],
+    many_only_last: false,
+    utf8: false,
+    skips_hidden: false,
+});
+
+/// Routing keys: words end at dots and may be empty, `*` is one word, `#` any number of them, anywhere. What would be taken
+/// for something else is written with `%`.
+pub static KEYS: Escape = Escape::new(Rules {
+    slot: 2,
+    separator: b'.',
+    introducer: b'%',
+    doubled: None,
+    forbidden: b"",
+    empty_levels: true,
+    wildcards: &[(b'*', Wildcard::One), (b'#', Wildcard::ZeroOrMore)],
+    many_only_last: false,
+    utf8: false,
+    skips_hidden: false,
+});
+
 /// A wildcard that is a level by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wildcard {

@@ -9,7 +9,7 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use escape::{Escape, NotAFilter, NotASubject, Rules, TEXT, Wildcard};
+pub use escape::{Escape, FILTERS, KEYS, NotAFilter, NotASubject, Rules, TEXT, Wildcard};
 pub use filter::{Filter, Step};
 
 /// Between levels.

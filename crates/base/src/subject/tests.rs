@@ -18,20 +18,6 @@ static SLASHES: Escape = Escape::new(Rules {
     skips_hidden: true,
 });
 
-/// Dots, empty words, and a wildcard of many words anywhere.
-static DOTS: Escape = Escape::new(Rules {
-    slot: 2,
-    separator: b'.',
-    introducer: b'%',
-    doubled: None,
-    forbidden: b"",
-    empty_levels: true,
-    wildcards: &[(b'*', Wildcard::One), (b'#', Wildcard::ZeroOrMore)],
-    many_only_last: false,
-    utf8: false,
-    skips_hidden: false,
-});
-
 /// Bytes that mean something somewhere, and some that do not.
 fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![
@@ -77,7 +63,7 @@ proptest! {
     #[test]
     fn every_subject_has_a_name_in_every_syntax_and_comes_back(levels in levels()) {
         let subject = Subject::from_levels(&levels);
-        for escape in [&TEXT, &SLASHES, &DOTS] {
+        for escape in [&TEXT, &FILTERS, &SLASHES, &KEYS] {
             let name = escape.name(&subject);
             prop_assert_eq!(escape.subject(&name), Ok(subject.clone()), "{:?}", name);
             let filter = Filter::exact(&subject);
@@ -100,8 +86,8 @@ proptest! {
 
     #[test]
     fn every_name_comes_back_with_dots(name in dots_name()) {
-        let subject = DOTS.subject(&name).unwrap();
-        prop_assert_eq!(&DOTS.name(&subject)[..], &name[..], "{:?}", subject);
+        let subject = KEYS.subject(&name).unwrap();
+        prop_assert_eq!(&KEYS.name(&subject)[..], &name[..], "{:?}", subject);
     }
 
     #[test]
@@ -113,6 +99,10 @@ proptest! {
         });
         let filter = Filter::from_steps(steps).unwrap();
         prop_assert_eq!(Filter::from_bytes(filter.bytes().clone()), Some(filter.clone()));
+        for escape in [&FILTERS, &KEYS] {
+            let name = escape.filter_name(&filter);
+            prop_assert_eq!(escape.filter(&name), Ok(filter.clone()), "{:?}", name);
+        }
         let again = Filter::from_steps(filter.steps());
         prop_assert_eq!(again, Some(filter));
     }
@@ -217,7 +207,7 @@ fn filters_match_as_their_protocols_say() {
     assert!(!text("a.>").matches(&subject("a")), "one at least");
     assert!(text("a.>").matches(&subject("a/b/c")));
     assert!(text(">").matches(&subject("$SYS/x")));
-    let dots = DOTS.filter(b"#.b.#").unwrap();
+    let dots = KEYS.filter(b"#.b.#").unwrap();
     assert!(dots.matches(&subject("b")) && dots.matches(&subject("a/b/c/d")));
     assert!(!dots.matches(&subject("a/c")));
     assert!(!slashes("#").intersects(&text("$JS.>")));
