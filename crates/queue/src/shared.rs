@@ -31,14 +31,13 @@
 //! restores them as available. If a write fails, nobody is told that it worked, and the next one
 //! writes the whole partition.
 //!
-//! # Where other queues will hook in
-//! - *A negative acknowledgement with a delay*: [`Disposition::Release`] makes a record available at
-//!   once. A variant of it that carries a time needs a state beside `State::Available` that
-//!   [`Subscriptions::tick`] turns into it, as it does with leases.
-//! - *Priorities and dispatch policies*: [`Subscriptions::begin_read`] decides what is taken next,
-//!   and the caller decides who asks first. A policy replaces the order of the one, or the other.
-//! - *A single active consumer*: refuse [`Subscriptions::begin_read`] to all holders but one.
+//! # Queues
+//! A [`Ledger`] is one partition by itself, driven by the one who owns it: a queue knows its consumers, its
+//! credit and its order, and asks only what is available, and says what became of it. There are no holders and no leases
+//! in it; what was acquired comes back with a restart, counted. Its window has no bound, since its runs are bounded by
+//! what is held. What is to be written is taken when it is to be written, by whoever writes it.
 
+mod ledger;
 mod outputs;
 mod partition;
 mod runs;
@@ -49,6 +48,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use ledger::{Ledger, Ledgers, Returned};
 pub use outputs::{DeadLetter, SharedOutput, SharedResponse};
 pub use subscriptions::Subscriptions;
 pub use types::{

@@ -159,7 +159,9 @@ impl Partition {
         if first > last {
             return;
         }
-        let free = |state: &State| matches!(state, State::Available(_)).then_some(State::Done);
+        let free = |state: &State| {
+            matches!(state, State::Available(_) | State::Delayed { .. }).then_some(State::Done)
+        };
         let changed = self.runs.change(first, last.min(self.end - 1), free);
         for run in changed {
             self.touch(run.first, run.last);
@@ -311,14 +313,14 @@ impl Partition {
                 State::Dead(why, deliveries) => {
                     effect.dead.push((run.first, run.last, why, deliveries));
                 }
-                State::Done => {}
+                State::Done | State::Delayed { .. } => {}
             }
             self.touch(run.first, run.last);
         }
     }
 
     /// The start offset moves over what is done.
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         let mut start = self.start;
         while let Some((first, last, State::Done)) = self.runs.first()
             && first == start
@@ -329,7 +331,7 @@ impl Partition {
         self.start = start;
     }
 
-    fn touch(&mut self, first: Offset, last: Offset) {
+    pub(super) fn touch(&mut self, first: Offset, last: Offset) {
         if first > last {
             return;
         }
@@ -414,7 +416,7 @@ impl Partition {
             match state {
                 State::Done => done += count,
                 State::Acquired { .. } => acquired += count,
-                State::Available(_) | State::Dead(..) => {}
+                State::Available(_) | State::Delayed { .. } | State::Dead(..) => {}
             }
         }
         Position { start: self.start, end: self.end, done, acquired, runs: self.runs.len() }

@@ -21,6 +21,13 @@ pub(crate) enum State {
         /// How many times it was delivered, this one included.
         deliveries: u16,
     },
+    /// Anybody may have it from then on.
+    Delayed {
+        /// From when on.
+        until: Millis,
+        /// How many times it was delivered.
+        deliveries: u16,
+    },
     /// Nobody gets it any more, and its copy is not yet where dead letters go.
     Dead(Why, u16),
     /// Nobody gets it any more.
@@ -96,6 +103,16 @@ impl Runs {
         last: Offset,
         mut to: impl FnMut(&State) -> Option<State>,
     ) -> Vec<Run> {
+        self.change_runs(first, last, |_, state| to(state))
+    }
+
+    /// As [`Self::change`]; told how many records each run has.
+    pub(super) fn change_runs(
+        &mut self,
+        first: Offset,
+        last: Offset,
+        mut to: impl FnMut(u64, &State) -> Option<State>,
+    ) -> Vec<Run> {
         if first > last {
             return Vec::new();
         }
@@ -103,7 +120,7 @@ impl Runs {
         self.split(last + 1);
         let mut changed = Vec::new();
         for (at, (end, state)) in self.by_first.range_mut(first..=last) {
-            if let Some(new) = to(state)
+            if let Some(new) = to((*end - *at + 1).cast_unsigned(), state)
                 && new != *state
             {
                 *state = new;

@@ -18,6 +18,9 @@ const AVAILABLE: u8 = 0;
 const DONE: u8 = 1;
 const REJECTED: u8 = 2;
 const TOO_MANY_DELIVERIES: u8 = 3;
+const EXPIRED: u8 = 4;
+const TOO_MANY: u8 = 5;
+const DELAYED: u8 = 6;
 
 /// Writes a partition's whole state, or a delta.
 ///
@@ -32,8 +35,9 @@ const TOO_MANY_DELIVERIES: u8 = 3;
 /// | i64 | start offset: all before is done |
 /// | u32 | number of runs, and for each: |
 /// | i64, i64 | first and last offset |
-/// | u8 | state: 0 available, 1 done, 2 dead because rejected, 3 dead because delivered too often |
+/// | u8 | state: 0 available, 1 done, 2 dead because rejected, 3 dead because delivered too often, 4 dead because it waited too long, 5 dead because there were too many, 6 available later |
 /// | u16 | how often it was delivered; 0 for what is done |
+/// | i64 | from when on, in state 6 only |
 pub(super) fn record(key: &PartitionKey, delta: &Delta) -> Record {
     let kind = if delta.whole { KIND_PARTITION } else { KIND_DELTA };
     Record { key: encode_key(key, kind), value: Some(encode(delta)) }
@@ -79,18 +83,30 @@ fn encode(delta: &Delta) -> Bytes {
     for Run { first, last, state } in &delta.runs {
         out.put_i64(*first);
         out.put_i64(*last);
-        let (state, deliveries) = match state {
+        let (code, deliveries) = match state {
             State::Available(deliveries) | State::Acquired { deliveries, .. } => {
                 (AVAILABLE, *deliveries)
             }
+            State::Delayed { deliveries, .. } => (DELAYED, *deliveries),
             State::Done => (DONE, 0),
-            State::Dead(Why::Rejected, deliveries) => (REJECTED, *deliveries),
-            State::Dead(Why::TooManyDeliveries, deliveries) => (TOO_MANY_DELIVERIES, *deliveries),
+            State::Dead(why, deliveries) => (dead_code(*why), *deliveries),
         };
-        out.put_u8(state);
+        out.put_u8(code);
         out.put_u16(deliveries);
+        if let State::Delayed { until, .. } = state {
+            out.put_i64(*until);
+        }
     }
     out.freeze()
+}
+
+fn dead_code(why: Why) -> u8 {
+    match why {
+        Why::Rejected => REJECTED,
+        Why::TooManyDeliveries => TOO_MANY_DELIVERIES,
+        Why::Expired => EXPIRED,
+        Why::TooMany => TOO_MANY,
+    }
 }
 
 pub(super) fn decode(bytes: &[u8], whole: bool) -> Result<Delta, RecordError> {
@@ -112,6 +128,9 @@ pub(super) fn decode(bytes: &[u8], whole: bool) -> Result<Delta, RecordError> {
             DONE => State::Done,
             REJECTED => State::Dead(Why::Rejected, deliveries),
             TOO_MANY_DELIVERIES => State::Dead(Why::TooManyDeliveries, deliveries),
+            EXPIRED => State::Dead(Why::Expired, deliveries),
+            TOO_MANY => State::Dead(Why::TooMany, deliveries),
+            DELAYED => State::Delayed { until: reader.i64()?, deliveries },
             state => return Err(RecordError::UnknownKind(state)),
         };
         runs.push(Run { first, last, state });

@@ -1,5 +1,6 @@
 //! The engine against a naive model, and its behaviour told one by one.
 
+mod ledger;
 mod model;
 
 use base::{Offset, TopicId};

@@ -125,6 +125,10 @@ pub enum Why {
     Rejected,
     /// It was delivered as often as it may be, and came back each time.
     TooManyDeliveries,
+    /// It waited too long.
+    Expired,
+    /// There were too many.
+    TooMany,
 }
 
 /// Where a partition of a subscription stands.
