@@ -11,11 +11,13 @@ use store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::exchanges::Exchanges;
 use crate::group_config::GroupConfig;
 use crate::groups::Groups;
 use crate::live::Live;
 use crate::metadata::{BrokerInfo, Metadata, follow, keys};
 use crate::options::BrokerOptions;
+use crate::queues::Queues;
 use crate::quotas::Meters;
 use crate::registry::Registry;
 use crate::retained::Retained;
@@ -31,6 +33,8 @@ pub(crate) const RETAINED_LOG: LogId = LogId(2);
 pub(crate) const SESSIONS_LOG: LogId = LogId(3);
 /// The log of messages that wait for sessions.
 pub(crate) const QUEUE_LOG: LogId = LogId(4);
+/// The log that says what became of queues' messages.
+pub(crate) const QUEUES_LOG: LogId = LogId(5);
 /// The first log that can be a topic's; those below are the broker's own.
 pub(crate) const FIRST_TOPIC_LOG: u64 = 16;
 /// A broker that dies is forgotten by the cluster after this.
@@ -45,6 +49,9 @@ pub enum StartError {
     /// The journal of groups and offsets cannot be read back.
     #[error("the journal of consumer groups: {0}")]
     Journal(String),
+    /// What became of queues' messages cannot be read back.
+    #[error("the journal of queues: {0}")]
+    Queues(String),
     /// What sessions there are cannot be read back.
     #[error("the sessions: {0}")]
     Sessions(String),
@@ -72,6 +79,8 @@ pub(crate) struct Inner {
     pub(crate) live: Arc<Live>,
     pub(crate) retained: Retained,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) queues: Arc<Queues>,
+    pub(crate) exchanges: Exchanges,
     pub(crate) meters: Meters,
     settings: watch::Sender<Arc<Settings>>,
     /// Producer identities reserved but not given out: next, and the end of the block.
@@ -118,6 +127,7 @@ impl Broker {
         let retained = Retained::open(&store);
         let sessions = Sessions::restore(&store, &options.random, started_at).await;
         let sessions = sessions.map_err(|error| StartError::Sessions(error.to_string()))?;
+        let queues = Queues::restore(&options, &store).await.map_err(StartError::Queues)?;
         let bindings = Arc::clone(&topics.bindings);
         let live = Live::new(options.random.as_ref(), bindings, Arc::clone(&sessions.router));
         let inner = Arc::new(Inner {
@@ -130,6 +140,8 @@ impl Broker {
             live,
             retained,
             sessions,
+            queues,
+            exchanges: Exchanges::default(),
             meters: Meters::default(),
             settings: watch::Sender::new(settings),
             producer_ids: tokio::sync::Mutex::default(),
@@ -152,12 +164,17 @@ impl Broker {
         ];
         inner.tasks.lock().extend(tasks);
         inner.sessions.begin(&inner);
-        Ok(Self { inner })
+        let journal = inner.queues.begin(&inner, &range.kvs);
+        inner.tasks.lock().push(journal);
+        let broker = Self { inner };
+        broker.inner.exchanges.begin(&broker, &range.kvs);
+        Ok(broker)
     }
 
     /// Stops: takes the broker out of the cluster's list and ends its tasks. The store is closed
     /// by whoever opened it.
     pub async fn stop(&self) {
+        self.inner.queues.stop().await;
         for task in self.inner.tasks.lock().drain(..) {
             task.abort();
         }

@@ -25,6 +25,11 @@ pub fn metadata(entries: &[(Bytes, Option<Bytes>)]) {
     let mut metadata = Metadata::load(&range, own);
     let _ = registry::Batch::load(&range);
     configurations(&metadata);
+    for kv in &range.kvs {
+        let _ = crate::queues::read(&kv.key, &kv.value);
+        let _ = crate::exchanges::read_exchange(&kv.key, &kv.value);
+        let _ = crate::exchanges::read_binding(&kv.key, &kv.value);
+    }
     let changes = entries.iter().map(|entry| match kv(entry) {
         Some(kv) => Change::Put(kv),
         None => Change::Delete { key: entry.0.clone() },

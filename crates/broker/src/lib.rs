@@ -4,6 +4,7 @@
 pub mod access;
 mod broker;
 pub mod client_metrics;
+pub mod exchanges;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
 pub mod group_config;
@@ -14,6 +15,7 @@ mod message;
 pub mod metadata;
 mod options;
 mod partitioner;
+pub mod queues;
 pub mod quotas;
 pub mod registry;
 pub mod retained;
@@ -25,7 +27,7 @@ mod verbs;
 
 pub use broker::{Broker, StartError};
 pub use groups::{AddOffsetsError, Groups};
-pub use message::{Message, Original, Properties, PublisherId};
+pub use message::{Death, DeathReason, Message, Original, Properties, PublisherId, Via};
 pub use options::BrokerOptions;
 pub use partitioner::{Partitioner, hash_partition};
 pub use topics::OpenTopic;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base::Filter;
 use base::limits::BATCH_BYTES_MAX;
-use base::subject::TEXT;
+use base::subject::FILTERS;
 use router::Router;
 use store::batch::Compression;
 use store::{Compaction, Durability, LogOptions};
@@ -135,7 +135,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         "entrepot.bind",
         Kind::Filters,
         "",
-        "What is published to the topic: filters over subjects such as sensors.*.temp or sensors.>, \
+        "What is published to the topic: filters over subjects such as sensors.*.temp, sensors.> or #.temp, \
          with spaces between them; empty: what is published to the topic's own name.",
     ),
     key(
@@ -149,6 +149,13 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Kind::Partitioner,
         "hash",
         "Partition of messages whose producer chose none: hash, round-robin, range:…, list:…",
+    ),
+    key(
+        "entrepot.queue",
+        Kind::Boolean,
+        "false",
+        "The topic holds the messages of a queue, which made it: what is published to the topic's own \
+         name is not for it, and each partition has the messages of one priority.",
     ),
     key(
         "errors.deadletterqueue.group.enable",
@@ -389,7 +396,7 @@ const BIND_MAX: usize = 256;
 /// Filters as text, with spaces between them.
 pub fn filters(text: &str) -> Option<Vec<Filter>> {
     let filters = text.split_ascii_whitespace().map(|one| {
-        let filter = TEXT.filter(one.as_bytes()).ok();
+        let filter = FILTERS.filter(one.as_bytes()).ok();
         filter.filter(|filter| filter.raw_steps().count() <= Router::<Bound>::STEPS_MAX)
     });
     let filters: Option<Vec<_>> = filters.collect();
@@ -539,6 +546,8 @@ pub struct TopicConfig {
     pub dead_letters: bool,
     /// What is published to it; if empty, what is published to its own name.
     pub bind: Vec<Filter>,
+    /// It holds the messages of a queue: nothing is published to its own name, and each partition is a priority.
+    pub is_queue: bool,
 }
 
 /// Which time records have.
@@ -572,6 +581,7 @@ impl TopicConfig {
                 .unwrap_or_default(),
             dead_letters: values.text("errors.deadletterqueue.group.enable") == "true",
             bind: filters(values.text("entrepot.bind")).unwrap_or_default(),
+            is_queue: values.text("entrepot.queue") == "true",
         }
     }
 }

@@ -53,11 +53,12 @@ impl OpenTopic {
     fn new(topic: Arc<Topic>, config: TopicConfig, logs: Vec<Arc<Log>>) -> Self {
         let own = Filter::exact(&Subject::from_levels(topic.name.split('.')));
         let mut filters = config.bind.clone();
-        if filters.is_empty() {
+        // A queue is not a subject: it gets what it is bound to.
+        if filters.is_empty() && !config.is_queue {
             filters.push(own.clone());
         }
         let mut subjects = filters.clone();
-        if !config.bind.is_empty() {
+        if !config.bind.is_empty() && !config.is_queue {
             subjects.push(own);
         }
         if topic.internal {
@@ -86,6 +87,15 @@ impl OpenTopic {
         let partitions = u32::try_from(self.topic.partitions.len()).unwrap_or(u32::MAX);
         let picked = self.config.partitioner.pick(key, partitions, &self.turn);
         i32::try_from(picked).unwrap_or(i32::MAX)
+    }
+
+    /// The partition for a message with this priority and key: the topic of a queue with priorities has one for each.
+    pub(crate) fn partition_of(&self, priority: Option<u8>, key: Option<&[u8]>) -> i32 {
+        if !self.config.is_queue {
+            return self.pick(key);
+        }
+        let last = i32::try_from(self.topic.partitions.len()).unwrap_or(i32::MAX) - 1;
+        i32::from(priority.unwrap_or(0)).min(last)
     }
 
     /// The epoch of a partition's owner.

@@ -144,7 +144,7 @@ pub(crate) fn produce_error(error: &ProduceError) -> ErrorCode {
             ErrorCode::InvalidTimestamp
         }
         ProduceError::Records(_) => ErrorCode::InvalidRecord,
-        ProduceError::Full => ErrorCode::PolicyViolation,
+        ProduceError::Full | ProduceError::Refused => ErrorCode::PolicyViolation,
         ProduceError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         ProduceError::Append(error) => append_error(error),
         ProduceError::Transaction(error) => txn_error(*error, false),

@@ -184,6 +184,8 @@ impl Grave<'_> {
         let why = match why {
             Why::Rejected => "Offset rejected by client.",
             Why::TooManyDeliveries => "Offset delivery count exceeded the threshold.",
+            Why::Expired => "Offset waited too long.",
+            Why::TooMany => "Offset exceeded the length of its queue.",
         };
         let header = |name: &'static str, value: String| {
             (Bytes::from_static(name.as_bytes()), Some(Bytes::from(value)))

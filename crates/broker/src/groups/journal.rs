@@ -280,7 +280,7 @@ impl State {
 }
 
 /// Records as batches of bounded size.
-fn batches<'a>(
+pub(crate) fn batches<'a>(
     records: impl Iterator<Item = &'a Record>,
     now: Millis,
 ) -> Result<Vec<Batch>, BatchError> {

@@ -12,6 +12,7 @@ mod share_calls;
 mod transactions;
 mod waiting;
 
+pub(crate) use journal::batches;
 pub use transactions::AddOffsetsError;
 pub(crate) use waiting::Waiting;
 

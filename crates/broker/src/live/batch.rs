@@ -15,6 +15,7 @@ use super::route::Route;
 use super::subscriber::{Flush, Slow};
 use crate::Broker;
 use crate::message::{Message, NewMessage};
+use crate::queues::{Coming, Queue};
 use crate::retained::RETAINED_BYTES_MAX;
 use crate::sessions::{ForwardedTo, Session, forwarded_record};
 use crate::topics::OpenTopic;
@@ -41,6 +42,8 @@ pub struct Batch {
     states: Vec<(Session, Bytes)>,
     /// Up to where topics were forwarded to sessions.
     forwarded: Vec<ForwardedTo>,
+    /// Messages for queues that count them.
+    coming: Vec<Coming>,
 }
 
 /// Where a message goes.
@@ -103,7 +106,7 @@ impl Batch {
         let mut places = Vec::with_capacity(route.topics.len());
         self.push_sessions(broker, route, message, sessions, &mut places)?;
         for (number, topic) in route.topics.iter().enumerate() {
-            let partition = topic.pick(record.key.as_deref());
+            let partition = topic.partition_of(message.properties.priority, record.key.as_deref());
             let at = self.topic(topic);
             let Some((_, partitions)) = self.topics.get_mut(at) else { continue };
             if number == 1 {
@@ -136,16 +139,7 @@ impl Batch {
             record.mark_group(group.clone());
             places.push(self.push_own(broker.inner.sessions.queue(), &record, OWN_BYTES_MAX)?);
         }
-        match number.and_then(|number| Some((number, self.messages.get_mut(number)?))) {
-            Some((number, known)) => {
-                known.extend(places);
-                Ok(number)
-            }
-            None => {
-                self.messages.push(places);
-                Ok(self.messages.len() - 1)
-            }
-        }
+        Ok(self.add(places, number))
     }
 
     /// Adds a message that sessions are to get from their queue.
@@ -188,6 +182,64 @@ impl Batch {
         self.states.push((session, state));
         self.messages.push(vec![Target::States]);
         self.messages.len() - 1
+    }
+
+    /// Adds a message for stored queues, each with its topic and whether the message is `straight` for it: came by no
+    /// exchange, but by the queue's name. `number`: that of the message, if there is more of it in the batch; returns it.
+    pub(crate) fn push_for_queues(
+        &mut self,
+        broker: &Broker,
+        message: &Message,
+        (exchange, key): (&Bytes, &Bytes),
+        queues: &[(&Arc<Queue>, &Arc<OpenTopic>, bool)],
+        number: Option<usize>,
+    ) -> Result<usize, ProduceError> {
+        let now = broker.now();
+        let record = message.to_record(None, now);
+        let size = HEADER_BYTES + record.bytes_max() + NewMessage::queue_bytes_max(exchange, key);
+        // Of all or of none.
+        for (_, topic, _) in queues {
+            let limit = topic.config.max_message_bytes;
+            if size > limit {
+                return Err(ProduceError::TooLarge { size, limit });
+            }
+        }
+        let mut record = Some(record);
+        let mut places = Vec::with_capacity(queues.len());
+        for (left, (queue, topic, straight)) in queues.iter().enumerate().rev() {
+            let more = if left > 0 { record.clone() } else { record.take() };
+            let Some(mut record) = more else { continue };
+            if !straight {
+                record.mark_via(exchange, key);
+            }
+            if let Some(deadline) = queue.deadline(None, now) {
+                record.mark_deadline(deadline);
+            }
+            queue.deadline(message.properties.expires_at, now);
+            let partition = topic.partition_of(message.properties.priority, record.key.as_deref());
+            let at = self.topic(topic);
+            let Some((_, partitions)) = self.topics.get_mut(at) else { continue };
+            let limit = topic.config.max_message_bytes;
+            partitions.entry(partition).or_default().push(&record, limit)?;
+            self.coming.extend(Coming::of(queue));
+            self.bytes += size;
+            places.push(Target::Topic(at, partition));
+        }
+        Ok(self.add(places, number))
+    }
+
+    /// Adds where a message goes, which may be in the batch already; returns its number.
+    fn add(&mut self, places: Vec<Target>, number: Option<usize>) -> usize {
+        match number.and_then(|number| Some((number, self.messages.get_mut(number)?))) {
+            Some((number, known)) => {
+                known.extend(places);
+                number
+            }
+            None => {
+                self.messages.push(places);
+                self.messages.len() - 1
+            }
+        }
     }
 
     /// Adds up to where topics were forwarded.
@@ -256,6 +308,7 @@ pub struct Storing {
     /// Of each topic and partition, in the order of what was handed over: refused at once, or answered by the log.
     entries: Vec<(Target, Result<(), ProduceError>)>,
     messages: Vec<Vec<Target>>,
+    coming: Vec<Coming>,
 }
 
 impl Broker {
@@ -302,7 +355,7 @@ impl Broker {
                 built.finish(OWN_BYTES_MAX).map(|batches| Append { log, batches, epoch: 0 });
             entries.push((Target::Log(number), append.map(|append| appends.push(append))));
         }
-        let messages = batch.messages;
+        let (messages, coming) = (batch.messages, batch.coming);
         if retains {
             self.follow_retained().await;
         }
@@ -323,7 +376,7 @@ impl Broker {
             entries.push((Target::States, append.map(|append| appends.push(append))));
         }
         if appends.is_empty() {
-            return Storing { pending: None, entries, messages };
+            return Storing { pending: None, entries, messages, coming };
         }
         let pending = self.inner.store.append(appends).await;
         drop(turn);
@@ -332,7 +385,7 @@ impl Broker {
                 *outcome = Err(error.clone().into());
             }
         });
-        Storing { pending: pending.ok(), entries, messages }
+        Storing { pending: pending.ok(), entries, messages, coming }
     }
 }
 
@@ -344,6 +397,8 @@ impl Storing {
             Some(pending) => pending.await,
             None => Vec::new(),
         };
+        // What was stored is counted as such from now on.
+        drop(self.coming);
         let mut stored = stored.into_iter();
         let outcome = |(place, handed): (Target, Result<(), ProduceError>)| {
             let outcome = handed.and_then(|()| {

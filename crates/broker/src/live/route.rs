@@ -103,7 +103,7 @@ impl Route {
         self.quiet.contains(&publisher)
     }
 
-    pub(super) fn is_current(&self, live: &Live) -> bool {
+    pub(crate) fn is_current(&self, live: &Live) -> bool {
         self.stamp == live.stamp(self.places)
     }
 }

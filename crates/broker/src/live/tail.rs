@@ -453,6 +453,9 @@ impl Deliverer {
         {
             return Some(Arc::clone(route));
         }
+        if topic.config.is_queue {
+            return None;
+        }
         let live = &self.broker.inner.live;
         if !self.own.as_ref().is_some_and(|own| own.is_current(live)) {
             self.own = Some(Arc::new(live.new_route(topic.subject(), true)));

@@ -1,12 +1,14 @@
 //! A message, as a door without batches receives it.
 
+mod death;
 mod record;
 
 use base::subject::Escape;
 use base::{Millis, Subject};
 use bytes::Bytes;
 
-pub(crate) use record::{GROUP, NOTE, NewMessage, PUBLISHER, SESSIONS, is_copy};
+pub use death::{Death, DeathReason};
+pub(crate) use record::{DEADLINE, GROUP, NOTE, NewMessage, PUBLISHER, SESSIONS, is_copy};
 
 /// A message. What it is about is its [`Subject`], which goes beside it: most publishers say the same one again and
 /// again.
@@ -29,6 +31,19 @@ pub struct Message {
     pub guaranteed: bool,
     /// Who publishes it: subscriptions of the same may ask not to get it.
     pub publisher: PublisherId,
+    /// The exchange through which it came into its queue; the broker says so. `None`: not through one, or straight.
+    pub via: Option<Via>,
+    /// The queues in which it died, the last one first; the broker says so.
+    pub deaths: Vec<Death>,
+}
+
+/// How a message came into a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Via {
+    /// The exchange.
+    pub exchange: Bytes,
+    /// The routing key.
+    pub key: Bytes,
 }
 
 /// What crosses from protocol to protocol.

@@ -6,7 +6,7 @@ use base::subject::TEXT;
 use bytes::Bytes;
 use store::batch::Record;
 
-use super::{Message, Original, Properties};
+use super::{Death, Message, Original, Properties, Via};
 
 /// A media type.
 pub(super) const CONTENT_TYPE: &str = "content-type";
@@ -20,6 +20,14 @@ pub(super) const EXPIRES_AT: &str = "expires-at";
 pub(super) const PRIORITY: &str = "priority";
 /// One byte that says whose, and that protocol's own properties.
 pub(super) const ORIGINAL: &str = "entrepot-original";
+/// The exchange through which it came into a queue, and …
+pub(super) const EXCHANGE: &str = "entrepot-exchange";
+/// … the routing key.
+pub(super) const ROUTING_KEY: &str = "entrepot-routing-key";
+/// The queues in which it died.
+pub(super) const DEATHS: &str = "entrepot-deaths";
+/// Its queue does not want it any more from then on: milliseconds since the epoch, in decimal digits.
+pub(crate) const DEADLINE: &str = "entrepot-deadline";
 /// Another topic has the same message, and it is delivered from there.
 pub(super) const COPY: &str = "entrepot-copy";
 /// Who published it, for as long as the broker runs: there only if that is not to get it back.
@@ -37,15 +45,17 @@ pub(crate) const NOTE: &str = "entrepot-note";
 pub(crate) const GROUP: &str = "entrepot-group";
 
 /// What readers have no use for.
-const OWN: [&str; 6] = [COPY, PUBLISHER, QUEUED, SESSIONS, NOTE, GROUP];
+const OWN: [&str; 7] = [COPY, PUBLISHER, QUEUED, SESSIONS, NOTE, GROUP, DEADLINE];
 
+/// Most decimal digits of a time, and its sign.
+const DEADLINE_BYTES_MAX: usize = 20;
 /// Most bytes of a length, and of an offset.
 const LENGTH_BYTES_MAX: usize = 5;
 /// Most bytes of a record besides key, value and headers: attributes, time, and five numbers.
 const RECORD_OVERHEAD: usize = 1 + 10 + 5 * LENGTH_BYTES_MAX;
 
 /// A message as its record will be.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct NewMessage {
     pub(crate) key: Option<Bytes>,
     pub(crate) value: Option<Bytes>,
@@ -62,6 +72,24 @@ impl NewMessage {
         };
         let headers: usize = self.headers.iter().map(header).sum();
         RECORD_OVERHEAD + length(&self.key) + length(&self.value) + headers
+    }
+
+    /// Says by which exchange it came into its queue.
+    pub(crate) fn mark_via(&mut self, exchange: &Bytes, key: &Bytes) {
+        self.headers.push((Bytes::from_static(EXCHANGE.as_bytes()), Some(exchange.clone())));
+        self.headers.push((Bytes::from_static(ROUTING_KEY.as_bytes()), Some(key.clone())));
+    }
+
+    /// No fewer bytes than that, and until when its queue wants it, take.
+    pub(crate) fn queue_bytes_max(exchange: &Bytes, key: &Bytes) -> usize {
+        let names = EXCHANGE.len() + ROUTING_KEY.len() + DEADLINE.len();
+        names + exchange.len() + key.len() + DEADLINE_BYTES_MAX + 6 * LENGTH_BYTES_MAX
+    }
+
+    /// Says until when its queue wants it.
+    pub(crate) fn mark_deadline(&mut self, at: Millis) {
+        let at = Some(Bytes::from(at.to_string()));
+        self.headers.push((Bytes::from_static(DEADLINE.as_bytes()), at));
     }
 
     /// Says that it is delivered from another topic.
@@ -112,6 +140,9 @@ impl Message {
         add(EXPIRES_AT, expires_at.map(|at| Bytes::from(at.to_string())));
         add(PRIORITY, priority.map(|priority| Bytes::from(priority.to_string())));
         add(ORIGINAL, self.original.as_ref().map(Original::to_bytes));
+        add(EXCHANGE, self.via.as_ref().map(|via| via.exchange.clone()));
+        add(ROUTING_KEY, self.via.as_ref().map(|via| via.key.clone()));
+        add(DEATHS, (!self.deaths.is_empty()).then(|| Death::encode(&self.deaths)));
         NewMessage {
             key: self.key.as_ref().or(subject).cloned(),
             value: self.value.clone(),
@@ -134,6 +165,10 @@ impl Message {
         if message.headers.is_empty() {
             return message;
         }
+        message.deaths = message.take(DEATHS, Death::decode).unwrap_or_default();
+        let key = message.take(ROUTING_KEY, |key| Some(key.clone()));
+        let exchange = message.take(EXCHANGE, |exchange| Some(exchange.clone()));
+        message.via = exchange.zip(key).map(|(exchange, key)| Via { exchange, key });
         message.original = message.take(ORIGINAL, |bytes| Original::from_bytes(bytes.clone()));
         message.properties = Properties {
             priority: message.take(PRIORITY, number),

@@ -45,6 +45,15 @@ fn full() -> Message {
         original: Some(Original { door: 3, bytes: bytes("\x01\x00whatever") }),
         guaranteed: true,
         publisher: PublisherId(5),
+        via: Some(Via { exchange: bytes("x"), key: bytes("") }),
+        deaths: vec![Death {
+            queue: bytes("q"),
+            reason: DeathReason::TooMany,
+            count: 3,
+            time: 4,
+            exchange: bytes(""),
+            keys: vec![bytes("k"), bytes("")],
+        }],
     }
 }
 
@@ -58,6 +67,7 @@ fn a_message_comes_back_from_its_record() {
     assert_eq!(back.headers, message.headers, "in order, duplicates and absent values too");
     assert_eq!(back.timestamp, message.timestamp);
     assert_eq!(back.properties, message.properties);
+    assert_eq!((back.via, back.deaths), (message.via, message.deaths));
     assert_eq!(back.original, message.original);
     assert_eq!(back.publisher, PublisherId::default(), "who is not there any more has no echo");
 }

@@ -10,7 +10,7 @@ use cluster::{RangeResponse, WatchError};
 use super::keys::Key;
 use super::model::Metadata;
 use crate::broker::{Broker, Inner};
-use crate::registry;
+use crate::{queues, registry};
 
 /// Pause before the metadata store is asked again after it failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -53,9 +53,11 @@ pub(crate) fn reload(inner: &Arc<Inner>, range: &RangeResponse) {
                 inner.store.delete_log(partition.log);
             }
             inner.groups.topic_deleted(&topic);
+            inner.queues.topic_deleted(&topic);
         }
     }
     inner.groups.put_topics(metadata.topics.values());
+    inner.exchanges.changed();
     replace(inner, metadata);
 }
 
@@ -91,7 +93,8 @@ async fn follow(inner: &Arc<Inner>, from: &mut u64) -> Result<(), WatchError> {
     loop {
         let batch = watch.next().await?;
         *from = batch.revision + 1;
-        if batch.changes.iter().all(|change| registry::is_ours(change.key())) {
+        let is_elsewhere = |key| registry::is_ours(key) || queues::is_ours(key);
+        if batch.changes.iter().all(|change| is_elsewhere(change.key())) {
             // Frequent, and nothing of it is in the picture: no new one unless somebody holds it.
             inner.metadata.send_modify(|old| Arc::make_mut(old).revision = batch.revision);
             continue;
@@ -105,6 +108,7 @@ async fn follow(inner: &Arc<Inner>, from: &mut u64) -> Result<(), WatchError> {
             inner.apply_settings(&metadata);
         }
         let settings = inner.settings();
+        let is_about_topics = !changes.is_empty();
         for change in changes {
             let is_new = !inner.topics.has(change.topic().id);
             inner.topics.apply(&change, &inner.store, settings.topic_defaults());
@@ -116,8 +120,12 @@ async fn follow(inner: &Arc<Inner>, from: &mut u64) -> Result<(), WatchError> {
                 super::TopicChange::Deleted(topic) => {
                     inner.topic_closed(topic.id);
                     inner.groups.topic_deleted(topic);
+                    inner.queues.topic_deleted(topic);
                 }
             }
+        }
+        if is_about_topics {
+            inner.exchanges.changed();
         }
         if retuned {
             // What topics do not set themselves may be another now.

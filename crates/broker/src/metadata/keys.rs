@@ -1,8 +1,10 @@
 //! Where things stand in the metadata store, and how their values are written (JSON).
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use base::{BrokerId, Credential, LogId, Millis, PasswordHash, TopicId};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{access, quotas};
@@ -99,6 +101,33 @@ pub(crate) fn settings(whose: Option<BrokerId>) -> String {
 
 pub(crate) fn client_metrics(name: &str) -> String {
     format!("{CLIENT_METRICS}{name}")
+}
+
+/// A part of a key: what is not a letter, digit or one of `._-` is `%XX`.
+pub(crate) fn escape(name: &[u8]) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for byte in name {
+        if byte.is_ascii_alphanumeric() || b"._-".contains(byte) {
+            escaped.push(char::from(*byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+/// The reverse of [`escape`]; `None` if it is not that.
+pub(crate) fn unescape(escaped: &str) -> Option<Bytes> {
+    let mut bytes = Vec::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some((plain, coded)) = rest.split_once('%') {
+        bytes.extend(plain.bytes());
+        bytes.push(u8::from_str_radix(coded.get(..2)?, 16).ok()?);
+        rest = coded.get(2..)?;
+    }
+    bytes.extend(rest.bytes());
+    Some(bytes.into())
 }
 
 /// A value as it is stored. The types here always have a JSON form.

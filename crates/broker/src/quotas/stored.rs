@@ -3,10 +3,10 @@
 //! one of `._-` as `%XX`. The value is a JSON object from the quotas' names to their limits.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::entity::{Entity, Name, QuotaKind};
 use super::table::Quotas;
+use crate::metadata::keys;
 
 /// What all keys of quotas begin with.
 pub(crate) const PREFIX: &str = "quota/";
@@ -21,34 +21,13 @@ pub(crate) fn key(entity: &Entity) -> String {
     let part = |name: &Option<Name>| match name {
         None => String::new(),
         Some(Name::Default) => DEFAULT.to_owned(),
-        Some(Name::Named(name)) => escape(name),
+        Some(Name::Named(name)) => keys::escape(name.as_bytes()),
     };
     format!("{PREFIX}{}/{}/{}", part(&entity.user), part(&entity.client), part(&entity.ip))
 }
 
-fn escape(name: &str) -> String {
-    let mut escaped = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
-}
-
-fn unescape(escaped: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(escaped.len());
-    let mut rest = escaped;
-    while let Some((plain, coded)) = rest.split_once('%') {
-        bytes.extend(plain.bytes());
-        bytes.push(u8::from_str_radix(coded.get(..2)?, 16).ok()?);
-        rest = coded.get(2..)?;
-    }
-    bytes.extend(rest.bytes());
-    String::from_utf8(bytes).ok()
+fn named(escaped: &str) -> Option<String> {
+    String::from_utf8(keys::unescape(escaped)?.to_vec()).ok()
 }
 
 /// The entity that the rest of a key names.
@@ -57,7 +36,7 @@ fn entity(rest: &str) -> Option<Entity> {
         Some(match text {
             "" => None,
             DEFAULT => Some(Name::Default),
-            name => Some(Name::Named(unescape(name)?.into())),
+            name => Some(Name::Named(named(name)?.into())),
         })
     };
     let mut parts = rest.split('/');

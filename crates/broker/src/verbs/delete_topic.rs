@@ -15,9 +15,18 @@ impl Broker {
     /// [`TopicError::NotFound`], [`TopicError::Internal`], [`TopicError::DeletionDisabled`],
     /// [`TopicError::Meta`].
     pub async fn delete_topic(&self, name: &str, id: Option<TopicId>) -> Result<(), TopicError> {
-        if !self.options().delete_topics {
-            return Err(TopicError::DeletionDisabled);
+        match self.options().delete_topics {
+            true => self.delete_topic_anyway(name, id).await,
+            false => Err(TopicError::DeletionDisabled),
         }
+    }
+
+    /// The same for a topic that a queue made.
+    pub(crate) async fn delete_topic_of_queue(&self, name: &str) -> Result<(), TopicError> {
+        self.delete_topic_anyway(name, None).await
+    }
+
+    async fn delete_topic_anyway(&self, name: &str, id: Option<TopicId>) -> Result<(), TopicError> {
         let key = keys::topic(name);
         loop {
             let not_found = || TopicError::NotFound(name.to_owned());

@@ -66,6 +66,9 @@ pub enum ProduceError {
     /// As many subjects as can have one have a retained message.
     #[error("there is no room for the last message of one more subject")]
     Full,
+    /// A queue that has as many messages as it may have takes no more.
+    #[error("a queue is full")]
+    Refused,
     /// The log refused.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -80,7 +83,7 @@ impl ProduceError {
             Self::TooLarge { .. } | Self::TimestampType | Self::Internal | Self::Records(_) => {
                 ErrorKind::Invalid
             }
-            Self::Full => ErrorKind::Unavailable,
+            Self::Full | Self::Refused => ErrorKind::Unavailable,
             Self::Append(error) => error.kind(),
             Self::Transaction(error) => error.kind(),
         }

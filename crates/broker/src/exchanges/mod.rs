@@ -1,0 +1,129 @@
+//! Exchanges: named tables that say to which queues a message goes.
+//!
+//! One kind, [`ExchangeKind::Subjects`], is the space of subjects itself: what is published to it goes to whoever
+//! subscribes to the subject, whatever its protocol, and a queue that is bound to it gets what others publish: a stored
+//! one since its topic is told to keep it, one in memory since it subscribes.
+//!
+//! Publishers remember routes ([`ExchangeRoutes`]); one counter says whether anything has changed since.
+
+mod bindings;
+mod route;
+mod stored;
+mod types;
+mod verbs;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use cluster::KeyValue;
+use parking_lot::RwLock;
+
+pub use bindings::Exchange;
+pub use route::{ExchangeRoutes, QueueRoute, Target};
+pub(crate) use stored::{BINDINGS, EXCHANGES};
+#[cfg(feature = "fuzzing")]
+pub(crate) use stored::{binding as read_binding, exchange as read_exchange};
+pub use types::{
+    BindTo, Binding, ExchangeError, ExchangeKind, ExchangeName, ExchangeSpec, HeaderMatch,
+    HeaderValue, Headers,
+};
+
+use crate::Broker;
+use crate::queues::QueueName;
+
+/// Most exchanges of a broker.
+const EXCHANGES_MAX: usize = 100_000;
+
+/// All exchanges of this broker.
+#[derive(Debug, Default)]
+pub(crate) struct Exchanges {
+    maps: RwLock<HashMap<ExchangeName, Arc<Exchange>>>,
+    /// Counts changes: of exchanges, bindings, queues and their topics.
+    epoch: AtomicU64,
+    /// One changes something at a time, so that there is one outcome.
+    changes: tokio::sync::Mutex<()>,
+}
+
+impl Exchanges {
+    /// Routes are looked up anew.
+    pub(crate) fn changed(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Nobody else changes anything while this is held.
+    pub(crate) async fn change(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changes.lock().await
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    fn get(&self, name: &ExchangeName) -> Option<Arc<Exchange>> {
+        self.maps.read().get(name).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Exchange>> {
+        self.maps.read().values().cloned().collect()
+    }
+
+    /// The exchange that is the space of subjects, in this namespace.
+    pub(crate) fn of_subjects(&self, space: &Bytes) -> Option<Bytes> {
+        let maps = self.maps.read();
+        let mut all = maps.values().filter(|one| one.spec().kind == ExchangeKind::Subjects);
+        all.find(|one| one.name().space == *space).map(|one| one.name().name.clone())
+    }
+
+    /// Opens the exchanges that there were, with what is bound to them. Queues are open already.
+    pub(crate) fn begin(&self, broker: &Broker, kvs: &[KeyValue]) {
+        for kv in kvs.iter().filter(|kv| kv.key.starts_with(EXCHANGES.as_bytes())) {
+            if let Some((name, spec)) = stored::exchange(&kv.key, &kv.value) {
+                let exchange = Arc::new(Exchange::new(name.clone(), spec));
+                self.maps.write().insert(name, exchange);
+            }
+        }
+        for kv in kvs.iter().filter(|kv| kv.key.starts_with(BINDINGS.as_bytes())) {
+            let Some((source, to, binding)) = stored::binding(&kv.key, &kv.value) else { continue };
+            let key = String::from_utf8_lossy(&kv.key).into_owned();
+            let Some(exchange) = self.get(&source) else { continue };
+            if let Err(error) = exchange.insert(broker, &to, binding, Some(key)) {
+                tracing::warn!(?source, ?to, %error, "a binding cannot be made again");
+            }
+        }
+        self.changed();
+    }
+
+    /// A queue is gone, and what bound it. Returns what is to be deleted of the metadata store.
+    pub(crate) fn queue_gone(&self, name: &QueueName) -> Vec<String> {
+        self.unbind_all(&BindTo::Queue(name.clone()))
+    }
+
+    /// Nothing is bound to this any more.
+    fn unbind_all(&self, to: &BindTo) -> Vec<String> {
+        let mut removed = Vec::new();
+        for exchange in self.all() {
+            let keys = exchange.remove_all(to);
+            if !keys.is_empty() && exchange.spec().auto_delete && exchange.is_unused() {
+                removed.extend(self.forget(&exchange));
+            }
+            removed.extend(keys.into_iter().flatten());
+        }
+        self.changed();
+        removed
+    }
+
+    /// An exchange is gone, and what was bound to it, and what it was bound to. Returns what is to be deleted of the
+    /// metadata store.
+    fn forget(&self, exchange: &Arc<Exchange>) -> Vec<String> {
+        let name = exchange.name();
+        self.maps.write().remove(name);
+        let mut removed = exchange.clear();
+        if exchange.spec().durable {
+            removed.push(stored::exchange_key(name));
+        }
+        removed.extend(self.unbind_all(&BindTo::Exchange(name.clone())));
+        removed
+    }
+}

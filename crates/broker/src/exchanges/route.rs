@@ -1,0 +1,322 @@
+//! To which queues a message goes, remembered by each publisher.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use base::Subject;
+use base::subject::KEYS;
+use bytes::Bytes;
+
+use super::types::{BindTo, ExchangeError, ExchangeKind, ExchangeName, Headers};
+use crate::Broker;
+use crate::live::{Batch, Route, Routed};
+use crate::message::Message;
+use crate::queues::{Item, Origin, Overflow, Pushed, Queue, QueueName};
+use crate::topics::OpenTopic;
+use crate::verbs::produce::ProduceError;
+use queue::shared::Why;
+
+/// Routes that one publisher remembers.
+const ROUTES_MAX: usize = 1024;
+
+/// Where messages with one exchange and routing key go.
+#[derive(Debug, Clone)]
+pub struct QueueRoute {
+    exchange: Bytes,
+    key: Bytes,
+    queues: Vec<Target>,
+    subjects: Vec<Arc<Route>>,
+    epoch: u64,
+    /// Headers decide, too.
+    by_headers: bool,
+}
+
+/// A queue to which messages go.
+#[derive(Debug, Clone)]
+pub struct Target {
+    queue: Arc<Queue>,
+    /// Of one that is stored.
+    topic: Option<Arc<OpenTopic>>,
+}
+
+impl Target {
+    /// The queue's name.
+    pub fn name(&self) -> &QueueName {
+        self.queue.name()
+    }
+}
+
+impl QueueRoute {
+    /// The queues; those that are bound to the space of subjects are not among them.
+    pub fn queues(&self) -> &[Target] {
+        &self.queues
+    }
+
+    /// The same without some queues.
+    #[must_use]
+    pub(crate) fn without(&self, is: impl Fn(&Target) -> bool) -> Self {
+        let queues = self.queues.iter().filter(|target| !is(target)).cloned().collect();
+        Self { queues, ..self.clone() }
+    }
+
+    fn is_current(&self, broker: &Broker) -> bool {
+        self.epoch == broker.inner.exchanges.epoch()
+            && self.subjects.iter().all(|route| route.is_current(&broker.inner.live))
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Exchange { exchange: self.exchange.clone(), key: self.key.clone() }
+    }
+
+    /// Whether a queue is named by the key, so that nothing has to be said.
+    fn is_straight(&self, target: &Target) -> bool {
+        self.exchange.is_empty() && target.name().name == self.key
+    }
+}
+
+/// The routes that one publisher used lately.
+#[derive(Debug)]
+pub struct ExchangeRoutes {
+    space: Bytes,
+    known: HashMap<(Bytes, Bytes), Arc<QueueRoute>>,
+    /// The last one: many publishers have one.
+    last: Option<Arc<QueueRoute>>,
+}
+
+impl ExchangeRoutes {
+    /// Where a message with this exchange and routing key goes, and with `extra` ones besides. `headers` are asked for where
+    /// they decide.
+    ///
+    /// # Errors
+    /// [`ExchangeError::NotFound`].
+    pub fn find(
+        &mut self,
+        broker: &Broker,
+        exchange: &[u8],
+        key: &[u8],
+        extra: &[Bytes],
+        headers: impl FnOnce() -> Headers,
+    ) -> Result<Arc<QueueRoute>, ExchangeError> {
+        if extra.is_empty() {
+            let is_it = |route: &&Arc<QueueRoute>| {
+                route.exchange == exchange && route.key == key && route.is_current(broker)
+            };
+            if let Some(last) = self.last.as_ref().filter(is_it) {
+                return Ok(Arc::clone(last));
+            }
+        }
+        let (exchange, key) = (Bytes::copy_from_slice(exchange), Bytes::copy_from_slice(key));
+        let at = (exchange.clone(), key.clone());
+        if extra.is_empty()
+            && let Some(known) = self.known.get(&at).filter(|route| route.is_current(broker))
+        {
+            self.last = Some(Arc::clone(known));
+            return Ok(Arc::clone(known));
+        }
+        let mut headers = Some(headers);
+        let mut read: Option<Headers> = None;
+        let mut asked = || {
+            if let Some(headers) = headers.take() {
+                read = Some(headers());
+            }
+            read.clone().unwrap_or_default()
+        };
+        let route = Arc::new(self.look(broker, exchange, key, extra, &mut asked)?);
+        if extra.is_empty() && !route.by_headers {
+            if self.known.len() >= ROUTES_MAX {
+                self.known.clear();
+            }
+            self.known.insert(at, Arc::clone(&route));
+            self.last = Some(Arc::clone(&route));
+        }
+        Ok(route)
+    }
+
+    fn look(
+        &self,
+        broker: &Broker,
+        exchange: Bytes,
+        key: Bytes,
+        extra: &[Bytes],
+        headers: &mut dyn FnMut() -> Headers,
+    ) -> Result<QueueRoute, ExchangeError> {
+        let epoch = broker.inner.exchanges.epoch();
+        let mut search = Search {
+            broker,
+            space: &self.space,
+            headers,
+            queues: Vec::new(),
+            subjects: Vec::new(),
+            by_headers: false,
+        };
+        for key in std::iter::once(&key).chain(extra) {
+            search.look(&exchange, key)?;
+        }
+        let Search { mut queues, subjects, by_headers, .. } = search;
+        queues.sort_unstable();
+        queues.dedup();
+        let target = |name: QueueName| {
+            let queue = broker.queue(&name)?;
+            let topic = match queue.stored_in() {
+                None => None,
+                Some(topic) => Some(broker.topic(&topic)?),
+            };
+            Some(Target { queue, topic })
+        };
+        let queues = queues.into_iter().filter_map(target).collect();
+        Ok(QueueRoute { exchange, key, queues, subjects, epoch, by_headers })
+    }
+}
+
+/// Going from exchange to exchange.
+struct Search<'a> {
+    broker: &'a Broker,
+    space: &'a Bytes,
+    headers: &'a mut dyn FnMut() -> Headers,
+    queues: Vec<QueueName>,
+    subjects: Vec<Arc<Route>>,
+    by_headers: bool,
+}
+
+impl Search<'_> {
+    fn look(&mut self, exchange: &Bytes, key: &Bytes) -> Result<(), ExchangeError> {
+        if exchange.is_empty() {
+            self.queues.push(QueueName { space: self.space.clone(), name: key.clone() });
+            return Ok(());
+        }
+        let first = ExchangeName { space: self.space.clone(), name: exchange.clone() };
+        if self.broker.exchange(&first).is_none() {
+            return Err(ExchangeError::NotFound);
+        }
+        let (mut seen, mut open) = (HashSet::from([first.clone()]), vec![first]);
+        while let Some(name) = open.pop() {
+            // Deleted meanwhile, or an alternate one that there is not.
+            let Some(exchange) = self.broker.exchange(&name) else { continue };
+            let mut next = Vec::new();
+            let found = match exchange.spec().kind {
+                ExchangeKind::Subjects => self.look_in_subjects(key),
+                kind => {
+                    self.by_headers |= kind == ExchangeKind::Headers;
+                    let (queues, mut found) = (&mut self.queues, false);
+                    exchange.find(key, self.headers, |to| {
+                        found = true;
+                        match to {
+                            BindTo::Queue(name) => queues.push(name.clone()),
+                            BindTo::Exchange(name) => next.push(name.clone()),
+                        }
+                    });
+                    found
+                }
+            };
+            if let Some(alternate) = exchange.spec().alternate.as_ref().filter(|_| !found) {
+                if alternate.is_empty() {
+                    let queue = QueueName { space: self.space.clone(), name: key.clone() };
+                    self.queues.push(queue);
+                } else {
+                    let space = self.space.clone();
+                    next.push(ExchangeName { space, name: alternate.clone() });
+                }
+            }
+            open.extend(next.into_iter().filter(|name| seen.insert(name.clone())));
+        }
+        Ok(())
+    }
+
+    /// Whether anybody wants what is published to the subject of this key.
+    fn look_in_subjects(&mut self, key: &Bytes) -> bool {
+        // A word that would be a wildcard is one that nobody else can write.
+        let raw = || Subject::from_levels(key.split(|byte| *byte == b'.'));
+        let subject = KEYS.subject(key).unwrap_or_else(|_| raw());
+        let route = self.broker.find_route(subject);
+        let found = !route.topics().is_empty() || route.receivers() + route.sessions() > 0;
+        self.subjects.push(route);
+        found
+    }
+}
+
+impl Broker {
+    /// A cache of routes for a publisher in a namespace.
+    pub fn new_exchange_routes(&self, space: Bytes) -> ExchangeRoutes {
+        ExchangeRoutes { space, known: HashMap::new(), last: None }
+    }
+
+    /// Publishes a message to the queues of a route. What is kept in memory is there when this returns; the rest is put into
+    /// the batch, for [`Broker::store`].
+    ///
+    /// # Errors
+    /// [`ProduceError::Refused`]: some queue is full; others have it. Anything else: the message is too large, or cannot
+    /// be stored.
+    pub fn route_to_queues(
+        &self,
+        route: &QueueRoute,
+        message: &Message,
+        batch: &mut Batch,
+    ) -> Result<Routed, ProduceError> {
+        let mut routed = Routed { receivers: 0, stored: None };
+        for subject in &route.subjects {
+            let some = self.route(subject, message, batch)?;
+            routed.receivers += some.receivers;
+            routed.stored = routed.stored.or(some.stored);
+        }
+        let bytes = message.value.as_ref().map_or(0, Bytes::len) as u64;
+        let mut stored = Vec::new();
+        let mut kept: Option<Arc<Message>> = None;
+        let mut is_refused = false;
+        for target in &route.queues {
+            let queue = &target.queue;
+            let is_full = match &target.topic {
+                Some(_) if queue.is_full(bytes) => true,
+                Some(topic) => {
+                    stored.push((queue, topic, route.is_straight(target)));
+                    false
+                }
+                None => {
+                    let message = Arc::clone(kept.get_or_insert_with(|| Arc::new(message.clone())));
+                    let origin = match route.is_straight(target) {
+                        true => Origin::Queue,
+                        false => route.origin(),
+                    };
+                    let deadline = message.properties.expires_at;
+                    let pushed = queue.push(Item { message, origin, deadline });
+                    routed.receivers += usize::from(pushed == Pushed::Yes);
+                    pushed == Pushed::Full
+                }
+            };
+            if is_full {
+                is_refused = true;
+                self.refused(target, route, message, batch)?;
+            }
+        }
+        if !stored.is_empty() {
+            let via = (&route.exchange, &route.key);
+            let number = batch.push_for_queues(self, message, via, &stored, routed.stored)?;
+            routed.stored = Some(number);
+        }
+        if is_refused { Err(ProduceError::Refused) } else { Ok(routed) }
+    }
+
+    /// A full queue refused a message, which may be a dead letter then.
+    fn refused(
+        &self,
+        target: &Target,
+        route: &QueueRoute,
+        message: &Message,
+        batch: &mut Batch,
+    ) -> Result<(), ProduceError> {
+        let settings = &target.queue.spec().settings;
+        let (Overflow::RejectDeadLetter, Some(to)) = (settings.overflow, &settings.dead_letter)
+        else {
+            return Ok(());
+        };
+        let origin = match route.is_straight(target) {
+            true => Origin::Queue,
+            false => route.origin(),
+        };
+        let item = Item { message: Arc::new(message.clone()), origin, deadline: None };
+        let buried = self.bury_in(&target.queue, to, &item, Why::TooMany, batch);
+        if let Err(error) = buried {
+            tracing::warn!(queue = ?target.name(), error, "no dead letter of a refused message");
+        }
+        Ok(())
+    }
+}

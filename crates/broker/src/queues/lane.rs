@@ -1,0 +1,459 @@
+//! One partition of a queue, or what stands for one in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::subject::TEXT;
+use base::{Filter, Millis, Offset};
+use bytes::Bytes;
+use queue::shared::{Ledger, PartitionKey, Returned, Why};
+use store::Log;
+use store::batch::{Batch, Record};
+
+use super::types::Origin;
+use crate::message::{DEADLINE, Message};
+use crate::verbs::fetch::{Fetched, headers, is_aborted};
+
+/// A message of a queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) message: Arc<Message>,
+    pub(crate) origin: Origin,
+    /// The queue does not want it any more from then on.
+    pub(crate) deadline: Option<Millis>,
+}
+
+impl Item {
+    /// Bytes of its payload.
+    pub(super) fn bytes(&self) -> u64 {
+        self.message.value.as_ref().map_or(0, Bytes::len) as u64
+    }
+
+    pub(super) fn is_over(&self, now: Millis) -> bool {
+        self.deadline.is_some_and(|at| at <= now)
+    }
+
+    /// From a record. `bound`: what is published to the queue's topic.
+    pub(super) fn of(record: &Record, bound: &[Filter], ttl: Option<Millis>) -> Self {
+        let mut message = Message::from_record(record);
+        let origin = match message.via.take() {
+            Some(via) => Origin::Exchange { exchange: via.exchange, key: via.key },
+            None => subject_of(record, bound).map_or(Origin::Queue, Origin::Subject),
+        };
+        if matches!(origin, Origin::Subject(_)) {
+            message.key = None;
+        }
+        let mut of_queue = record.headers.iter().filter(|header| header.key == DEADLINE);
+        let of_queue = of_queue.next().and_then(|header| header.value);
+        let text = of_queue.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+        let of_queue = text.and_then(|text| text.parse().ok());
+        // What did not come through the broker's own routes was not marked.
+        let of_queue = of_queue.or(ttl.map(|ttl| record.timestamp.saturating_add(ttl)));
+        let deadline = of_queue.into_iter().chain(message.properties.expires_at).min();
+        Self { message: Arc::new(message), origin, deadline }
+    }
+}
+
+/// The subject that a record was published to, if the topic is told to keep that.
+fn subject_of(record: &Record, bound: &[Filter]) -> Option<base::Subject> {
+    if bound.is_empty() {
+        return None;
+    }
+    let subject = TEXT.subject(record.key.as_deref()?).ok()?;
+    bound.iter().any(|filter| filter.matches(&subject)).then_some(subject)
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) ledger: Ledger,
+    pub(super) kept: Kept,
+    /// Messages that are available, as far as they were read. In memory: all that are.
+    ahead: BTreeMap<Offset, Item>,
+    ahead_bytes: u64,
+    /// Nothing before is available.
+    from: Offset,
+}
+
+/// Where messages are.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// In a log.
+    Log { log: Arc<Log>, key: PartitionKey },
+    /// In memory: those that are not available, but not done either, and where the next one comes.
+    Memory { taken: BTreeMap<Offset, Item>, end: Offset },
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Head<'a> {
+    /// This message.
+    Ready(Offset, &'a Item),
+    /// What is here, which was not read yet.
+    Unread,
+    /// Nothing.
+    Empty,
+}
+
+/// What to read.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    pub(super) log: Arc<Log>,
+    pub(super) from: Offset,
+    pub(super) until: Offset,
+}
+
+impl Lane {
+    pub(super) fn stored(log: Arc<Log>, key: PartitionKey, known: Option<Ledger>) -> Self {
+        let start = log.range().start;
+        let mut ledger = known.unwrap_or_else(|| Ledger::new(start));
+        ledger.trim(start);
+        Self::new(ledger, Kept::Log { log, key })
+    }
+
+    pub(super) fn in_memory() -> Self {
+        Self::new(Ledger::new(0), Kept::Memory { taken: BTreeMap::new(), end: 0 })
+    }
+
+    fn new(ledger: Ledger, kept: Kept) -> Self {
+        let from = ledger.start();
+        Self { ledger, kept, ahead: BTreeMap::new(), ahead_bytes: 0, from }
+    }
+
+    /// Its log, if it has one.
+    pub(super) fn log(&self) -> Option<Arc<Log>> {
+        match &self.kept {
+            Kept::Log { log, .. } => Some(Arc::clone(log)),
+            Kept::Memory { .. } => None,
+        }
+    }
+
+    /// Where the next message will be.
+    fn end(&self) -> Offset {
+        match &self.kept {
+            Kept::Log { log, .. } => log.stable_end(),
+            Kept::Memory { end, .. } => *end,
+        }
+    }
+
+    /// Messages that are available.
+    pub(super) fn ready(&self) -> u64 {
+        let new = self.end().saturating_sub(self.ledger.end()).max(0);
+        self.ledger.available() + new.cast_unsigned()
+    }
+
+    /// Messages that were read and are available: how many, and their bytes.
+    pub(super) fn ahead(&self) -> (usize, u64) {
+        (self.ahead.len(), self.ahead_bytes)
+    }
+
+    /// Adds a message, in memory.
+    pub(super) fn push(&mut self, item: Item) {
+        let Kept::Memory { end, .. } = &mut self.kept else { return };
+        let at = *end;
+        *end += 1;
+        self.put_ahead(at, item);
+    }
+
+    fn put_ahead(&mut self, at: Offset, item: Item) {
+        let bytes = item.bytes();
+        self.ahead_bytes += bytes;
+        if let Some(before) = self.ahead.insert(at, item) {
+            self.ahead_bytes -= before.bytes();
+        }
+        self.from = self.from.min(at);
+    }
+
+    pub(super) fn head(&mut self) -> Head<'_> {
+        let (first, _) = self.ledger.next_available(self.from);
+        self.from = first;
+        match self.ahead.first_key_value() {
+            Some((at, item)) if *at == first => Head::Ready(first, item),
+            _ if first < self.end() => Head::Unread,
+            _ => Head::Empty,
+        }
+    }
+
+    /// What to read next: what the head lacks, or else, `further`, what follows what was read.
+    pub(super) fn reading(&mut self, further: bool) -> Option<Reading> {
+        let end = self.end();
+        let Kept::Log { log, .. } = &self.kept else { return None };
+        let log = Arc::clone(log);
+        let (first, next) = self.ledger.next_available(self.from);
+        let known = self.ahead.first_key_value().map(|(at, _)| *at);
+        let (from, next) = match known {
+            Some(at) if at == first => {
+                let last = self.ahead.last_key_value().map_or(first, |(at, _)| *at);
+                if !further {
+                    return None;
+                }
+                self.ledger.next_available(last + 1)
+            }
+            Some(at) => (first, next.min(at)),
+            None => (first, next),
+        };
+        let until = next.min(end);
+        (from < until).then_some(Reading { log, from, until })
+    }
+
+    /// Takes over what was read.
+    pub(super) fn was_read(&mut self, found: Found) {
+        let mut next = found.from;
+        for (at, item) in found.items {
+            if at > next {
+                self.hole(next, at - 1);
+            }
+            next = at + 1;
+            if self.ledger.is_available(at) {
+                self.put_ahead(at, item);
+            }
+        }
+        if next < found.to {
+            self.hole(next, found.to - 1);
+        }
+    }
+
+    /// Offsets without a message: markers, or what was deleted.
+    fn hole(&mut self, first: Offset, last: Offset) {
+        let mut next = first;
+        while next <= last {
+            let (from, to) = self.ledger.next_available(next);
+            if from > last {
+                return;
+            }
+            let until = (to - 1).min(last);
+            self.ledger.finish(from, until);
+            next = until + 1;
+        }
+    }
+
+    /// Takes the head, which is at this offset.
+    pub(super) fn take(&mut self, at: Offset) -> Option<Item> {
+        let item = self.ahead.remove(&at)?;
+        self.ahead_bytes -= item.bytes();
+        self.ledger.acquire(at, at);
+        self.from = at + 1;
+        if let Kept::Memory { taken, .. } = &mut self.kept {
+            taken.insert(at, item.clone());
+        }
+        Some(item)
+    }
+
+    /// What was taken was refused: it is as if it had not been.
+    pub(super) fn put_back(&mut self, at: Offset, item: Item) {
+        let how = Returned { counted: false, until: None, deliveries_max: None };
+        self.ledger.give_back(at, at, how);
+        if let Kept::Memory { taken, .. } = &mut self.kept {
+            taken.remove(&at);
+        }
+        if self.ledger.is_available(at) {
+            self.put_ahead(at, item);
+        }
+    }
+
+    /// Messages are done with.
+    pub(super) fn finish(&mut self, first: Offset, last: Offset) {
+        self.ledger.finish(first, last);
+        self.forget(first, last);
+    }
+
+    /// They are dead.
+    pub(super) fn kill(&mut self, first: Offset, last: Offset, why: Why) {
+        self.ledger.kill(first, last, why);
+        let mut gone = self.drop_ahead(first, last);
+        if let Kept::Memory { taken, .. } = &mut self.kept {
+            taken.append(&mut gone);
+        }
+    }
+
+    /// They come back. Returns what is dead now.
+    pub(super) fn give_back(
+        &mut self,
+        first: Offset,
+        last: Offset,
+        how: Returned,
+    ) -> Vec<(Offset, Offset)> {
+        let dead = self.ledger.give_back(first, last, how);
+        self.from = self.from.min(first);
+        if how.until.is_none() {
+            self.show(first, last);
+        }
+        dead
+    }
+
+    /// Messages that were delayed are available now.
+    pub(super) fn ripen(&mut self, now: Millis) {
+        if self.ledger.ripen(now) {
+            self.from = self.ledger.start();
+            self.show(self.from, Offset::MAX);
+        }
+    }
+
+    /// Of what is in memory and was taken, that is available again which the ledger says is.
+    fn show(&mut self, first: Offset, last: Offset) {
+        let Kept::Memory { taken, .. } = &mut self.kept else { return };
+        let ledger = &self.ledger;
+        let back: Vec<Offset> = taken
+            .range(first..=last)
+            .map(|(at, _)| *at)
+            .filter(|at| ledger.is_available(*at))
+            .collect();
+        let back: Vec<_> =
+            back.into_iter().filter_map(|at| taken.remove(&at).map(|item| (at, item))).collect();
+        back.into_iter().for_each(|(at, item)| self.put_ahead(at, item));
+    }
+
+    /// All that is available is done with; how many those were.
+    pub(super) fn purge(&mut self) -> u64 {
+        let (end, mut count) = (self.end(), 0);
+        let mut next = self.ledger.start();
+        loop {
+            let (first, to) = self.ledger.next_available(next);
+            let last = to.min(end) - 1;
+            if first > last {
+                break;
+            }
+            count += (last - first + 1).cast_unsigned();
+            self.finish(first, last);
+            next = last + 1;
+        }
+        count
+    }
+
+    /// The first messages are dead, or gone, where nobody wants to know: as many as there are, up to so many. How many.
+    pub(super) fn drop_first(&mut self, most: u64, why: Option<Why>) -> u64 {
+        let end = self.end();
+        let mut left = most;
+        while left > 0 {
+            let (first, to) = self.ledger.next_available(self.from);
+            let count = to.min(end).saturating_sub(first).max(0).cast_unsigned().min(left);
+            if count == 0 {
+                break;
+            }
+            let last = first + count.cast_signed() - 1;
+            match why {
+                Some(why) => self.kill(first, last, why),
+                None => self.finish(first, last),
+            }
+            self.from = last + 1;
+            left -= count;
+        }
+        most - left
+    }
+
+    /// How many messages that were read are to go so that so many bytes fewer are there, and the bytes.
+    pub(super) fn count_first(&self, bytes: u64) -> (u64, u64) {
+        let (mut count, mut sum) = (0, 0);
+        for item in self.ahead.values() {
+            if sum >= bytes {
+                break;
+            }
+            count += 1;
+            sum += item.bytes();
+        }
+        (count, sum)
+    }
+
+    fn forget(&mut self, first: Offset, last: Offset) {
+        drop(self.drop_ahead(first, last));
+        let Kept::Memory { taken, .. } = &mut self.kept else { return };
+        if first == last {
+            taken.remove(&first);
+            return;
+        }
+        let gone: Vec<_> = taken.range(first..=last).map(|(at, _)| *at).collect();
+        gone.iter().for_each(|at| drop(taken.remove(at)));
+    }
+
+    fn drop_ahead(&mut self, first: Offset, last: Offset) -> BTreeMap<Offset, Item> {
+        let mut gone = BTreeMap::new();
+        while let Some((at, _)) = self.ahead.range(first..=last).next() {
+            let at = *at;
+            if let Some(item) = self.ahead.remove(&at) {
+                self.ahead_bytes -= item.bytes();
+                gone.insert(at, item);
+            }
+        }
+        gone
+    }
+
+    /// Forgets what was read ahead: nobody is there to get it.
+    pub(super) fn close(&mut self) {
+        if matches!(self.kept, Kept::Log { .. }) {
+            self.ahead = BTreeMap::new();
+            self.ahead_bytes = 0;
+        }
+    }
+
+    /// A message in memory that is dead.
+    pub(super) fn dead_item(&self, at: Offset) -> Option<Item> {
+        match &self.kept {
+            Kept::Memory { taken, .. } => taken.get(&at).cloned(),
+            Kept::Log { .. } => None,
+        }
+    }
+
+    /// When something of it is to be looked at without anybody saying so.
+    pub(super) fn next_time(&mut self) -> Option<Millis> {
+        let ripe = self.ledger.ripe_at();
+        let head = match self.head() {
+            Head::Ready(_, item) => item.deadline,
+            Head::Unread | Head::Empty => None,
+        };
+        ripe.into_iter().chain(head).min()
+    }
+}
+
+/// What was read of a log.
+#[derive(Debug)]
+pub(super) struct Found {
+    from: Offset,
+    /// All before was covered.
+    to: Offset,
+    items: Vec<(Offset, Item)>,
+}
+
+impl Found {
+    /// The first message.
+    pub(super) fn into_first(self) -> Option<Item> {
+        self.items.into_iter().next().map(|(_, item)| item)
+    }
+
+    /// Whether any message is not wanted any more some time.
+    pub(super) fn has_deadlines(&self) -> bool {
+        self.items.iter().any(|(_, item)| item.deadline.is_some())
+    }
+
+    /// Damaged, or deleted: there is nothing.
+    pub(super) fn nothing(from: Offset, to: Offset) -> Self {
+        Self { from, to, items: Vec::new() }
+    }
+
+    /// The messages of a read from `from` to `until`.
+    pub(super) fn of(
+        fetched: &Fetched,
+        (from, until): (Offset, Offset),
+        bound: &[Filter],
+        ttl: Option<Millis>,
+    ) -> Self {
+        let (mut items, mut to, mut seen) = (Vec::new(), from, false);
+        for (header, bytes) in headers(&fetched.read) {
+            (to, seen) = (header.next_offset(), true);
+            if header.is_control() || is_aborted(&header, &fetched.aborted) {
+                continue;
+            }
+            let records = Batch::parse(bytes).and_then(|batch| batch.records());
+            let Ok(records) = records.inspect_err(|error| {
+                tracing::warn!(offset = header.base_offset, %error, "messages that cannot be read");
+            }) else {
+                continue;
+            };
+            let wanted = records.filter_map(Result::ok);
+            let wanted = wanted.filter(|record| (from..until).contains(&record.offset));
+            items.extend(wanted.map(|record| (record.offset, Item::of(&record, bound, ttl))));
+        }
+        // What a read finds nothing of is not there.
+        let to = if seen { to.min(until) } else { until };
+        Self { from, to, items }
+    }
+}

@@ -1,0 +1,215 @@
+//! Queues: each message goes to one consumer, who settles it. A *stored* queue is a topic and the one subscription to it
+//! whose state is a [`Ledger`](queue::shared::Ledger) for each partition; another one keeps its messages in memory, and
+//! is the same otherwise.
+//!
+//! A stored queue's messages are records of its topic: readers of the topic read them without consuming them, and what
+//! others write there is in the queue. What the queue is done with is deleted from a topic of its own, in steps.
+//!
+//! ```text
+//! publishers -> exchanges -> log (or memory) -> read ahead -> task of the queue -> sinks of consumers
+//!                                                 ^                                      |
+//!                                                 +---- ledger <---- settled ------------+
+//! ```
+//!
+//! There is no lock for all queues on the way of a message. Memory is bounded: a stored queue keeps the runs of its
+//! ledger, which are no more than what consumers hold, and what it read ahead.
+
+mod consumer;
+mod dead;
+mod dispatch;
+mod journal;
+mod lane;
+mod name;
+mod queue;
+mod stored;
+mod types;
+mod verbs;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use ::queue::shared::{Ledgers, PartitionKey};
+use bytes::Bytes;
+use cluster::KeyValue;
+use parking_lot::{Mutex, RwLock};
+use store::Store;
+use tokio::task::JoinHandle;
+
+pub use self::queue::Queue;
+pub(crate) use self::queue::{Coming, Pushed};
+pub use consumer::{Consumer, Holder};
+pub(crate) use lane::Item;
+pub(crate) use stored::PREFIX;
+#[cfg(feature = "fuzzing")]
+pub(crate) use stored::decode as read;
+pub use types::{
+    ConsumeOptions, DeadLetterTo, DeleteOnly, Delivered, DeliveryId, Origin, Overflow, QueueCounts,
+    QueueError, QueueName, QueueSettings, QueueSink, QueueSpec, RetryDelay, Settlement,
+};
+
+use self::journal::Journal;
+use self::lane::Lane;
+use self::queue::{NewQueue, StoredIn};
+use crate::broker::Inner;
+use crate::metadata::Topic;
+use crate::options::BrokerOptions;
+
+/// Most queues of a broker.
+const QUEUES_MAX: usize = 200_000;
+
+/// Whether a key of the metadata store is one that is read here at start, and followed by nobody.
+pub(crate) fn is_ours(key: &Bytes) -> bool {
+    let ours = [PREFIX, crate::exchanges::EXCHANGES, crate::exchanges::BINDINGS];
+    ours.iter().any(|prefix| key.starts_with(prefix.as_bytes()))
+}
+
+/// All queues of this broker.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    maps: RwLock<HashMap<QueueName, Arc<Queue>>>,
+    journal: Arc<Journal>,
+    /// Of queues, and of holders.
+    numbers: AtomicU64,
+    /// One declares or deletes at a time, so that there is one outcome.
+    changes: tokio::sync::Mutex<()>,
+    /// What was read back and belongs to queues that are opened at start.
+    ledgers: Mutex<Ledgers>,
+    tasks: Mutex<HashMap<u64, JoinHandle<()>>>,
+}
+
+impl Queues {
+    /// Reads the journal back.
+    pub(crate) async fn restore(
+        options: &BrokerOptions,
+        store: &Arc<Store>,
+    ) -> Result<Arc<Self>, String> {
+        let (journal, ledgers) = Journal::open(store, &options.clock).await?;
+        Ok(Arc::new(Self {
+            maps: RwLock::default(),
+            journal,
+            numbers: AtomicU64::new(1),
+            changes: tokio::sync::Mutex::default(),
+            ledgers: Mutex::new(ledgers),
+            tasks: Mutex::default(),
+        }))
+    }
+
+    /// Opens the queues that there were.
+    pub(crate) fn begin(self: &Arc<Self>, inner: &Arc<Inner>, kvs: &[KeyValue]) -> JoinHandle<()> {
+        let ours = kvs.iter().filter(|kv| kv.key.starts_with(PREFIX.as_bytes()));
+        for kv in ours {
+            let Some((name, spec, stored)) = stored::decode(&kv.key, &kv.value) else { continue };
+            if inner.topics.get(&stored.topic).is_none() {
+                tracing::warn!(queue = ?name, topic = stored.topic, "the topic of a queue is gone");
+                continue;
+            }
+            self.open(inner, name, spec, crate::PublisherId::default(), Some(stored));
+        }
+        // What is left is of queues that are gone.
+        *self.ledgers.lock() = Ledgers::default();
+        tokio::spawn(Arc::clone(&self.journal).run(Arc::downgrade(self)))
+    }
+
+    /// Ends the queues' tasks, and writes down what became of messages.
+    pub(crate) async fn stop(&self) {
+        for (_, task) in self.tasks.lock().drain() {
+            task.abort();
+        }
+        if let Err(error) = self.journal.flush().await {
+            tracing::warn!(%error, "what became of the last messages is not written down");
+        }
+    }
+
+    pub(crate) fn get(&self, name: &QueueName) -> Option<Arc<Queue>> {
+        self.maps.read().get(name).cloned()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
+        self.maps.read().values().cloned().collect()
+    }
+
+    /// Those that are stored.
+    fn stored(&self) -> Vec<Arc<Queue>> {
+        let maps = self.maps.read();
+        maps.values().filter(|queue| queue.topic.is_some()).cloned().collect()
+    }
+
+    /// A topic is gone: the queue whose messages it had goes.
+    pub(crate) fn topic_deleted(&self, topic: &Topic) {
+        let all = self.stored().into_iter();
+        let of = all.filter(|queue| queue.topic.as_ref().is_some_and(|of| of.topic == topic.name));
+        of.for_each(|queue| queue.delete_later(false));
+    }
+
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Opens a queue, and begins its task.
+    fn open(
+        self: &Arc<Self>,
+        inner: &Arc<Inner>,
+        name: QueueName,
+        spec: QueueSpec,
+        owner: crate::PublisherId,
+        topic: Option<StoredIn>,
+    ) -> Arc<Queue> {
+        let lanes = match &topic {
+            None => (0..=spec.settings.priorities).map(|_| Lane::in_memory()).collect(),
+            Some(stored) => self.lanes(inner, stored),
+        };
+        let number = self.number();
+        let now = inner.options.clock.now();
+        let new = NewQueue { number, name: name.clone(), spec, owner, topic, lanes, now };
+        let queue = Queue::new(new, Arc::clone(&self.journal), Arc::downgrade(inner));
+        let queue = Arc::new(queue);
+        self.maps.write().insert(name, Arc::clone(&queue));
+        let task = tokio::spawn(Arc::clone(&queue).run());
+        let mut tasks = self.tasks.lock();
+        tasks.insert(number, task);
+        queue
+    }
+
+    fn lanes(&self, inner: &Inner, stored: &StoredIn) -> Vec<Lane> {
+        let Some(open) = inner.topics.get(&stored.topic) else { return Vec::new() };
+        let mut ledgers = self.ledgers.lock();
+        let lane = |(log, partition): (&Arc<store::Log>, i32)| {
+            let topic = open.topic.id;
+            let key = PartitionKey { subscription: "".into(), topic, partition };
+            let known = ledgers.take(&key);
+            Lane::stored(Arc::clone(log), key, known)
+        };
+        open.logs.iter().zip(0..).map(lane).collect()
+    }
+
+    /// Takes a queue out, if it is this one.
+    fn remove(&self, queue: &Arc<Queue>) -> bool {
+        let mut maps = self.maps.write();
+        let is_this = maps.get(queue.name()).is_some_and(|other| Arc::ptr_eq(other, queue));
+        if is_this {
+            maps.remove(queue.name());
+        }
+        drop(maps);
+        self.tasks.lock().remove(&queue.number());
+        is_this
+    }
+}
+
+impl Queue {
+    /// It is deleted in a while; `only_unused`: unless somebody consumes by then.
+    fn delete_later(self: &Arc<Self>, only_unused: bool) {
+        let (queue, broker) = (Arc::clone(self), Weak::clone(&self.broker));
+        let Some(inner) = broker.upgrade() else { return };
+        tokio::spawn(async move {
+            let broker = crate::Broker { inner };
+            if let Err(error) = broker.delete_after_use(&queue, only_unused).await {
+                tracing::warn!(queue = ?queue.name(), %error, "cannot delete a queue");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,669 @@
+//! One queue.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use base::{Filter, Millis, Offset};
+use parking_lot::Mutex;
+use queue::dispatch::Turn;
+use queue::record::Record;
+use queue::shared::{Ledger, Returned, Why};
+use store::{Log, Signal};
+
+use super::consumer::{Consumer, ConsumerInner, Holder, HolderInner};
+use super::journal::Journal;
+use super::lane::{Head, Item, Kept, Lane};
+use super::types::{
+    ConsumeOptions, Delivered, DeliveryId, Overflow, QueueCounts, QueueError, QueueName, QueueSpec,
+    Settlement,
+};
+use crate::PublisherId;
+use crate::broker::Inner;
+use crate::topics::OpenTopic;
+
+/// Most consumers of one queue.
+const CONSUMERS_MAX: usize = 65_536;
+/// Most bytes that a queue keeps in memory, of one that is not stored.
+pub(super) const MEMORY_BYTES_MAX: u64 = 256 << 20;
+/// Most messages, likewise.
+pub(super) const MEMORY_MESSAGES_MAX: u64 = 2_000_000;
+
+/// A queue.
+pub struct Queue {
+    number: u64,
+    name: QueueName,
+    spec: QueueSpec,
+    /// Who may use it, if it is exclusive.
+    owner: PublisherId,
+    /// Where its messages are, if they are stored.
+    pub(super) topic: Option<StoredIn>,
+    pub(super) state: Mutex<State>,
+    /// Tells the queue's task that there may be something to do.
+    pub(super) signal: Signal,
+    /// One reads the log at a time.
+    pub(super) reads: tokio::sync::Mutex<()>,
+    /// It is in the journal's list.
+    pub(super) is_dirty: AtomicBool,
+    /// Messages in it may be over some time.
+    expires: AtomicBool,
+    /// Messages on their way into the log, where that is counted.
+    pub(super) coming: AtomicU64,
+    pub(super) journal: Arc<Journal>,
+    pub(super) broker: Weak<Inner>,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Others are behind the journal.
+        f.debug_struct("Queue").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Where a queue's messages are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredIn {
+    /// The topic's name.
+    pub(crate) topic: String,
+    /// The topic was made for the queue, and goes with it.
+    pub(crate) is_own: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) lanes: Vec<Lane>,
+    /// By priority, the highest first.
+    pub(super) consumers: Vec<Arc<ConsumerInner>>,
+    pub(super) held: HashMap<(u16, Offset), Held>,
+    pub(super) turn: Turn,
+    /// The lane that is next where all are equal.
+    pub(super) next_lane: usize,
+    /// The only consumer there may be.
+    exclusive: Option<u64>,
+    next_consumer: u64,
+    had_consumers: bool,
+    /// It was used last then.
+    pub(super) used_at: Millis,
+    pub(super) is_deleted: bool,
+    /// Somebody takes dead letters to where they belong.
+    pub(super) is_burying: bool,
+}
+
+/// A message that was delivered.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) holder: Arc<HolderInner>,
+    /// `None`: it was asked for.
+    pub(super) consumer: Option<Arc<ConsumerInner>>,
+}
+
+/// A message on its way into the log of a queue that refuses what is too many: counted until it is there.
+#[derive(Debug)]
+pub(crate) struct Coming(Arc<Queue>);
+
+impl Coming {
+    /// `None`: that queue does not count.
+    pub(crate) fn of(queue: &Arc<Queue>) -> Option<Self> {
+        let settings = &queue.spec().settings;
+        if settings.length_max.is_none() || settings.overflow == Overflow::DropHead {
+            return None;
+        }
+        queue.coming.fetch_add(1, Ordering::AcqRel);
+        Some(Self(Arc::clone(queue)))
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.coming.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What became of a message that is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It is in the queue.
+    Yes,
+    /// The queue is full.
+    Full,
+    /// The queue is gone.
+    Gone,
+}
+
+pub(super) struct NewQueue {
+    pub(super) number: u64,
+    pub(super) name: QueueName,
+    pub(super) spec: QueueSpec,
+    pub(super) owner: PublisherId,
+    pub(super) topic: Option<StoredIn>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) now: Millis,
+}
+
+impl Queue {
+    pub(super) fn new(new: NewQueue, journal: Arc<Journal>, broker: Weak<Inner>) -> Self {
+        let NewQueue { number, name, spec, owner, topic, lanes, now } = new;
+        let expires = spec.settings.message_ttl.is_some();
+        let state = State {
+            lanes,
+            consumers: Vec::new(),
+            held: HashMap::new(),
+            turn: Turn::default(),
+            next_lane: 0,
+            exclusive: None,
+            next_consumer: 0,
+            had_consumers: false,
+            used_at: now,
+            is_deleted: false,
+            is_burying: false,
+        };
+        Self {
+            number,
+            name,
+            spec,
+            owner,
+            topic,
+            state: Mutex::new(state),
+            signal: Signal::default(),
+            reads: tokio::sync::Mutex::default(),
+            is_dirty: AtomicBool::new(false),
+            expires: AtomicBool::new(expires),
+            coming: AtomicU64::new(0),
+            journal,
+            broker,
+        }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &QueueName {
+        &self.name
+    }
+
+    /// How it was declared.
+    pub fn spec(&self) -> &QueueSpec {
+        &self.spec
+    }
+
+    /// Checks that somebody may use it.
+    ///
+    /// # Errors
+    /// [`QueueError::Locked`]: another connection has it for itself.
+    pub fn check_owner(&self, publisher: PublisherId) -> Result<(), QueueError> {
+        match self.spec.exclusive && self.owner != publisher {
+            true => Err(QueueError::Locked),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn is_owned_by(&self, publisher: PublisherId) -> bool {
+        self.spec.exclusive && self.owner == publisher
+    }
+
+    /// Whether its messages are stored.
+    pub fn is_stored(&self) -> bool {
+        self.topic.is_some()
+    }
+
+    /// The topic that has its messages, if they are stored.
+    pub fn stored_in(&self) -> Option<String> {
+        self.topic.as_ref().map(|stored| stored.topic.clone())
+    }
+
+    /// Whether that was made for it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.topic.as_ref().is_some_and(|stored| stored.is_own)
+    }
+
+    /// Has its task look whether there is something to do.
+    pub(super) fn wake(&self) {
+        self.signal.notify_one();
+    }
+
+    /// What changed of it is written down some time soon.
+    pub(super) fn changed(self: &Arc<Self>) {
+        if self.topic.is_some() && !self.is_dirty.swap(true, Ordering::AcqRel) {
+            self.journal.changed(Arc::clone(self));
+        }
+    }
+
+    /// How many messages and consumers.
+    pub fn counts(&self) -> QueueCounts {
+        let state = self.state.lock();
+        QueueCounts {
+            ready: state.ready(),
+            held: state.held.len() as u64,
+            consumers: u32::try_from(state.consumers.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Begins to consume. Messages may come before this returns.
+    ///
+    /// # Errors
+    /// [`QueueError::InExclusiveUse`], [`QueueError::NotFound`], [`QueueError::LimitReached`].
+    pub fn consume(
+        self: &Arc<Self>,
+        holder: &Holder,
+        options: ConsumeOptions,
+    ) -> Result<Consumer, QueueError> {
+        let mut state = self.state.lock();
+        if state.is_deleted {
+            return Err(QueueError::NotFound);
+        }
+        let others = !state.consumers.is_empty();
+        if state.exclusive.is_some() || (options.exclusive && others) {
+            return Err(QueueError::InExclusiveUse);
+        }
+        if state.consumers.len() >= CONSUMERS_MAX {
+            return Err(QueueError::LimitReached);
+        }
+        state.next_consumer += 1;
+        let id = state.next_consumer;
+        if options.exclusive {
+            state.exclusive = Some(id);
+        }
+        let inner = Arc::new(ConsumerInner::new(id, &holder.inner, options));
+        let before = |other: &Arc<ConsumerInner>| other.priority >= inner.priority;
+        // The one that is active stays so.
+        let from = usize::from(self.spec.settings.single_active && others);
+        let behind = state.consumers.get(from..).unwrap_or_default();
+        let at = from + behind.iter().take_while(|other| before(other)).count();
+        state.consumers.insert(at, Arc::clone(&inner));
+        state.had_consumers = true;
+        drop(state);
+        holder.inner.knows(self);
+        self.wake();
+        Ok(Consumer { queue: Arc::downgrade(self), inner })
+    }
+
+    pub(super) fn remove_consumer(self: &Arc<Self>, id: u64) {
+        let mut state = self.state.lock();
+        state.consumers.retain(|consumer| consumer.id != id);
+        if state.exclusive == Some(id) {
+            state.exclusive = None;
+        }
+        state.used_at = self.now();
+        let is_unused = state.consumers.is_empty();
+        if is_unused {
+            state.lanes.iter_mut().for_each(Lane::close);
+        }
+        let goes = self.spec.auto_delete && is_unused && state.had_consumers && !state.is_deleted;
+        drop(state);
+        self.wake();
+        if goes {
+            self.delete_later(true);
+        }
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.broker.upgrade().map_or(0, |inner| inner.options.clock.now())
+    }
+
+    /// The message that is next, if there is one, and how many there are after it.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`], [`QueueError::Unavailable`].
+    pub async fn get(
+        self: &Arc<Self>,
+        holder: &Holder,
+        automatic: bool,
+    ) -> Result<Option<(Delivered, u64)>, QueueError> {
+        holder.inner.knows(self);
+        loop {
+            {
+                let mut state = self.state.lock();
+                if state.is_deleted {
+                    return Err(QueueError::NotFound);
+                }
+                let now = self.now();
+                state.used_at = now;
+                self.look_after(&mut state, now);
+                match state.next(self.spec.settings.priorities > 0) {
+                    Next::Ready(lane, at) => {
+                        let got = self.get_at(&mut state, holder, automatic, (lane, at));
+                        drop(state);
+                        self.changed();
+                        return Ok(got);
+                    }
+                    Next::Empty => return Ok(None),
+                    Next::Unread => {}
+                }
+            }
+            self.read(true).await?;
+        }
+    }
+
+    fn get_at(
+        &self,
+        state: &mut State,
+        holder: &Holder,
+        automatic: bool,
+        (lane, at): (u16, Offset),
+    ) -> Option<(Delivered, u64)> {
+        let (item, deliveries) = state.take(lane, at)?;
+        if automatic {
+            state.lane(lane)?.finish(at, at);
+        } else {
+            let held = Held { holder: Arc::clone(&holder.inner), consumer: None };
+            state.held.insert((lane, at), held);
+        }
+        Some((self.delivered(lane, at, &item, deliveries), state.ready()))
+    }
+
+    pub(super) fn delivered(
+        &self,
+        lane: u16,
+        at: Offset,
+        item: &Item,
+        deliveries: u32,
+    ) -> Delivered {
+        Delivered {
+            id: DeliveryId { queue: self.number, lane, at },
+            origin: item.origin.clone(),
+            message: Arc::clone(&item.message),
+            deliveries,
+        }
+    }
+
+    /// All messages that are ready are gone; how many.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`], [`QueueError::Unavailable`].
+    pub async fn purge(self: &Arc<Self>) -> Result<u64, QueueError> {
+        let count = {
+            let mut state = self.state.lock();
+            if state.is_deleted {
+                return Err(QueueError::NotFound);
+            }
+            state.used_at = self.now();
+            state.lanes.iter_mut().map(Lane::purge).sum()
+        };
+        if self.topic.is_some() {
+            self.changed();
+            self.journal.flush().await?;
+        }
+        Ok(count)
+    }
+
+    /// What becomes of messages that a holder has.
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        holder: &Arc<HolderInner>,
+        of: &[(DeliveryId, Settlement)],
+    ) {
+        let now = self.now();
+        let mut released = 0;
+        let mut state = self.state.lock();
+        let mut run: Option<(u16, Offset, Offset, Settlement)> = None;
+        for (id, settlement) in of {
+            let DeliveryId { lane, at, .. } = *id;
+            let key = (lane, at);
+            if !state.held.get(&key).is_some_and(|held| Arc::ptr_eq(&held.holder, holder)) {
+                continue;
+            }
+            if let Some(consumer) = state.held.remove(&key).and_then(|held| held.consumer) {
+                consumer.release();
+                released += 1;
+            }
+            match &mut run {
+                Some((other, _, last, same))
+                    if *other == lane && *last + 1 == at && same == settlement =>
+                {
+                    *last = at;
+                }
+                _ => {
+                    if let Some(run) = run.replace((lane, at, at, *settlement)) {
+                        self.settle_run(&mut state, run, now);
+                    }
+                }
+            }
+        }
+        if let Some(run) = run {
+            self.settle_run(&mut state, run, now);
+        }
+        drop(state);
+        holder.release(released);
+        self.changed();
+        self.wake();
+    }
+
+    fn settle_run(
+        &self,
+        state: &mut State,
+        (lane, first, last, settlement): (u16, Offset, Offset, Settlement),
+        now: Millis,
+    ) {
+        let settings = &self.spec.settings;
+        let buries = settings.dead_letter.is_some();
+        let Some(lane) = state.lane(lane) else { return };
+        match settlement {
+            Settlement::Accept => lane.finish(first, last),
+            Settlement::Reject if buries => lane.kill(first, last, Why::Rejected),
+            Settlement::Reject => lane.finish(first, last),
+            Settlement::Return { counted, after } => {
+                let delay = settings
+                    .retry_delay
+                    .filter(|_| counted)
+                    .map_or(0, |delay| delay.after(u32::from(lane.ledger.deliveries(first))));
+                let after = after.max(delay);
+                let how = Returned {
+                    counted,
+                    until: (after > 0).then(|| now.saturating_add(after)),
+                    deliveries_max: settings.deliveries_max,
+                };
+                for (first, last) in lane.give_back(first, last, how) {
+                    if !buries {
+                        lane.finish(first, last);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A holder is gone.
+    pub(super) fn give_back_all(self: &Arc<Self>, holder: &Arc<HolderInner>) {
+        let state = self.state.lock();
+        let of = state.held.iter().filter(|(_, held)| Arc::ptr_eq(&held.holder, holder));
+        let mut of: Vec<_> = of.map(|((lane, at), _)| (*lane, *at)).collect();
+        drop(state);
+        of.sort_unstable();
+        let back = Settlement::Return { counted: true, after: 0 };
+        let id = |(lane, at)| (DeliveryId { queue: self.number, lane, at }, back);
+        let of: Vec<_> = of.into_iter().map(id).collect();
+        if !of.is_empty() {
+            self.settle(holder, &of);
+        }
+    }
+
+    /// Adds a message to a queue that is in memory.
+    pub(crate) fn push(&self, item: Item) -> Pushed {
+        let now = self.now();
+        let lane = self.lane_of(item.message.properties.priority);
+        let deadline = self.deadline(item.deadline, now);
+        let mut state = self.state.lock();
+        if state.is_deleted {
+            return Pushed::Gone;
+        }
+        let settings = &self.spec.settings;
+        let (ready, bytes) = (state.ready(), state.ahead_bytes() + item.bytes());
+        let is_limited = settings.length_max.is_some_and(|most| ready >= most)
+            || settings.bytes_max.is_some_and(|most| bytes > most);
+        let has_room = ready < MEMORY_MESSAGES_MAX && bytes <= MEMORY_BYTES_MAX;
+        if !has_room || (is_limited && settings.overflow != Overflow::DropHead) {
+            return Pushed::Full;
+        }
+        let Some(lane) = state.lanes.get_mut(lane) else { return Pushed::Gone };
+        lane.push(Item { deadline, ..item });
+        if is_limited {
+            self.drop_heads(&mut state);
+        }
+        drop(state);
+        self.wake();
+        Pushed::Yes
+    }
+
+    /// Until when this queue wants a message that comes now.
+    pub(crate) fn deadline(&self, of_message: Option<Millis>, now: Millis) -> Option<Millis> {
+        let of_queue = self.spec.settings.message_ttl.map(|ttl| now.saturating_add(ttl));
+        let deadline = of_message.into_iter().chain(of_queue).min();
+        if deadline.is_some() && !self.expires.load(Ordering::Relaxed) {
+            self.expires.store(true, Ordering::Relaxed);
+        }
+        deadline
+    }
+
+    pub(super) fn may_expire(&self) -> bool {
+        self.expires.load(Ordering::Relaxed)
+    }
+
+    /// The lane for a message of this priority.
+    pub(crate) fn lane_of(&self, priority: Option<u8>) -> usize {
+        usize::from(priority.unwrap_or(0).min(self.spec.settings.priorities))
+    }
+
+    /// Whether a message more is refused.
+    pub(crate) fn is_full(&self, bytes: u64) -> bool {
+        let settings = &self.spec.settings;
+        if settings.overflow == Overflow::DropHead {
+            return false;
+        }
+        let coming = self.coming.load(Ordering::Acquire);
+        let (ready, in_log) = {
+            let state = self.state.lock();
+            (state.ready() + coming, state.log_bytes())
+        };
+        settings.length_max.is_some_and(|most| ready >= most)
+            || settings.bytes_max.is_some_and(|most| in_log + bytes > most)
+    }
+
+    /// Its topic and that topic's filters.
+    pub(super) fn open_topic(&self) -> Option<Arc<OpenTopic>> {
+        let inner = self.broker.upgrade()?;
+        inner.topics.get(&self.topic.as_ref()?.topic)
+    }
+
+    pub(super) fn bound(&self) -> Vec<Filter> {
+        self.open_topic().map(|open| open.config.bind.clone()).unwrap_or_default()
+    }
+
+    /// What is to be written of its ledgers, all or what changed; and up to where its logs are not needed any more once
+    /// that is written.
+    pub(super) fn take_records(
+        &self,
+        all: bool,
+        records: &mut Vec<Record>,
+        starts: &mut Vec<(Arc<Log>, Offset)>,
+    ) {
+        let is_own = self.is_own();
+        for lane in &mut self.state.lock().lanes {
+            let Kept::Log { log, key } = &lane.kept else { continue };
+            if all {
+                records.push(lane.ledger.take_all(key));
+            } else if lane.ledger.is_changed() {
+                records.push(lane.ledger.take_delta(key));
+            }
+            if is_own {
+                starts.push((Arc::clone(log), lane.ledger.start()));
+            }
+        }
+    }
+
+    pub(super) fn not_written(&self) {
+        self.state.lock().lanes.iter_mut().for_each(|lane| lane.ledger.not_written());
+    }
+
+    /// It is gone: what says so in the journal, and how many messages were ready.
+    pub(super) fn close(&self) -> Option<(Vec<Record>, u64)> {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.is_deleted, true) {
+            return None;
+        }
+        let ready = state.ready();
+        let consumers = std::mem::take(&mut state.consumers);
+        let held = std::mem::take(&mut state.held);
+        let lanes = std::mem::take(&mut state.lanes);
+        drop(state);
+        for held in held.into_values() {
+            if let Some(consumer) = held.consumer {
+                consumer.release();
+                held.holder.release(1);
+            }
+        }
+        consumers.iter().for_each(|consumer| consumer.sink.cancelled(consumer.tag));
+        let tombstones = lanes.iter().filter_map(|lane| match &lane.kept {
+            Kept::Log { key, .. } => Some(Ledger::tombstone(key)),
+            Kept::Memory { .. } => None,
+        });
+        let tombstones = tombstones.collect();
+        self.wake();
+        Some((tombstones, ready))
+    }
+}
+
+/// What is next in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The message of this lane and offset.
+    Ready(u16, Offset),
+    /// One that is to be read first.
+    Unread,
+    /// None.
+    Empty,
+}
+
+impl State {
+    pub(super) fn lane(&mut self, lane: u16) -> Option<&mut Lane> {
+        self.lanes.get_mut(usize::from(lane))
+    }
+
+    pub(super) fn ready(&self) -> u64 {
+        self.lanes.iter().map(Lane::ready).sum()
+    }
+
+    pub(super) fn ahead_bytes(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.ahead().1).sum()
+    }
+
+    /// Bytes of what is in the logs and ready, about: as many as of all that is there, each like the other.
+    pub(super) fn log_bytes(&self) -> u64 {
+        let of = |lane: &Lane| match &lane.kept {
+            Kept::Memory { .. } => lane.ahead().1,
+            Kept::Log { log, .. } => {
+                let status = log.status();
+                let count = (status.end - status.start).max(1).cast_unsigned();
+                status.bytes / count * lane.ready()
+            }
+        };
+        self.lanes.iter().map(of).sum()
+    }
+
+    /// What is next: by priority, the last lane first, or else in turn.
+    pub(super) fn next(&mut self, by_priority: bool) -> Next {
+        let count = self.lanes.len();
+        for step in 0..count {
+            let lane = match by_priority {
+                true => count - 1 - step,
+                false => (self.next_lane + step) % count,
+            };
+            let Some(number) = u16::try_from(lane).ok() else { continue };
+            match self.lanes.get_mut(lane).map(Lane::head) {
+                Some(Head::Ready(at, _)) => return Next::Ready(number, at),
+                Some(Head::Unread) => return Next::Unread,
+                Some(Head::Empty) | None => {}
+            }
+        }
+        Next::Empty
+    }
+
+    /// Takes the message that is next, and how often it was delivered before.
+    pub(super) fn take(&mut self, lane: u16, at: Offset) -> Option<(Item, u32)> {
+        self.next_lane = usize::from(lane) + 1;
+        let of = self.lane(lane)?;
+        let deliveries = u32::from(of.ledger.deliveries(at));
+        let item = of.take(at)?;
+        Some((item, deliveries))
+    }
+}

@@ -1,0 +1,186 @@
+//! Queues in the metadata store.
+
+use base::Millis;
+use bytes::Bytes;
+use queue::dispatch::Policy;
+use serde::{Deserialize, Serialize};
+
+use super::queue::StoredIn;
+use super::types::{DeadLetterTo, Overflow, QueueName, QueueSettings, QueueSpec, RetryDelay};
+use crate::metadata::keys;
+
+/// Begins the keys.
+pub(crate) const PREFIX: &str = "queue/";
+
+/// The key of a queue: namespace and name.
+pub(super) fn key(name: &QueueName) -> String {
+    format!("{PREFIX}{}/{}", keys::escape(&name.space), keys::escape(&name.name))
+}
+
+/// The queue that a key is of.
+fn name(key: &[u8]) -> Option<QueueName> {
+    let key = std::str::from_utf8(key).ok()?.strip_prefix(PREFIX)?;
+    let (space, name) = key.split_once('/')?;
+    Some(QueueName { space: keys::unescape(space)?, name: keys::unescape(name)? })
+}
+
+/// A queue as it is kept: only what is not the default.
+#[derive(Debug, Serialize, Deserialize)]
+struct Value {
+    topic: String,
+    #[serde(default)]
+    is_own: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    auto_delete: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    arguments: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message_ttl: Option<Millis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<Millis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    length_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    overflow: OverflowValue,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dead_letter_exchange: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dead_letter_key: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    priorities: u8,
+    #[serde(default, skip_serializing_if = "is_default")]
+    single_active: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deliveries_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_delay: Option<(Millis, Millis)>,
+    dispatch: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OverflowValue {
+    #[default]
+    DropHead,
+    Reject,
+    RejectDeadLetter,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A queue's value.
+pub(super) fn encode(spec: &QueueSpec, stored: &StoredIn) -> Vec<u8> {
+    let settings = &spec.settings;
+    let dead_letter = settings.dead_letter.as_ref();
+    let key = dead_letter.and_then(|to| to.key.as_ref());
+    keys::encode(&Value {
+        topic: stored.topic.clone(),
+        is_own: stored.is_own,
+        auto_delete: spec.auto_delete,
+        arguments: keys::escape(&spec.arguments),
+        message_ttl: settings.message_ttl,
+        expires: settings.expires,
+        length_max: settings.length_max,
+        bytes_max: settings.bytes_max,
+        overflow: match settings.overflow {
+            Overflow::DropHead => OverflowValue::DropHead,
+            Overflow::Reject => OverflowValue::Reject,
+            Overflow::RejectDeadLetter => OverflowValue::RejectDeadLetter,
+        },
+        dead_letter_exchange: dead_letter.map(|to| keys::escape(&to.exchange)),
+        dead_letter_key: key.map(|key| keys::escape(key)),
+        priorities: settings.priorities,
+        single_active: settings.single_active,
+        deliveries_max: settings.deliveries_max,
+        retry_delay: settings.retry_delay.map(|delay| (delay.min, delay.max)),
+        dispatch: settings.dispatch.name().to_owned(),
+    })
+}
+
+/// A queue from its key and value. `None`: it cannot be read, which is said.
+pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<(QueueName, QueueSpec, StoredIn)> {
+    let read = || {
+        let name = name(key)?;
+        let value: Value = serde_json::from_slice(value).ok()?;
+        let unescape = |text: &Option<String>| -> Option<Option<Bytes>> {
+            text.as_deref().map_or(Some(None), |text| keys::unescape(text).map(Some))
+        };
+        let key = unescape(&value.dead_letter_key)?;
+        let dead_letter =
+            unescape(&value.dead_letter_exchange)?.map(|exchange| DeadLetterTo { exchange, key });
+        let settings = QueueSettings {
+            message_ttl: value.message_ttl,
+            expires: value.expires,
+            length_max: value.length_max,
+            bytes_max: value.bytes_max,
+            overflow: match value.overflow {
+                OverflowValue::DropHead => Overflow::DropHead,
+                OverflowValue::Reject => Overflow::Reject,
+                OverflowValue::RejectDeadLetter => Overflow::RejectDeadLetter,
+            },
+            dead_letter,
+            priorities: value.priorities,
+            single_active: value.single_active,
+            deliveries_max: value.deliveries_max,
+            retry_delay: value.retry_delay.map(|(min, max)| RetryDelay { min, max }),
+            dispatch: value.dispatch.parse::<Policy>().ok()?,
+        };
+        let spec = QueueSpec {
+            durable: true,
+            exclusive: false,
+            auto_delete: value.auto_delete,
+            settings,
+            arguments: keys::unescape(&value.arguments)?,
+        };
+        Some((name, spec, StoredIn { topic: value.topic, is_own: value.is_own }))
+    };
+    let read = read();
+    if read.is_none() {
+        let key = String::from_utf8_lossy(key);
+        tracing::error!(%key, "cannot read a queue's value of the metadata store");
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_comes_back_from_the_metadata_store_as_it_was() {
+        let bytes = Bytes::from_static;
+        let full = QueueSpec {
+            durable: true,
+            exclusive: false,
+            auto_delete: true,
+            settings: QueueSettings {
+                message_ttl: Some(1),
+                expires: Some(2),
+                length_max: Some(3),
+                bytes_max: Some(4),
+                overflow: Overflow::RejectDeadLetter,
+                dead_letter: Some(DeadLetterTo {
+                    exchange: bytes(b"a/\xff"),
+                    key: Some(bytes(b"k%")),
+                }),
+                priorities: 9,
+                single_active: true,
+                deliveries_max: Some(5),
+                retry_delay: Some(RetryDelay { min: 6, max: 7 }),
+                dispatch: Policy::LeastInFlight,
+            },
+            arguments: bytes(b"\x00\x01"),
+        };
+        let plain = QueueSpec { durable: true, ..QueueSpec::default() };
+        for spec in [full, plain] {
+            let queue = QueueName { space: bytes(b"/"), name: bytes(b"a b/c%\x00") };
+            let stored = StoredIn { topic: "t".to_owned(), is_own: true };
+            let decoded = decode(key(&queue).as_bytes(), &encode(&spec, &stored));
+            assert_eq!(decoded, Some((queue, spec, stored)));
+        }
+    }
+}

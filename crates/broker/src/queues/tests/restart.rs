@@ -1,0 +1,120 @@
+//! What a restart leaves of queues.
+
+use super::*;
+use crate::tests::batches;
+
+#[tokio::test]
+async fn a_restart_keeps_what_is_not_accepted_in_order_and_counted() {
+    let fixture = Fixture::start().await;
+    let queue = fixture.queue("q", &durable()).await;
+    fixture.queue("gone", &QueueSpec::default()).await;
+    fixture.fill("q", &["a", "b", "c", "d", "e"]).await;
+    let holder = fixture.broker.new_holder(0);
+    let (sink, four) = (Arc::new(Sink::default()), 4);
+    let consumer = queue.consume(&holder, ConsumeOptions { prefetch: four, ..options(&sink) });
+    let got = sink.take(4).await;
+    accept(&holder, &got[1..3]);
+    drop(consumer);
+    holder.settled().await.unwrap();
+    drop((holder, queue));
+    let fixture = fixture.restart().await;
+    assert!(fixture.broker.queue(&queue_name("gone")).is_none(), "it was in memory");
+    let queue = fixture.broker.queue(&queue_name("q")).expect("it is durable");
+    let holder = fixture.broker.new_holder(0);
+    let mut all = get_all(&queue, &holder).await;
+    let e = all.pop().unwrap();
+    assert_eq!(counts(&all), [("a".into(), 1), ("d".into(), 1)]);
+    assert_eq!(values(&[e]), ["e"]);
+}
+
+#[tokio::test]
+async fn state_that_is_written_anew_is_the_same_state() {
+    let fixture = Fixture::start().await;
+    let queue = fixture.queue("q", &durable()).await;
+    fixture.fill("q", &["a", "b", "c", "d", "e"]).await;
+    let holder = fixture.broker.new_holder(0);
+    let all = get_all(&queue, &holder).await;
+    accept(&holder, &[all[1].clone(), all[3].clone()]);
+    drop(holder);
+    let journal = Arc::clone(&fixture.broker.inner.queues.journal);
+    let written = journal.write(&fixture.broker.inner.queues, true).await.unwrap();
+    assert!(written > 0);
+    assert_eq!(journal.batches(), 1, "what was before is gone");
+    drop((queue, journal));
+    let fixture = fixture.restart().await;
+    let queue = fixture.broker.queue(&queue_name("q")).unwrap();
+    let holder = fixture.broker.new_holder(0);
+    assert_eq!(values(&get_all(&queue, &holder).await), ["a", "c", "e"]);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_there_is_a_queue_too_and_stays_when_the_queue_goes() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("orders", 1, &[]).await;
+    fixture.broker.publish(&topic, &[message("from elsewhere")]).await.unwrap();
+    let queue = fixture.queue("orders", &durable()).await;
+    let holder = fixture.broker.new_holder(0);
+    let all = get_all(&queue, &holder).await;
+    assert_eq!(values(&all), ["from elsewhere"]);
+    fixture.broker.publish(&topic, &[message("more")]).await.unwrap();
+    let all = get_all(&queue, &holder).await;
+    assert_eq!(values(&all), ["more"]);
+    accept(&holder, &all);
+    fixture.broker.delete_queue(queue.name(), DeleteOnly::default(), ME).await.unwrap();
+    assert_eq!(batches(&topic, 0).len(), 2, "whose topic it is keeps it");
+    drop(queue);
+    // A queue that is made anew begins anew, after a restart too.
+    let queue = fixture.queue("orders", &durable()).await;
+    assert_eq!(queue.counts().ready, 2);
+    drop((queue, topic, holder));
+    let fixture = fixture.restart().await;
+    assert_eq!(fixture.broker.queue(&queue_name("orders")).unwrap().counts().ready, 2);
+}
+
+#[tokio::test]
+async fn what_is_done_with_is_given_back_in_steps() {
+    let fixture = Fixture::start().await;
+    let queue = fixture.queue("q", &durable()).await;
+    let many: Vec<_> = (0..5_000).map(|n| message(&n.to_string())).collect();
+    let topic = fixture.broker.topic("q").unwrap();
+    fixture.broker.publish(&topic, &many).await.unwrap();
+    let (holder, sink) = (fixture.broker.new_holder(0), Arc::new(Sink::default()));
+    let _consumer = queue.consume(&holder, options(&sink)).unwrap();
+    let got = sink.take(5_000).await;
+    accept(&holder, &got[..4_500]);
+    let log = topic.log(0).unwrap();
+    let given_back = || log.range().start == 4_500;
+    until("the storage of what is done is given back", given_back).await;
+    drop((_consumer, holder));
+    assert_eq!(queue.counts().ready, 500);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_takes_its_queue_with_it() {
+    let fixture = Fixture::start().await;
+    let queue = fixture.queue("q", &durable()).await;
+    let (holder, sink) = (fixture.broker.new_holder(0), Arc::new(Sink::default()));
+    let _consumer = queue.consume(&holder, options(&sink)).unwrap();
+    fixture.broker.delete_topic("q", None).await.unwrap();
+    until("the queue is gone", || fixture.broker.queue(&queue_name("q")).is_none()).await;
+    until("its consumer knows", || sink.is_cancelled.load(Ordering::SeqCst)).await;
+}
+
+#[tokio::test]
+async fn names_that_no_topic_can_have_and_namespaces_are_queues_of_their_own() {
+    let fixture = Fixture::start().await;
+    let names = ["a b", "a/b", "a_b", "é", "_q._.x"].map(queue_name);
+    let other = QueueName { space: bytes("v"), name: bytes("a b") };
+    let all: Vec<_> = names.into_iter().chain([other]).collect();
+    for (number, name) in all.iter().enumerate() {
+        let (queue, _) = fixture.broker.declare_queue(name, &durable(), ME).await.unwrap();
+        let topic = fixture.broker.topic(&queue.stored_in().unwrap()).unwrap();
+        fixture.broker.publish(&topic, &[message(&number.to_string())]).await.unwrap();
+    }
+    let fixture = fixture.restart().await;
+    for (number, name) in all.iter().enumerate() {
+        let queue = fixture.broker.queue(name).expect("as it was declared");
+        let holder = fixture.broker.new_holder(0);
+        assert_eq!(values(&get_all(&queue, &holder).await), [number.to_string()]);
+    }
+}

@@ -1,0 +1,275 @@
+//! What goes into queues, and what comes out.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use base::{ErrorKind, Millis, Offset, Subject};
+use bytes::Bytes;
+use queue::dispatch::Policy;
+
+use crate::message::Message;
+use crate::verbs::create_topic::TopicError;
+
+/// Names a queue.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueName {
+    /// The namespace; empty: the default one.
+    pub space: Bytes,
+    /// The name in it: any bytes, but not none.
+    pub name: Bytes,
+}
+
+/// How a queue is declared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueSpec {
+    /// It and its messages outlive the broker's process.
+    pub durable: bool,
+    /// Only who declared it may use it, and it goes with them. Such a queue is kept in memory alone.
+    pub exclusive: bool,
+    /// It goes when its last consumer goes, if it ever had one.
+    pub auto_delete: bool,
+    /// What the broker does with it.
+    pub settings: QueueSettings,
+    /// What the door was told, as it wants it told back; the broker does not look into it.
+    pub arguments: Bytes,
+}
+
+impl QueueSpec {
+    /// Whether its messages are stored.
+    pub fn is_stored(&self) -> bool {
+        self.durable && !self.exclusive
+    }
+}
+
+/// What the broker does with a queue's messages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueSettings {
+    /// A message is dead when it has waited so long.
+    pub message_ttl: Option<Millis>,
+    /// The queue goes when nobody has used it for so long.
+    pub expires: Option<Millis>,
+    /// Most messages that are ready.
+    pub length_max: Option<u64>,
+    /// Most bytes of their payloads, about.
+    pub bytes_max: Option<u64>,
+    /// What happens when there are more.
+    pub overflow: Overflow,
+    /// Where dead messages go.
+    pub dead_letter: Option<DeadLetterTo>,
+    /// The highest priority; 0: none. Each priority costs a partition.
+    pub priorities: u8,
+    /// Of all consumers one gets messages, until it is gone.
+    pub single_active: bool,
+    /// A message that came back more often than this is dead.
+    pub deliveries_max: Option<u32>,
+    /// What comes back waits before it is delivered again.
+    pub retry_delay: Option<RetryDelay>,
+    /// Which consumer is next.
+    pub dispatch: Policy,
+}
+
+/// What happens to a queue that is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// The oldest message is dead.
+    #[default]
+    DropHead,
+    /// The new one is refused.
+    Reject,
+    /// The new one is refused, and a dead letter.
+    RejectDeadLetter,
+}
+
+/// Where dead messages go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterTo {
+    /// The exchange, of the queue's namespace; empty: the default one.
+    pub exchange: Bytes,
+    /// The routing key, if it is not to be the one that the message came with.
+    pub key: Option<Bytes>,
+}
+
+/// How long a message waits before it is delivered again: `min`, and so much more each time that it came back, up to
+/// `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryDelay {
+    /// The first time.
+    pub min: Millis,
+    /// At most.
+    pub max: Millis,
+}
+
+impl RetryDelay {
+    /// After so many deliveries.
+    pub(crate) fn after(self, deliveries: u32) -> Millis {
+        self.min.saturating_mul(Millis::from(deliveries.max(1))).min(self.max)
+    }
+}
+
+/// Deletes a queue only if it is …
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeleteOnly {
+    /// … without consumers.
+    pub unused: bool,
+    /// … without messages that are ready.
+    pub empty: bool,
+}
+
+/// How many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueCounts {
+    /// Messages that wait for a consumer.
+    pub ready: u64,
+    /// Messages that consumers have.
+    pub held: u64,
+    /// Consumers.
+    pub consumers: u32,
+}
+
+/// How to consume.
+#[derive(Debug, Clone)]
+pub struct ConsumeOptions {
+    /// Its owner's mark, which comes with each message.
+    pub tag: u64,
+    /// Who has the highest gets messages while it can take them.
+    pub priority: i32,
+    /// Nobody else may consume.
+    pub exclusive: bool,
+    /// What is delivered is done with.
+    pub automatic: bool,
+    /// Most messages that it has at a time; 0: any number.
+    pub prefetch: u32,
+    /// Where they go.
+    pub sink: Arc<dyn QueueSink>,
+}
+
+/// Names a message that was delivered, for as long as it is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId {
+    /// The queue, for as long as the broker runs.
+    pub(crate) queue: u64,
+    pub(crate) lane: u16,
+    pub(crate) at: Offset,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is done.
+    Accept,
+    /// It goes back to its place.
+    Return {
+        /// That it was delivered counts.
+        counted: bool,
+        /// It is not delivered again before so many milliseconds.
+        after: Millis,
+    },
+    /// Nobody will do it: it is a dead letter, or gone.
+    Reject,
+}
+
+/// A message for a consumer.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// To settle it by.
+    pub id: DeliveryId,
+    /// How it came into the queue.
+    pub origin: Origin,
+    /// The message.
+    pub message: Arc<Message>,
+    /// How often it was delivered before this.
+    pub deliveries: u32,
+}
+
+/// How a message came into a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Straight, by the queue's name.
+    Queue,
+    /// Through an exchange, with this routing key.
+    Exchange {
+        /// Its name, in the queue's namespace.
+        exchange: Bytes,
+        /// The routing key.
+        key: Bytes,
+    },
+    /// It was published to a subject that the queue is bound to.
+    Subject(Subject),
+}
+
+/// Where a door takes a consumer's messages.
+///
+/// The queue's task calls it, one call at a time for a queue; it must not block. It may take locks that are held while
+/// something of the queue is called.
+pub trait QueueSink: Send + Sync + Debug {
+    /// Takes a message. `false`: there is no room, or the connection is gone; it stays in the queue, and nothing comes
+    /// before [`super::Consumer::ready`] was called.
+    fn deliver(&self, tag: u64, delivered: Delivered) -> bool;
+
+    /// Sends what was written: called after a number of deliveries.
+    fn flush(&self);
+
+    /// The queue is gone, and this consumer with it.
+    fn cancelled(&self, tag: u64);
+}
+
+/// Why something of a queue is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// There is no such queue (any more).
+    #[error("there is no such queue")]
+    NotFound,
+    /// There is one of this name that was declared otherwise.
+    #[error("the queue was declared with another {what}")]
+    NotEquivalent {
+        /// What differs.
+        what: &'static str,
+    },
+    /// Another connection has it for itself.
+    #[error("another connection has the queue for itself")]
+    Locked,
+    /// Another consumer is, or wants to be, the only one.
+    #[error("the queue has a consumer that is the only one")]
+    InExclusiveUse,
+    /// It has consumers.
+    #[error("the queue has consumers")]
+    InUse,
+    /// It has messages.
+    #[error("the queue has messages")]
+    NotEmpty,
+    /// Not a queue that there can be.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// The broker has as many queues as it may have.
+    #[error("the limit on queues of this broker is reached")]
+    LimitReached,
+    /// It could not be written, or read.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl QueueError {
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound => ErrorKind::NotFound,
+            Self::NotEquivalent { .. }
+            | Self::Locked
+            | Self::InExclusiveUse
+            | Self::InUse
+            | Self::NotEmpty => ErrorKind::Conflict,
+            Self::NotAllowed(_) => ErrorKind::Invalid,
+            Self::LimitReached | Self::Unavailable(_) => ErrorKind::Unavailable,
+        }
+    }
+}
+
+impl From<TopicError> for QueueError {
+    fn from(error: TopicError) -> Self {
+        match error {
+            TopicError::Meta(error) => Self::Unavailable(error.to_string()),
+            TopicError::Partitions(_) => Self::LimitReached,
+            error => Self::NotAllowed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Declaring, finding and deleting queues.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::TopicId;
+use cluster::{Op, Txn};
+
+use super::queue::StoredIn;
+use super::types::{DeleteOnly, QueueError, QueueName, QueueSpec};
+use super::{Holder, QUEUES_MAX, Queue, name, stored};
+use crate::verbs::create_topic::{NewTopic, TopicError};
+use crate::{Broker, PublisherId};
+
+/// Longest name, and longest namespace, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+/// Longest arguments that a door has kept.
+const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+/// Largest record batch of a queue's topic: a message and what is around it, in one frame of the log.
+const TOPIC_BATCH_BYTES_MAX: usize = base::limits::FRAME_BYTES_MAX - 64 * 1024;
+
+impl Broker {
+    /// Declares a queue: returns it, and whether it is new. One that exists already must have been declared likewise, but
+    /// for its arguments, which are the door's to compare.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
+    pub async fn declare_queue(
+        &self,
+        name: &QueueName,
+        spec: &QueueSpec,
+        owner: PublisherId,
+    ) -> Result<(Arc<Queue>, bool), QueueError> {
+        check(name, spec)?;
+        let queues = &self.inner.queues;
+        let _one = queues.changes.lock().await;
+        if let Some(queue) = queues.get(name) {
+            queue.check_owner(owner)?;
+            same(queue.spec(), spec)?;
+            queue.state.lock().used_at = self.now();
+            return Ok((queue, false));
+        }
+        if queues.maps.read().len() >= QUEUES_MAX {
+            return Err(QueueError::LimitReached);
+        }
+        let topic = match spec.is_stored() {
+            true => Some(self.topic_of_queue(name, spec).await?),
+            false => None,
+        };
+        if let Some(stored) = &topic {
+            let put = Op::put(stored::key(name), stored::encode(spec, stored));
+            let answer = self.inner.meta.txn(Txn::new().then(put)).await;
+            answer.map_err(|error| QueueError::Unavailable(error.to_string()))?;
+        }
+        let queue = queues.open(&self.inner, name.clone(), spec.clone(), owner, topic);
+        if queue.topic.is_some() {
+            // That it begins anew must not be undone by what an older one left.
+            queue.changed();
+            queue.journal.flush().await?;
+        }
+        self.inner.exchanges.changed();
+        Ok((queue, true))
+    }
+
+    /// The topic for a queue: the one of its name, or a new one.
+    async fn topic_of_queue(
+        &self,
+        name: &QueueName,
+        spec: &QueueSpec,
+    ) -> Result<StoredIn, QueueError> {
+        let chance = TopicId::random(self.options().random.as_ref()).0;
+        let topic = name::topic_name(name, chance);
+        let partitions = i32::from(spec.settings.priorities) + 1;
+        let config = [
+            ("entrepot.queue", "true".to_owned()),
+            ("retention.ms", "-1".to_owned()),
+            ("retention.bytes", "-1".to_owned()),
+            ("max.message.bytes", TOPIC_BATCH_BYTES_MAX.to_string()),
+        ];
+        let config: BTreeMap<_, _> =
+            config.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let new = NewTopic { name: topic.clone(), partitions: Some(partitions), config };
+        match self.create_topic(new).await {
+            Ok(_) => Ok(StoredIn { topic, is_own: true }),
+            Err(TopicError::Exists(_)) => {
+                let open = self.topic(&topic).ok_or(QueueError::NotFound)?;
+                if open.topic.internal {
+                    return Err(QueueError::NotAllowed(format!("topic '{topic}' is internal")));
+                }
+                if open.topic.partitions.len() <= usize::from(spec.settings.priorities) {
+                    let text = "the topic of this name has too few partitions for the priorities";
+                    return Err(QueueError::NotAllowed(text.to_owned()));
+                }
+                // One that was made for it, before a crash.
+                Ok(StoredIn { topic, is_own: open.config.is_queue })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The queue of this name.
+    pub fn queue(&self, name: &QueueName) -> Option<Arc<Queue>> {
+        self.inner.queues.get(name)
+    }
+
+    /// All queues.
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        self.inner.queues.all()
+    }
+
+    /// Somebody who holds messages: a channel, a session. `prefetch`: most that its consumers have at a time, together; 0:
+    /// any number.
+    pub fn new_holder(&self, prefetch: u32) -> Holder {
+        let queues = &self.inner.queues;
+        Holder::new(prefetch, Arc::clone(&queues.journal))
+    }
+
+    /// Deletes a queue with its messages, and its topic if that was made for it. Returns how many messages were ready.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`], [`QueueError::Locked`], [`QueueError::InUse`], [`QueueError::NotEmpty`],
+    /// [`QueueError::Unavailable`].
+    pub async fn delete_queue(
+        &self,
+        name: &QueueName,
+        only: DeleteOnly,
+        owner: PublisherId,
+    ) -> Result<u64, QueueError> {
+        let _one = self.inner.queues.changes.lock().await;
+        let queue = self.queue(name).ok_or(QueueError::NotFound)?;
+        queue.check_owner(owner)?;
+        let counts = queue.counts();
+        if only.unused && counts.consumers > 0 {
+            return Err(QueueError::InUse);
+        }
+        if only.empty && counts.ready > 0 {
+            return Err(QueueError::NotEmpty);
+        }
+        self.delete_this(&queue).await
+    }
+
+    /// A connection is gone: its exclusive queues go.
+    pub async fn owner_gone(&self, owner: PublisherId) {
+        let of = self.queues().into_iter().filter(|queue| queue.is_owned_by(owner));
+        let of: Vec<_> = of.collect();
+        if of.is_empty() {
+            return;
+        }
+        let _one = self.inner.queues.changes.lock().await;
+        for queue in of {
+            if let Err(error) = self.delete_this(&queue).await {
+                tracing::warn!(queue = ?queue.name(), %error, "cannot delete an exclusive queue");
+            }
+        }
+    }
+
+    /// Deletes a queue, `only_unused`: that nobody consumes.
+    pub(super) async fn delete_after_use(
+        &self,
+        queue: &Arc<Queue>,
+        only_unused: bool,
+    ) -> Result<(), QueueError> {
+        let _one = self.inner.queues.changes.lock().await;
+        if only_unused && queue.counts().consumers > 0 {
+            return Ok(());
+        }
+        self.delete_this(queue).await.map(|_| ())
+    }
+
+    async fn delete_this(&self, queue: &Arc<Queue>) -> Result<u64, QueueError> {
+        let unavailable =
+            |error: &dyn std::fmt::Display| QueueError::Unavailable(error.to_string());
+        // Nobody is to bind it meanwhile.
+        let _bindings = self.inner.exchanges.change().await;
+        if !self.inner.queues.remove(queue) {
+            return Ok(0);
+        }
+        let removed = self.inner.exchanges.queue_gone(queue.name());
+        let Some((tombstones, ready)) = queue.close() else { return Ok(0) };
+        if let Some(stored) = &queue.topic {
+            let keys: Vec<_> = removed.into_iter().chain([stored::key(queue.name())]).collect();
+            let deleted = self.delete_keys(keys).await;
+            deleted.map_err(|error| unavailable(&error))?;
+            queue.journal.forget(tombstones).await?;
+            if stored.is_own {
+                match self.delete_topic_of_queue(&stored.topic).await {
+                    Ok(()) | Err(TopicError::NotFound(_)) => {}
+                    Err(error) => return Err(unavailable(&error)),
+                }
+            }
+        }
+        Ok(ready)
+    }
+}
+
+fn check(name: &QueueName, spec: &QueueSpec) -> Result<(), QueueError> {
+    let wrong = |text: &str| Err(QueueError::NotAllowed(text.to_owned()));
+    if name.name.is_empty() {
+        return wrong("a queue has a name");
+    }
+    if name.name.len() > NAME_BYTES_MAX || name.space.len() > NAME_BYTES_MAX {
+        return wrong("the name of a queue has 255 bytes at most");
+    }
+    if spec.arguments.len() > ARGUMENTS_BYTES_MAX {
+        return wrong("the arguments of a queue have 65,536 bytes at most");
+    }
+    let settings = &spec.settings;
+    let times = [settings.message_ttl, settings.expires];
+    if times.into_iter().flatten().any(|time| time < 0) || settings.expires == Some(0) {
+        return wrong("a time is not negative, and a queue lives for a while");
+    }
+    if settings.dead_letter.as_ref().is_some_and(|to| to.exchange.len() > NAME_BYTES_MAX) {
+        return wrong("the name of an exchange has 255 bytes at most");
+    }
+    Ok(())
+}
+
+/// Whether a queue was declared as it is now.
+fn same(is: &QueueSpec, wanted: &QueueSpec) -> Result<(), QueueError> {
+    let (a, b) = (&is.settings, &wanted.settings);
+    let checks = [
+        ("durable", is.durable == wanted.durable),
+        ("exclusive", is.exclusive == wanted.exclusive),
+        ("auto_delete", is.auto_delete == wanted.auto_delete),
+        ("message TTL", a.message_ttl == b.message_ttl),
+        ("expiry", a.expires == b.expires),
+        ("maximal length", a.length_max == b.length_max && a.bytes_max == b.bytes_max),
+        ("overflow", a.overflow == b.overflow),
+        ("dead letter exchange", a.dead_letter == b.dead_letter),
+        ("highest priority", a.priorities == b.priorities),
+        ("single active consumer", a.single_active == b.single_active),
+        ("delivery limit", a.deliveries_max == b.deliveries_max),
+        ("retry delay", a.retry_delay == b.retry_delay),
+    ];
+    match checks.into_iter().find(|(_, same)| !same) {
+        Some((what, _)) => Err(QueueError::NotEquivalent { what }),
+        None => Ok(()),
+    }
+}
