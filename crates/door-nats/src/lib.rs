@@ -18,7 +18,6 @@ mod client;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
 mod handle;
-mod input;
 mod limits;
 mod map;
 mod monitor;

@@ -45,13 +45,6 @@ pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(120);
 /// So many pings may go unanswered, unless configured (`ping_max`).
 pub(crate) const PINGS_OUT_MAX: u32 = 2;
 
-/// Room that is read into, in bytes: at first, and where much comes.
-pub(crate) const READ_BYTES: std::ops::RangeInclusive<usize> = 4 * 1024..=64 * 1024;
-
-/// What of a message that has not arrived whole is not counted, in bytes; what a larger one takes is claimed from
-/// what all connections may have together.
-pub(crate) const UNCLAIMED_BYTES: usize = 16 * 1024;
-
 /// Deliveries are encoded into pieces of about this size, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 

@@ -7,13 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use broker::Message;
 use broker::live::{Batch, RouteCache, Slow};
 use bytes::Bytes;
-use door::{CloseReason, Connection, ReadHalf, Stream};
+use door::{CloseReason, Connection, Input, ReadHalf, Stream};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::auth::Gate;
 use crate::client::Client;
-use crate::input::Input;
 use crate::limits::{
     BATCH_BYTES_MAX, CONTROL_LINE_BYTES_MAX, FLUSH_TIMEOUT, LAME_DUCK, LINGER, LOGIN_TIMEOUT,
     STALL, WRITE_DEADLINE,

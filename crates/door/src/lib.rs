@@ -14,6 +14,7 @@ use tokio::sync::watch;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod frame;
+mod input;
 mod limit;
 mod listener;
 mod pace;
@@ -25,6 +26,7 @@ pub mod tls;
 mod websocket;
 
 pub use frame::FrameReader;
+pub use input::Input;
 pub use limit::{Bounds, ConnectionLimit, Pace};
 pub use listener::{Listener, ListenerHandle, ListenerOptions, Stopped};
 pub use room::{Claim, ConnectionRoom, Eviction, RequestRoom};

@@ -1,8 +1,8 @@
 use bytes::Bytes;
-use door::RequestRoom;
 use tokio::io::{AsyncWriteExt, duplex};
 
 use super::Input;
+use crate::RequestRoom;
 
 #[tokio::test]
 async fn what_is_put_back_is_followed_by_what_comes() {

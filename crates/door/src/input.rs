@@ -5,10 +5,16 @@ use std::io;
 use std::pin::pin;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use door::{Claim, ConnectionRoom, Eviction, RequestRoom};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::limits::{READ_BYTES, UNCLAIMED_BYTES};
+use crate::{Claim, ConnectionRoom, Eviction, RequestRoom};
+
+/// Room that is read into, in bytes: at first, and where much comes.
+const READ_BYTES: std::ops::RangeInclusive<usize> = 4 * 1024..=64 * 1024;
+
+/// What of a message that has not arrived whole is not counted, in bytes; what a larger one takes is claimed from
+/// what all connections may have together.
+const UNCLAIMED_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +23,7 @@ mod tests;
 /// connection costs no buffer. What a large message takes is claimed from what all connections have
 /// together, as it arrives.
 #[derive(Debug)]
-pub(crate) struct Input<R> {
+pub struct Input<R> {
     read: R,
     buffer: BytesMut,
     /// Room to read into at a time: follows what comes.
@@ -28,18 +34,22 @@ pub(crate) struct Input<R> {
 }
 
 impl<R: AsyncRead + Unpin> Input<R> {
-    pub(crate) fn new(read: R, shared: &RequestRoom) -> Self {
+    /// Reads from `read`, with a part of the room that all connections share.
+    pub fn new(read: R, shared: &RequestRoom) -> Self {
         let (shared, claim) = (shared.of_connection(), Claim::default());
         Self { read, buffer: BytesMut::new(), room: *READ_BYTES.start(), shared, claim }
     }
 
     /// Tells when the connection must end, for others need the room that it has.
-    pub(crate) fn eviction(&self) -> Eviction {
+    pub fn eviction(&self) -> Eviction {
         self.shared.eviction()
     }
 
     /// Reads until so many bytes are there. False at the end.
-    pub(crate) async fn fill(&mut self, wanted: usize) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub async fn fill(&mut self, wanted: usize) -> io::Result<bool> {
         while self.buffer.len() < wanted {
             if wanted > UNCLAIMED_BYTES {
                 // Never more than was announced, and that only as far as it comes.
@@ -80,14 +90,14 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 
     /// All that was read, to be handled.
-    pub(crate) fn take(&mut self) -> Bytes {
+    pub fn take(&mut self) -> Bytes {
         // From here on it is not the client that takes its time.
         self.claim = std::mem::take(&mut self.claim).at_work();
         std::mem::take(&mut self.buffer).freeze()
     }
 
     /// Puts back what could not be handled yet: all of `chunk` from `at`.
-    pub(crate) fn put_back(&mut self, chunk: Bytes, at: usize) {
+    pub fn put_back(&mut self, chunk: Bytes, at: usize) {
         self.claim = Claim::default();
         // The same memory again, where nobody holds on to a part of it.
         match chunk.try_into_mut() {
@@ -103,7 +113,10 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 
     /// Reads on and drops it, until the client has closed its side, too.
-    pub(crate) async fn discard(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub async fn discard(&mut self) -> io::Result<()> {
         self.claim = Claim::default();
         loop {
             self.buffer.clear();
