@@ -22,6 +22,7 @@ pub struct Serve {
     env: Vec<(OsString, OsString)>,
     kafka_port: u16,
     zookeeper_port: u16,
+    amqp_port: u16,
     mqtt_port: u16,
     nats_port: u16,
     alone: bool,
@@ -51,6 +52,7 @@ impl Serve {
             env: Vec::new(),
             kafka_port: 9092,
             zookeeper_port: 2181,
+            amqp_port: 5672,
             mqtt_port: 1883,
             nats_port: 4222,
             alone: false,
@@ -60,7 +62,9 @@ impl Serve {
     /// Free ports for the doors that a configuration file need not speak of.
     fn with_other_ports(self) -> Self {
         let (mqtt_port, nats_port) = (turns::free_port(), turns::free_port());
-        Self { mqtt_port, nats_port, ..self }
+        let amqp_port = turns::free_port();
+        Self { amqp_port, mqtt_port, nats_port, ..self }
+            .env("ENTREPOT_AMQP__PORT", &amqp_port.to_string())
             .env("ENTREPOT_MQTT__PORT", &mqtt_port.to_string())
             .env("ENTREPOT_NATS__PORT", &nats_port.to_string())
     }
@@ -180,6 +184,11 @@ impl Broker {
     /// Address for Kafka clients.
     pub fn kafka(&self) -> String {
         format!("127.0.0.1:{}", self.serve.kafka_port)
+    }
+
+    /// Port for AMQP clients, on 127.0.0.1.
+    pub fn amqp(&self) -> u16 {
+        self.serve.amqp_port
     }
 
     /// Port for MQTT clients, on 127.0.0.1.

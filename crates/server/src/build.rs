@@ -17,6 +17,7 @@ use door::tls::client::ClientOptions;
 use door::{
     Bounds, ConnectionLimit, Door, Listener, ListenerOptions, Pace, RequestRoom, WebSocketOptions,
 };
+use door_amqp::{AmqpDoor, AmqpDoorOptions};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_mqtt::{MqttDoor, MqttDoorOptions};
 use door_nats::{Keys, NatsDoor, NatsDoorOptions, NatsMonitor, Token};
@@ -218,6 +219,8 @@ pub(crate) fn request_room(config: &Config) -> RequestRoom {
     const LINE_BYTES_MAX: usize = 8 * 1024;
     let network = &config.network;
     let largest = network.request_max_bytes.max(config.nats.max_payload_bytes + LINE_BYTES_MAX);
+    // A connection may have a little more than two messages that are not all there.
+    let largest = largest.max(2 * config.amqp.max_message_bytes + config.amqp.max_frame_bytes);
     let room = |bytes: usize| RequestRoom::new(bytes.max(largest));
     network.queued_request_bytes.map_or_else(RequestRoom::unlimited, room)
 }
@@ -401,6 +404,7 @@ pub(crate) fn adapt(listener: Listener, door: config::Door, config: &Config) -> 
 pub(crate) struct Doors {
     kafka: Arc<KafkaDoor>,
     zookeeper: Arc<ZooKeeperDoor>,
+    amqp: Arc<AmqpDoor>,
     mqtt: Arc<MqttDoor>,
     nats: Arc<NatsDoor>,
     nats_monitor: Arc<NatsMonitor>,
@@ -431,6 +435,7 @@ impl Doors {
         Self {
             kafka: Arc::new(KafkaDoor::new(broker.clone(), options)),
             zookeeper: Arc::new(zookeeper),
+            amqp: Arc::new(AmqpDoor::new(broker.clone(), amqp_options(&config.amqp))),
             mqtt: Arc::new(MqttDoor::new(broker.clone(), mqtt_options(&config.mqtt))),
             nats_monitor: Arc::new(nats.monitor()),
             nats: Arc::new(nats),
@@ -441,6 +446,7 @@ impl Doors {
         match door {
             config::Door::Kafka => Arc::clone(&self.kafka) as Arc<dyn Door>,
             config::Door::Zookeeper => Arc::clone(&self.zookeeper) as Arc<dyn Door>,
+            config::Door::Amqp | config::Door::AmqpTls => Arc::clone(&self.amqp) as Arc<dyn Door>,
             config::Door::Mqtt | config::Door::MqttWebsocket => {
                 Arc::clone(&self.mqtt) as Arc<dyn Door>
             }
@@ -449,6 +455,17 @@ impl Doors {
             }
             config::Door::NatsMonitor => Arc::clone(&self.nats_monitor) as Arc<dyn Door>,
         }
+    }
+}
+
+fn amqp_options(amqp: &config::Amqp) -> AmqpDoorOptions {
+    AmqpDoorOptions {
+        frame_bytes_max: u32::try_from(amqp.max_frame_bytes).unwrap_or(u32::MAX),
+        message_bytes_max: amqp.max_message_bytes,
+        channels_max: amqp.max_channels.max(1),
+        heartbeat_seconds: amqp.heartbeat_seconds,
+        virtual_hosts: amqp.virtual_hosts.clone(),
+        ..AmqpDoorOptions::default()
     }
 }
 

@@ -144,7 +144,7 @@ pub struct ConsumeOptions {
 }
 
 /// Names a message that was delivered, for as long as it is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct DeliveryId {
     /// The queue, for as long as the broker runs.
     pub(crate) queue: u64,

@@ -72,6 +72,7 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
     if opens_zookeeper(config) {
         listeners.push(zookeeper_listener(config, machine));
     }
+    listeners.extend(amqp_listeners(config, machine));
     listeners.extend(mqtt_listeners(config, machine));
     listeners.extend(nats_listeners(config, machine));
     security::resolve(config, &mut listeners, found);
@@ -264,6 +265,24 @@ fn door_listener(
     listener
 }
 
+fn amqp_listeners(config: &Config, machine: &str) -> Vec<Listener> {
+    let amqp = &config.amqp;
+    let security = match config.net.secure && config.origin("amqp.security").rank() == 0 {
+        true => "SASL_SSL".to_owned(),
+        false => amqp.security.clone(),
+    };
+    let over_tls = if uses_login(&security) { "SASL_SSL" } else { "SSL" };
+    let all = [
+        (Door::Amqp, "AMQP", security, Some(amqp.port)),
+        (Door::AmqpTls, "AMQP_TLS", over_tls.to_owned(), amqp.tls_port),
+    ];
+    let wanted = all.into_iter().filter(|_| amqp.enabled);
+    let open = wanted.filter_map(|(door, name, security, port)| {
+        Some(door_listener(config, machine, door, name, security, port?))
+    });
+    open.collect()
+}
+
 fn mqtt_listeners(config: &Config, machine: &str) -> Vec<Listener> {
     let mqtt = &config.mqtt;
     let security = match config.net.secure && config.origin("mqtt.security").rank() == 0 {
@@ -300,6 +319,8 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
                 "the monitoring endpoints of the NATS door stay shut, for they know no logins"
             }
             Door::Kafka
+            | Door::Amqp
+            | Door::AmqpTls
             | Door::Mqtt
             | Door::MqttWebsocket
             | Door::Nats
@@ -320,6 +341,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
         );
         let key = match listener.door {
             Door::Nats | Door::NatsWebsocket => "nats.security",
+            Door::Amqp | Door::AmqpTls => "amqp.security",
             Door::Mqtt | Door::MqttWebsocket => "mqtt.security",
             _ => "kafka.listeners",
         };
@@ -339,6 +361,8 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
             let key = match listener.door {
                 Door::Kafka => "kafka.listeners",
                 Door::Zookeeper => "zookeeper.port",
+                Door::Amqp => "amqp.port",
+                Door::AmqpTls => "amqp.tls_port",
                 Door::Mqtt => "mqtt.port",
                 Door::MqttWebsocket => "mqtt.websocket_port",
                 Door::Nats => "nats.port",

@@ -25,6 +25,8 @@ pub struct Config {
     pub zookeeper: Zookeeper,
     /// The MQTT door.
     pub mqtt: Mqtt,
+    /// The AMQP door.
+    pub amqp: Amqp,
     /// Registration in a ZooKeeper elsewhere.
     pub registration: Registration,
     /// The NATS door.
@@ -157,6 +159,29 @@ pub struct Registration {
     pub tls_key: Option<Secret>,
     /// Whether a server's certificate must be for the name that was connected to.
     pub tls_verify_name: bool,
+}
+
+/// The AMQP door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Amqp {
+    /// Whether the door is open at all.
+    pub enabled: bool,
+    /// Its port. 0: any free port.
+    pub port: u16,
+    /// The port for clients that begin with TLS. 0: any free port. `None`: there is none.
+    pub tls_port: Option<u16>,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security: String,
+    /// Largest frame, in bytes.
+    pub max_frame_bytes: usize,
+    /// Largest payload of a message, in bytes.
+    pub max_message_bytes: usize,
+    /// Channels of one connection.
+    pub max_channels: u16,
+    /// A peer is to say something so often, in seconds.
+    pub heartbeat_seconds: u16,
+    /// Virtual hosts beside `/`.
+    pub virtual_hosts: Vec<String>,
 }
 
 /// The NATS door.
@@ -398,6 +423,10 @@ pub enum Door {
     Kafka,
     /// ZooKeeper's.
     Zookeeper,
+    /// AMQP 0-9-1.
+    Amqp,
+    /// The same, for clients that begin with TLS.
+    AmqpTls,
     /// MQTT.
     Mqtt,
     /// MQTT over WebSocket.
@@ -458,6 +487,7 @@ impl Config {
             kafka: Kafka::default(),
             zookeeper: Zookeeper::default(),
             mqtt: Mqtt::default(),
+            amqp: Amqp::default(),
             registration: Registration::default(),
             nats: Nats::default(),
             tls: Tls::default(),

@@ -75,6 +75,8 @@ impl Config {
             let door = match listener.door {
                 Door::Kafka => "Kafka",
                 Door::Zookeeper => "ZooKeeper",
+                Door::Amqp => "AMQP",
+                Door::AmqpTls => "AMQP over TLS",
                 Door::Mqtt => "MQTT",
                 Door::MqttWebsocket => "MQTT over WebSocket",
                 Door::Nats => "NATS",

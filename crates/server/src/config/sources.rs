@@ -50,6 +50,9 @@ pub struct Flags {
     /// Port of the ZooKeeper door, 0 for any free one [key zookeeper.port]
     #[arg(long, value_name = "PORT")]
     pub zookeeper_port: Option<String>,
+    /// Port of the AMQP door, 0 for any free one [key amqp.port]
+    #[arg(long, value_name = "PORT")]
+    pub amqp_port: Option<String>,
     /// Port of the MQTT door, 0 for any free one [key mqtt.port]
     #[arg(long, value_name = "PORT")]
     pub mqtt_port: Option<String>,
@@ -147,6 +150,7 @@ fn read_flags(flags: &Flags, out: &mut Collected) {
         ("--data-dir", "storage.dir", &flags.data_dir),
         ("--kafka-port", "kafka.port", &flags.kafka_port),
         ("--zookeeper-port", "zookeeper.port", &flags.zookeeper_port),
+        ("--amqp-port", "amqp.port", &flags.amqp_port),
         ("--mqtt-port", "mqtt.port", &flags.mqtt_port),
         ("--nats-port", "nats.port", &flags.nats_port),
         ("--bind", "net.bind", &flags.bind),

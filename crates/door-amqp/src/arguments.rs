@@ -1,0 +1,237 @@
+//! What queues and exchanges are declared with.
+
+use base::Millis;
+use broker::queues::{DeadLetterTo, Overflow, QueueSettings, RetryDelay};
+use bytes::Bytes;
+
+use crate::fault::{Fault, quoted};
+use crate::map;
+use crate::wire::table::{Table, Value};
+
+#[cfg(test)]
+mod tests;
+
+/// Most messages that come back to a quorum queue before they are dead, unless somebody says otherwise.
+const QUORUM_DELIVERIES_MAX: u32 = 20;
+/// Highest priority that a queue can have.
+const PRIORITY_MAX: i64 = 255;
+/// Longest time, in milliseconds: as much as RabbitMQ takes.
+const TIME_MAX: i64 = 0xffff_ffff;
+
+/// What kind of queue was asked for. All are one kind here; what differs is what they promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueueType {
+    Classic,
+    Quorum,
+    Stream,
+}
+
+/// The arguments of a queue, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueueArguments {
+    pub(crate) kind: QueueType,
+    pub(crate) settings: QueueSettings,
+}
+
+/// Names the queue for texts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Of<'a> {
+    pub(crate) queue: &'a [u8],
+    pub(crate) virtual_host: &'a [u8],
+}
+
+impl Of<'_> {
+    fn invalid(self, name: &str, why: &str) -> Fault {
+        Fault::precondition(format!(
+            "invalid arg '{name}' for queue '{}' in vhost '{}': {why}",
+            quoted(self.queue),
+            quoted(self.virtual_host)
+        ))
+    }
+}
+
+/// Reads arguments, for the names that it is asked for.
+struct Arguments<'a> {
+    table: Table<'a>,
+    of: Of<'a>,
+}
+
+impl<'a> Arguments<'a> {
+    fn integer(&self, name: &str, min: i64, max: i64) -> Result<Option<i64>, Fault> {
+        let Some(value) = self.table.get(name.as_bytes()) else { return Ok(None) };
+        let number = value.integer();
+        let number = number.ok_or_else(|| self.of.invalid(name, "{unacceptable_type,...}"))?;
+        match number {
+            number if number < min && number < 0 => {
+                Err(self.of.invalid(name, &format!("{{value_negative,{number}}}")))
+            }
+            number if number < min => {
+                Err(self.of.invalid(name, &format!("{{value_zero,{number}}}")))
+            }
+            number if number > max => {
+                Err(self.of.invalid(name, &format!("{{value_too_big,{number}}}")))
+            }
+            number => Ok(Some(number)),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&'a [u8]>, Fault> {
+        match self.table.get(name.as_bytes()) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.of.invalid(name, "{unacceptable_type,...}")),
+        }
+    }
+
+    fn boolean(&self, name: &str) -> Result<bool, Fault> {
+        match self.table.get(name.as_bytes()) {
+            None => Ok(false),
+            Some(Value::Bool(is)) => Ok(is),
+            Some(_) => Err(self.of.invalid(name, "{unacceptable_type,...}")),
+        }
+    }
+
+    fn time(&self, name: &str, min: i64) -> Result<Option<Millis>, Fault> {
+        self.integer(name, min, TIME_MAX)
+    }
+
+    fn kind(&self) -> Result<QueueType, Fault> {
+        match self.text("x-queue-type")? {
+            None | Some(b"classic" | b"default") => Ok(QueueType::Classic),
+            Some(b"quorum") => Ok(QueueType::Quorum),
+            Some(b"stream") => Ok(QueueType::Stream),
+            Some(other) => {
+                let why = format!("unsupported queue type '{}'", quoted(other));
+                Err(self.of.invalid("x-queue-type", &why))
+            }
+        }
+    }
+
+    fn overflow(&self) -> Result<Overflow, Fault> {
+        match self.text("x-overflow")? {
+            None | Some(b"drop-head") => Ok(Overflow::DropHead),
+            Some(b"reject-publish") => Ok(Overflow::Reject),
+            Some(b"reject-publish-dlx") => Ok(Overflow::RejectDeadLetter),
+            Some(_) => Err(self.of.invalid("x-overflow", "invalid_overflow")),
+        }
+    }
+
+    fn dead_letter(&self) -> Result<Option<DeadLetterTo>, Fault> {
+        let exchange = self.text("x-dead-letter-exchange")?.map(Bytes::copy_from_slice);
+        let key = self.text("x-dead-letter-routing-key")?.map(Bytes::copy_from_slice);
+        match (exchange, key) {
+            (Some(exchange), key) => Ok(Some(DeadLetterTo { exchange, key })),
+            (None, None) => Ok(None),
+            (None, Some(_)) => {
+                let name = "x-dead-letter-routing-key";
+                Err(self.of.invalid(name, "routing_key_but_no_dlx_defined"))
+            }
+        }
+    }
+
+    fn deliveries_max(&self, kind: QueueType) -> Result<Option<u32>, Fault> {
+        let limit = self.integer("x-delivery-limit", -1, u32::MAX.into())?;
+        Ok(match limit {
+            Some(limit) => u32::try_from(limit).ok(),
+            None => (kind == QueueType::Quorum).then_some(QUORUM_DELIVERIES_MAX),
+        })
+    }
+
+    fn retry_delay(&self) -> Result<Option<RetryDelay>, Fault> {
+        let is_wanted = match self.text("x-delayed-retry-type")? {
+            None | Some(b"disabled") => false,
+            Some(b"all" | b"failed" | b"returned") => true,
+            Some(_) => return Err(self.of.invalid("x-delayed-retry-type", "invalid_type")),
+        };
+        let min = self.time("x-delayed-retry-min", 0)?;
+        let max = self.time("x-delayed-retry-max", 0)?;
+        let min = min.unwrap_or(1000);
+        Ok(is_wanted.then_some(RetryDelay { min, max: max.unwrap_or(TIME_MAX).max(min) }))
+    }
+
+    /// Arguments that say where and how a queue is kept, which is decided here: they only have to be what they can be.
+    fn check_the_rest(&self) -> Result<(), Fault> {
+        for name in [
+            "x-quorum-initial-group-size",
+            "x-quorum-target-group-size",
+            "x-consumer-timeout",
+            "x-consumer-disconnected-timeout",
+            "x-max-in-memory-length",
+            "x-max-in-memory-bytes",
+            "x-stream-max-segment-size-bytes",
+            "x-stream-filter-size-bytes",
+            "x-initial-cluster-size",
+        ] {
+            self.integer(name, 0, i64::MAX)?;
+        }
+        for name in [
+            "x-queue-leader-locator",
+            "x-queue-master-locator",
+            "x-queue-mode",
+            "x-dead-letter-strategy",
+            "x-max-age",
+        ] {
+            self.text(name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Understands the arguments of a queue.
+///
+/// # Errors
+/// One is not what it can be.
+pub(crate) fn of_queue(table: Table<'_>, of: Of<'_>) -> Result<QueueArguments, Fault> {
+    let arguments = Arguments { table, of };
+    let kind = arguments.kind()?;
+    let priorities = arguments.integer("x-max-priority", 0, PRIORITY_MAX)?;
+    let count = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+    let settings = QueueSettings {
+        message_ttl: arguments.time("x-message-ttl", 0)?,
+        expires: arguments.time("x-expires", 1)?,
+        length_max: count(arguments.integer("x-max-length", 0, i64::MAX)?),
+        bytes_max: count(arguments.integer("x-max-length-bytes", 0, i64::MAX)?),
+        overflow: arguments.overflow()?,
+        dead_letter: arguments.dead_letter()?,
+        priorities: priorities.and_then(|highest| u8::try_from(highest).ok()).unwrap_or(0),
+        single_active: arguments.boolean("x-single-active-consumer")?,
+        deliveries_max: arguments.deliveries_max(kind)?,
+        retry_delay: arguments.retry_delay()?,
+        ..QueueSettings::default()
+    };
+    arguments.check_the_rest()?;
+    Ok(QueueArguments { kind, settings })
+}
+
+/// What differs between two tables of arguments: the name, and how both have it. What has no meaning counts as well.
+pub(crate) fn difference(asked: Table<'_>, known: Table<'_>) -> Option<(String, String, String)> {
+    let names = asked.entries().chain(known.entries()).map(|(name, _)| name);
+    for name in names {
+        let (asked, known) = (asked.get(name), known.get(name));
+        if name.starts_with(b"x-") && !map::same_argument(asked.as_ref(), known.as_ref()) {
+            let shown = |value: Option<Value<'_>>| {
+                value.map_or("none".to_owned(), |value| {
+                    format!("the value '{}'", map::shown(&value))
+                })
+            };
+            return Some((quoted(name), shown(asked), shown(known)));
+        }
+    }
+    None
+}
+
+/// The priority of a consumer (`x-priority`).
+///
+/// # Errors
+/// It is no number.
+pub(crate) fn priority(arguments: &Table<'_>) -> Result<i32, Fault> {
+    let Some(value) = arguments.get(b"x-priority") else { return Ok(0) };
+    let number = value.integer().and_then(|number| i32::try_from(number).ok());
+    number.ok_or_else(|| Fault::precondition("invalid arg 'x-priority': it is no integer"))
+}
+
+/// Whether deliveries of a queue say how often there were some before: of a quorum queue.
+pub(crate) fn counts_deliveries(arguments: &[u8]) -> bool {
+    let table = Table::new(arguments).unwrap_or_default();
+    table.get(b"x-queue-type").and_then(|value| value.string()) == Some(b"quorum")
+}

@@ -1,0 +1,97 @@
+use super::*;
+use crate::wire::reply::Reply;
+use crate::wire::table::TableBuf;
+
+const OF: Of<'_> = Of { queue: b"q", virtual_host: b"/" };
+
+fn refused(name: &str, value: Value<'_>) -> String {
+    let table = TableBuf::default().with(name.as_bytes(), value);
+    let fault = of_queue(table.table(), OF).unwrap_err();
+    assert_eq!(fault.reply, Reply::PreconditionFailed);
+    fault.text
+}
+
+#[test]
+fn every_argument_of_a_queue_is_understood() {
+    let table = TableBuf::default()
+        .with(b"x-queue-type", Value::String(b"quorum"))
+        .with(b"x-message-ttl", Value::I32(1000))
+        .with(b"x-expires", Value::I64(60_000))
+        .with(b"x-max-length", Value::U8(5))
+        .with(b"x-max-length-bytes", Value::I16(500))
+        .with(b"x-overflow", Value::String(b"reject-publish-dlx"))
+        .with(b"x-dead-letter-exchange", Value::String(b""))
+        .with(b"x-dead-letter-routing-key", Value::String(b"dead"))
+        .with(b"x-max-priority", Value::I8(9))
+        .with(b"x-single-active-consumer", Value::Bool(true))
+        .with(b"x-delayed-retry-type", Value::String(b"all"))
+        .with(b"x-delayed-retry-min", Value::I32(10))
+        .with(b"x-delayed-retry-max", Value::I32(100))
+        .with(b"x-unknown", Value::Void);
+    let settings = QueueSettings {
+        message_ttl: Some(1000),
+        expires: Some(60_000),
+        length_max: Some(5),
+        bytes_max: Some(500),
+        overflow: Overflow::RejectDeadLetter,
+        dead_letter: Some(DeadLetterTo {
+            exchange: Bytes::new(),
+            key: Some(Bytes::from_static(b"dead")),
+        }),
+        priorities: 9,
+        single_active: true,
+        deliveries_max: Some(QUORUM_DELIVERIES_MAX),
+        retry_delay: Some(RetryDelay { min: 10, max: 100 }),
+        ..QueueSettings::default()
+    };
+    let wanted = QueueArguments { kind: QueueType::Quorum, settings };
+    assert_eq!(of_queue(table.table(), OF), Ok(wanted));
+    let none = of_queue(Table::default(), OF).unwrap();
+    assert_eq!((none.kind, none.settings), (QueueType::Classic, QueueSettings::default()));
+}
+
+#[test]
+fn a_delivery_limit_is_off_where_it_is_said_to_be() {
+    let table = TableBuf::default()
+        .with(b"x-queue-type", Value::String(b"quorum"))
+        .with(b"x-delivery-limit", Value::I32(-1));
+    assert_eq!(of_queue(table.table(), OF).unwrap().settings.deliveries_max, None);
+    let table = TableBuf::default().with(b"x-delivery-limit", Value::I32(3));
+    assert_eq!(of_queue(table.table(), OF).unwrap().settings.deliveries_max, Some(3));
+}
+
+#[test]
+fn what_an_argument_cannot_be_is_said() {
+    assert_eq!(
+        refused("x-message-ttl", Value::I32(-1)),
+        "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': {value_negative,-1}"
+    );
+    assert!(refused("x-expires", Value::I32(0)).ends_with("{value_zero,0}"));
+    assert!(refused("x-max-priority", Value::I32(256)).ends_with("{value_too_big,256}"));
+    for (name, value) in [
+        ("x-message-ttl", Value::String(b"5")),
+        ("x-max-length", Value::F64(1.0)),
+        ("x-overflow", Value::String(b"explode")),
+        ("x-queue-type", Value::String(b"odd")),
+        ("x-dead-letter-exchange", Value::I32(1)),
+        ("x-single-active-consumer", Value::String(b"true")),
+        ("x-dead-letter-routing-key", Value::String(b"without an exchange")),
+        ("x-consumer-timeout", Value::String(b"long")),
+        ("x-delayed-retry-type", Value::String(b"odd")),
+    ] {
+        assert!(refused(name, value).contains(name), "{name}");
+    }
+}
+
+#[test]
+fn tables_that_ask_for_the_same_are_the_same() {
+    let asked = TableBuf::default().with(b"x-a", Value::I32(5)).with(b"x-b", Value::Void);
+    let known = TableBuf::default().with(b"x-b", Value::Void).with(b"x-a", Value::I64(5));
+    assert_eq!(difference(asked.table(), known.table()), None);
+    let less = TableBuf::default().with(b"x-b", Value::Void);
+    let found = difference(less.table(), known.table()).unwrap();
+    assert_eq!(found, ("x-a".to_owned(), "none".to_owned(), "the value '5'".to_owned()));
+    assert!(difference(known.table(), less.table()).is_some());
+    let other = TableBuf::default().with(b"comment", Value::Bool(true));
+    assert_eq!(difference(other.table(), Table::default()), None, "it asks for nothing");
+}

@@ -1,0 +1,125 @@
+//! Publisher confirms: what was stored is acknowledged, in the order in which it was published, together as far as
+//! possible.
+
+use std::sync::Arc;
+
+use broker::live::Storing;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
+
+use crate::channel::ChannelOut;
+use crate::wire::frame::put_method;
+use crate::wire::method::{BasicAck, BasicNack};
+
+/// Messages that arrived together and are on their way.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    pub(crate) storing: Storing,
+    pub(crate) owed: Vec<Owed>,
+    /// Somebody waits until it is done.
+    pub(crate) done: Option<oneshot::Sender<()>>,
+}
+
+/// A message whose publisher wants to know.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) channel: Arc<ChannelOut>,
+    /// Its number on the channel.
+    pub(crate) tag: u64,
+    pub(crate) fate: Fate,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// There is nothing to wait for.
+    Done,
+    /// It has this number in the batch.
+    Stored(usize),
+    /// Nobody takes it.
+    Refused,
+}
+
+/// Confirms batches one after the other, for as long as the connection lives.
+pub(crate) async fn run(mut commits: Receiver<Commit>) {
+    while let Some(Commit { storing, mut owed, done }) = commits.recv().await {
+        let outcomes = storing.done().await;
+        // Within a channel in order, as they are already.
+        owed.sort_by_key(|owed| owed.channel.number);
+        let is_sure = |fate: Fate| match fate {
+            Fate::Done => true,
+            Fate::Stored(number) => outcomes.get(number).is_some_and(Result::is_ok),
+            Fate::Refused => false,
+        };
+        confirm(&owed, is_sure);
+        if let Some(last) = owed.last() {
+            last.channel.outgoing.flush();
+        }
+        // Whoever waited may be gone.
+        done.and_then(|done| done.send(()).ok());
+    }
+}
+
+/// Answers runs of one channel that have the same answer with one frame each. All before a run are answered already, so
+/// that `multiple` means the run.
+fn confirm(owed: &[Owed], is_sure: impl Fn(Fate) -> bool) {
+    let same = |a: &Owed, b: &Owed| {
+        Arc::ptr_eq(&a.channel, &b.channel) && is_sure(a.fate) == is_sure(b.fate)
+    };
+    for run in owed.chunk_by(same) {
+        let [.., last] = run else { continue };
+        let (delivery_tag, multiple) = (last.tag, run.len() > 1);
+        last.channel.tell(|channel, out| match is_sure(last.fate) {
+            true => put_method(channel, &BasicAck { delivery_tag, multiple }, out),
+            false => {
+                let nack = BasicNack { delivery_tag, multiple, requeue: false };
+                put_method(channel, &nack, out);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outgoing::Outgoing;
+    use crate::wire::frame::{Parsed, parse};
+    use crate::wire::method::Method;
+
+    fn told(outgoing: &Outgoing) -> Vec<(u16, u64, bool, bool)> {
+        let mut bytes = Vec::new();
+        outgoing.push(|out| bytes = std::mem::take(out));
+        let (mut told, mut rest) = (Vec::new(), &bytes[..]);
+        while let Ok(Parsed::Frame(frame, used)) = parse(rest, 4096) {
+            told.push(match Method::decode(frame.payload).unwrap() {
+                Method::BasicAck(ack) => (frame.channel, ack.delivery_tag, ack.multiple, true),
+                Method::BasicNack(nack) => (frame.channel, nack.delivery_tag, nack.multiple, false),
+                other => panic!("{other:?}"),
+            });
+            rest = &rest[used..];
+        }
+        told
+    }
+
+    #[test]
+    fn runs_of_a_channel_are_answered_with_one_frame() {
+        let outgoing = Arc::new(Outgoing::default());
+        let channel = |number| ChannelOut::new(number, 4096, Arc::clone(&outgoing), false);
+        let (one, two) = (channel(1), channel(2));
+        let owed =
+            |channel: &Arc<ChannelOut>, tag, fate| Owed { channel: Arc::clone(channel), tag, fate };
+        let all = [
+            owed(&one, 1, Fate::Done),
+            owed(&one, 2, Fate::Stored(0)),
+            owed(&one, 3, Fate::Refused),
+            owed(&one, 4, Fate::Stored(1)),
+            owed(&two, 1, Fate::Stored(0)),
+        ];
+        confirm(&all, |fate| matches!(fate, Fate::Done | Fate::Stored(0)));
+        let wanted = [(1, 2, true, true), (1, 4, true, false), (2, 1, false, true)];
+        assert_eq!(told(&outgoing), wanted);
+        two.close();
+        confirm(&all[4..], |_| true);
+        assert_eq!(told(&outgoing), [], "a channel that is closed is told nothing");
+    }
+}

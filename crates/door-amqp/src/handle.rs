@@ -1,0 +1,80 @@
+//! One file for each kind of request: what it means to the core, and what the client is answered.
+
+pub(crate) mod bind;
+pub(crate) mod cancel;
+pub(crate) mod channel;
+pub(crate) mod confirm;
+pub(crate) mod consume;
+pub(crate) mod exchange;
+pub(crate) mod get;
+pub(crate) mod publish;
+pub(crate) mod qos;
+pub(crate) mod queue;
+pub(crate) mod settle;
+pub(crate) mod tx;
+
+use broker::access::Operation;
+
+use crate::fault::{Fault, named, quoted};
+use crate::session::Session;
+use crate::wire::reply::Reply;
+
+/// What rules keep somebody from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Making and deleting it.
+    Configure,
+    /// Sending to it.
+    Write,
+    /// Taking from it.
+    Read,
+}
+
+impl Access {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Configure => "configure",
+            Self::Write => "write",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// Checks that the client may do this with a queue or an exchange. To the rules, both are topics of their names.
+///
+/// # Errors
+/// It may not.
+pub(crate) fn check(
+    session: &Session<'_>,
+    access: Access,
+    kind: &str,
+    name: &[u8],
+) -> Result<(), Fault> {
+    let actor = &session.agreed.actor;
+    if actor.is_free() {
+        return Ok(());
+    }
+    let operation = match access {
+        Access::Configure => Operation::Create,
+        Access::Write => Operation::Write,
+        Access::Read => Operation::Read,
+    };
+    if actor.may_topic(operation, &String::from_utf8_lossy(name)) {
+        return Ok(());
+    }
+    let (of, user) = (named(kind, name, &session.agreed.virtual_host), &actor.principal().name);
+    let text = format!("{} access to {of} refused for user '{user}'", access.name());
+    Err(Fault::new(Reply::AccessRefused, text))
+}
+
+/// Names that begin with `amq.` are the server's (§1.6.2.3 of the reference).
+///
+/// # Errors
+/// It is one.
+pub(crate) fn check_prefix(kind: &str, name: &[u8]) -> Result<(), Fault> {
+    if !name.starts_with(b"amq.") {
+        return Ok(());
+    }
+    let text = format!("{kind} name '{}' contains reserved prefix 'amq.*'", quoted(name));
+    Err(Fault::new(Reply::AccessRefused, text))
+}

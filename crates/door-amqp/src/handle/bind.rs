@@ -1,0 +1,174 @@
+//! `queue.bind` and `unbind`, `exchange.bind` and `unbind`.
+
+use broker::exchanges::{
+    BindTo, Binding, ExchangeError, ExchangeKind, HeaderMatch, HeaderValue, Headers,
+};
+use bytes::Bytes;
+
+use crate::fault::{Fault, quoted};
+use crate::handle::exchange::check_default;
+use crate::handle::queue::{self, Found};
+use crate::handle::{Access, check};
+use crate::map;
+use crate::session::Session;
+use crate::wire::frame::put_method;
+use crate::wire::method::{
+    Arguments, ExchangeBind, ExchangeBindOk, ExchangeUnbind, ExchangeUnbindOk, QueueBind,
+    QueueBindOk, QueueUnbind, QueueUnbindOk,
+};
+use crate::wire::table::{Table, Value};
+
+/// From which exchange, by what.
+#[derive(Debug, Clone, Copy)]
+struct From<'a> {
+    exchange: &'a [u8],
+    key: &'a [u8],
+    arguments: Table<'a>,
+}
+
+/// A queue gets messages of an exchange.
+pub(crate) async fn queue(
+    session: &mut Session<'_>,
+    number: u16,
+    bind: &QueueBind<'_>,
+) -> Result<(), Fault> {
+    let Found { name, .. } = queue::find(session, number, &bind.queue)?;
+    // "If the queue name is empty, the current one is bound, by its own name if there is no key" (§1.7.2.2).
+    let key = match bind.queue.is_empty() && bind.routing_key.is_empty() {
+        true => &name[..],
+        false => &bind.routing_key[..],
+    };
+    let from = From { exchange: &bind.exchange, key, arguments: bind.arguments };
+    check(session, Access::Write, "queue", &name)?;
+    let to = BindTo::Queue(session.queue_name(&name));
+    change(session, from, &to, true).await?;
+    answer(session, number, bind.nowait, &QueueBindOk {});
+    Ok(())
+}
+
+/// It gets no more.
+pub(crate) async fn queue_not(
+    session: &mut Session<'_>,
+    number: u16,
+    unbind: &QueueUnbind<'_>,
+) -> Result<(), Fault> {
+    let Found { name, .. } = queue::find(session, number, &unbind.queue)?;
+    let key = match unbind.queue.is_empty() && unbind.routing_key.is_empty() {
+        true => &name[..],
+        false => &unbind.routing_key[..],
+    };
+    let from = From { exchange: &unbind.exchange, key, arguments: unbind.arguments };
+    check(session, Access::Write, "queue", &name)?;
+    let to = BindTo::Queue(session.queue_name(&name));
+    change(session, from, &to, false).await?;
+    answer(session, number, false, &QueueUnbindOk {});
+    Ok(())
+}
+
+/// An exchange gets messages of another.
+pub(crate) async fn exchange(
+    session: &mut Session<'_>,
+    number: u16,
+    bind: &ExchangeBind<'_>,
+) -> Result<(), Fault> {
+    let from = From { exchange: &bind.source, key: &bind.routing_key, arguments: bind.arguments };
+    exchanges(session, from, &bind.destination, true).await?;
+    answer(session, number, bind.nowait, &ExchangeBindOk {});
+    Ok(())
+}
+
+/// It gets no more.
+pub(crate) async fn exchange_not(
+    session: &mut Session<'_>,
+    number: u16,
+    unbind: &ExchangeUnbind<'_>,
+) -> Result<(), Fault> {
+    let from =
+        From { exchange: &unbind.source, key: &unbind.routing_key, arguments: unbind.arguments };
+    exchanges(session, from, &unbind.destination, false).await?;
+    answer(session, number, unbind.nowait, &ExchangeUnbindOk {});
+    Ok(())
+}
+
+async fn exchanges(
+    session: &mut Session<'_>,
+    from: From<'_>,
+    destination: &[u8],
+    binds: bool,
+) -> Result<(), Fault> {
+    check_default(destination)?;
+    check(session, Access::Write, "exchange", destination)?;
+    let name = session.exchange_name(destination);
+    if session.shared.broker.exchange(&name).is_none() {
+        let virtual_host = &session.agreed.virtual_host;
+        return Err(Fault::exchange(&ExchangeError::NotFound, destination, virtual_host));
+    }
+    change(session, from, &BindTo::Exchange(name), binds).await
+}
+
+async fn change(
+    session: &Session<'_>,
+    from: From<'_>,
+    to: &BindTo,
+    binds: bool,
+) -> Result<(), Fault> {
+    check_default(from.exchange)?;
+    check(session, Access::Read, "exchange", from.exchange)?;
+    let (broker, virtual_host) = (&session.shared.broker, &session.agreed.virtual_host);
+    let source = session.exchange_name(from.exchange);
+    let refused = |error: &ExchangeError| Fault::exchange(error, from.exchange, virtual_host);
+    let known = broker.exchange(&source).ok_or_else(|| refused(&ExchangeError::NotFound))?;
+    let matching = match known.spec().kind {
+        ExchangeKind::Headers => Some(header_match(&from.arguments)?),
+        _ => None,
+    };
+    let binding = Binding {
+        key: Bytes::copy_from_slice(from.key),
+        matching,
+        arguments: Bytes::copy_from_slice(from.arguments.bytes()),
+    };
+    let changed = match binds {
+        true => broker.bind(&source, to, binding).await,
+        false => broker.unbind(&source, to, &binding).await,
+    };
+    changed.map_err(|error| refused(&error))
+}
+
+fn answer<M: Arguments>(session: &Session<'_>, number: u16, nowait: bool, told: &M) {
+    if let (false, Some(channel)) = (nowait, session.channels.get(&number)) {
+        channel.out.tell(|channel, out| put_method(channel, told, out));
+    }
+}
+
+/// What a binding to a headers exchange asks for.
+fn header_match(arguments: &Table<'_>) -> Result<HeaderMatch, Fault> {
+    let (all, with_x) = match arguments.get(b"x-match") {
+        None | Some(Value::String(b"all")) => (true, false),
+        Some(Value::String(b"any")) => (false, false),
+        Some(Value::String(b"all-with-x")) => (true, true),
+        Some(Value::String(b"any-with-x")) => (false, true),
+        Some(other) => {
+            let text = format!(
+                "Invalid x-match field value '{}'; expected all, any, all-with-x, or any-with-x",
+                match other {
+                    Value::String(text) => quoted(text),
+                    other => map::shown(&other),
+                }
+            );
+            return Err(Fault::precondition(text));
+        }
+    };
+    let is_asked = |name: &[u8]| name != b"x-match" && (with_x || !name.starts_with(b"x-"));
+    let asked = arguments.entries().filter(|(name, _)| is_asked(name));
+    let headers: Headers = asked
+        .map(|(name, value)| {
+            // Without a value, it only has to be there.
+            let value = match value {
+                Value::Void => HeaderValue::Any,
+                other => map::header_value(&other),
+            };
+            (Bytes::copy_from_slice(name), value)
+        })
+        .collect();
+    Ok(HeaderMatch { all, headers })
+}

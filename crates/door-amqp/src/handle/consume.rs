@@ -1,0 +1,119 @@
+//! `basic.consume`: deliveries from now on.
+
+use std::sync::Arc;
+
+use broker::queues::ConsumeOptions;
+use bytes::Bytes;
+
+use crate::arguments;
+use crate::channel::{Channel, ChannelOut, ConsumerOut, Consuming};
+use crate::fault::{Fault, quoted};
+use crate::handle::queue::{self, Found};
+use crate::handle::{Access, check};
+use crate::limits::CONSUMERS_MAX;
+use crate::replies::REPLY_TO;
+use crate::session::Session;
+use crate::wire::frame::put_method;
+use crate::wire::method::{BasicConsume, BasicConsumeOk};
+use crate::wire::reader::Short;
+use crate::wire::reply::Reply;
+
+/// Begins to consume. The answer comes before the first delivery.
+pub(crate) fn handle(
+    session: &mut Session<'_>,
+    number: u16,
+    consume: &BasicConsume<'_>,
+) -> Result<(), Fault> {
+    if let Some(channel) = session.channels.get_mut(&number) {
+        channel.news();
+    }
+    let tag = tag(session, number, &consume.consumer_tag)?;
+    if consume.queue.0 == REPLY_TO {
+        return for_answers(session, number, consume, tag);
+    }
+    let Found { name, queue } = queue::find(session, number, &consume.queue)?;
+    check(session, Access::Read, "queue", &name)?;
+    let priority = arguments::priority(&consume.arguments)?;
+    let counts = arguments::counts_deliveries(&queue.spec().arguments);
+    let virtual_host = session.agreed.virtual_host.clone();
+    let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
+    let Channel { out, holder, prefetch, consumers, next_consumer, .. } = channel;
+    let options = ConsumeOptions {
+        tag: *next_consumer,
+        priority,
+        exclusive: consume.exclusive,
+        automatic: consume.no_ack,
+        prefetch: *prefetch,
+        sink: Arc::<ChannelOut>::clone(out),
+    };
+    // Nothing is delivered before the lock is free, and by then the client knows.
+    let mut state = out.lock();
+    let consumer = queue.consume(holder, options);
+    let consumer = consumer.map_err(|error| Fault::queue(&error, &name, &virtual_host))?;
+    let known = ConsumerOut { tag: tag.clone(), queue: name, no_ack: consume.no_ack, counts };
+    state.add(*next_consumer, known);
+    if !consume.nowait {
+        let told = BasicConsumeOk { consumer_tag: Short(&tag) };
+        out.outgoing.push(|bytes| put_method(number, &told, bytes));
+    }
+    drop(state);
+    let known = Consuming { number: *next_consumer, consumer: Some(consumer), address: None };
+    consumers.insert(tag, known);
+    *next_consumer += 1;
+    Ok(())
+}
+
+/// The consumer's tag: the client's, or a new one.
+fn tag(session: &Session<'_>, number: u16, said: &[u8]) -> Result<Bytes, Fault> {
+    let Some(channel) = session.channels.get(&number) else { return Ok(Bytes::new()) };
+    if channel.consumers.len() >= CONSUMERS_MAX {
+        let text = format!("a channel with more than {CONSUMERS_MAX} consumers");
+        return Err(Fault::new(Reply::NotAllowed, text));
+    }
+    if said.is_empty() {
+        let random = &session.shared.broker.options().random;
+        return Ok(format!("amq.ctag-{:032x}", random.next_u128()).into());
+    }
+    if channel.consumers.contains_key(said) {
+        let text = format!("attempt to reuse consumer tag '{}'", quoted(said));
+        return Err(Fault::new(Reply::NotAllowed, text));
+    }
+    Ok(Bytes::copy_from_slice(said))
+}
+
+/// Waits for answers, which come without a queue and cannot be acknowledged.
+fn for_answers(
+    session: &mut Session<'_>,
+    number: u16,
+    consume: &BasicConsume<'_>,
+    tag: Bytes,
+) -> Result<(), Fault> {
+    if !consume.no_ack {
+        return Err(Fault::precondition("reply consumer cannot acknowledge"));
+    }
+    let shared = session.shared;
+    let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
+    let Channel { out, consumers, next_consumer, .. } = channel;
+    if consumers.values().any(|known| known.address.is_some()) {
+        return Err(Fault::precondition("reply consumer already set"));
+    }
+    let random = &*shared.broker.options().random;
+    let address = shared.replies.join(random, out, *next_consumer);
+    let known = ConsumerOut {
+        tag: tag.clone(),
+        queue: Bytes::from_static(REPLY_TO),
+        no_ack: true,
+        counts: false,
+    };
+    let mut state = out.lock();
+    state.add(*next_consumer, known);
+    if !consume.nowait {
+        let told = BasicConsumeOk { consumer_tag: Short(&tag) };
+        out.outgoing.push(|bytes| put_method(number, &told, bytes));
+    }
+    drop(state);
+    let known = Consuming { number: *next_consumer, consumer: None, address: Some(address) };
+    consumers.insert(tag, known);
+    *next_consumer += 1;
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! `exchange.declare` and `delete`.
+
+use broker::exchanges::{ExchangeError, ExchangeKind, ExchangeSpec};
+use bytes::Bytes;
+
+use crate::fault::{Fault, named, quoted};
+use crate::handle::{Access, check, check_prefix};
+use crate::session::Session;
+use crate::wire::frame::put_method;
+use crate::wire::method::{ExchangeDeclare, ExchangeDeclareOk, ExchangeDelete, ExchangeDeleteOk};
+use crate::wire::reply::Reply;
+use crate::wire::table::Table;
+
+/// Kinds of exchanges, by the names that clients give them.
+const KINDS: [(&str, ExchangeKind); 4] = [
+    ("direct", ExchangeKind::Direct),
+    ("fanout", ExchangeKind::Fanout),
+    ("topic", ExchangeKind::Topic),
+    ("headers", ExchangeKind::Headers),
+];
+
+/// Exchanges that are there from the beginning.
+pub(crate) const PREDECLARED: [(&str, ExchangeKind); 6] = [
+    ("amq.direct", ExchangeKind::Direct),
+    ("amq.fanout", ExchangeKind::Fanout),
+    ("amq.topic", ExchangeKind::Topic),
+    ("amq.headers", ExchangeKind::Headers),
+    ("amq.match", ExchangeKind::Headers),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic),
+];
+
+/// Nobody changes the exchange without a name, and nobody is bound to it (§3.1.3.1).
+pub(crate) fn check_default(name: &[u8]) -> Result<(), Fault> {
+    if !name.is_empty() {
+        return Ok(());
+    }
+    let text = "operation not permitted on the default exchange";
+    Err(Fault::new(Reply::AccessRefused, text))
+}
+
+/// Makes an exchange, or finds that it is there as it is wanted.
+pub(crate) async fn declare(
+    session: &mut Session<'_>,
+    number: u16,
+    declare: &ExchangeDeclare<'_>,
+) -> Result<(), Fault> {
+    let virtual_host = &session.agreed.virtual_host;
+    let (broker, name) = (&session.shared.broker, session.exchange_name(&declare.exchange));
+    let known = broker.exchange(&name);
+    if declare.passive {
+        if known.is_none() && !declare.exchange.is_empty() {
+            return Err(Fault::exchange(&ExchangeError::NotFound, &name.name, virtual_host));
+        }
+    } else {
+        check_default(&declare.exchange)?;
+        check(session, Access::Configure, "exchange", &declare.exchange)?;
+        let spec = spec(declare)?;
+        match known {
+            Some(known) => same(session, &name.name, known.spec(), &spec)?,
+            None => {
+                check_prefix("exchange", &declare.exchange)?;
+                let made = broker.declare_exchange(&name, &spec).await;
+                made.map_err(|error| Fault::exchange(&error, &name.name, virtual_host))?;
+            }
+        }
+    }
+    if let (false, Some(channel)) = (declare.nowait, session.channels.get(&number)) {
+        channel.out.tell(|channel, out| put_method(channel, &ExchangeDeclareOk {}, out));
+    }
+    Ok(())
+}
+
+fn spec(declare: &ExchangeDeclare<'_>) -> Result<ExchangeSpec, Fault> {
+    let found = KINDS.iter().find(|(name, _)| name.as_bytes() == declare.kind.0);
+    let unknown = || {
+        let text = format!("unknown exchange type '{}'", quoted(&declare.kind));
+        Fault::command_invalid(text)
+    };
+    let (_, kind) = found.ok_or_else(unknown)?;
+    let alternate = declare.arguments.get(b"alternate-exchange");
+    let alternate = alternate.map(|value| {
+        let text = value.string().map(Bytes::copy_from_slice);
+        text.ok_or_else(|| Fault::precondition("invalid arg 'alternate-exchange': it is no string"))
+    });
+    Ok(ExchangeSpec {
+        kind: *kind,
+        durable: declare.durable,
+        auto_delete: declare.auto_delete,
+        internal: declare.internal,
+        alternate: alternate.transpose()?,
+        arguments: Bytes::copy_from_slice(declare.arguments.bytes()),
+    })
+}
+
+fn kind_name(kind: ExchangeKind) -> &'static str {
+    let found = KINDS.iter().find(|(_, known)| *known == kind);
+    // The space of subjects is one to a client.
+    found.map_or("topic", |(name, _)| name)
+}
+
+/// Whether an exchange is there as it is wanted; what of it is not, in RabbitMQ's words.
+fn same(
+    session: &Session<'_>,
+    name: &[u8],
+    known: &ExchangeSpec,
+    wanted: &ExchangeSpec,
+) -> Result<(), Fault> {
+    let of = named("exchange", name, &session.agreed.virtual_host);
+    let differs = |what: &str, wanted: &str, known: &str| {
+        let text = format!(
+            "inequivalent arg '{what}' for {of}: received '{wanted}' but current is '{known}'"
+        );
+        Err(Fault::precondition(text))
+    };
+    let (asked, kept) = (kind_name(wanted.kind), kind_name(known.kind));
+    if asked != kept {
+        return differs("type", asked, kept);
+    }
+    let flags = [
+        ("durable", wanted.durable, known.durable),
+        ("auto_delete", wanted.auto_delete, known.auto_delete),
+        ("internal", wanted.internal, known.internal),
+    ];
+    for (what, wanted, known) in flags {
+        if wanted != known {
+            return differs(what, &wanted.to_string(), &known.to_string());
+        }
+    }
+    let tables = (Table::new(&wanted.arguments), Table::new(&known.arguments));
+    let (Ok(asked), Ok(kept)) = tables else { return Ok(()) };
+    let alternate = |table: Table<'_>| {
+        let value = table.get(b"alternate-exchange");
+        value.map_or("none".to_owned(), |value| crate::map::shown(&value))
+    };
+    let (asked, kept) = (alternate(asked), alternate(kept));
+    if asked != kept {
+        return differs("alternate-exchange", &asked, &kept);
+    }
+    Ok(())
+}
+
+/// Deletes an exchange; one that is not there is deleted already.
+pub(crate) async fn delete(
+    session: &mut Session<'_>,
+    number: u16,
+    delete: &ExchangeDelete<'_>,
+) -> Result<(), Fault> {
+    check_default(&delete.exchange)?;
+    check_prefix("exchange", &delete.exchange)?;
+    check(session, Access::Configure, "exchange", &delete.exchange)?;
+    let name = session.exchange_name(&delete.exchange);
+    match session.shared.broker.delete_exchange(&name, delete.if_unused).await {
+        Ok(()) | Err(ExchangeError::NotFound) => {}
+        Err(error) => {
+            return Err(Fault::exchange(&error, &name.name, &session.agreed.virtual_host));
+        }
+    }
+    if let (false, Some(channel)) = (delete.nowait, session.channels.get(&number)) {
+        channel.out.tell(|channel, out| put_method(channel, &ExchangeDeleteOk {}, out));
+    }
+    Ok(())
+}

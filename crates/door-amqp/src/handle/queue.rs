@@ -1,0 +1,195 @@
+//! `queue.declare`, `delete` and `purge`.
+
+use std::sync::Arc;
+
+use broker::queues::{DeleteOnly, Queue, QueueError, QueueSpec};
+use bytes::Bytes;
+
+use crate::arguments::{self, Of, QueueArguments};
+use crate::fault::{Fault, named};
+use crate::handle::{Access, check, check_prefix};
+use crate::replies::REPLY_TO;
+use crate::session::Session;
+use crate::wire::frame::put_method;
+use crate::wire::method::{
+    QueueDeclare, QueueDeclareOk, QueueDelete, QueueDeleteOk, QueuePurge, QueuePurgeOk,
+};
+use crate::wire::reader::Short;
+use crate::wire::table::Table;
+
+/// A queue, and what it is called.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) name: Bytes,
+    pub(crate) queue: Arc<Queue>,
+}
+
+/// The name of a queue that is to be used: where it is empty, that of the last that was declared on the channel.
+pub(crate) fn name(session: &Session<'_>, number: u16, said: &[u8]) -> Result<Bytes, Fault> {
+    if !said.is_empty() {
+        return Ok(Bytes::copy_from_slice(said));
+    }
+    let last = session.channels.get(&number).map(|channel| channel.last_queue.clone());
+    let last = last.filter(|last| !last.is_empty());
+    last.ok_or_else(|| Fault::not_found("no previously declared queue"))
+}
+
+/// A queue that is to be used, if it is there and nobody else has it for themselves.
+pub(crate) fn find(session: &Session<'_>, number: u16, said: &[u8]) -> Result<Found, Fault> {
+    let name = name(session, number, said)?;
+    let virtual_host = &session.agreed.virtual_host;
+    let queue = session.shared.broker.queue(&session.queue_name(&name));
+    let queue = queue.ok_or_else(|| Fault::queue(&QueueError::NotFound, &name, virtual_host))?;
+    let own = queue.check_owner(session.owner.id);
+    own.map_err(|error| Fault::queue(&error, &name, virtual_host))?;
+    Ok(Found { name, queue })
+}
+
+/// Makes a queue, or finds that it is there as it is wanted.
+pub(crate) async fn declare(
+    session: &mut Session<'_>,
+    number: u16,
+    declare: &QueueDeclare<'_>,
+) -> Result<(), Fault> {
+    let (name, counts) = if declare.queue.starts_with(REPLY_TO) {
+        let name = Bytes::copy_from_slice(&declare.queue);
+        let is_there = &name[..] == REPLY_TO || session.shared.replies.is_known(&name);
+        let virtual_host = &session.agreed.virtual_host;
+        let missing = || Fault::queue(&QueueError::NotFound, &name, virtual_host);
+        is_there.then_some(()).ok_or_else(missing)?;
+        (name, Default::default())
+    } else if declare.passive {
+        let Found { name, queue } = find(session, number, &declare.queue)?;
+        (name, queue.counts())
+    } else {
+        let (name, queue) = make(session, declare).await?;
+        (name, queue.counts())
+    };
+    let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
+    channel.last_queue = name.clone();
+    if !declare.nowait {
+        let told = QueueDeclareOk {
+            queue: Short(&name),
+            message_count: u32::try_from(counts.ready).unwrap_or(u32::MAX),
+            consumer_count: counts.consumers,
+        };
+        channel.out.tell(|channel, out| put_method(channel, &told, out));
+    }
+    Ok(())
+}
+
+async fn make(
+    session: &Session<'_>,
+    declare: &QueueDeclare<'_>,
+) -> Result<(Bytes, Arc<Queue>), Fault> {
+    let broker = &session.shared.broker;
+    let name = match declare.queue.is_empty() {
+        true => format!("amq.gen-{:032x}", broker.options().random.next_u128()).into(),
+        false => Bytes::copy_from_slice(&declare.queue),
+    };
+    check(session, Access::Configure, "queue", &name)?;
+    let virtual_host = &session.agreed.virtual_host;
+    let of = Of { queue: &name, virtual_host };
+    let QueueArguments { settings, .. } = arguments::of_queue(declare.arguments, of)?;
+    let spec = QueueSpec {
+        durable: declare.durable,
+        exclusive: declare.exclusive,
+        auto_delete: declare.auto_delete,
+        settings,
+        arguments: Bytes::copy_from_slice(declare.arguments.bytes()),
+    };
+    let wanted = session.queue_name(&name);
+    if let Some(known) = broker.queue(&wanted) {
+        same(session, &name, &known, &spec)?;
+        return Ok((name, known));
+    }
+    if !declare.queue.is_empty() {
+        check_prefix("queue", &name)?;
+    }
+    match broker.declare_queue(&wanted, &spec, session.owner.id).await {
+        Ok((queue, true)) => Ok((name, queue)),
+        // Somebody else was faster.
+        Ok((queue, false)) => same(session, &name, &queue, &spec).map(|()| (name, queue)),
+        Err(error) => Err(Fault::queue(&error, &name, virtual_host)),
+    }
+}
+
+/// Whether a queue is there as it is wanted; what of it is not, in RabbitMQ's words.
+fn same(
+    session: &Session<'_>,
+    name: &[u8],
+    queue: &Queue,
+    wanted: &QueueSpec,
+) -> Result<(), Fault> {
+    let virtual_host = &session.agreed.virtual_host;
+    let known = queue.spec();
+    if queue.check_owner(session.owner.id).is_err() || known.exclusive != wanted.exclusive {
+        return Err(Fault::locked(name, virtual_host));
+    }
+    let of = named("queue", name, virtual_host);
+    let flags = [
+        ("durable", wanted.durable, known.durable),
+        ("auto_delete", wanted.auto_delete, known.auto_delete),
+    ];
+    for (what, wanted, known) in flags {
+        if wanted != known {
+            let text = format!(
+                "inequivalent arg '{what}' for {of}: received '{wanted}' but current is '{known}'"
+            );
+            return Err(Fault::precondition(text));
+        }
+    }
+    let tables = (Table::new(&wanted.arguments), Table::new(&known.arguments));
+    let (Ok(asked), Ok(kept)) = tables else { return Ok(()) };
+    match arguments::difference(asked, kept) {
+        None => Ok(()),
+        Some((what, asked, kept)) => Err(Fault::precondition(format!(
+            "inequivalent arg '{what}' for {of}: received {asked} but current is {kept}"
+        ))),
+    }
+}
+
+/// Deletes a queue; one that is not there is deleted already.
+pub(crate) async fn delete(
+    session: &mut Session<'_>,
+    number: u16,
+    delete: &QueueDelete<'_>,
+) -> Result<(), Fault> {
+    let name = name(session, number, &delete.queue)?;
+    check(session, Access::Configure, "queue", &name)?;
+    let only = DeleteOnly { unused: delete.if_unused, empty: delete.if_empty };
+    let broker = &session.shared.broker;
+    let deleted = broker.delete_queue(&session.queue_name(&name), only, session.owner.id).await;
+    let count = match deleted {
+        Ok(count) => count,
+        Err(QueueError::NotFound) => 0,
+        Err(error) => return Err(Fault::queue(&error, &name, &session.agreed.virtual_host)),
+    };
+    let message_count = u32::try_from(count).unwrap_or(u32::MAX);
+    let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
+    channel.news();
+    if !delete.nowait {
+        let told = QueueDeleteOk { message_count };
+        channel.out.tell(|channel, out| put_method(channel, &told, out));
+    }
+    Ok(())
+}
+
+/// Drops what waits in a queue.
+pub(crate) async fn purge(
+    session: &mut Session<'_>,
+    number: u16,
+    purge: &QueuePurge<'_>,
+) -> Result<(), Fault> {
+    let Found { name, queue } = find(session, number, &purge.queue)?;
+    check(session, Access::Read, "queue", &name)?;
+    let purged = queue.purge().await;
+    let count =
+        purged.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
+    let Some(channel) = session.channels.get(&number) else { return Ok(()) };
+    if !purge.nowait {
+        let told = QueuePurgeOk { message_count: u32::try_from(count).unwrap_or(u32::MAX) };
+        channel.out.tell(|channel, out| put_method(channel, &told, out));
+    }
+    Ok(())
+}

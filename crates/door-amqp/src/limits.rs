@@ -1,0 +1,70 @@
+//! Every limit of this door, on one page.
+
+use std::time::Duration;
+
+/// Largest frame in bytes, with all that belongs to it (`frame_max`), unless configured.
+pub(crate) const FRAME_BYTES_MAX: u32 = 128 * 1024;
+
+/// Largest frame from who has not said who they are, in bytes, and the smallest that one may ask for as its largest.
+pub(crate) const FRAME_BYTES_MIN: u32 = 8192;
+
+/// Largest payload of a message in bytes, unless configured (`max_message_size`).
+pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Channels of one connection, unless configured (`channel_max`).
+pub(crate) const CHANNELS_MAX: u16 = 2047;
+
+/// A peer is to say something so often, in seconds, unless configured or agreed otherwise (`heartbeat`).
+pub(crate) const HEARTBEAT_SECONDS: u16 = 60;
+
+/// Who is not in by then is cut off (`handshake_timeout`).
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is not sent yet, in bytes: past it queues keep what they have.
+pub(crate) const PENDING_BYTES_HIGH: usize = 1024 * 1024;
+
+/// With no more than this, in bytes, they go on.
+pub(crate) const PENDING_BYTES_LOW: usize = 256 * 1024;
+
+/// Past this, in bytes, a client that does not read its answers is not read from.
+pub(crate) const ANSWERS_BYTES_HIGH: usize = 4 * PENDING_BYTES_HIGH;
+
+/// A buffer up to this size, in bytes, is kept for what comes next.
+pub(crate) const BUFFER_KEPT_BYTES: usize = 256 * 1024;
+
+/// A client that takes nothing of what is written to it for so long is cut off.
+pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long the end of a connection may wait for what was promised before it.
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a client that was told why its connection ends may take to say that it heard.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// Batches of messages of one connection that are on their way to the disk; past it the connection is not read from.
+pub(crate) const COMMITS_MAX: usize = 16;
+
+/// Messages of one batch, in bytes: what arrived together is stored together, up to this.
+pub(crate) const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Messages that a transaction may hold, in bytes of their payloads, before it is committed.
+pub(crate) const TRANSACTION_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Messages and acknowledgements of one transaction.
+pub(crate) const TRANSACTION_ENTRIES_MAX: usize = 1_000_000;
+
+/// What of messages that have not arrived whole is not counted, in bytes; what more takes is claimed from what all
+/// connections may have together.
+pub(crate) const UNCLAIMED_BYTES: usize = 16 * 1024;
+
+/// Consumers of one channel.
+pub(crate) const CONSUMERS_MAX: usize = 100_000;
+
+/// Words of the routing keys in CC and BCC together.
+pub(crate) const EXTRA_KEYS_MAX: usize = 256;
+
+/// How often a connection that is blocked looks whether it is still so.
+pub(crate) const BLOCKED_PERIOD: Duration = Duration::from_millis(500);
+
+const _: () = assert!(PENDING_BYTES_LOW < PENDING_BYTES_HIGH);
+const _: () = assert!(FRAME_BYTES_MIN <= FRAME_BYTES_MAX);

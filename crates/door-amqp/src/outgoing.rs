@@ -1,0 +1,168 @@
+//! What waits to be sent to one client.
+//!
+//! Queues encode their deliveries straight into it, under a short lock, and the connection's own task writes it: in
+//! pieces as large as what came together. A queue whose messages find no room keeps them, so nothing here grows with
+//! what waits in queues.
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::limits::{
+    ANSWERS_BYTES_HIGH, BUFFER_KEPT_BYTES, PENDING_BYTES_HIGH, PENDING_BYTES_LOW, WRITE_DEADLINE,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes on their way to one client.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    state: Mutex<State>,
+    /// Something to write, or the end.
+    ready: Notify,
+    /// There is room again for those who were refused.
+    room: Notify,
+    /// Enough was read for further answers.
+    answers: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queued: Vec<u8>,
+    /// Taken out of it, and not on the socket yet.
+    unsent: usize,
+    phase: Phase,
+    /// Somebody was refused.
+    is_awaited: bool,
+    /// Pieces written: moves when the client hears something.
+    written: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    #[default]
+    Open,
+    /// Write what is there, then end.
+    Finishing,
+}
+
+impl State {
+    fn pending(&self) -> usize {
+        self.queued.len() + self.unsent
+    }
+}
+
+impl Outgoing {
+    /// Queues an answer. It goes out at the next [`Self::flush`].
+    pub(crate) fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Open {
+            encode(&mut state.queued);
+        }
+    }
+
+    /// Queues a delivery, if there is room for it; if not, [`Self::until_room`] says when there is.
+    pub(crate) fn offer(&self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        if state.pending() >= PENDING_BYTES_HIGH {
+            state.is_awaited = true;
+            return false;
+        }
+        encode(&mut state.queued);
+        true
+    }
+
+    /// Has what is queued written.
+    pub(crate) fn flush(&self) {
+        self.ready.notify_one();
+    }
+
+    /// Waits until there is room for those who were refused.
+    pub(crate) async fn until_room(&self) {
+        self.room.notified().await;
+    }
+
+    /// Waits while too many answers are not read.
+    pub(crate) async fn until_read(&self) {
+        while self.is_unread() {
+            self.ready.notify_one();
+            self.answers.notified().await;
+        }
+    }
+
+    fn is_unread(&self) -> bool {
+        let state = self.state.lock();
+        state.phase == Phase::Open && state.pending() >= ANSWERS_BYTES_HIGH
+    }
+
+    /// Pieces written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.state.lock().written
+    }
+
+    /// Nothing more is queued; what is there is still written.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Finishing;
+        }
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    /// Writes, until [`Self::finish`].
+    ///
+    /// # Errors
+    /// The socket fails, or the client takes nothing for too long.
+    pub(crate) async fn run(&self, mut write: impl AsyncWrite + Unpin) -> std::io::Result<()> {
+        let mut piece = Vec::new();
+        loop {
+            self.ready.notified().await;
+            while self.take(&mut piece) {
+                let sending = async {
+                    write.write_all(&piece).await?;
+                    // An encrypted stream may hold back the end of it.
+                    write.flush().await
+                };
+                match timeout(WRITE_DEADLINE, sending).await {
+                    Ok(sent) => sent?,
+                    Err(_elapsed) => return Err(std::io::ErrorKind::TimedOut.into()),
+                }
+                self.sent(&mut piece);
+            }
+            if self.state.lock().phase != Phase::Open {
+                // TLS says goodbye; a client that does not hear it would call us cut off.
+                return write.shutdown().await;
+            }
+        }
+    }
+
+    fn take(&self, piece: &mut Vec<u8>) -> bool {
+        let mut state = self.state.lock();
+        std::mem::swap(&mut state.queued, piece);
+        state.unsent = piece.len();
+        !piece.is_empty()
+    }
+
+    fn sent(&self, piece: &mut Vec<u8>) {
+        piece.clear();
+        if piece.capacity() > BUFFER_KEPT_BYTES {
+            *piece = Vec::new();
+        }
+        let mut state = self.state.lock();
+        state.unsent = 0;
+        state.written += 1;
+        let has_room = state.pending() <= PENDING_BYTES_LOW;
+        let wake = has_room && std::mem::take(&mut state.is_awaited);
+        drop(state);
+        if wake {
+            self.room.notify_one();
+        }
+        self.answers.notify_one();
+    }
+}

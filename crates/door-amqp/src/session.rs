@@ -1,0 +1,373 @@
+//! One connection, from its first byte to its last.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use broker::exchanges::ExchangeName;
+use broker::live::Batch;
+use broker::queues::QueueName;
+use broker::{Broker, PublisherId};
+use bytes::Bytes;
+use door::{Claim, CloseReason, Connection, ConnectionRoom, ReadHalf, RequestRoom};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{interval, sleep, timeout};
+
+use crate::Shared;
+use crate::channel::Channel;
+use crate::confirm::{self, Commit, Owed};
+use crate::fault::Fault;
+use crate::handshake::{self, Agreed};
+use crate::input::Frames;
+use crate::limits::{BLOCKED_PERIOD, COMMITS_MAX, FLUSH_TIMEOUT, HANDSHAKE_TIMEOUT, LINGER};
+use crate::login::Gate;
+use crate::outgoing::Outgoing;
+use crate::wire::frame::{put_heartbeat, put_method};
+use crate::wire::method::{
+    ConnectionBlocked, ConnectionClose, ConnectionCloseOk, ConnectionUnblocked,
+};
+use crate::wire::reader::Short;
+use crate::wire::reply::Reply;
+
+mod frames;
+#[cfg(test)]
+mod tests;
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client is gone.
+    Quiet,
+    /// The client said goodbye, and is answered.
+    Goodbye,
+    /// The client is told why, and what it did (class and method).
+    Fault(Fault, (u16, u16)),
+    /// The same, for a login; why, for the log.
+    Refused(Fault, String),
+    /// Without a word.
+    Reason(CloseReason),
+}
+
+impl End {
+    /// The client is told why.
+    pub(crate) fn fault(fault: Fault) -> Self {
+        Self::Fault(fault, (0, 0))
+    }
+}
+
+impl From<std::io::Error> for End {
+    fn from(error: std::io::Error) -> Self {
+        Self::Reason(error.into())
+    }
+}
+
+/// Speaks the protocol until either side closes.
+pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
+    let Connection { stream, peer, principal, logins, room, mut stopping, .. } = connection;
+    let (read, write) = stream.into_split();
+    let mut frames = Frames::new(read, &room);
+    let outgoing = Arc::new(Outgoing::default());
+    let gate = Gate::new(logins, principal);
+    let eviction = frames.eviction();
+    let host = peer.ip().to_string();
+    let mut writing = pin!(outgoing.run(write));
+    // Boxed, so that what a connection needs in its beginning only does not stay with it.
+    let mut talking = Box::pin(talk(&shared, &mut frames, &outgoing, &gate, (&host, &room)));
+    let end = tokio::select! {
+        written = &mut writing => return Ok(written?),
+        end = &mut talking => end,
+        // An error is the listener's end, which is the same.
+        _ = stopping.wait_for(|stop| *stop) => {
+            let text = "broker forced connection closure with reason 'shutdown'";
+            End::fault(Fault::new(Reply::ConnectionForced, text))
+        }
+        () = eviction.happens() => {
+            let why = "others wait for the memory of a message that does not end";
+            End::Reason(CloseReason::Limit(why.into()))
+        }
+    };
+    drop(talking);
+    let (told, ended) = farewell(end);
+    if !told.is_empty() {
+        outgoing.push(|out| out.extend_from_slice(&told));
+    }
+    // What the client was promised before the end still goes out, such as why it is the end.
+    outgoing.finish();
+    let flushed = timeout(FLUSH_TIMEOUT, writing).await;
+    if flushed.is_ok() && !told.is_empty() {
+        // And arrives, though the client may be in the middle of something.
+        let _elapsed = timeout(LINGER, frames.discard()).await;
+    }
+    ended
+}
+
+/// What a client is told at the end, and what the log is.
+fn farewell(end: End) -> (Vec<u8>, Result<(), CloseReason>) {
+    let mut told = Vec::new();
+    let close = |fault: &Fault, (class_id, method_id), told: &mut Vec<u8>| {
+        let text = fault.reply.text(&fault.text);
+        let reply_text = Short(text.as_bytes());
+        let reply_code = fault.reply.code();
+        put_method(0, &ConnectionClose { reply_code, reply_text, class_id, method_id }, told);
+        text
+    };
+    let ended = match end {
+        End::Quiet => Ok(()),
+        End::Goodbye => {
+            put_method(0, &ConnectionCloseOk {}, &mut told);
+            Ok(())
+        }
+        End::Fault(fault, method) => {
+            let text = close(&fault, method, &mut told);
+            match fault.reply {
+                Reply::ConnectionForced => Ok(()),
+                _ => Err(CloseReason::Protocol(text)),
+            }
+        }
+        End::Refused(fault, why) => {
+            close(&fault, (0, 0), &mut told);
+            Err(CloseReason::Login(why))
+        }
+        End::Reason(reason) => Err(reason),
+    };
+    (told, ended)
+}
+
+async fn talk(
+    shared: &Shared,
+    frames: &mut Frames<ReadHalf>,
+    outgoing: &Arc<Outgoing>,
+    gate: &Gate,
+    (host, room): (&str, &RequestRoom),
+) -> End {
+    let hello = handshake::run(shared, frames, outgoing, gate, host);
+    let agreed = match timeout(HANDSHAKE_TIMEOUT, hello).await {
+        Ok(Ok(agreed)) => agreed,
+        Ok(Err(end)) => return end,
+        Err(_elapsed) => {
+            let why = format!("not in within {HANDSHAKE_TIMEOUT:?}");
+            return End::Reason(CloseReason::Login(why));
+        }
+    };
+    let (commits, committed) = mpsc::channel(COMMITS_MAX);
+    let received = AtomicU64::new(0);
+    let heartbeat = Duration::from_secs(agreed.heartbeat.into());
+    let mut session = Session::new(shared, agreed, outgoing, (room, &received, commits));
+    let end = tokio::select! {
+        end = session.run(frames) => end,
+        () = confirm::run(committed) => End::Quiet,
+        reason = beat(outgoing, &received, heartbeat) => End::Reason(reason),
+    };
+    session.leave().await;
+    end
+}
+
+/// Says something so often, and returns when the client has said nothing for twice as long (§4.2.7).
+async fn beat(outgoing: &Outgoing, received: &AtomicU64, every: Duration) -> CloseReason {
+    if every.is_zero() {
+        return std::future::pending().await;
+    }
+    let mut ticks = interval(every / 2);
+    ticks.tick().await;
+    let (mut written, mut seen, mut silent) = (0, 0, 0);
+    loop {
+        ticks.tick().await;
+        if std::mem::replace(&mut written, outgoing.written()) == outgoing.written() {
+            outgoing.push(put_heartbeat);
+            outgoing.flush();
+        }
+        let now = received.load(Ordering::Relaxed);
+        silent = if std::mem::replace(&mut seen, now) == now { silent + 1 } else { 0 };
+        if silent >= 4 {
+            return CloseReason::Idle(every * 2);
+        }
+    }
+}
+
+/// What a connection is in the middle of.
+pub(crate) struct Session<'s> {
+    pub(crate) shared: &'s Shared,
+    pub(crate) agreed: Agreed,
+    /// The namespace of its virtual host.
+    pub(crate) space: Bytes,
+    pub(crate) owner: Owner,
+    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) channels: HashMap<u16, Channel>,
+    /// Channels that were ended, whose client has not answered that it heard so.
+    closing: HashSet<u16>,
+    /// Messages of this read that are to be stored …
+    pub(crate) batch: Batch,
+    /// … and whose publishers want to know.
+    pub(crate) owed: Vec<Owed>,
+    commits: mpsc::Sender<Commit>,
+    /// Some were handed over since it was last waited for.
+    is_storing: bool,
+    /// Something was published: while nothing can be stored, it is not read from.
+    is_publisher: bool,
+    /// Of messages that are not all there.
+    room: ConnectionRoom,
+    claim: Claim,
+    received: &'s AtomicU64,
+}
+
+/// Who has queues for themselves. When it is dropped, they are deleted.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    broker: Broker,
+    pub(crate) id: PublisherId,
+    is_gone: bool,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if !self.is_gone {
+            let (broker, id) = (self.broker.clone(), self.id);
+            tokio::spawn(async move { broker.owner_gone(id).await });
+        }
+    }
+}
+
+impl<'s> Session<'s> {
+    fn new(
+        shared: &'s Shared,
+        agreed: Agreed,
+        outgoing: &Arc<Outgoing>,
+        (room, received, commits): (&RequestRoom, &'s AtomicU64, mpsc::Sender<Commit>),
+    ) -> Self {
+        let broker = shared.broker.clone();
+        let id = broker.new_publisher();
+        let space = match &*agreed.virtual_host {
+            b"/" => Bytes::new(),
+            _ => agreed.virtual_host.clone(),
+        };
+        Self {
+            shared,
+            agreed,
+            space,
+            owner: Owner { broker, id, is_gone: false },
+            outgoing: Arc::clone(outgoing),
+            channels: HashMap::new(),
+            closing: HashSet::new(),
+            batch: Batch::default(),
+            owed: Vec::new(),
+            commits,
+            is_storing: false,
+            is_publisher: false,
+            room: room.of_connection(),
+            claim: Claim::default(),
+            received,
+        }
+    }
+
+    /// A queue of the virtual host.
+    pub(crate) fn queue_name(&self, name: &[u8]) -> QueueName {
+        QueueName { space: self.space.clone(), name: Bytes::copy_from_slice(name) }
+    }
+
+    /// An exchange of the virtual host.
+    pub(crate) fn exchange_name(&self, name: &[u8]) -> ExchangeName {
+        ExchangeName { space: self.space.clone(), name: Bytes::copy_from_slice(name) }
+    }
+
+    async fn run(&mut self, frames: &mut Frames<ReadHalf>) -> End {
+        let mut wanted = 1;
+        loop {
+            let eviction = self.room.eviction();
+            let filled = tokio::select! {
+                filled = frames.fill(wanted) => filled,
+                () = self.outgoing.until_room() => {
+                    self.news();
+                    continue;
+                }
+                () = eviction.happens() => {
+                    let why = "others wait for the memory of a message that does not end";
+                    return End::Reason(CloseReason::Limit(why.into()));
+                }
+            };
+            match filled {
+                Ok(true) => {}
+                Ok(false) => return End::Quiet,
+                Err(end) => return end,
+            }
+            self.received.fetch_add(1, Ordering::Relaxed);
+            match self.take_in(frames).await {
+                Ok(more) => wanted = more,
+                Err(end) => return end,
+            }
+            // Much may be buffered; other connections want their turn.
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    /// Has consumers go on that found no room, and forgets those whose queues are gone.
+    fn news(&mut self) {
+        for channel in self.channels.values_mut() {
+            channel.news();
+        }
+    }
+
+    /// Hands over what was acknowledged, and what is to be stored.
+    async fn hand_over(&mut self) {
+        for channel in self.channels.values_mut() {
+            channel.settle();
+        }
+        // Whoever listens live has it written now.
+        let _slow = self.batch.flush();
+        if self.batch.is_empty() && self.owed.is_empty() {
+            return;
+        }
+        let storing = self.shared.broker.store(std::mem::take(&mut self.batch)).await;
+        let owed = std::mem::take(&mut self.owed);
+        self.is_storing = true;
+        // Only at the connection's end is there nobody to take it.
+        let _taken = self.commits.send(Commit { storing, owed, done: None }).await;
+    }
+
+    /// Waits until all that was published before is stored: what comes next must see it.
+    pub(crate) async fn until_stored(&mut self) {
+        self.hand_over().await;
+        if !std::mem::take(&mut self.is_storing) {
+            return;
+        }
+        let (done, heard) = oneshot::channel();
+        let storing = self.shared.broker.store(Batch::default()).await;
+        let commit = Commit { storing, owed: Vec::new(), done: Some(done) };
+        if self.commits.send(commit).await.is_ok() {
+            let _ended = heard.await;
+        }
+    }
+
+    /// Waits while the broker can store nothing. The client is told, if it wants to know.
+    async fn until_healthy(&mut self) {
+        let broker = &self.shared.broker;
+        let Err(why) = broker.health() else { return };
+        let can = self.agreed.can.blocked;
+        if can {
+            let reason = why.to_string();
+            let blocked = ConnectionBlocked { reason: Short(reason.as_bytes()) };
+            self.outgoing.push(|out| put_method(0, &blocked, out));
+            self.outgoing.flush();
+        }
+        while broker.health().is_err() {
+            sleep(BLOCKED_PERIOD).await; // poll: until there is room on the disk, which nobody tells
+            self.received.fetch_add(1, Ordering::Relaxed);
+        }
+        if can {
+            self.outgoing.push(|out| put_method(0, &ConnectionUnblocked {}, out));
+            self.outgoing.flush();
+        }
+    }
+
+    /// Gives back what it has, before the client hears that it is gone.
+    async fn leave(&mut self) {
+        self.hand_over().await;
+        for channel in self.channels.values() {
+            channel.out.close();
+        }
+        self.channels.clear();
+        self.owner.is_gone = true;
+        self.owner.broker.owner_gone(self.owner.id).await;
+    }
+}
