@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: Entrepot and Apache Kafka side by side, on one machine, in one run; `bench nats` and `bench mqtt`:
-//! Entrepot and nats-server, Entrepot and mosquitto.
+//! Entrepot and nats-server, Entrepot and mosquitto. `cargo xtask torture --peers` is here, too (`crashes.rs`).
 //!
 //! The machine is noisy, so no figure stands alone: the same load goes to both in the order
 //! A B B A, to fresh processes in each round, and what is reported is the ratio within a pair, its
@@ -13,6 +13,7 @@
 )]
 
 mod cases;
+mod crashes;
 mod page;
 mod peers;
 mod pubsub;
@@ -64,6 +65,10 @@ fn main() {
     }
     match names.first() {
         Some(&"nats") => pubsub::run(Protocol::Nats, &names[1..], &options),
+        Some(&"crashes") => {
+            let rounds = u32::try_from(options.rounds).expect("a number of rounds");
+            crashes::run(rounds, &names[1..]);
+        }
         Some(&"mqtt") => pubsub::run(Protocol::Mqtt, &names[1..], &options),
         _ => kafka(&names, &options),
     }

@@ -93,11 +93,7 @@ pub(crate) fn kafka() -> Running {
     let properties = folder.path().join("server.properties");
     std::fs::write(&properties, configuration(port, controller, folder.path()))
         .expect("the scratch folder is writable");
-    let mut format = java();
-    format.args(["kafka.tools.StorageTool", "format", "--standalone", "-t"]);
-    format.args(["MkU3OEVBNTcwNTJENDM2Qk", "-c"]).arg(&properties);
-    let formatted = Process::start("format", &mut format).exit(START);
-    assert!(formatted.status.success(), "{}", formatted.stderr);
+    format(&properties);
     let begun = Instant::now();
     let mut server = java();
     server.args(["kafka.Kafka"]).arg(&properties);
@@ -113,8 +109,17 @@ pub(crate) fn kafka() -> Running {
     }
 }
 
+/// Makes the folder that Kafka's settings name ready for use.
+pub(crate) fn format(properties: &Path) {
+    let mut format = java();
+    format.args(["kafka.tools.StorageTool", "format", "--standalone", "-t"]);
+    format.args(["MkU3OEVBNTcwNTJENDM2Qk", "-c"]).arg(properties);
+    let formatted = Process::start("format", &mut format).exit(START);
+    assert!(formatted.status.success(), "{}", formatted.stderr);
+}
+
 /// Kafka's own start script: `KAFKA_HEAP_OPTS` and `KAFKA_JVM_PERFORMANCE_OPTS`.
-fn java() -> Command {
+pub(crate) fn java() -> Command {
     let mut java = Command::new("java");
     java.args(["-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]);
     java.args(["-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"]);
@@ -131,18 +136,20 @@ pub(crate) fn class_path() -> String {
 /// A connection is refused until the listener is open, and requests wait until it serves them.
 fn wait_until_it_answers(address: &str) {
     let deadline = Instant::now() + START;
-    loop {
-        let mut status = Command::new(tests::binary());
-        let asked = status.args(["status", "--timeout", "5", "-s", address]).output();
-        if asked.is_ok_and(|output| output.status.success()) {
-            return;
-        }
+    while !answers(address) {
         assert!(Instant::now() < deadline, "Kafka at {address} does not answer");
         std::thread::sleep(Duration::from_millis(50)); // poll: the listener opens, START at most
     }
 }
 
-fn configuration(port: u16, controller: u16, folder: &Path) -> String {
+/// Whether a broker that speaks Kafka's protocol answers.
+pub(crate) fn answers(address: &str) -> bool {
+    let mut status = Command::new(tests::binary());
+    let asked = status.args(["status", "--timeout", "5", "-s", address]).output();
+    asked.is_ok_and(|output| output.status.success())
+}
+
+pub(crate) fn configuration(port: u16, controller: u16, folder: &Path) -> String {
     let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
     format!(
         "process.roles=broker,controller\nnode.id=1\n\

@@ -11,12 +11,19 @@
 //!   their order.
 //!
 //! This is harsher than any one file system, and no harsher than what POSIX allows.
+//!
+//! Other brokers are watched by strace instead ([`PowerCut::traced`]), since not all of them go through the C library.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::Serve;
+use self::trace::Trace;
+use crate::{Process, Serve, tool};
+
+mod trace;
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -31,6 +38,8 @@ pub struct PowerCut {
     journal: PathBuf,
     /// The folder as it was when the broker last started.
     before: PathBuf,
+    /// Whatever is synced, all names are as they were then.
+    is_journaled: bool,
 }
 
 /// What one power cut did.
@@ -51,14 +60,68 @@ impl PowerCut {
     /// When there is no C compiler.
     pub fn watch(serve: Serve) -> (Serve, Self) {
         let home = serve.home().to_path_buf();
-        let this =
-            Self { root: serve.data(), journal: home.join("journal"), before: home.join("before") };
+        let this = Self {
+            root: serve.data(),
+            journal: home.join("journal"),
+            before: home.join("before"),
+            is_journaled: false,
+        };
         let text = |path: &Path| path.to_str().expect("the path is UTF-8").to_owned();
         let serve = serve
             .preload("powercut")
             .env("POWERCUT_ROOT", &text(&this.root))
             .env("POWERCUT_JOURNAL", &text(&this.journal));
         (serve, this)
+    }
+
+    /// For any program that keeps its files in the folder `root`, which exists, and is started as [`Self::traced`] says.
+    /// Kinder than [`Self::watch`]: as file systems with a journal do it, any sync makes all changes of names before it
+    /// sure, on which many programs count.
+    ///
+    /// # Panics
+    /// When the folder cannot be copied.
+    pub fn over(root: &Path, home: &Path) -> Self {
+        let (journal, before) = (home.join("journal"), home.join("before"));
+        let this = Self { root: root.to_path_buf(), journal, before, is_journaled: true };
+        this.keep();
+        this
+    }
+
+    /// The command, watched by strace. The process that is started is the program's own. `None` without strace.
+    pub fn traced(&self, command: &Command) -> Option<Command> {
+        let mut strace = Command::new(tool("strace")?.join("bin/strace"));
+        strace.args(["-f", "-D", "-y", "-xx", "-s", "1000000000", "-e", "signal=none", "-e"]);
+        strace.arg(format!("trace={}", trace::CALLS)).arg("-o").arg(self.trace());
+        strace.arg(command.get_program()).args(command.get_args());
+        let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        strace.envs(set);
+        Some(strace)
+    }
+
+    /// Kills a program that was started as [`Self::traced`] says, and takes over what strace saw.
+    ///
+    /// # Panics
+    /// When strace does not come to an end.
+    pub fn kill(&self, process: &mut Process) {
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id()));
+        let tracer = status.unwrap_or_default();
+        let tracer = tracer.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+        let tracer = format!("/proc/{}", tracer.unwrap_or("0").trim());
+        process.kill();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Path::new(&tracer).exists() {
+            assert!(Instant::now() < deadline, "strace goes on without its program");
+            std::thread::sleep(Duration::from_millis(5)); // poll: strace ends, a minute at most
+        }
+        let mut files = Vec::new();
+        sizes(&self.before, &self.root, &mut files);
+        let text = fs::read_to_string(self.trace()).expect("strace wrote it");
+        let notes = Trace::new(&self.root, files.into_iter()).notes(&text);
+        fs::write(&self.journal, notes).expect("the folder is writable");
+    }
+
+    fn trace(&self) -> PathBuf {
+        self.journal.with_extension("trace")
     }
 
     /// Has the broker that is started next kill itself after so many writes, syncs and changes of
@@ -78,6 +141,7 @@ impl PowerCut {
     /// When the journal is damaged, or a file cannot be read or written.
     pub fn strike(&self, below: &mut impl FnMut(u64) -> u64) -> Struck {
         let mut disk = Disk::load(&self.before, &self.root);
+        disk.is_journaled = self.is_journaled;
         let journal = fs::read(&self.journal).unwrap_or_default();
         let mut rest = journal.as_slice();
         while let Some(note) = Note::take(&mut rest) {
@@ -103,6 +167,18 @@ impl PowerCut {
         }
         copy(&self.root, &self.before);
         fs::remove_file(&self.journal).ok();
+    }
+}
+
+/// The files of a copy, by the names that they have in what it is a copy of, with their sizes.
+fn sizes(copy: &Path, root: &Path, files: &mut Vec<(PathBuf, u64)>) {
+    for entry in fs::read_dir(copy).into_iter().flatten().flatten() {
+        let name = root.join(entry.file_name());
+        match entry.metadata() {
+            Ok(of) if of.is_dir() => sizes(&entry.path(), &name, files),
+            Ok(of) => files.push((name, of.len())),
+            Err(_) => {}
+        }
     }
 }
 
@@ -188,6 +264,8 @@ struct Disk {
     durable: BTreeMap<PathBuf, Entry>,
     /// Changes by folder that no sync has covered, and how many one that has begun will cover.
     renames: BTreeMap<PathBuf, (Vec<Rename>, usize)>,
+    /// Any sync that ends well covers them all.
+    is_journaled: bool,
 }
 
 impl Disk {
@@ -249,7 +327,12 @@ impl Disk {
                 let node = self.node(note);
                 node.covered = node.since.len();
             }
-            b'S' => self.node(note).sync(note.position),
+            b'S' => {
+                self.node(note).sync(note.position);
+                if self.is_journaled {
+                    self.commit_names();
+                }
+            }
             b'M' => self.rename(Rename::Set(note.path(), Entry::Folder)),
             b'U' | b'X' => self.rename(Rename::Remove(note.path())),
             b'R' => {
@@ -267,8 +350,18 @@ impl Disk {
                     let durable: Vec<_> = changes.drain(..std::mem::take(covered)).collect();
                     durable.iter().for_each(|change| apply(change, &mut self.durable));
                 }
+                if self.is_journaled {
+                    self.commit_names();
+                }
             }
             kind => panic!("the journal has a note of kind {kind}"),
+        }
+    }
+
+    fn commit_names(&mut self) {
+        for (changes, covered) in self.renames.values_mut() {
+            changes.drain(..).for_each(|change| apply(&change, &mut self.durable));
+            *covered = 0;
         }
     }
 

@@ -26,6 +26,8 @@ pub enum Python {
     Paho,
     /// nats-py, with nkeys and WebSocket.
     Nats,
+    /// pika.
+    Pika,
 }
 
 impl Python {
@@ -38,6 +40,7 @@ impl Python {
             Self::Confluent => "py-confluent",
             Self::Paho => "py-paho",
             Self::Nats => "py-nats",
+            Self::Pika => "py-pika",
         };
         Some(tools::tool(name)?.join("bin/python"))
     }

@@ -87,6 +87,19 @@ pub(crate) fn torture(root: &Path, rounds: &str) -> Result<(), Failure> {
     process::step("wrong bits", bits.env("ENTREPOT_BIT_ROUNDS", rounds))
 }
 
+/// The same faults for Entrepot and for the brokers that it is compared with; writes docs/crashes.md.
+///
+/// # Errors
+/// When something cannot be installed or built, `rounds` is no number, or Entrepot does not come through.
+pub(crate) fn torture_peers(root: &Path, rounds: &str) -> Result<(), Failure> {
+    rounds.parse::<u32>().map_err(|_| format!("not a number of rounds: {rounds:?}"))?;
+    setup::kafka(root)?;
+    setup::nats_server(root)?;
+    setup::rabbitmq(root)?;
+    setup::run(root, &["py-confluent", "py-nats", "py-pika"])?;
+    measure(root, &["crashes", "--rounds", rounds])
+}
+
 /// Measures the release binary against Apache Kafka, nats-server or mosquitto.
 ///
 /// # Errors
@@ -97,6 +110,10 @@ pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
         Some(&"mqtt") => setup::mosquitto(root)?,
         _ => setup::kafka(root)?,
     }
+    measure(root, args)
+}
+
+fn measure(root: &Path, args: &[&str]) -> Result<(), Failure> {
     process::step("build", cargo(root).args(["build", "--release", "--package", "entrepot"]))?;
     let mut bench = cargo(root);
     // Optimised, too: it is itself the load.

@@ -24,6 +24,8 @@ usage: cargo xtask <command>
                    have one of these in them)
   test [NAME...]   setup, build the release binary, run every test (or those named)
   torture [ROUNDS] every fault of a machine under load, so many rounds of each test (default 300)
+  torture --peers [ROUNDS]
+                   SIGKILL and power cuts for Kafka and nats-server, too (default 20)
   fuzz [NAME...] [--minutes N | --nightly] [--minimise]
                    look for inputs that break a decoder (60 s each; --nightly: 8 h in all)
   bench [NAME...]  measure against Apache Kafka, write docs/benchmarks.md (--rounds N, --turns N);
@@ -56,6 +58,8 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         ["setup", names @ ..] => setup::run(&root, names),
         ["test", names @ ..] => ci::test(&root, names),
         ["torture"] => ci::torture(&root, "300"),
+        ["torture", "--peers"] => ci::torture_peers(&root, "20"),
+        ["torture", "--peers", rounds] => ci::torture_peers(&root, rounds),
         ["torture", rounds] => ci::torture(&root, rounds),
         ["fuzz", args @ ..] => fuzz::run(&root, args),
         ["bench", args @ ..] => ci::bench(&root, args),

@@ -282,6 +282,62 @@ fn install_zookeeper(folder: &Path) -> Result<(), Failure> {
     if jar.exists() { Ok(()) } else { Err(format!("{} is missing", jar.display())) }
 }
 
+/// What RabbitMQ runs with. Debian's package also wants a user, a service and a log rotation of its own.
+const RABBITMQ_PACKAGES: [&str; 16] = [
+    "rabbitmq-server",
+    "erlang-base",
+    "erlang-asn1",
+    "erlang-crypto",
+    "erlang-eldap",
+    "erlang-inets",
+    "erlang-mnesia",
+    "erlang-os-mon",
+    "erlang-parsetools",
+    "erlang-public-key",
+    "erlang-runtime-tools",
+    "erlang-ssl",
+    "erlang-syntax-tools",
+    "erlang-tools",
+    "erlang-xmerl",
+    "libsctp1",
+];
+
+/// Erlang, wherever the folder is.
+const ERL: &str = "#!/bin/sh\n\
+    here=$(dirname \"$(readlink -f \"$0\")\")/..\n\
+    export ROOTDIR=$here/usr/lib/erlang EMU=beam PROGNAME=erl\n\
+    BINDIR=$(echo \"$ROOTDIR\"/erts-*/bin)\n\
+    export BINDIR\n\
+    exec \"$BINDIR/erlexec\" \"$@\"\n";
+
+/// Erlang's table of nodes, which would else start by itself and stay.
+const EPMD: &str = "#!/bin/sh\n\
+    here=$(dirname \"$(readlink -f \"$0\")\")/..\n\
+    exec \"$(echo \"$here\"/usr/lib/erlang/erts-*/bin)/epmd\" \"$@\"\n";
+
+/// RabbitMQ's own script, with that Erlang; the environment says the rest.
+const RABBITMQ: &str = "#!/bin/sh\n\
+    here=$(dirname \"$(readlink -f \"$0\")\")/..\n\
+    PATH=$here/bin:$PATH\n\
+    export PATH\n\
+    exec \"$(echo \"$here\"/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin)/rabbitmq-server\" \"$@\"\n";
+
+/// A RabbitMQ server.
+pub(super) fn rabbitmq() -> Tool {
+    // Debian's release decides the version (12: 3.10.8).
+    let stamp = "rabbitmq-server, unpacked, 1".to_owned();
+    Tool { name: "rabbitmq", stamp, install: Box::new(install_rabbitmq) }
+}
+
+fn install_rabbitmq(folder: &Path) -> Result<(), Failure> {
+    unpack(folder, &|_| Ok(RABBITMQ_PACKAGES.map(str::to_owned).to_vec()))?;
+    for (name, text) in [("erl", ERL), ("epmd", EPMD), ("rabbitmq-server", RABBITMQ)] {
+        script(folder, name, text)?;
+    }
+    let mut erlang = Command::new(folder.join("bin/erl"));
+    process::output(erlang.args(["-noshell", "-eval", "ok = crypto:start(), halt()."])).map(drop)
+}
+
 /// Writes a program into `bin`.
 fn script(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt as _;

@@ -36,7 +36,8 @@ struct Tool {
     install: Install,
 }
 
-/// Installs every client that the tests need, or those whose names have one of `names` in them.
+/// Installs every client that the tests need; or, of those and of what is only measured or compared, what has one of
+/// `names` in its name.
 ///
 /// # Errors
 /// When a tool cannot be installed and CI=true; otherwise it is only reported.
@@ -50,6 +51,10 @@ pub(crate) fn run(root: &Path, names: &[&str]) -> Result<(), Failure> {
     tools.extend(go::tools(root)?);
     tools.extend(node::tools(root)?);
     tools.extend(java::tools(root)?);
+    if !names.is_empty() {
+        tools.extend([kafka::tool(root)?, librdkafka::performance(), debian::strace()]);
+        tools.extend([python::nats_server(), debian::rabbitmq()]);
+    }
     tools.retain(|tool| names.is_empty() || names.iter().any(|name| tool.name.contains(name)));
     let deps = root.join("target/deps");
     let mut missing = Vec::new();
@@ -86,6 +91,14 @@ pub(crate) fn kafka(root: &Path) -> Result<(), Failure> {
 /// When it cannot be installed.
 pub(crate) fn nats_server(root: &Path) -> Result<(), Failure> {
     ensure(&root.join("target/deps"), &python::nats_server())
+}
+
+/// Installs RabbitMQ, which only comparisons need.
+///
+/// # Errors
+/// When it cannot be installed.
+pub(crate) fn rabbitmq(root: &Path) -> Result<(), Failure> {
+    ensure(&root.join("target/deps"), &debian::rabbitmq())
 }
 
 /// Installs mosquitto.
