@@ -1,5 +1,6 @@
 """What a user of pika does with RabbitMQ, against a broker: one event for each thing that works."""
 
+import ssl
 import sys
 import threading
 import uuid
@@ -392,9 +393,13 @@ def hosts(port):
     emit('hosts')
 
 
-def login(port):
+def login(port, authority=None):
+    more = {}
+    if authority:
+        context = ssl.create_default_context(cafile=authority)
+        more['ssl_options'] = pika.SSLOptions(context, '127.0.0.1')
     credentials = pika.PlainCredentials('alice', 'secret')
-    connection = connect(port, credentials=credentials)
+    connection = connect(port, credentials=credentials, **more)
     channel = connection.channel()
     channel.queue_declare('mine', durable=True)
     channel.basic_publish('', 'mine', b'', pika.BasicProperties(user_id='alice'))
@@ -403,11 +408,37 @@ def login(port):
     connection.close()
     emit('in')
     try:
-        connect(port, credentials=pika.PlainCredentials('alice', 'wrong'))
+        connect(port, credentials=pika.PlainCredentials('alice', 'wrong'), **more)
         raise AssertionError('it was let in')
     except ProbableAuthenticationError as error:
         assert 'ACCESS_REFUSED - Login was refused' in str(error), repr(error)
         emit('refused')
+
+
+def crossing(port):
+    """With clients of other doors, who do their part when they are told to."""
+    connection = connect(port)
+    channel = connection.channel()
+    channel.queue_declare('telemetry', durable=True)
+    channel.queue_bind('telemetry', 'amq.topic', 'sensors.#')
+    emit('bound')
+    sys.stdin.readline()
+    (method, said, body), = drain(channel, 'telemetry', 1)
+    assert (method.exchange, method.routing_key) == ('amq.topic', 'sensors.a.temp'), method
+    assert (body, said.content_type, said.headers) == (b'21', 'text/plain', {'unit': 'C'}), said
+    channel.basic_ack(method.delivery_tag)
+    channel.cancel()
+    channel.confirm_delivery()
+    channel.queue_declare('orders', durable=True)
+    channel.basic_publish('', 'orders', b'one', pika.BasicProperties(
+        delivery_mode=2, content_type='text/plain', headers={'n': 1}))
+    emit('published')
+    sys.stdin.readline()
+    got = drain(channel, 'orders', 2)
+    assert [body for _, _, body in got] == [b'one', b'two'], got
+    assert got[1][1].headers == {'from': 'kafka'}, got[1][1]
+    connection.close()
+    emit('crossed')
 
 
 def kept(port):
@@ -443,4 +474,4 @@ if __name__ == '__main__':
                      consumers, replies, hosts):
             each(port)
     else:
-        globals()[name](port)
+        globals()[name](port, *sys.argv[3:])

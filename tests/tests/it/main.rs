@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod amqp;
 mod article;
 mod broker_configs;
 mod chance;

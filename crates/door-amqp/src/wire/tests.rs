@@ -430,3 +430,97 @@ fn what_ends_a_connection_is_told_from_what_ends_a_channel() {
     );
     assert_eq!(Reply::InternalError.code(), 541);
 }
+
+/// What pika 1.3.2 writes.
+mod pika {
+    pub(super) const DECLARE: &[u8] =
+        b"\x01\0\x01\0\0\0\x8a\02\0\x0a\0\0\x04work\x02\0\0\0z\x0cx-max-lengthI\0\0\0\x05\x0ax-ove\
+        rflowS\0\0\0\x0ereject-publish\x03bigl\0\0\x01\0\0\0\0\0\x03negI\xff\xff\xff\xff\x03yest\
+        \x01\x04noneV\x04listA\0\0\0\x0bI\0\0\0\x01S\0\0\0\x01a\x05tableF\0\0\0\x08\x01fS\0\0\0\
+        \x01g\xce";
+    pub(super) const HEADER: &[u8] =
+        b"\x02\0\x01\0\0\0i\0<\0\0\0\0\0\0\0\0\0\x07\xbf\xfc\x0atext/plain\0\0\0,\x01aI\0\0\0\x01\
+        \x04whenT\0\0\0\0eS\xf1\0\x05priceD\x02\0\0\x07\xcf\x03rawx\0\0\0\x02\0\xff\x02\x03\x01c\
+        \x01r\x0560000\x01m\0\0\0\0eS\xf1\0\x01t\x01u\x03app\x01k\xce";
+    pub(super) const NACK: &[u8] = b"\x01\0\x02\0\0\0\x0d\0<\0x\0\0\0\0\0\0\0\x09\x03\xce";
+    pub(super) const CONSUME: &[u8] =
+        b"\x01\0\x01\0\0\0\x0f\0<\0\x14\0\0\x01q\x01c\x06\0\0\0\0\xce";
+    pub(super) const PUBLISH: &[u8] = b"\x01\0\x01\0\0\0\x0d\0<\0(\0\0\x01x\x03a.b\x01\xce";
+}
+
+#[test]
+fn what_pika_writes_is_read_as_it_was_meant_and_written_as_it_was_read() {
+    let mut array = ArrayBuf::default();
+    array.push(Value::I32(1));
+    array.push(Value::String(b"a"));
+    let inner = TableBuf::default().with(b"f", Value::String(b"g"));
+    let arguments = TableBuf::default()
+        .with(b"x-max-length", Value::I32(5))
+        .with(b"x-overflow", Value::String(b"reject-publish"))
+        .with(b"big", Value::I64(1 << 40))
+        .with(b"neg", Value::I32(-1))
+        .with(b"yes", Value::Bool(true))
+        .with(b"none", Value::Void)
+        .with(b"list", Value::Array(array.array()))
+        .with(b"table", Value::Table(inner.table()));
+    let arguments = arguments.table();
+    let declare =
+        QueueDeclare { queue: Short(b"work"), durable: true, arguments, ..Default::default() };
+    let consume = BasicConsume {
+        queue: Short(b"q"),
+        consumer_tag: Short(b"c"),
+        no_ack: true,
+        exclusive: true,
+        ..BasicConsume::default()
+    };
+    let publish = BasicPublish {
+        exchange: Short(b"x"),
+        routing_key: Short(b"a.b"),
+        mandatory: true,
+        ..BasicPublish::default()
+    };
+    let nack = BasicNack { delivery_tag: 9, multiple: true, requeue: true };
+    let all = [
+        (pika::DECLARE, 1, Method::QueueDeclare(declare)),
+        (pika::CONSUME, 1, Method::BasicConsume(consume)),
+        (pika::PUBLISH, 1, Method::BasicPublish(publish)),
+        (pika::NACK, 2, Method::BasicNack(nack)),
+    ];
+    for (bytes, channel, method) in all {
+        let [frame] = frames(bytes)[..] else { panic!("more than one frame") };
+        assert_eq!((frame.channel, Method::decode(frame.payload)), (channel, Ok(method)));
+        let mut out = Vec::new();
+        method.put_frame(channel, &mut out);
+        assert_eq!(out, bytes);
+    }
+}
+
+#[test]
+fn the_properties_that_pika_writes_are_read_as_they_were_meant() {
+    let header = ContentHeader::decode(frames(pika::HEADER)[0].payload).unwrap();
+    assert_eq!((header.class, header.body_bytes), (60, 7));
+    let properties = Properties::decode(header.properties).unwrap();
+    let headers = TableBuf::default()
+        .with(b"a", Value::I32(1))
+        .with(b"when", Value::Timestamp(1_700_000_000))
+        .with(b"price", Value::Decimal { scale: 2, digits: 1999 })
+        .with(b"raw", Value::Bytes(b"\0\xff"));
+    let text = |text: &'static str| Some(Short(text.as_bytes()));
+    let wanted = Properties {
+        content_type: text("text/plain"),
+        content_encoding: None,
+        headers: Some(headers.table()),
+        delivery_mode: Some(2),
+        priority: Some(3),
+        correlation_id: text("c"),
+        reply_to: text("r"),
+        expiration: text("60000"),
+        message_id: text("m"),
+        timestamp: Some(1_700_000_000),
+        kind: text("t"),
+        user_id: text("u"),
+        app_id: text("app"),
+        cluster_id: text("k"),
+    };
+    assert_eq!(properties, wanted);
+}
