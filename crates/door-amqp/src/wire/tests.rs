@@ -434,7 +434,7 @@ fn what_ends_a_connection_is_told_from_what_ends_a_channel() {
 /// What pika 1.3.2 writes.
 mod pika {
     pub(super) const DECLARE: &[u8] =
-        b"\x01\0\x01\0\0\0\x8a\02\0\x0a\0\0\x04work\x02\0\0\0z\x0cx-max-lengthI\0\0\0\x05\x0ax-ove\
+        b"\x01\0\x01\0\0\0\x8a\x002\0\x0a\0\0\x04work\x02\0\0\0z\x0cx-max-lengthI\0\0\0\x05\x0ax-ove\
         rflowS\0\0\0\x0ereject-publish\x03bigl\0\0\x01\0\0\0\0\0\x03negI\xff\xff\xff\xff\x03yest\
         \x01\x04noneV\x04listA\0\0\0\x0bI\0\0\0\x01S\0\0\0\x01a\x05tableF\0\0\0\x08\x01fS\0\0\0\
         \x01g\xce";
