@@ -68,6 +68,13 @@ impl Fixture {
         dir
     }
 
+    /// What a crash now would leave: another broker on a copy of the folder.
+    pub(crate) async fn crashed(&self) -> Self {
+        let copy = TempDir::new().unwrap();
+        copy_folder(self.dir.path(), copy.path());
+        Self::try_open(copy).await.unwrap()
+    }
+
     pub(crate) async fn restart(self) -> Self {
         self.restart_with(|_| {}).await
     }
@@ -106,6 +113,18 @@ impl Fixture {
         };
         let outcomes = self.broker.groups().commit(request).await.unwrap();
         assert!(outcomes.iter().all(Result::is_ok));
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
     }
 }
 

@@ -28,6 +28,43 @@ async fn a_restart_keeps_what_is_not_accepted_in_order_and_counted() {
 }
 
 #[tokio::test]
+async fn a_crash_loses_nothing_confirmed_and_repeats_nothing_settled_durably() {
+    let fixture = Fixture::start().await;
+    let queue = fixture.queue("q", &durable()).await;
+    let mut settled = Vec::new();
+    for round in 0..5 {
+        for n in 0..20 {
+            fixture.send("", "q", message(&format!("{round}.{n:02}"))).await.unwrap();
+        }
+        let holder = fixture.broker.new_holder(0);
+        let all = get_all(&queue, &holder).await;
+        let done: Vec<_> = all.iter().step_by(3).cloned().collect();
+        accept(&holder, &done);
+        settled.extend(counts(&done).into_iter().map(|(value, _)| value));
+        holder.settled().await.unwrap();
+        let crashed = fixture.crashed().await;
+        let copy = crashed.broker.queue(&queue_name("q")).unwrap();
+        let other = crashed.broker.new_holder(0);
+        let left = get_all(&copy, &other).await;
+        let mut together = values_sorted(&left);
+        assert!(settled.iter().all(|value| !together.contains(value)), "settled, and comes again");
+        together.extend(settled.clone());
+        together.sort_unstable();
+        let all: Vec<_> =
+            (0..=round).flat_map(|r| (0..20).map(move |n| format!("{r}.{n:02}"))).collect();
+        assert_eq!(together, all, "confirmed, and not there");
+        assert!(left.iter().all(|one| one.deliveries > 0), "each was delivered before");
+        assert_eq!(values(&left), values_sorted(&left), "in order");
+    }
+}
+
+fn values_sorted(of: &[Delivered]) -> Vec<String> {
+    let mut values = values(of);
+    values.sort_unstable();
+    values
+}
+
+#[tokio::test]
 async fn state_that_is_written_anew_is_the_same_state() {
     let fixture = Fixture::start().await;
     let queue = fixture.queue("q", &durable()).await;
