@@ -203,6 +203,11 @@ impl Journal {
         let range = self.log.range();
         self.log.read(range.start, 1 << 20, Offset::MAX).unwrap().batches().count()
     }
+
+    /// How many ledgers it tells of.
+    pub(super) fn ledgers(&self) -> usize {
+        replay(&self.log).unwrap().keys().count()
+    }
 }
 
 fn replay(log: &Log) -> Result<Ledgers, String> {

@@ -326,6 +326,8 @@ impl Queue {
                         let got = self.get_at(&mut state, holder, automatic, (lane, at));
                         drop(state);
                         self.changed();
+                        // What is next now may have a time.
+                        self.wake();
                         return Ok(got);
                     }
                     Next::Empty => return Ok(None),
@@ -381,6 +383,7 @@ impl Queue {
             state.used_at = self.now();
             state.lanes.iter_mut().map(Lane::purge).sum()
         };
+        self.wake();
         if self.topic.is_some() {
             self.changed();
             self.journal.flush().await?;

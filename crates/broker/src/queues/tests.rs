@@ -253,6 +253,22 @@ async fn a_consumer_has_no_more_than_its_prefetch_nor_all_together_than_their_ho
 }
 
 #[tokio::test]
+async fn what_is_settled_on_one_queue_makes_room_for_the_holder_s_consumers_on_others() {
+    let fixture = Fixture::start().await;
+    let queues = [fixture.queue("a", &durable()).await, fixture.queue("b", &durable()).await];
+    let holder = fixture.broker.new_holder(1);
+    let sinks: Vec<_> = (0..2).map(|_| Arc::new(Sink::default())).collect();
+    let consume = |(queue, sink): (&Arc<Queue>, _)| queue.consume(&holder, options(sink)).unwrap();
+    let _consumers: Vec<_> = queues.iter().zip(&sinks).map(consume).collect();
+    fixture.fill("a", &["a"]).await;
+    let first = sinks[0].take(1).await;
+    fixture.fill("b", &["b"]).await;
+    until("it has looked", || queues[1].state.lock().lanes[0].ahead().0 == 1).await;
+    accept(&holder, &first);
+    assert_eq!(values(&sinks[1].take(1).await), ["b"]);
+}
+
+#[tokio::test]
 async fn a_sink_without_room_loses_nothing() {
     let fixture = Fixture::start().await;
     for (name, spec) in ["d", "t"].into_iter().zip(both(&QueueSettings::default())) {

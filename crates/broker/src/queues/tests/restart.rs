@@ -97,7 +97,11 @@ async fn a_topic_that_is_there_is_a_queue_too_and_stays_when_the_queue_goes() {
     let all = get_all(&queue, &holder).await;
     assert_eq!(values(&all), ["more"]);
     accept(&holder, &all);
+    let journal = Arc::clone(&fixture.broker.inner.queues.journal);
+    assert_eq!(journal.ledgers(), 1);
     fixture.broker.delete_queue(queue.name(), DeleteOnly::default(), ME).await.unwrap();
+    assert_eq!(journal.ledgers(), 0, "another one of this name begins anew, come what may");
+    drop(journal);
     assert_eq!(batches(&topic, 0).len(), 2, "whose topic it is keeps it");
     drop(queue);
     // A queue that is made anew begins anew, after a restart too.
