@@ -263,7 +263,11 @@ async fn what_is_settled_on_one_queue_makes_room_for_the_holder_s_consumers_on_o
     fixture.fill("a", &["a"]).await;
     let first = sinks[0].take(1).await;
     fixture.fill("b", &["b"]).await;
-    until("it has looked", || queues[1].state.lock().lanes[0].ahead().0 == 1).await;
+    until("it was read", || queues[1].state.lock().lanes[0].ahead().0 == 1).await;
+    // poll: until the queue's task has seen that nobody can have it, bounded by this number of turns
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
     accept(&holder, &first);
     assert_eq!(values(&sinks[1].take(1).await), ["b"]);
 }
