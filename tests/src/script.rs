@@ -28,6 +28,8 @@ pub enum Python {
     Nats,
     /// pika.
     Pika,
+    /// Celery with kombu and py-amqp, and aio-pika.
+    Celery,
 }
 
 impl Python {
@@ -41,6 +43,7 @@ impl Python {
             Self::Paho => "py-paho",
             Self::Nats => "py-nats",
             Self::Pika => "py-pika",
+            Self::Celery => "py-celery",
         };
         Some(tools::tool(name)?.join("bin/python"))
     }

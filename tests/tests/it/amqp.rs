@@ -32,6 +32,16 @@ fn pika_does_what_it_does_with_rabbitmq() {
     assert_eq!(names, all);
 }
 
+#[test]
+fn celery_and_aio_pika_do_what_they_do_with_rabbitmq() {
+    let broker = Serve::new().start();
+    let port = broker.amqp().to_string();
+    let Some(events) = Script::run(Python::Celery, "amqp_celery", &[&port], LONG) else { return };
+    let names: Vec<_> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+    let all = ["tasks", "retries", "group", "control", "iterator", "transaction", "rpc"];
+    assert_eq!(names, all);
+}
+
 const ALICE: [&str; 2] = ["login.mechanisms=PLAIN", "login.plain_users=user_alice=\"secret\""];
 
 fn log_in(port: &str, more: &[&str]) {

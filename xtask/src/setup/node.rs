@@ -7,11 +7,12 @@ use super::{Tool, librdkafka};
 use crate::{Failure, process};
 
 /// The clients whose packages are installed, from `tests/suites/<client>/packages.txt`.
-const CLIENTS: [(&str, &str); 4] = [
+const CLIENTS: [(&str, &str); 5] = [
     ("suite-kafkajs", "kafkajs"),
     ("suite-platformatic", "platformatic"),
     ("suite-node-rdkafka", LINKED),
     ("suite-mqttjs", "mqttjs"),
+    ("suite-amqplib", "amqplib"),
 ];
 
 /// The one that is linked with librdkafka; it would build one of its own.

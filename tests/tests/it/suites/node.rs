@@ -85,6 +85,27 @@ fn mqttjs_does_what_it_promises() {
     suite.check();
 }
 
+#[test]
+fn amqplib_does_what_it_promises() {
+    let Some(tool) = tool("suite-amqplib") else { return };
+    let broker = Serve::new().start();
+    let mut suite = Suite::new("amqplib", &version_of("amqplib", "amqplib"));
+    let mut program = Command::new("node");
+    program.arg(root().join("tests/suites/amqplib/program.js"));
+    program.env("NODE_PATH", tool.join("node_modules"));
+    program.env("AMQP", format!("amqp://guest:guest@127.0.0.1:{}", broker.amqp()));
+    let mut program = Script::of("amqplib", &mut program);
+    loop {
+        let event = program.any_event(SILENCE_MAX);
+        match event["event"].as_str() {
+            Some("test") => note_event(&mut suite, &event),
+            _ => break,
+        }
+    }
+    program.finish(PATIENCE);
+    suite.check();
+}
+
 /// The test runner of node-rdkafka.
 struct Mocha<'a> {
     tool: &'a Path,
