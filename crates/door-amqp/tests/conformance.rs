@@ -27,7 +27,7 @@ async fn the_door_conforms() {
     put_method(0, &ConnectionUpdateSecret::default(), &mut flood);
     let target = Target {
         door: Arc::clone(&fixture.door) as _,
-        hello: hello(),
+        hello: hello(0),
         is_answer: |bytes| bytes.ends_with(b"\x01\0\0\0\0\0\x05\0\x0a\0\x29\0\xce"),
         oversize: Some([&PROTOCOL_HEADER[..], b"\x01\0\0\x7f\xff\xff\xff"].concat()),
         flood: Some(flood),

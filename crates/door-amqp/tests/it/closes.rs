@@ -5,7 +5,7 @@ use door_amqp::wire::frame::put_method;
 use door_amqp::wire::method::*;
 use door_amqp::wire::reader::{Long, Short};
 
-use crate::support::{FRAME_MAX, Fixture};
+use crate::support::{FRAME_MAX, Fixture, hello};
 
 /// A frame of any kind.
 fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
@@ -118,4 +118,36 @@ async fn limits_that_nobody_may_have_are_refused() {
         let told = client.next().await;
         assert!(told.starts_with("0 connection.close 530 NOT_ALLOWED - negotiated "), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_silent_client_hears_heartbeats_and_is_let_go() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.connect().await;
+    client.write(&hello(1)).await;
+    for wanted in ["connection.start", "connection.tune", "connection.open_ok"] {
+        assert_eq!(client.next().await, format!("0 {wanted}"));
+    }
+    assert_eq!(client.next().await, "0 Heartbeat ");
+    // The end comes without a word: nobody is there to hear it.
+    let rest = client.rest().await;
+    let heartbeat = b"\x08\0\0\0\0\0\0\xce";
+    assert!(!rest.is_empty() && rest.chunks(8).all(|frame| frame == heartbeat), "{rest:?}");
+}
+
+#[tokio::test]
+async fn what_rules_do_not_allow_is_refused() {
+    let enforce = |options: &mut broker::BrokerOptions| options.access.enforce = true;
+    let fixture = Fixture::with(Default::default(), enforce).await;
+    let mut client = fixture.channel().await;
+    client.say(1, &QueueDeclare { queue: Short(b"q"), ..Default::default() }).await;
+    let text = "1 channel.close 403 ACCESS_REFUSED - configure access to queue 'q' in vhost '/' refused for user \
+                'ANONYMOUS'";
+    assert_eq!(client.next().await, text);
+    client.say(1, &ChannelCloseOk {}).await;
+    client.say(1, &ChannelOpen::default()).await;
+    assert_eq!(client.next().await, "1 channel.open_ok");
+    client.publish("q", b"x", false).await;
+    let told = client.next().await;
+    assert!(told.starts_with("1 channel.close 403 ACCESS_REFUSED - write access"), "{told}");
 }

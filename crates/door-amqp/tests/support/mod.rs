@@ -35,12 +35,12 @@ pub struct Fixture {
 
 impl Fixture {
     pub async fn start() -> Self {
-        Self::with(AmqpDoorOptions::default()).await
+        Self::with(AmqpDoorOptions::default(), |_| {}).await
     }
 
-    pub async fn with(options: AmqpDoorOptions) -> Self {
+    pub async fn with(options: AmqpDoorOptions, change: impl FnOnce(&mut BrokerOptions)) -> Self {
         let dir = TempDir::new().unwrap();
-        let broker = broker(&dir).await;
+        let broker = broker(&dir, change).await;
         let door = Arc::new(AmqpDoor::new(broker.clone(), options));
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = Listener::bind(&ListenerOptions::new("AMQP", loopback)).unwrap();
@@ -57,7 +57,7 @@ impl Fixture {
     /// A client whose connection is open.
     pub async fn client(&self) -> Client {
         let mut client = self.connect().await;
-        client.write(&hello()).await;
+        client.write(&hello(0)).await;
         assert_eq!(client.next().await, "0 connection.start");
         assert_eq!(client.next().await, "0 connection.tune");
         assert_eq!(client.next().await, "0 connection.open_ok");
@@ -74,7 +74,7 @@ impl Fixture {
 }
 
 /// All that a client says before its connection is open.
-pub fn hello() -> Vec<u8> {
+pub fn hello(heartbeat: u16) -> Vec<u8> {
     let mut out = PROTOCOL_HEADER.to_vec();
     let start_ok = ConnectionStartOk {
         mechanism: Short(b"PLAIN"),
@@ -83,19 +83,20 @@ pub fn hello() -> Vec<u8> {
         ..ConnectionStartOk::default()
     };
     put_method(0, &start_ok, &mut out);
-    let tune_ok = ConnectionTuneOk { channel_max: 2047, frame_max: FRAME_MAX, heartbeat: 0 };
+    let tune_ok = ConnectionTuneOk { channel_max: 2047, frame_max: FRAME_MAX, heartbeat };
     put_method(0, &tune_ok, &mut out);
     put_method(0, &ConnectionOpen { virtual_host: Short(b"/"), ..Default::default() }, &mut out);
     out
 }
 
-async fn broker(dir: &TempDir) -> Broker {
+async fn broker(dir: &TempDir, change: impl FnOnce(&mut BrokerOptions)) -> Broker {
     let store = StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
     let store = Arc::new(Store::open(store, Arc::new(SystemClock)).unwrap());
     let meta = dir.path().join("meta");
     std::fs::create_dir_all(&meta).unwrap();
     let meta = Arc::new(cluster::Embedded::open(&meta, cluster::Options::default()).unwrap());
-    let options = options(dir.path().display().to_string());
+    let mut options = options(dir.path().display().to_string());
+    change(&mut options);
     Broker::start(options, Arc::clone(&store), meta).await.unwrap()
 }
 
