@@ -69,8 +69,7 @@ pub(super) struct Lane {
     pub(super) ledger: Ledger,
     pub(super) kept: Kept,
     /// Messages that are available, as far as they were read. In memory: all that are.
-    ahead: BTreeMap<Offset, Item>,
-    ahead_bytes: u64,
+    ahead: Items,
     /// Nothing before is available.
     from: Offset,
 }
@@ -81,7 +80,34 @@ pub(super) enum Kept {
     /// In a log.
     Log { log: Arc<Log>, key: PartitionKey },
     /// In memory: those that are not available, but not done either, and where the next one comes.
-    Memory { taken: BTreeMap<Offset, Item>, end: Offset },
+    Memory { taken: Items, end: Offset },
+}
+
+/// Messages, and the bytes of their payloads.
+#[derive(Debug, Default)]
+pub(super) struct Items {
+    by_offset: BTreeMap<Offset, Item>,
+    bytes: u64,
+}
+
+impl Items {
+    fn insert(&mut self, at: Offset, item: Item) {
+        self.bytes += item.bytes();
+        if let Some(before) = self.by_offset.insert(at, item) {
+            self.bytes -= before.bytes();
+        }
+    }
+
+    fn remove(&mut self, at: Offset) -> Option<Item> {
+        let item = self.by_offset.remove(&at)?;
+        self.bytes -= item.bytes();
+        Some(item)
+    }
+
+    /// The offsets of those within these bounds.
+    fn within(&self, first: Offset, last: Offset) -> Vec<Offset> {
+        self.by_offset.range(first..=last).map(|(at, _)| *at).collect()
+    }
 }
 
 /// What comes next.
@@ -112,12 +138,12 @@ impl Lane {
     }
 
     pub(super) fn in_memory() -> Self {
-        Self::new(Ledger::new(0), Kept::Memory { taken: BTreeMap::new(), end: 0 })
+        Self::new(Ledger::new(0), Kept::Memory { taken: Items::default(), end: 0 })
     }
 
     fn new(ledger: Ledger, kept: Kept) -> Self {
         let from = ledger.start();
-        Self { ledger, kept, ahead: BTreeMap::new(), ahead_bytes: 0, from }
+        Self { ledger, kept, ahead: Items::default(), from }
     }
 
     /// Its log, if it has one.
@@ -144,7 +170,16 @@ impl Lane {
 
     /// Messages that were read and are available: how many, and their bytes.
     pub(super) fn ahead(&self) -> (usize, u64) {
-        (self.ahead.len(), self.ahead_bytes)
+        (self.ahead.by_offset.len(), self.ahead.bytes)
+    }
+
+    /// Messages that are in memory, whatever became of them: how many, and their bytes.
+    pub(super) fn in_use(&self) -> (u64, u64) {
+        let (count, bytes) = match &self.kept {
+            Kept::Log { .. } => (0, 0),
+            Kept::Memory { taken, .. } => (taken.by_offset.len(), taken.bytes),
+        };
+        ((self.ahead.by_offset.len() + count) as u64, self.ahead.bytes + bytes)
     }
 
     /// Adds a message, in memory.
@@ -156,18 +191,14 @@ impl Lane {
     }
 
     fn put_ahead(&mut self, at: Offset, item: Item) {
-        let bytes = item.bytes();
-        self.ahead_bytes += bytes;
-        if let Some(before) = self.ahead.insert(at, item) {
-            self.ahead_bytes -= before.bytes();
-        }
+        self.ahead.insert(at, item);
         self.from = self.from.min(at);
     }
 
     pub(super) fn head(&mut self) -> Head<'_> {
         let (first, _) = self.ledger.next_available(self.from);
         self.from = first;
-        match self.ahead.first_key_value() {
+        match self.ahead.by_offset.first_key_value() {
             Some((at, item)) if *at == first => Head::Ready(first, item),
             _ if first < self.end() => Head::Unread,
             _ => Head::Empty,
@@ -180,10 +211,10 @@ impl Lane {
         let Kept::Log { log, .. } = &self.kept else { return None };
         let log = Arc::clone(log);
         let (first, next) = self.ledger.next_available(self.from);
-        let known = self.ahead.first_key_value().map(|(at, _)| *at);
+        let known = self.ahead.by_offset.first_key_value().map(|(at, _)| *at);
         let (from, next) = match known {
             Some(at) if at == first => {
-                let last = self.ahead.last_key_value().map_or(first, |(at, _)| *at);
+                let last = self.ahead.by_offset.last_key_value().map_or(first, |(at, _)| *at);
                 if !further {
                     return None;
                 }
@@ -229,8 +260,7 @@ impl Lane {
 
     /// Takes the head, which is at this offset.
     pub(super) fn take(&mut self, at: Offset) -> Option<Item> {
-        let item = self.ahead.remove(&at)?;
-        self.ahead_bytes -= item.bytes();
+        let item = self.ahead.remove(at)?;
         self.ledger.acquire(at, at);
         self.from = at + 1;
         if let Kept::Memory { taken, .. } = &mut self.kept {
@@ -244,7 +274,7 @@ impl Lane {
         let how = Returned { counted: false, until: None, deliveries_max: None };
         self.ledger.give_back(at, at, how);
         if let Kept::Memory { taken, .. } = &mut self.kept {
-            taken.remove(&at);
+            taken.remove(at);
         }
         if self.ledger.is_available(at) {
             self.put_ahead(at, item);
@@ -260,9 +290,11 @@ impl Lane {
     /// They are dead.
     pub(super) fn kill(&mut self, first: Offset, last: Offset, why: Why) {
         self.ledger.kill(first, last, why);
-        let mut gone = self.drop_ahead(first, last);
-        if let Kept::Memory { taken, .. } = &mut self.kept {
-            taken.append(&mut gone);
+        for at in self.ahead.within(first, last) {
+            let item = self.ahead.remove(at);
+            if let (Kept::Memory { taken, .. }, Some(item)) = (&mut self.kept, item) {
+                taken.insert(at, item);
+            }
         }
     }
 
@@ -293,13 +325,11 @@ impl Lane {
     fn show(&mut self, first: Offset, last: Offset) {
         let Kept::Memory { taken, .. } = &mut self.kept else { return };
         let ledger = &self.ledger;
-        let back: Vec<Offset> = taken
-            .range(first..=last)
-            .map(|(at, _)| *at)
+        let back = taken.within(first, last).into_iter();
+        let back: Vec<_> = back
             .filter(|at| ledger.is_available(*at))
+            .filter_map(|at| taken.remove(at).map(|item| (at, item)))
             .collect();
-        let back: Vec<_> =
-            back.into_iter().filter_map(|at| taken.remove(&at).map(|item| (at, item))).collect();
         back.into_iter().for_each(|(at, item)| self.put_ahead(at, item));
     }
 
@@ -344,7 +374,7 @@ impl Lane {
     /// How many messages that were read are to go so that so many bytes fewer are there, and the bytes.
     pub(super) fn count_first(&self, bytes: u64) -> (u64, u64) {
         let (mut count, mut sum) = (0, 0);
-        for item in self.ahead.values() {
+        for item in self.ahead.by_offset.values() {
             if sum >= bytes {
                 break;
             }
@@ -355,40 +385,26 @@ impl Lane {
     }
 
     fn forget(&mut self, first: Offset, last: Offset) {
-        drop(self.drop_ahead(first, last));
+        for at in self.ahead.within(first, last) {
+            self.ahead.remove(at);
+        }
         let Kept::Memory { taken, .. } = &mut self.kept else { return };
-        if first == last {
-            taken.remove(&first);
-            return;
+        for at in taken.within(first, last) {
+            taken.remove(at);
         }
-        let gone: Vec<_> = taken.range(first..=last).map(|(at, _)| *at).collect();
-        gone.iter().for_each(|at| drop(taken.remove(at)));
-    }
-
-    fn drop_ahead(&mut self, first: Offset, last: Offset) -> BTreeMap<Offset, Item> {
-        let mut gone = BTreeMap::new();
-        while let Some((at, _)) = self.ahead.range(first..=last).next() {
-            let at = *at;
-            if let Some(item) = self.ahead.remove(&at) {
-                self.ahead_bytes -= item.bytes();
-                gone.insert(at, item);
-            }
-        }
-        gone
     }
 
     /// Forgets what was read ahead: nobody is there to get it.
     pub(super) fn close(&mut self) {
         if matches!(self.kept, Kept::Log { .. }) {
-            self.ahead = BTreeMap::new();
-            self.ahead_bytes = 0;
+            self.ahead = Items::default();
         }
     }
 
     /// A message in memory that is dead.
     pub(super) fn dead_item(&self, at: Offset) -> Option<Item> {
         match &self.kept {
-            Kept::Memory { taken, .. } => taken.get(&at).cloned(),
+            Kept::Memory { taken, .. } => taken.by_offset.get(&at).cloned(),
             Kept::Log { .. } => None,
         }
     }

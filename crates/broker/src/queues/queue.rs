@@ -143,7 +143,9 @@ pub(super) struct NewQueue {
 impl Queue {
     pub(super) fn new(new: NewQueue, journal: Arc<Journal>, broker: Weak<Inner>) -> Self {
         let NewQueue { number, name, spec, owner, topic, lanes, now } = new;
-        let expires = spec.settings.message_ttl.is_some();
+        // What was there before may have a time.
+        let expires =
+            spec.settings.message_ttl.is_some() || lanes.iter().any(|lane| lane.ready() > 0);
         let state = State {
             lanes,
             consumers: Vec::new(),
@@ -494,7 +496,8 @@ impl Queue {
         let (ready, bytes) = (state.ready(), state.ahead_bytes() + item.bytes());
         let is_limited = settings.length_max.is_some_and(|most| ready >= most)
             || settings.bytes_max.is_some_and(|most| bytes > most);
-        let has_room = ready < MEMORY_MESSAGES_MAX && bytes <= MEMORY_BYTES_MAX;
+        let (messages, used) = state.in_use();
+        let has_room = messages < MEMORY_MESSAGES_MAX && used + item.bytes() <= MEMORY_BYTES_MAX;
         if !has_room || (is_limited && settings.overflow != Overflow::DropHead) {
             return Pushed::Full;
         }
@@ -624,6 +627,12 @@ impl State {
 
     pub(super) fn ready(&self) -> u64 {
         self.lanes.iter().map(Lane::ready).sum()
+    }
+
+    /// Messages that are in memory, those that consumers have among them, and their bytes.
+    fn in_use(&self) -> (u64, u64) {
+        let each = self.lanes.iter().map(Lane::in_use);
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     pub(super) fn ahead_bytes(&self) -> u64 {

@@ -409,6 +409,24 @@ async fn a_full_queue_drops_the_oldest_or_refuses_the_new() {
 }
 
 #[tokio::test]
+async fn a_queue_in_memory_is_bounded_by_what_consumers_have_too() {
+    let fixture = Fixture::start().await;
+    let queue = fixture.queue("t", &QueueSpec::default()).await;
+    let (holder, sink) = (fixture.broker.new_holder(0), Arc::new(Sink::default()));
+    let _consumer = queue.consume(&holder, options(&sink)).unwrap();
+    let large = Bytes::from(vec![0; 32 << 20]);
+    let large = || Message { value: Some(large.clone()), ..Message::default() };
+    let mut held = Vec::new();
+    while fixture.send("", "t", large()).await.is_ok() {
+        held.extend(sink.take(1).await);
+        assert!(held.len() <= 8, "there is no end");
+    }
+    assert_eq!((held.len(), queue.counts().ready), (8, 0), "256 MiB, all with the consumer");
+    accept(&holder, &held[..1]);
+    assert!(fixture.send("", "t", large()).await.is_ok());
+}
+
+#[tokio::test]
 async fn purging_takes_what_is_ready_and_leaves_what_is_held() {
     let fixture = Fixture::start().await;
     for (name, spec) in ["d", "t"].into_iter().zip(both(&QueueSettings::default())) {

@@ -65,6 +65,21 @@ fn values_sorted(of: &[Delivered]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_message_s_time_is_over_after_a_restart_though_nobody_asks_for_it() {
+    let fixture = Fixture::start().await;
+    fixture.queue("q", &durable()).await;
+    let expires_at = Some(fixture.broker.now() + 1);
+    let properties = Properties { expires_at, ..Properties::default() };
+    let topic = fixture.broker.topic("q").unwrap();
+    let messages = [Message { properties, ..message("a") }, message("b")];
+    fixture.broker.publish(&topic, &messages).await.unwrap();
+    drop(topic);
+    let fixture = fixture.restart().await;
+    let queue = fixture.broker.queue(&queue_name("q")).unwrap();
+    until("it is over", || queue.counts().ready == 1).await;
+}
+
+#[tokio::test]
 async fn state_that_is_written_anew_is_the_same_state() {
     let fixture = Fixture::start().await;
     let queue = fixture.queue("q", &durable()).await;
