@@ -71,6 +71,8 @@ pub(crate) struct Queues {
     journal: Arc<Journal>,
     /// Of queues, and of holders.
     numbers: AtomicU64,
+    /// Bytes of those that are in memory.
+    memory: Arc<AtomicU64>,
     /// One declares or deletes at a time, so that there is one outcome.
     changes: tokio::sync::Mutex<()>,
     /// What was read back and belongs to queues that are opened at start.
@@ -89,6 +91,7 @@ impl Queues {
             maps: RwLock::default(),
             journal,
             numbers: AtomicU64::new(1),
+            memory: Arc::default(),
             changes: tokio::sync::Mutex::default(),
             ledgers: Mutex::new(ledgers),
             tasks: Mutex::default(),
@@ -162,7 +165,16 @@ impl Queues {
         };
         let number = self.number();
         let now = inner.options.clock.now();
-        let new = NewQueue { number, name: name.clone(), spec, owner, topic, lanes, now };
+        let new = NewQueue {
+            number,
+            name: name.clone(),
+            spec,
+            owner,
+            topic,
+            lanes,
+            memory: Arc::clone(&self.memory),
+            now,
+        };
         let queue = Queue::new(new, Arc::clone(&self.journal), Arc::downgrade(inner));
         let queue = Arc::new(queue);
         self.maps.write().insert(name, Arc::clone(&queue));

@@ -26,7 +26,9 @@ use crate::topics::OpenTopic;
 const CONSUMERS_MAX: usize = 65_536;
 /// Most bytes that a queue keeps in memory, of one that is not stored.
 pub(super) const MEMORY_BYTES_MAX: u64 = 256 << 20;
-/// Most messages, likewise.
+/// Most bytes of all such queues together.
+pub(super) const ALL_MEMORY_BYTES_MAX: u64 = 1 << 30;
+/// Most messages of one, likewise.
 pub(super) const MEMORY_MESSAGES_MAX: u64 = 2_000_000;
 
 /// A queue.
@@ -50,6 +52,8 @@ pub struct Queue {
     /// Messages on their way into the log, where that is counted.
     pub(super) coming: AtomicU64,
     pub(super) journal: Arc<Journal>,
+    /// Bytes of all queues that are in memory.
+    memory: Arc<AtomicU64>,
     pub(super) broker: Weak<Inner>,
 }
 
@@ -87,6 +91,8 @@ pub(super) struct State {
     pub(super) is_deleted: bool,
     /// Somebody takes dead letters to where they belong.
     pub(super) is_burying: bool,
+    /// Bytes that are counted for it among those of all.
+    in_memory: u64,
 }
 
 /// A message that was delivered.
@@ -137,12 +143,13 @@ pub(super) struct NewQueue {
     pub(super) owner: PublisherId,
     pub(super) topic: Option<StoredIn>,
     pub(super) lanes: Vec<Lane>,
+    pub(super) memory: Arc<AtomicU64>,
     pub(super) now: Millis,
 }
 
 impl Queue {
     pub(super) fn new(new: NewQueue, journal: Arc<Journal>, broker: Weak<Inner>) -> Self {
-        let NewQueue { number, name, spec, owner, topic, lanes, now } = new;
+        let NewQueue { number, name, spec, owner, topic, lanes, memory, now } = new;
         // What was there before may have a time.
         let expires =
             spec.settings.message_ttl.is_some() || lanes.iter().any(|lane| lane.ready() > 0);
@@ -158,6 +165,7 @@ impl Queue {
             used_at: now,
             is_deleted: false,
             is_burying: false,
+            in_memory: 0,
         };
         Self {
             number,
@@ -172,6 +180,7 @@ impl Queue {
             expires: AtomicBool::new(expires),
             coming: AtomicU64::new(0),
             journal,
+            memory,
             broker,
         }
     }
@@ -225,9 +234,11 @@ impl Queue {
         self.signal.notify_one();
     }
 
-    /// What changed of it is written down some time soon.
+    /// What changed of it is written down some time soon, or counted, where it is in memory.
     pub(super) fn changed(self: &Arc<Self>) {
-        if self.topic.is_some() && !self.is_dirty.swap(true, Ordering::AcqRel) {
+        if self.topic.is_none() {
+            self.count_memory(&mut self.state.lock());
+        } else if !self.is_dirty.swap(true, Ordering::AcqRel) {
             self.journal.changed(Arc::clone(self));
         }
     }
@@ -386,8 +397,8 @@ impl Queue {
             state.lanes.iter_mut().map(Lane::purge).sum()
         };
         self.wake();
+        self.changed();
         if self.topic.is_some() {
-            self.changed();
             self.journal.flush().await?;
         }
         Ok(count)
@@ -497,7 +508,9 @@ impl Queue {
         let is_limited = settings.length_max.is_some_and(|most| ready >= most)
             || settings.bytes_max.is_some_and(|most| bytes > most);
         let (messages, used) = state.in_use();
-        let has_room = messages < MEMORY_MESSAGES_MAX && used + item.bytes() <= MEMORY_BYTES_MAX;
+        let has_room = messages < MEMORY_MESSAGES_MAX
+            && used + item.bytes() <= MEMORY_BYTES_MAX
+            && self.memory.load(Ordering::Relaxed) + item.bytes() <= ALL_MEMORY_BYTES_MAX;
         if !has_room || (is_limited && settings.overflow != Overflow::DropHead) {
             return Pushed::Full;
         }
@@ -506,9 +519,21 @@ impl Queue {
         if is_limited {
             self.drop_heads(&mut state);
         }
+        self.count_memory(&mut state);
         drop(state);
         self.wake();
         Pushed::Yes
+    }
+
+    /// Counts what it has in memory now among what all have.
+    fn count_memory(&self, state: &mut State) {
+        if self.topic.is_some() {
+            return;
+        }
+        let (_, used) = state.in_use();
+        let before = std::mem::replace(&mut state.in_memory, used);
+        self.memory.fetch_add(used, Ordering::Relaxed);
+        self.memory.fetch_sub(before, Ordering::Relaxed);
     }
 
     /// Until when this queue wants a message that comes now.
@@ -591,6 +616,7 @@ impl Queue {
         let consumers = std::mem::take(&mut state.consumers);
         let held = std::mem::take(&mut state.held);
         let lanes = std::mem::take(&mut state.lanes);
+        self.count_memory(&mut state);
         drop(state);
         for held in held.into_values() {
             if let Some(consumer) = held.consumer {

@@ -424,6 +424,18 @@ async fn a_queue_in_memory_is_bounded_by_what_consumers_have_too() {
     assert_eq!((held.len(), queue.counts().ready), (8, 0), "256 MiB, all with the consumer");
     accept(&holder, &held[..1]);
     assert!(fixture.send("", "t", large()).await.is_ok());
+    // What all queues have together is bounded, too.
+    let memory = &fixture.broker.inner.queues.memory;
+    assert_eq!(memory.load(Ordering::SeqCst), 256 << 20);
+    memory.store((1 << 30) - 1, Ordering::SeqCst);
+    fixture.queue("other", &QueueSpec::default()).await;
+    assert_eq!(fixture.send("", "other", message("ab")).await, Err(ProduceError::Refused));
+    memory.store(256 << 20, Ordering::SeqCst);
+    fixture.send("", "other", message("ab")).await.unwrap();
+    for name in ["t", "other"] {
+        fixture.broker.delete_queue(&queue_name(name), DeleteOnly::default(), ME).await.unwrap();
+    }
+    assert_eq!(memory.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
