@@ -115,6 +115,9 @@ async fn follow(inner: &Arc<Inner>, from: &mut u64) -> Result<(), WatchError> {
             match &change {
                 super::TopicChange::Put(topic) => {
                     inner.topic_opened(topic.id, is_new);
+                    if !is_new {
+                        inner.queues.topic_changed(inner, topic);
+                    }
                     inner.groups.put_topics([topic]);
                 }
                 super::TopicChange::Deleted(topic) => {

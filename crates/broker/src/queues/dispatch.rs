@@ -54,9 +54,12 @@ enum Turned {
 impl Queue {
     /// Gives away what comes, until the queue is gone.
     pub(super) async fn run(self: Arc<Self>) {
-        let logs: Vec<_> = self.state.lock().lanes.iter().filter_map(Lane::log).collect();
-        let _watching: Vec<_> = logs.iter().map(|log| log.watch(&self.signal)).collect();
+        let mut watching = Vec::new();
         loop {
+            // The topic may have got more partitions.
+            for lane in self.state.lock().lanes.iter().skip(watching.len()) {
+                watching.push(lane.log().map(|log| log.watch(&self.signal)));
+            }
             match self.turn().await {
                 Ok(Turned::Again) => tokio::task::yield_now().await,
                 Ok(Turned::Wait(None)) => self.signal.notified().await,

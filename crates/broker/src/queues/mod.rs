@@ -54,6 +54,7 @@ use self::queue::{NewQueue, StoredIn};
 use crate::broker::Inner;
 use crate::metadata::Topic;
 use crate::options::BrokerOptions;
+use crate::topics::OpenTopic;
 
 /// Most queues of a broker.
 const QUEUES_MAX: usize = 200_000;
@@ -139,6 +140,32 @@ impl Queues {
         maps.values().filter(|queue| queue.topic.is_some()).cloned().collect()
     }
 
+    /// A topic may have more partitions than before: the queue whose messages it has gets them, too.
+    pub(crate) fn topic_changed(&self, inner: &Inner, topic: &Topic) {
+        let all = self.stored().into_iter();
+        let of = all.filter(|queue| queue.topic.as_ref().is_some_and(|of| of.topic == topic.name));
+        for queue in of {
+            let Some(open) = queue.topic.as_ref().and_then(|of| inner.topics.get(&of.topic)) else {
+                continue;
+            };
+            let mut state = queue.state.lock();
+            if state.is_deleted {
+                continue;
+            }
+            let known = state.lanes.len();
+            for (log, partition) in open.logs.iter().zip(0..).skip(known) {
+                let key = lane_key(&open, partition);
+                state.lanes.push(Lane::stored(Arc::clone(log), key, None));
+            }
+            let is_more = state.lanes.len() > known;
+            drop(state);
+            if is_more {
+                queue.changed();
+                queue.wake();
+            }
+        }
+    }
+
     /// A topic is gone: the queue whose messages it had goes.
     pub(crate) fn topic_deleted(&self, topic: &Topic) {
         let all = self.stored().into_iter();
@@ -188,8 +215,7 @@ impl Queues {
         let Some(open) = inner.topics.get(&stored.topic) else { return Vec::new() };
         let mut ledgers = self.ledgers.lock();
         let lane = |(log, partition): (&Arc<store::Log>, i32)| {
-            let topic = open.topic.id;
-            let key = PartitionKey { subscription: "".into(), topic, partition };
+            let key = lane_key(&open, partition);
             let known = ledgers.take(&key);
             Lane::stored(Arc::clone(log), key, known)
         };
@@ -207,6 +233,11 @@ impl Queues {
         self.tasks.lock().remove(&queue.number());
         is_this
     }
+}
+
+/// The key of the ledger of a partition of a queue's topic.
+fn lane_key(open: &OpenTopic, partition: i32) -> PartitionKey {
+    PartitionKey { subscription: "".into(), topic: open.topic.id, partition }
 }
 
 impl Queue {

@@ -128,6 +128,27 @@ async fn a_topic_that_is_there_is_a_queue_too_and_stays_when_the_queue_goes() {
 }
 
 #[tokio::test]
+async fn partitions_that_are_added_to_a_topic_are_the_queue_s_too() {
+    let fixture = Fixture::start().await;
+    fixture.topic("t", 1, &[("entrepot.partitioner", "list:a=1")]).await;
+    let queue = fixture.queue("t", &durable()).await;
+    let (holder, sink) = (fixture.broker.new_holder(0), Arc::new(Sink::default()));
+    let consumer = queue.consume(&holder, options(&sink)).unwrap();
+    fixture.broker.create_partitions("t", 2).await.unwrap();
+    let topic = fixture.broker.topic("t").unwrap();
+    let keyed = Message { key: Some(bytes("a")), ..message("there") };
+    let places = fixture.broker.publish(&topic, &[keyed]).await.unwrap();
+    assert_eq!(places[0].partition, 1);
+    let got = sink.take(1).await;
+    assert_eq!(values(&got), ["there"]);
+    accept(&holder, &got);
+    holder.settled().await.unwrap();
+    drop((consumer, holder, queue, topic));
+    let fixture = fixture.restart().await;
+    assert_eq!(fixture.broker.queue(&queue_name("t")).unwrap().counts().ready, 0);
+}
+
+#[tokio::test]
 async fn what_is_done_with_is_given_back_in_steps() {
     let fixture = Fixture::start().await;
     let queue = fixture.queue("q", &durable()).await;
