@@ -38,6 +38,13 @@ fn name(number: u64) -> String {
     }
 }
 
+/// Bytes of memory that this takes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
 fn each(took: Duration, count: u64) -> u128 {
     took.as_nanos() / u128::from(count)
 }
@@ -45,17 +52,20 @@ fn each(took: Duration, count: u64) -> u128 {
 fn main() {
     let router = Router::default();
     let begin = Instant::now();
-    let mut worst = Duration::ZERO;
-    let mut keys = Vec::new();
+    let (mut keys, mut times) = (Vec::new(), Vec::new());
     for number in 0..SUBSCRIPTIONS {
         let filter = filter(&name(number));
         let one = Instant::now();
         let key = router.insert(&filter, Sub(number), None);
-        worst = worst.max(one.elapsed());
+        times.push(one.elapsed());
         keys.push((filter, key));
     }
-    let all = each(begin.elapsed(), SUBSCRIPTIONS);
-    println!("{SUBSCRIPTIONS} subscriptions: {all} ns each, the longest {worst:?}");
+    println!(
+        "{SUBSCRIPTIONS} subscriptions: {} ns each, their names made",
+        each(begin.elapsed(), SUBSCRIPTIONS)
+    );
+    say("subscriptions", times);
+    println!("{} MiB in all", resident() >> 20);
 
     let subjects: Vec<_> =
         (0..1000).map(|n| subject(&format!("devices.{}.state", n * 7))).collect();
@@ -75,14 +85,21 @@ fn main() {
     let others = || {
         // Others come and go as fast as they can.
         let mut number = SUBSCRIPTIONS;
+        let (mut came, mut went) = (Vec::new(), Vec::new());
         while !over.load(Ordering::Relaxed) {
             let filter = filter(&name(number));
-            if let Some(key) = router.insert(&filter, Sub(number), None) {
+            let one = Instant::now();
+            let key = router.insert(&filter, Sub(number), None);
+            came.push(one.elapsed());
+            if let Some(key) = key {
+                let one = Instant::now();
                 router.remove(&filter, key, None);
+                went.push(one.elapsed());
             }
             number += 1;
         }
-        println!("{} subscriptions came and went meanwhile", number - SUBSCRIPTIONS);
+        say("subscriptions came meanwhile", came);
+        say("of them went", went);
     };
     let five = Instant::now() + Duration::from_secs(5);
     std::thread::scope(|scope| {
@@ -95,15 +112,13 @@ fn main() {
     let gone = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let begin = Instant::now();
-            let mut worst = Duration::ZERO;
+            let mut times = Vec::with_capacity(keys.len());
             for (filter, key) in keys {
                 let one = Instant::now();
                 black_box(key.and_then(|key| router.remove(&filter, key, None)));
-                worst = worst.max(one.elapsed());
+                times.push(one.elapsed());
             }
-            let all = each(begin.elapsed(), SUBSCRIPTIONS);
-            println!("removed: {all} ns each, the longest {worst:?}");
+            say("removed", times);
             gone.store(true, Ordering::Relaxed);
         });
         watch("all are removed", &router, &subjects, &|| gone.load(Ordering::Relaxed));
@@ -118,10 +133,15 @@ fn watch(what: &str, router: &Router<Sub>, subjects: &[Subject], is_over: &dyn F
         black_box(router.matches(&subjects[times.len() % subjects.len()]));
         times.push(one.elapsed());
     }
+    say(&format!("look-ups while {what}"), times);
+}
+
+/// Says how long things took.
+fn say(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |part: usize| times[(times.len() - 1) * part / 10_000];
     println!(
-        "{} look-ups while {what}: half {:?}, 99% {:?}, 99.9% {:?}, 99.99% {:?}, the longest {:?}",
+        "{} {what}: half {:?}, 99% {:?}, 99.9% {:?}, 99.99% {:?}, the longest {:?}",
         times.len(),
         at(5_000),
         at(9_900),

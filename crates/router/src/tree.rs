@@ -5,7 +5,6 @@ use std::ptr;
 
 use base::subject::Step;
 use base::{Filter, Subject};
-use bytes::Bytes;
 
 use crate::hash::Seeded;
 use crate::node::{Found, Lists};
@@ -47,11 +46,13 @@ impl<S> Default for Node<S> {
     }
 }
 
-type Table<S> = HashMap<Bytes, Box<Node<S>>, Seeded>;
+/// Levels have memory of their own: a slice would keep its whole filter.
+type Level = Box<[u8]>;
+type Table<S> = HashMap<Level, Box<Node<S>>, Seeded>;
 
 #[derive(Debug)]
 enum Children<S> {
-    Few(Vec<(Bytes, Box<Node<S>>)>),
+    Few(Vec<(Level, Box<Node<S>>)>),
     Table(Table<S>),
     Tables(Box<[Table<S>]>),
 }
@@ -207,7 +208,7 @@ impl<S> Children<S> {
 
     fn get(&self, raw: &[u8], seed: Seeded) -> Option<&Node<S>> {
         match self {
-            Self::Few(few) => few.iter().find(|(level, _)| level == raw).map(|(_, node)| &**node),
+            Self::Few(few) => few.iter().find(|(level, _)| **level == *raw).map(|(_, n)| &**n),
             Self::Table(table) => table.get(raw).map(|node| &**node),
             Self::Tables(tables) => tables.get(table_of(raw, seed))?.get(raw).map(|node| &**node),
         }
@@ -215,7 +216,9 @@ impl<S> Children<S> {
 
     fn get_mut(&mut self, raw: &[u8], seed: Seeded) -> Option<&mut Node<S>> {
         match self {
-            Self::Few(few) => few.iter_mut().find(|(level, _)| level == raw).map(|(_, n)| &mut **n),
+            Self::Few(few) => {
+                few.iter_mut().find(|(level, _)| **level == *raw).map(|(_, n)| &mut **n)
+            }
             Self::Table(table) => table.get_mut(raw).map(|node| &mut **node),
             Self::Tables(tables) => {
                 tables.get_mut(table_of(raw, seed))?.get_mut(raw).map(|node| &mut **node)
@@ -225,7 +228,7 @@ impl<S> Children<S> {
 
     fn remove(&mut self, raw: &[u8], seed: Seeded) {
         match self {
-            Self::Few(few) => few.retain(|(level, _)| level != raw),
+            Self::Few(few) => few.retain(|(level, _)| **level != *raw),
             Self::Table(table) => drop(table.remove(raw)),
             Self::Tables(tables) => {
                 drop(tables.get_mut(table_of(raw, seed)).and_then(|table| table.remove(raw)));
@@ -236,13 +239,14 @@ impl<S> Children<S> {
         }
     }
 
-    /// The level is copied: a slice would keep its whole filter.
     fn get_or_insert(&mut self, raw: &[u8], seed: Seeded) -> &mut Node<S> {
         self.grow(seed);
-        let level = || Bytes::copy_from_slice(raw);
+        let level = || Box::from(raw);
         match self {
             Self::Few(few) => {
-                let at = few.iter().position(|(level, _)| level == raw).unwrap_or_else(|| {
+                let at = few.iter().position(|(level, _)| **level == *raw).unwrap_or_else(|| {
+                    // Most nodes have one.
+                    few.reserve_exact(usize::from(few.is_empty()));
                     few.push((level(), Box::default()));
                     few.len() - 1
                 });

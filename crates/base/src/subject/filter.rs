@@ -56,7 +56,8 @@ impl Filter {
                 }
             }
         }
-        any.then(|| Self { bytes: bytes.freeze(), skips_hidden: false })
+        // No larger than it must be: there may be very many.
+        any.then(|| Self { bytes: Bytes::copy_from_slice(&bytes), skips_hidden: false })
     }
 
     /// The filter that matches this subject alone.
