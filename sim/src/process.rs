@@ -142,6 +142,7 @@ impl Process {
             endpoints: vec![],
             rack: None,
             data_dir: "/data".to_owned(),
+            session_queue_bytes_max: 1 << 30,
             auto_create_topics: false,
             delete_topics: true,
             default_partitions: 1,

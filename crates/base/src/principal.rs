@@ -1,7 +1,7 @@
 //! Who acts: the identity that a login proves, and that access rules speak of.
 
 use std::fmt::{self, Display, Formatter};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// An identity, such as `User:alice`. Cheap to clone: every connection holds one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +23,8 @@ impl Principal {
 
     /// Who has not logged in: `User:ANONYMOUS`, the name that existing rule sets use for it.
     pub fn anonymous() -> Self {
-        Self::user("ANONYMOUS")
+        static ANONYMOUS: LazyLock<Principal> = LazyLock::new(|| Principal::user("ANONYMOUS"));
+        ANONYMOUS.clone()
     }
 
     /// From `kind:name`. `None` without a colon, or with nothing on one of its sides.

@@ -125,7 +125,7 @@ impl Broker {
         }
         let started_at = options.clock.now();
         let retained = Retained::open(&store);
-        let sessions = Sessions::restore(&store, &options.random, started_at).await;
+        let sessions = Sessions::restore(&store, &options, started_at).await;
         let sessions = sessions.map_err(|error| StartError::Sessions(error.to_string()))?;
         let queues = Queues::restore(&options, &store).await.map_err(StartError::Queues)?;
         let bindings = Arc::clone(&topics.bindings);

@@ -22,6 +22,8 @@ pub struct BrokerOptions {
     pub rack: Option<String>,
     /// Folder of the data, for tools to show.
     pub data_dir: String,
+    /// Most bytes of all that waits for sessions, in the log; beyond it the oldest are deleted, whoever wants them.
+    pub session_queue_bytes_max: u64,
     /// Topics are made when a client first names them.
     pub auto_create_topics: bool,
     /// Clients may delete topics.

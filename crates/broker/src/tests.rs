@@ -134,6 +134,7 @@ fn options(dir: &Path) -> BrokerOptions {
         endpoints: vec![],
         rack: None,
         data_dir: dir.display().to_string(),
+        session_queue_bytes_max: 1 << 30,
         auto_create_topics: true,
         delete_topics: true,
         default_partitions: 1,

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,11 +12,12 @@ use broker::ProduceError;
 use broker::access::Actor;
 use broker::live::{Batch, RouteCache, Slow};
 use door::{BoxFuture, CloseReason, Connection, Logins, Stream};
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::Shared;
 use crate::counts::Tally;
-use crate::handle;
+use crate::handle::{self, Handled};
 use crate::hello::{self, Greeting};
 use crate::limits::{
     COMMITS_MAX, CONNECT_TIMEOUT, FLUSH_TIMEOUT, HEARD_OUT_MAX, OUTGOING_BYTES_HIGH, SLOWED_TIMEOUT,
@@ -26,7 +27,7 @@ use crate::map;
 use crate::pull::Pull;
 use crate::retained::{Owed, Ticket};
 use crate::session::{Found, Goodbye, Session};
-use crate::socket::Socket;
+use crate::socket::{Packet, Packets, Socket};
 use crate::wire::ack::Ack;
 use crate::wire::close::encode_disconnect;
 use crate::wire::header::Kind;
@@ -57,28 +58,36 @@ impl From<std::io::Error> for End {
 }
 
 /// Speaks the protocol until either side closes.
-pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
+pub(crate) fn serve(
+    shared: Arc<Shared>,
+    connection: Connection,
+) -> BoxFuture<Result<(), CloseReason>> {
+    // What only the beginning and the end take is in boxes of their own: nearly all connections are in between.
+    let entering = Box::pin(enter(shared, connection));
+    Box::pin(async move {
+        let Some((mut client, mut stopping)) = entering.await? else { return Ok(()) };
+        let end = client.run(&mut stopping).await;
+        Box::pin(client.farewell(end)).await
+    })
+}
+
+/// Lets a client in; none if it is gone, or the broker stops.
+async fn enter(
+    shared: Arc<Shared>,
+    connection: Connection,
+) -> Result<Option<(Client, watch::Receiver<bool>)>, CloseReason> {
     let Connection { stream, peer, principal, logins, mut stopping, .. } = connection;
     shared.counts.sockets.add(1);
     let mut socket = Socket::new(stream);
     let visitor = hello::Visitor { principal, host: peer.ip().to_canonical(), logins };
-    let stop = async {
-        // It is closed when the broker has stopped.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    };
-    let mut stop = pin!(stop);
-    let greeted = {
-        let hello = Box::pin(timeout(CONNECT_TIMEOUT, hello::hello(&shared, &mut socket, visitor)));
-        tokio::select! {
-            biased;
-            () = &mut stop => return Ok(()),
-            greeted = hello => greeted.map_err(|_| CloseReason::Idle(CONNECT_TIMEOUT))??,
+    let greeted = tokio::select! {
+        biased;
+        _ = stopping.wait_for(|stop| *stop) => return Ok(None),
+        greeted = timeout(CONNECT_TIMEOUT, hello::hello(&shared, &mut socket, visitor)) => {
+            greeted.map_err(|_| CloseReason::Idle(CONNECT_TIMEOUT))??
         }
     };
-    let Some(greeting) = greeted else { return Ok(()) };
-    let mut client = Client::new(shared, socket, greeting);
-    let end = client.run(stop).await;
-    client.farewell(end).await
+    Ok(greeted.map(|greeting| (Client::new(shared, socket, greeting), stopping)))
 }
 
 /// A client that was let in.
@@ -174,15 +183,81 @@ impl Due {
     }
 }
 
+/// What became of the messages of a batch, when that is known.
+type Stored = BoxFuture<Vec<Result<(), ProduceError>>>;
+
 /// A batch on its way to the disk, or none, and the acknowledgements behind it.
 struct Commit {
-    done: Option<BoxFuture<Vec<Result<(), ProduceError>>>>,
+    done: Option<Stored>,
     acks: Vec<Due>,
 }
 
 impl std::fmt::Debug for Commit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Commit").field("acks", &self.acks).finish_non_exhaustive()
+    }
+}
+
+/// Packets that arrived together, and how far they are handled.
+struct Round {
+    packets: Packets,
+    tally: Tally,
+    /// One that must wait for something.
+    waits: Option<Packet>,
+    outcome: Result<(), End>,
+    /// Nobody else handles packets of this session.
+    _handling: Option<OwnedMutexGuard<()>>,
+}
+
+impl Round {
+    /// None while not even one packet is there.
+    fn begin(
+        client: &mut Client,
+        handling: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Option<Self>, End> {
+        let packets = client.socket.packets(client.shared.options.packet_bytes_max)?;
+        let (tally, outcome) = (Tally::default(), Ok(()));
+        Ok(packets.map(|packets| Self {
+            packets,
+            tally,
+            waits: None,
+            outcome,
+            _handling: handling,
+        }))
+    }
+
+    /// Handles packets up to one that must wait, or that ends the connection.
+    fn run(&mut self, client: &mut Client) {
+        let max = client.shared.options.packet_bytes_max;
+        loop {
+            let packet = match self.packets.next(max) {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return,
+                Err(error) => {
+                    self.outcome = Err(error.into());
+                    return;
+                }
+            };
+            self.tally.note(&packet.header);
+            match handle::now(client, &self.packets, &packet) {
+                Ok(Handled::Now) => {}
+                Ok(Handled::Later) => {
+                    self.waits = Some(packet);
+                    return;
+                }
+                Err(end) => {
+                    self.outcome = Err(end);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Counts what was handled, and leaves the rest for later.
+    fn end(&mut self, client: &mut Client) -> Result<(), End> {
+        client.shared.counts.received.add(std::mem::take(&mut self.tally));
+        client.socket.put_back(&self.packets);
+        std::mem::replace(&mut self.outcome, Ok(()))
     }
 }
 
@@ -240,7 +315,12 @@ impl Client {
         })
     }
 
-    async fn run(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> End {
+    async fn run(&mut self, stopping: &mut watch::Receiver<bool>) -> End {
+        let stop = async {
+            // It is closed when the broker has stopped.
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        let mut stop = pin!(stop);
         let mut heard = Instant::now();
         let mut timer = pin!(tokio::time::sleep_until(self.deadline(heard).unwrap_or(heard)));
         // A client need not wait for its CONNACK (5.0 §3.1.4): what it said together with its CONNECT is here already.
@@ -408,52 +488,89 @@ impl Client {
                 || self.session.lock().outbound.pending() < OUTGOING_BYTES_HIGH)
     }
 
-    /// Handles the packets that have arrived.
+    /// Handles the packets that have arrived. What must wait for something does so in a box: most never do.
     async fn packets(&mut self) -> Result<(), End> {
-        let _handling = match &self.session.kept {
-            Some(_) => Some(Arc::clone(&self.session.handling).lock_owned().await),
-            None => None,
+        // Not in one expression: what it matches would stay in this future.
+        let later = match self.packets_now() {
+            ControlFlow::Break(outcome) => return outcome,
+            ControlFlow::Continue(round) => Box::pin(self.packets_later(round)),
         };
-        let max = self.shared.options.packet_bytes_max;
-        let Some(mut packets) = self.socket.packets(max)? else { return Ok(()) };
-        let (mut outcome, mut tally) = (Ok(()), Tally::default());
-        loop {
-            match packets.next(max) {
-                Ok(Some(packet)) => {
-                    tally.note(&packet.header);
-                    outcome = handle::packet(self, &packets, &packet).await;
-                }
-                Ok(None) => break,
-                Err(error) => outcome = Err(error.into()),
+        later.await
+    }
+
+    /// Handles them as far as nothing must be waited for. What is left to do then; no round has begun if the session is
+    /// not ours alone yet.
+    fn packets_now(&mut self) -> ControlFlow<Result<(), End>, Option<Round>> {
+        let handling = match &self.session.handling {
+            None => None,
+            Some(handling) => match Arc::clone(handling).try_lock_owned() {
+                Ok(handling) => Some(handling),
+                Err(_busy) => return ControlFlow::Continue(None),
+            },
+        };
+        let mut round = match Round::begin(self, handling) {
+            Ok(Some(round)) => round,
+            Ok(None) => return ControlFlow::Break(Ok(())),
+            Err(end) => return ControlFlow::Break(Err(end)),
+        };
+        round.run(self);
+        if round.waits.is_some() || self.has_to_store() {
+            return ControlFlow::Continue(Some(round));
+        }
+        let outcome = round.end(self);
+        self.commit(None);
+        ControlFlow::Break(outcome)
+    }
+
+    async fn packets_later(&mut self, round: Option<Round>) -> Result<(), End> {
+        let mut round = match round {
+            Some(round) => round,
+            None => {
+                let handling = match self.session.handling.clone() {
+                    None => None,
+                    Some(handling) => Some(handling.lock_owned().await),
+                };
+                let Some(mut round) = Round::begin(self, handling)? else { return Ok(()) };
+                round.run(self);
+                round
             }
-            if outcome.is_err() {
-                break;
+        };
+        while let Some(packet) = round.waits.take() {
+            round.outcome = handle::later(self, &round.packets, &packet).await;
+            if round.outcome.is_ok() {
+                round.run(self);
             }
         }
-        self.shared.counts.received.add(tally);
-        self.socket.put_back(&packets);
-        self.commit().await;
+        let done = if self.has_to_store() { self.store().await } else { None };
+        let outcome = round.end(self);
+        self.commit(done);
         outcome
     }
 
-    /// Hands what topics keep to the log; acknowledges what needs nobody's disk.
-    async fn commit(&mut self) {
-        let Some(publishing) = &mut self.publishing else { return };
+    /// Whether topics, or the session, keep something of what has arrived.
+    fn has_to_store(&mut self) -> bool {
+        let Some(publishing) = &mut self.publishing else { return false };
         publishing.pause.begin(publishing.batch.flush());
         publishing.write_down(&self.session);
-        let done: Option<BoxFuture<_>> = match publishing.batch.is_empty() {
-            true => None,
-            false => {
-                let batch = std::mem::take(&mut publishing.batch);
-                let storing = self.shared.broker.store(batch).await;
-                let ticket = publishing.ticket.take();
-                Some(Box::pin(async move {
-                    let outcomes = storing.done().await;
-                    drop(ticket);
-                    outcomes
-                }))
-            }
-        };
+        !publishing.batch.is_empty()
+    }
+
+    /// Hands that to the log.
+    async fn store(&mut self) -> Option<Stored> {
+        let publishing = self.publishing.as_mut()?;
+        let batch = std::mem::take(&mut publishing.batch);
+        let storing = self.shared.broker.store(batch).await;
+        let ticket = publishing.ticket.take();
+        Some(Box::pin(async move {
+            let outcomes = storing.done().await;
+            drop(ticket);
+            outcomes
+        }))
+    }
+
+    /// Sees to it that acknowledgements are sent: at once, of what needs nobody's disk.
+    fn commit(&mut self, done: Option<Stored>) {
+        let Some(publishing) = &mut self.publishing else { return };
         // What could not even be put into the batch is not stored, and nobody waits for it.
         publishing.ticket = None;
         if done.is_none() && publishing.acks.is_empty() {

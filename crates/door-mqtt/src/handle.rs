@@ -13,35 +13,58 @@ use crate::wire::WireError;
 use crate::wire::header::Kind;
 use crate::wire::reason::Reason;
 
-/// Handles a packet.
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// It is done with.
+    Now,
+    /// It must wait for something: it is to be handled by [`later`].
+    Later,
+}
+
+/// Handles a packet, unless that must wait for something.
 ///
 /// # Errors
 /// The connection ends.
 #[inline]
-pub(crate) async fn packet(
+pub(crate) fn now(client: &mut Client, packets: &Packets, packet: &Packet) -> Result<Handled, End> {
+    let body = packets.body(packet);
+    packet.header.check(client.version)?;
+    match packet.header.kind {
+        Kind::Publish => publish::handle(client, packets, packet.header.flags, body)?,
+        kind @ (Kind::Puback | Kind::Pubrec | Kind::Pubrel | Kind::Pubcomp) => {
+            acks::handle(client, kind, body)?;
+        }
+        Kind::Subscribe | Kind::Unsubscribe | Kind::Auth => return Ok(Handled::Later),
+        Kind::Pingreq if body.is_empty() => {
+            client.answer(|out| out.extend_from_slice(&[(Kind::Pingresp as u8) << 4, 0]))?;
+        }
+        Kind::Pingreq => return Err(WireError::Malformed("a ping that says something").into()),
+        Kind::Disconnect => disconnect::handle(client, body)?,
+        Kind::Connect => return Err(WireError::Protocol("a second CONNECT").into()),
+        Kind::Connack | Kind::Suback | Kind::Unsuback | Kind::Pingresp => {
+            return Err(WireError::Protocol("a packet that only a broker sends").into());
+        }
+    }
+    Ok(Handled::Now)
+}
+
+/// Handles a packet that must wait for something.
+///
+/// # Errors
+/// The connection ends.
+pub(crate) async fn later(
     client: &mut Client,
     packets: &Packets,
     packet: &Packet,
 ) -> Result<(), End> {
     let body = packets.body(packet);
-    packet.header.check(client.version)?;
     match packet.header.kind {
-        Kind::Publish => publish::handle(client, packets, packet.header.flags, body),
-        kind @ (Kind::Puback | Kind::Pubrec | Kind::Pubrel | Kind::Pubcomp) => {
-            acks::handle(client, kind, body)
-        }
-        Kind::Subscribe => Box::pin(subscribe::handle(client, body)).await,
-        Kind::Unsubscribe => Box::pin(unsubscribe::handle(client, body)).await,
-        Kind::Pingreq if body.is_empty() => {
-            client.answer(|out| out.extend_from_slice(&[(Kind::Pingresp as u8) << 4, 0]))
-        }
-        Kind::Pingreq => Err(WireError::Malformed("a ping that says something").into()),
-        Kind::Disconnect => disconnect::handle(client, body),
+        Kind::Subscribe => subscribe::handle(client, body).await,
+        Kind::Unsubscribe => unsubscribe::handle(client, body).await,
         Kind::Auth => auth::handle(client, body).await,
-        Kind::Connect => Err(WireError::Protocol("a second CONNECT").into()),
-        Kind::Connack | Kind::Suback | Kind::Unsuback | Kind::Pingresp => {
-            Err(WireError::Protocol("a packet that only a broker sends").into())
-        }
+        // There is no other.
+        _ => Ok(()),
     }
 }
 

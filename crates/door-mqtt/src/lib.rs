@@ -12,7 +12,6 @@ mod hello;
 mod limits;
 mod login;
 mod map;
-mod pool;
 mod pull;
 mod retained;
 mod session;
@@ -35,7 +34,7 @@ use broker::access::{Actor, Operation};
 use door::{BoxFuture, CloseReason, Connection, Door};
 
 use counts::Counts;
-use sessions::Sessions;
+use sessions::{DueWill, Sessions};
 use sys::Sys;
 use will::Will;
 
@@ -95,7 +94,7 @@ impl Door for MqttDoor {
     }
 
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {
-        Box::pin(connection::serve(Arc::clone(&self.shared), connection))
+        connection::serve(Arc::clone(&self.shared), connection)
     }
 }
 
@@ -113,16 +112,22 @@ struct Shared {
 impl Shared {
     /// Publishes a will, if there is one.
     fn publish_will(self: &Arc<Self>, will: Option<Box<Will>>) {
-        let Some(will) = will else { return };
+        if let Some(will) = will {
+            self.publish_due(DueWill { will: *will, written: None });
+        }
+    }
+
+    fn publish_due(self: &Arc<Self>, due: DueWill) {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = shared.publish_now(*will).await {
+            if let Err(error) = shared.publish_now(due).await {
                 tracing::warn!(%error, "a will could not be published");
             }
         });
     }
 
-    async fn publish_now(&self, will: Will) -> Result<(), broker::ProduceError> {
+    async fn publish_now(&self, due: DueWill) -> Result<(), broker::ProduceError> {
+        let DueWill { will, written } = due;
         // A name that is none was refused when the client came.
         let Ok(subject) = map::NAMES.subject(will.topic.as_bytes()) else { return Ok(()) };
         let route = self.broker.find_route(subject);
@@ -135,19 +140,28 @@ impl Shared {
         if will.retain {
             self.broker.retain(&route, &message, &mut batch)?;
         }
+        // With it, so that it is not published again after a crash.
+        let written = written.map(|(kept, state)| batch.push_state(kept, state));
         if batch.is_empty() {
             return Ok(());
         }
         let outcomes = self.broker.store(batch).await.done().await;
-        outcomes.into_iter().collect()
+        let mut outcomes = outcomes.into_iter().enumerate();
+        // Its session may have ended by now.
+        outcomes.try_for_each(|(number, outcome)| {
+            outcome.or_else(|error| match written {
+                Some(written) if written == number => Ok(()),
+                _ => Err(error),
+            })
+        })
     }
 }
 
 /// Publishes wills that were to wait, ends sessions whose time is over.
 async fn tend(shared: Arc<Shared>) {
     loop {
-        for will in shared.sessions.next_wills().await {
-            shared.publish_will(Some(Box::new(will)));
+        for due in shared.sessions.next_wills().await {
+            shared.publish_due(due);
         }
     }
 }

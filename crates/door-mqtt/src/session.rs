@@ -1,18 +1,17 @@
 //! A client's session, while it is connected. Publishers deliver into it from their own threads; the connection that
 //! is attached to it takes out what is to be written. What outlives the connection is in the core (`kept.rs`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use base::subject::{Step, TEXT};
-use base::{Clock, Filter, Millis, Subject};
+use base::subject::TEXT;
+use base::{Clock, Millis, Subject};
 use broker::PublisherId;
 use broker::access::{Actor, Operation, ResourceKind};
-use broker::live::{Accepted, Delivery, Pressure, Subscriber, Subscription};
+use broker::live::{Accepted, Delivery, Pressure, Subscriber};
 use broker::sessions::Session as Kept;
-use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::counts::Counts;
@@ -20,13 +19,13 @@ use crate::limits::SLOWED_MAX;
 use crate::map::{Published, Received};
 use crate::session::kept::HalfDone;
 use crate::session::outbound::{Allowance, Manner, Outbound, Outcome, Stored, View};
-use crate::sys;
+use crate::session::subscriptions::Subscriptions;
 use crate::will::Will;
 use crate::wire::reason::Reason;
-use crate::wire::subscribe::Options;
 
 pub(crate) mod kept;
 pub(crate) mod outbound;
+pub(crate) mod subscriptions;
 
 /// How long a session is kept without a connection, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +48,7 @@ pub(crate) struct Session {
     pub(crate) kept: Option<Kept>,
     /// Held while packets are handled and what comes of them is handed to the log, if the session is kept: another
     /// connection that takes this one's place finds all of it there.
-    pub(crate) handling: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) handling: Option<Arc<tokio::sync::Mutex<()>>>,
     clock: Arc<dyn Clock>,
     counts: Arc<Counts>,
     state: Mutex<State>,
@@ -61,10 +60,12 @@ pub(crate) struct State {
     pub(crate) outbound: Outbound,
     pub(crate) subscriptions: Subscriptions,
     /// Messages of QoS 2 that the client sent and did not release yet.
-    pub(crate) received: HashSet<u16>,
+    pub(crate) received: BTreeSet<u16>,
     /// That, or what the client has received of ours, is not written down as it is.
     pub(crate) is_dirty: bool,
     pub(crate) will: Option<Box<Will>>,
+    /// When it is due, if the client is gone and it waits.
+    pub(crate) will_due: Option<Millis>,
     /// The will of a connection whose place another has taken.
     displaced: Option<(u64, Box<Will>)>,
     pub(crate) expiry: Expiry,
@@ -77,148 +78,6 @@ pub(crate) struct State {
     waker: Option<Waker>,
     /// Publishers that wait until the client has read more.
     slowed: Vec<Waker>,
-}
-
-/// A session's subscriptions, by their filters and by the tags that deliveries come with.
-#[derive(Debug, Default)]
-pub(crate) struct Subscriptions {
-    by_filter: HashMap<Box<str>, u32>,
-    by_tag: Vec<Option<Granted>>,
-    free: Vec<u32>,
-    /// Tags of filters without wildcards …
-    exact: HashMap<Subject, Vec<u32>>,
-    /// … and of the others.
-    wild: HashSet<u32>,
-    /// How many are shared …
-    shared: usize,
-    /// … and how many are of what the door says of itself.
-    sys: usize,
-}
-
-/// A subscription as it was granted.
-#[derive(Debug)]
-pub(crate) struct Granted {
-    pub(crate) filter: Filter,
-    /// Who shares it, if it is shared.
-    pub(crate) group: Option<Bytes>,
-    pub(crate) options: Options,
-    pub(crate) id: Option<u32>,
-    /// None while it is being made.
-    pub(crate) routed: Option<Subscription>,
-}
-
-impl Granted {
-    /// Whether it is one of what the door says of itself.
-    fn is_sys(&self) -> bool {
-        let first = self.filter.steps().next();
-        let is_root =
-            matches!(first, Some(Step::Literal(level)) if *level == *sys::ROOT.as_bytes());
-        self.group.is_none() && is_root
-    }
-}
-
-impl Subscriptions {
-    /// Whether it has some of what the door says of itself.
-    pub(crate) fn has_sys(&self) -> bool {
-        self.sys > 0
-    }
-
-    /// How many there are, and how many of them are shared.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.len(), self.shared)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.by_filter.len()
-    }
-
-    /// The subscription that deliveries with this tag are for.
-    #[inline]
-    pub(crate) fn get(&self, tag: u64) -> Option<&Granted> {
-        self.by_tag.get(usize::try_from(tag).ok()?)?.as_ref()
-    }
-
-    /// Takes a subscription up, or changes the one with the same filter. Its tag, and whether it is
-    /// new.
-    pub(crate) fn put(&mut self, filter: &str, granted: Granted) -> (u32, bool) {
-        if let Some(tag) = self.by_filter.get(filter)
-            && let Some(Some(known)) = self.by_tag.get_mut(index(*tag))
-        {
-            known.options = granted.options;
-            known.id = granted.id;
-            return (*tag, false);
-        }
-        let tag = self.free.pop().unwrap_or_else(|| {
-            self.by_tag.push(None);
-            u32::try_from(self.by_tag.len() - 1).unwrap_or(u32::MAX)
-        });
-        self.shared += usize::from(granted.group.is_some());
-        self.sys += usize::from(granted.is_sys());
-        match granted.filter.as_exact() {
-            Some(subject) => self.exact.entry(subject).or_default().push(tag),
-            None => drop(self.wild.insert(tag)),
-        }
-        if let Some(place) = self.by_tag.get_mut(index(tag)) {
-            *place = Some(granted);
-        }
-        self.by_filter.insert(filter.into(), tag);
-        (tag, true)
-    }
-
-    /// How a message is sent that these subscriptions want: once, with the best of what they ask for
-    /// (5.0 §3.3.4). None if there are no such subscriptions any more.
-    #[inline]
-    fn manner(&self, tags: &[u64], published: Published) -> Option<Manner> {
-        let mut manner: Option<Manner> = None;
-        for granted in tags.iter().filter_map(|tag| self.get(*tag)) {
-            let Options { qos, retain_as_published, .. } = granted.options;
-            let so_far = manner.get_or_insert_default();
-            so_far.qos = so_far.qos.max(qos.min(published.qos));
-            so_far.retain |= retain_as_published && published.retain;
-            if let Some(id) = granted.id {
-                so_far.ids.push(id);
-            }
-        }
-        manner
-    }
-
-    /// Takes note of where a subscription is in the router; returns what is to be dropped, outside of the lock.
-    pub(crate) fn routed(&mut self, tag: u32, routed: Subscription) -> Option<Subscription> {
-        match self.by_tag.get_mut(index(tag)) {
-            Some(Some(granted)) => granted.routed.replace(routed),
-            _ => Some(routed),
-        }
-    }
-
-    /// The subscription with this filter.
-    pub(crate) fn find(&self, filter: &str) -> Option<&Granted> {
-        self.get((*self.by_filter.get(filter)?).into())
-    }
-
-    /// Drops a subscription; what it was, if there was one.
-    pub(crate) fn remove(&mut self, filter: &str) -> Option<Granted> {
-        let tag = self.by_filter.remove(filter)?;
-        let granted = self.by_tag.get_mut(index(tag))?.take();
-        self.free.push(tag);
-        if let Some(granted) = &granted {
-            self.shared -= usize::from(granted.group.is_some());
-            self.sys -= usize::from(granted.is_sys());
-        }
-        self.wild.remove(&tag);
-        if let Some(subject) = granted.as_ref().and_then(|granted| granted.filter.as_exact())
-            && let Some(tags) = self.exact.get_mut(&subject)
-        {
-            tags.retain(|other| *other != tag);
-            if tags.is_empty() {
-                self.exact.remove(&subject);
-            }
-        }
-        granted
-    }
-}
-
-fn index(tag: u32) -> usize {
-    usize::try_from(tag).unwrap_or(usize::MAX)
 }
 
 /// How a connection ended.
@@ -248,13 +107,14 @@ impl Session {
         (clock, counts): (Arc<dyn Clock>, Arc<Counts>),
     ) -> Self {
         let half_done = kept.as_ref().map(|kept| HalfDone::decode(kept.state()));
-        let HalfDone { received, released } = half_done.unwrap_or_default();
+        let HalfDone { received, released, .. } = half_done.unwrap_or_default();
         let state = State {
             outbound: Outbound::new(released),
             subscriptions: Subscriptions::default(),
             received,
             is_dirty: false,
             will: None,
+            will_due: None,
             displaced: None,
             expiry: Expiry::AT_ONCE,
             actor: None,
@@ -263,7 +123,8 @@ impl Session {
             waker: None,
             slowed: Vec::new(),
         };
-        let (handling, state) = (Arc::default(), Mutex::new(state));
+        let handling = kept.as_ref().map(|_| Arc::default());
+        let state = Mutex::new(state);
         Self { client_id, id, kept, handling, clock, counts, state }
     }
 
@@ -287,6 +148,7 @@ impl Session {
         state.outbound.buffer().extend_from_slice(connack);
         let kept = self.kept.as_ref().map(Kept::begin);
         let will = std::mem::replace(&mut state.will, terms.will);
+        state.will_due = None;
         // One that is to wait is not sent: the client is back (5.0 §3.1.2.5). Of another it is the connection before
         // that knows whether there was a goodbye: it may not have read that yet.
         let will = will.filter(|will| was_attached && will.delay.is_zero());
@@ -315,6 +177,17 @@ impl Session {
         }
         let is_away = !state.outbound.is_attached();
         if is_away { state.will.take() } else { None }
+    }
+
+    /// Ends the connection that is attached: its client has come again, and did not get through.
+    pub(crate) fn cut(&self, reason: Reason) {
+        let mut state = self.state.lock();
+        if state.outbound.is_attached() {
+            state.cut = Some(reason);
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
     }
 
     /// Detaches a connection, unless another has taken its place.

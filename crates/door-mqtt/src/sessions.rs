@@ -18,7 +18,8 @@ use tokio::time::Instant;
 
 use crate::counts::Counts;
 use crate::limits::SESSIONS_MAX;
-use crate::session::{Expiry, Granted, Left, Session, kept};
+use crate::session::subscriptions::Granted;
+use crate::session::{Expiry, Left, Session, kept};
 use crate::will::Will;
 use crate::wire::reason::Reason;
 use crate::wire::subscribe::Options;
@@ -56,6 +57,25 @@ struct Due {
     connection: u64,
 }
 
+/// A will that is to be published now.
+#[derive(Debug)]
+pub(crate) struct DueWill {
+    pub(crate) will: Will,
+    /// The session in which it was written down, and what is to be written there when it is published.
+    pub(crate) written: Option<(Kept, Bytes)>,
+}
+
+/// Ends a session's connection when it is dropped: another has come, and did not get through.
+struct Displaced(Option<Arc<Session>>);
+
+impl Drop for Displaced {
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            session.cut(Reason::TAKEN_OVER);
+        }
+    }
+}
+
 /// A session that a client may have.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -85,7 +105,7 @@ impl Expiry {
 
 impl Sessions {
     pub(crate) fn new(broker: Broker, counts: Arc<Counts>) -> Self {
-        Self {
+        let sessions = Self {
             broker,
             counts,
             by_client: Mutex::default(),
@@ -94,7 +114,9 @@ impl Sessions {
             connections: AtomicU64::new(1),
             timers: Mutex::default(),
             sooner: Notify::new(),
-        }
+        };
+        sessions.restore_wills();
+        sessions
     }
 
     /// A number for a connection.
@@ -146,20 +168,23 @@ impl Sessions {
         if known.is_none() && self.count() >= SESSIONS_MAX {
             return Err(SessionError::TooMany);
         }
+        let attached = known.clone().filter(|known| known.is_attached());
+        let mut displaced = Displaced(attached);
         let id = Bytes::copy_from_slice(client_id.as_bytes());
         let resumed = known.as_ref().filter(|known| !clean_start && known.is_attached());
         if let Some(session) = resumed
-            && let Some(kept) = &session.kept
+            && let (Some(kept), Some(handling)) = (&session.kept, &session.handling)
             && session.lock().expiry > Expiry::AT_ONCE
             && self.broker.has_session(&id)
         {
-            let pause = Some(Arc::clone(&session.handling).lock_owned().await);
+            let pause = Some(Arc::clone(handling).lock_owned().await);
             // This one is told of it before anything else is stored.
             let half_done = session.lock().half_done();
             kept.put_state(half_done).await?;
             let how = OpenSession { publisher: session.id, keep: expiry.keep(), anew: false };
             let (_, is_present) = self.broker.open_session(id, how).await?;
             let session = Arc::clone(session);
+            displaced.0 = None;
             return Ok(Opened { session, is_present, replaced: None, _pause: pause });
         }
         let publisher = self.broker.new_publisher();
@@ -177,6 +202,12 @@ impl Sessions {
                 (None, false)
             }
         };
+        if let Some(kept) = &kept
+            && let Some(state) = kept::without_will(&kept.state())
+        {
+            kept.put_state(state).await?;
+        }
+        displaced.0 = None;
         // The client is back: a will that was to wait is not sent (5.0 §3.1.2.5).
         let replaced = known.filter(|known| !is_present || known.lock().will.take().is_none());
         let clock = Arc::clone(&self.broker.options().clock);
@@ -209,11 +240,17 @@ impl Sessions {
         id: Option<u32>,
     ) -> Result<bool, SubscribeError> {
         let Wanted { filter, group } = wanted;
-        let granted =
-            Granted { filter: filter.clone(), group: group.clone(), options, id, routed: None };
+        let granted = Granted {
+            text: text.into(),
+            filter: filter.clone(),
+            group: group.clone(),
+            options,
+            id,
+            routed: None,
+        };
         let mut state = session.lock();
         let before = state.subscriptions.find(text).map(|granted| granted.options);
-        let (tag, is_new) = state.subscriptions.put(text, granted);
+        let (tag, is_new) = state.subscriptions.put(granted);
         drop(state);
         let is_same = |before: Options| {
             before.no_local == options.no_local && (before.qos > 0) == (options.qos > 0)
@@ -276,24 +313,72 @@ impl Sessions {
             return;
         }
         let expiry = left.expiry;
+        // With the session its will is due, at the latest (5.0 §3.1.3.2.2).
+        let will_in = left.will_delay.map(|delay| match expiry {
+            Expiry::NEVER => delay,
+            Expiry(seconds) => delay.min(Duration::from_secs(seconds.into())),
+        });
         if let Some(kept) = &session.kept {
             let outcome = match expiry {
                 Expiry::AT_ONCE => kept.delete().await,
                 _ => {
                     kept.keep_for(expiry.keep());
-                    kept.leave(self.broker.now()).await
+                    self.leave(session, kept, will_in).await
                 }
             };
             if let Err(error) = outcome {
                 tracing::debug!(client = %session.client_id, %error, "a session's end is not written down");
             }
         }
-        let Some(delay) = left.will_delay else { return self.forget(session) };
+        let Some(after) = will_in else { return self.forget(session) };
         session.unsubscribe_all();
-        let expires = Duration::from_secs(expiry.0.into());
-        let ends = if expiry == Expiry::NEVER { delay } else { expires };
-        // With the session its will is due, at the latest (5.0 §3.1.3.2.2).
-        self.later(delay.min(ends), Due { session: Arc::downgrade(session), connection });
+        self.later(after, Due { session: Arc::downgrade(session), connection });
+    }
+
+    /// Leaves a session that outlives its connection; a will that waits is written down first.
+    async fn leave(
+        &self,
+        session: &Session,
+        kept: &Kept,
+        will_in: Option<Duration>,
+    ) -> Result<(), SessionError> {
+        let now = self.broker.now();
+        if let Some(after) = will_in {
+            let after = Millis::try_from(after.as_millis()).unwrap_or(Millis::MAX);
+            let state = {
+                let mut state = session.lock();
+                state.will_due = Some(now.saturating_add(after));
+                state.half_done()
+            };
+            kept.put_state(state).await?;
+        }
+        kept.leave(now).await
+    }
+
+    /// Takes up the wills that waited when the broker ended.
+    fn restore_wills(&self) {
+        for (kept, state) in self.broker.session_states() {
+            let (Some((due, will)), Ok(client_id)) =
+                (kept::HalfDone::decode(state).will, std::str::from_utf8(kept.id()))
+            else {
+                continue;
+            };
+            let publisher = self.broker.new_publisher();
+            let Some(will) = Will::decode(&will, publisher) else { continue };
+            let client_id = Arc::<str>::from(client_id);
+            let clock = Arc::clone(&self.broker.options().clock);
+            let shared = (clock, Arc::clone(&self.counts));
+            let session = Session::new(Arc::clone(&client_id), publisher, Some(kept), shared);
+            {
+                let mut state = session.lock();
+                (state.will, state.will_due) = (Some(Box::new(will)), Some(due));
+            }
+            let session = Arc::new(session);
+            let after = u64::try_from(due.saturating_sub(self.broker.now())).unwrap_or(0);
+            let due = Due { session: Arc::downgrade(&session), connection: 0 };
+            self.later(Duration::from_millis(after), due);
+            self.by_client.lock().insert(client_id, session);
+        }
     }
 
     fn later(&self, after: Duration, due: Due) {
@@ -310,7 +395,7 @@ impl Sessions {
     }
 
     /// Waits until something is due; the wills that are to be published now.
-    pub(crate) async fn next_wills(&self) -> Vec<Will> {
+    pub(crate) async fn next_wills(&self) -> Vec<DueWill> {
         loop {
             let next = self.timers.lock().due.first_key_value().map(|((at, _), _)| *at);
             match next {
@@ -326,7 +411,7 @@ impl Sessions {
         }
     }
 
-    fn take_due(&self) -> Vec<Will> {
+    fn take_due(&self) -> Vec<DueWill> {
         let mut wills = Vec::new();
         let now = Instant::now();
         loop {
@@ -339,7 +424,13 @@ impl Sessions {
             };
             let Some(session) = due.session.upgrade() else { continue };
             if session.is_still_away(due.connection) {
-                wills.extend(session.lock().will.take().map(|will| *will));
+                let mut state = session.lock();
+                let will = state.will.take();
+                state.will_due = None;
+                let half_done = state.half_done();
+                drop(state);
+                let written = session.kept.clone().map(|kept| (kept, half_done));
+                wills.extend(will.map(|will| DueWill { will: *will, written }));
                 self.forget(&session);
             }
         }

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use door::pool;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::limits::READ_BYTES;
-use crate::pool;
 use crate::wire::WireError;
 use crate::wire::header::Header;
 

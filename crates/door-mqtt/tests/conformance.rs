@@ -27,6 +27,7 @@ fn options() -> BrokerOptions {
         endpoints: Vec::new(),
         rack: None,
         data_dir: String::new(),
+        session_queue_bytes_max: 1 << 30,
         loggers: Arc::new(broker::loggers::NoLoggers),
         settings: Vec::new(),
         auto_create_topics: true,

@@ -1,6 +1,5 @@
 //! One client, as the others see it: whoever publishes delivers to it from its own thread.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,6 +11,7 @@ use broker::live::{Accepted, Delivery, Pressure, Subscriber, Subscription};
 use broker::{Broker, PublisherId};
 use parking_lot::Mutex;
 
+use crate::handles::Handles;
 use crate::map;
 use crate::outgoing::{Outgoing, Pushed, Waiting};
 use crate::wire::connect::ConnectOptions;
@@ -37,7 +37,7 @@ pub(crate) struct Client {
     /// What it said about itself.
     said: OnceLock<ConnectOptions>,
     /// Its subscriptions, by its names for them.
-    handles: Mutex<HashMap<Box<[u8]>, Handle>>,
+    handles: Mutex<Handles>,
     pub(crate) received: Received,
 }
 
@@ -103,12 +103,12 @@ impl Client {
 
     /// Whether a subscription has this name.
     pub(crate) fn has_subscription(&self, sid: &[u8]) -> bool {
-        self.handles.lock().contains_key(sid)
+        self.handles.lock().get(sid).is_some()
     }
 
     /// Keeps a subscription.
     pub(crate) fn keep(&self, sid: &[u8], handle: Handle) {
-        let replaced = self.handles.lock().insert(sid.into(), handle);
+        let replaced = self.handles.lock().insert(sid, handle);
         drop(replaced);
     }
 
@@ -150,8 +150,8 @@ impl Client {
         let tag = {
             let handles = self.handles.lock();
             let matching =
-                handles.values().find(|handle| subject::matches(&handle.subject, subject));
-            matching.map(|handle| handle.tag)
+                handles.iter().find(|(_, handle)| subject::matches(&handle.subject, subject));
+            matching.map(|(_, handle)| handle.tag)
         };
         if let Some(tag) = tag {
             let _pushed = self.outgoing.deliver(&[tag], message);
@@ -173,7 +173,7 @@ impl Client {
     pub(crate) fn close(&self, broker: &Broker) {
         self.outgoing.close();
         let handles = std::mem::take(&mut *self.handles.lock());
-        broker.unsubscribe_all(handles.into_values().map(|handle| handle.subscription).collect());
+        broker.unsubscribe_all(handles.into_handles().map(|handle| handle.subscription).collect());
     }
 
     /// Whether rules keep it from a message that one of its wildcards matches.

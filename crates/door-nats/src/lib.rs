@@ -18,6 +18,7 @@ mod client;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
 mod handle;
+mod handles;
 mod limits;
 mod map;
 mod monitor;
@@ -33,6 +34,7 @@ pub use options::{Keys, NatsDoorOptions, Token};
 use client::Client;
 use monitor::Totals;
 use outgoing::{Backlog, Outgoing};
+use session::Hello;
 use wire::info::Info;
 
 /// The version of nats-server whose protocol is spoken: clients ask it what they may use.
@@ -67,7 +69,7 @@ impl Door for NatsDoor {
     }
 
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {
-        Box::pin(session::serve(Arc::clone(&self.shared), connection))
+        session::serve(Arc::clone(&self.shared), connection)
     }
 }
 
@@ -106,19 +108,22 @@ impl Shared {
     }
 
     /// What a client is told first.
-    fn info(&self, client: u64, local: SocketAddr, peer: SocketAddr) -> Info {
+    fn info(&self, hello: Hello) -> Info {
         Info {
             server_id: self.server_id.clone(),
             server_name: self.options.server_name.clone(),
             version: NATS_VERSION,
             proto: 1,
             go: self.go,
-            host: local.ip().to_string(),
-            port: local.port(),
+            host: hello.local.ip().to_string(),
+            port: hello.local.port(),
+            auth_required: hello.auth_required,
+            tls_required: hello.tls_required,
+            tls_verify: hello.tls_verify,
             headers: true,
             max_payload: self.options.payload_bytes_max,
-            client_id: client,
-            client_ip: peer.ip().to_string(),
+            client_id: hello.id,
+            client_ip: hello.peer.ip().to_string(),
             ..Info::default()
         }
     }

@@ -48,9 +48,6 @@ pub(crate) const PINGS_OUT_MAX: u32 = 2;
 /// Deliveries are encoded into pieces of about this size, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
-/// An empty piece up to this size, in bytes, is kept by a client that is not idle.
-pub(crate) const CHUNK_KEPT_BYTES: usize = 2 * CHUNK_BYTES;
-
 /// Subscriptions of one connection. Each takes some hundred bytes of memory.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 1_000_000;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use door::WriteHalf;
+use door::{WriteHalf, pool};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -18,8 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::limits::{
-    CHUNK_BYTES, CHUNK_KEPT_BYTES, PENDING_BYTES_HIGH, PENDING_SHARE_BYTES,
-    PENDING_TOTAL_BYTES_MAX, WRITE_DEADLINE,
+    CHUNK_BYTES, PENDING_BYTES_HIGH, PENDING_SHARE_BYTES, PENDING_TOTAL_BYTES_MAX, WRITE_DEADLINE,
 };
 use crate::subscriptions::Subscriptions;
 use crate::wire::encode::Outbound;
@@ -61,8 +60,6 @@ struct State {
     socket: Option<Arc<OwnedWriteHalf>>,
     /// What is left of a piece that the socket did not take all of, and where it goes on.
     rest: Option<(Vec<u8>, usize)>,
-    /// An empty piece.
-    spare: Vec<u8>,
     /// What of this is in the backlog of all.
     reported: usize,
     /// Publishers that wait until there is less.
@@ -204,8 +201,7 @@ impl Outgoing {
         let first = state.queued == 0;
         let is_full = |chunk: &Vec<u8>| chunk.len() + bytes_max > CHUNK_BYTES.max(chunk.capacity());
         if state.chunks.back().is_none_or(is_full) {
-            let spare = std::mem::take(&mut state.spare);
-            state.chunks.push_back(spare);
+            state.chunks.push_back(pool::take());
         }
         let Some(chunk) = state.chunks.back_mut() else { return Pushed::Closed };
         let before = chunk.len();
@@ -277,7 +273,7 @@ impl Outgoing {
                 self.ready.notify_one();
                 return waiting;
             }
-            Self::keep(&mut state, chunk);
+            pool::give(chunk);
         }
     }
 
@@ -298,13 +294,6 @@ impl Outgoing {
         state.queued -= chunk.len();
         state.unsent += chunk.len();
         Some(chunk)
-    }
-
-    fn keep(state: &mut State, mut chunk: Vec<u8>) {
-        if chunk.capacity() <= CHUNK_KEPT_BYTES && chunk.capacity() > state.spare.capacity() {
-            chunk.clear();
-            state.spare = chunk;
-        }
     }
 
     /// Reports what waits to the backlog of all, and judges it.
@@ -379,7 +368,6 @@ impl Outgoing {
     /// Gives back memory that an idle client does not need.
     pub(crate) fn shrink(&self) {
         let mut state = self.state.lock();
-        state.spare = Vec::new();
         if state.chunks.is_empty() {
             state.chunks = VecDeque::new();
         }
@@ -390,36 +378,42 @@ impl Outgoing {
     pub(crate) async fn run(&self, mut write: Option<WriteHalf>) -> std::io::Result<()> {
         loop {
             self.ready.notified().await;
-            while let Some((chunk, at)) = self.next() {
-                let sent = self.write(write.as_mut(), &chunk, at).await;
-                let mut state = self.state.lock();
-                match sent {
-                    Ok(()) => Self::keep(&mut state, chunk),
-                    Err(why) => self.cut_off_locked(&mut state, why),
-                }
-            }
-            if let Some(write) = write.as_mut() {
-                // An encrypted stream may hold back the end of it.
-                match timeout(WRITE_DEADLINE, write.flush()).await {
-                    Ok(flushed) => flushed?,
-                    Err(_elapsed) => self.cut_off(Cut::WriteDeadline),
-                }
-            }
-            if self.is_over() {
-                if let Some(write) = write.as_mut() {
-                    // TLS says goodbye; a client that does not hear it would call us cut off.
-                    write.shutdown().await?;
-                }
+            // In a box: most of the time there is nothing.
+            if Box::pin(self.write_out(write.as_mut())).await? {
                 return Ok(());
             }
         }
+    }
+
+    /// Writes what there is. Whether it is over.
+    async fn write_out(&self, mut write: Option<&mut WriteHalf>) -> std::io::Result<bool> {
+        while let Some((chunk, at)) = self.next() {
+            let sent = self.write(write.as_deref_mut(), &chunk, at).await;
+            let mut state = self.state.lock();
+            match sent {
+                Ok(()) => pool::give(chunk),
+                Err(why) => self.cut_off_locked(&mut state, why),
+            }
+        }
+        if let Some(write) = &mut write {
+            // An encrypted stream may hold back the end of it.
+            match timeout(WRITE_DEADLINE, write.flush()).await {
+                Ok(flushed) => flushed?,
+                Err(_elapsed) => self.cut_off(Cut::WriteDeadline),
+            }
+        }
+        let is_over = self.is_over();
+        if is_over && let Some(write) = write {
+            // TLS says goodbye; a client that does not hear it would call us cut off.
+            write.shutdown().await?;
+        }
+        Ok(is_over)
     }
 
     /// Ends it: frees what is queued, and the socket, however long others hold on to this.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         self.cut_off_locked(&mut state, Cut::Lost);
-        state.spare = Vec::new();
         state.socket = None;
     }
 

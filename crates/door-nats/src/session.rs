@@ -1,14 +1,16 @@
 //! One connection, from its first byte to its last.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use broker::Message;
 use broker::live::{Batch, RouteCache, Slow};
+use broker::{Broker, Message, PublisherId};
 use bytes::Bytes;
-use door::{CloseReason, Connection, Input, ReadHalf, Stream};
+use door::{BoxFuture, CloseReason, Connection, Input, ReadHalf, Stream, WriteHalf};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::auth::Gate;
@@ -22,42 +24,23 @@ use crate::outgoing::{Cut, Outgoing};
 use crate::wire::encode;
 use crate::wire::info::Info;
 use crate::wire::parse::{Bounds, Line, Op, Parsed, parse};
-use crate::{Shared, handle};
+use crate::{Member, Shared, handle};
 
 /// Speaks the protocol until either side closes.
-pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, principal, logins, room, tls, mut stopping, .. } = connection;
-    let (id, local) = (shared.next_id(), stream.local_addr()?);
-    let mut nonce = [0; 16];
-    shared.broker.options().random.fill(&mut nonce);
-    let mut gate = Gate::new(logins, &shared.options, principal, nonce);
-    let mut info = shared.info(id, local, peer);
-    info.auth_required = gate.is_shut(&shared.options);
-    info.nonce.clone_from(&gate.nonce);
-    info.tls_required = tls.is_some() || matches!(stream, Stream::Tls(_));
-    info.tls_verify = tls.as_ref().is_some_and(|tls| tls.wants_certificates());
-    let mut greeting = Vec::new();
-    info.encode(&mut greeting);
-    let (stream, greeting) = match tls {
-        None => (stream, Some(greeting)),
-        // The client begins TLS when it has read this.
-        Some(tls) => {
-            let stream = say(stream, &greeting).await?;
-            let (stream, principal) = Box::pin(tls.start(stream)).await?;
-            gate = gate.with_transport(principal);
-            (stream, None)
-        }
-    };
-    let (read, write) = stream.into_split();
-    let bytes_max = shared.options.pending_bytes_max;
-    let (outgoing, write) = Outgoing::new(write, bytes_max, Arc::clone(&shared.backlog));
-    let member = shared.join(id, peer, outgoing);
+pub(crate) fn serve(
+    shared: Arc<Shared>,
+    connection: Connection,
+) -> BoxFuture<Result<(), CloseReason>> {
+    // What only the beginning takes is in a box of its own: nearly all connections are past that.
+    Box::pin(converse(Box::pin(enter(shared, connection))))
+}
+
+async fn converse(
+    entering: impl Future<Output = Result<Entered, CloseReason>>,
+) -> Result<(), CloseReason> {
+    let Entered { shared, member, gate, mut input, write, hello, mut stopping } = entering.await?;
     let client = Arc::clone(&member.client);
-    if let Some(greeting) = greeting {
-        client.outgoing.send(&greeting);
-    }
     let mut session = Session::new(&shared, Arc::clone(&client), gate);
-    let mut input = Input::new(read, &room);
     let eviction = input.eviction();
     let writing = client.outgoing.run(write);
     tokio::pin!(writing);
@@ -67,7 +50,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result
         why = client.outgoing.until_cut() => return cut_off(&shared, why),
         written = &mut writing => return Ok(written?),
         // Without a word: after any `-ERR` they do not know, clients do not come back.
-        () = lame_duck(&client, &info, &mut stopping) => Ok(()),
+        () = lame_duck((&shared, &client), hello, &mut stopping) => Ok(()),
         text = watch(&shared, &client) => {
             shared.stale_connections.fetch_add(1, Relaxed);
             client.outgoing.send(&error_line(text));
@@ -81,13 +64,73 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result
     };
     // What the client was promised before the end still goes out, such as why it is the end.
     client.outgoing.finish();
-    let flushed = timeout(FLUSH_TIMEOUT, writing).await;
+    let flushed = Box::pin(timeout(FLUSH_TIMEOUT, writing)).await;
     if ended.is_err() && flushed.is_ok() {
         // And arrives, though the client may be in the middle of something.
         client.outgoing.close();
-        let _elapsed = timeout(LINGER, input.discard()).await;
+        let _elapsed = Box::pin(timeout(LINGER, input.discard())).await;
     }
     ended
+}
+
+/// A connection that was greeted.
+struct Entered {
+    shared: Arc<Shared>,
+    member: Member,
+    gate: Gate,
+    input: Input<ReadHalf>,
+    /// The half that its own task needs, if any.
+    write: Option<WriteHalf>,
+    hello: Hello,
+    stopping: watch::Receiver<bool>,
+}
+
+/// What a connection is told first that others are not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hello {
+    pub(crate) id: u64,
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+    pub(crate) auth_required: bool,
+    pub(crate) tls_required: bool,
+    pub(crate) tls_verify: bool,
+}
+
+async fn enter(shared: Arc<Shared>, connection: Connection) -> Result<Entered, CloseReason> {
+    let Connection { stream, peer, principal, logins, room, tls, stopping, .. } = connection;
+    let (id, local) = (shared.next_id(), stream.local_addr()?);
+    let mut nonce = [0; 16];
+    shared.broker.options().random.fill(&mut nonce);
+    let mut gate = Gate::new(logins, &shared.options, principal, nonce);
+    let hello = Hello {
+        id,
+        local,
+        peer,
+        auth_required: gate.is_shut(&shared.options),
+        tls_required: tls.is_some() || matches!(stream, Stream::Tls(_)),
+        tls_verify: tls.as_ref().is_some_and(|tls| tls.wants_certificates()),
+    };
+    let mut greeting = Vec::new();
+    Info { nonce: gate.nonce.clone(), ..shared.info(hello) }.encode(&mut greeting);
+    let (stream, greeting) = match tls {
+        None => (stream, Some(greeting)),
+        // The client begins TLS when it has read this.
+        Some(tls) => {
+            let stream = say(stream, &greeting).await?;
+            let (stream, principal) = tls.start(stream).await?;
+            gate = gate.with_transport(principal);
+            (stream, None)
+        }
+    };
+    let (read, write) = stream.into_split();
+    let bytes_max = shared.options.pending_bytes_max;
+    let (outgoing, write) = Outgoing::new(write, bytes_max, Arc::clone(&shared.backlog));
+    let member = shared.join(id, peer, outgoing);
+    if let Some(greeting) = greeting {
+        member.client.outgoing.send(&greeting);
+    }
+    let input = Input::new(read, &room);
+    Ok(Entered { shared, member, gate, input, write, hello, stopping })
 }
 
 async fn say(mut stream: Stream, bytes: &[u8]) -> Result<Stream, CloseReason> {
@@ -119,17 +162,17 @@ fn cut_off(shared: &Shared, why: Cut) -> Result<(), CloseReason> {
 
 /// Waits until the broker stops; tells the client, and gives it a moment to go elsewhere.
 async fn lame_duck(
-    client: &Client,
-    info: &Info,
-    stopping: &mut tokio::sync::watch::Receiver<bool>,
+    (shared, client): (&Shared, &Client),
+    hello: Hello,
+    stopping: &mut watch::Receiver<bool>,
 ) {
     // An error is the listener's end, which is the same.
     let _ended = stopping.wait_for(|stop| *stop).await.is_err();
     if client.said().is_some_and(|said| said.protocol >= 1) {
         let mut line = Vec::new();
-        Info { lame_duck: true, ..info.clone() }.encode(&mut line);
+        Info { lame_duck: true, ..shared.info(hello) }.encode(&mut line);
         client.outgoing.send(&line);
-        sleep(LAME_DUCK).await;
+        Box::pin(sleep(LAME_DUCK)).await;
     }
 }
 
@@ -179,15 +222,12 @@ pub(crate) struct Session<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) client: Arc<Client>,
     pub(crate) gate: Gate,
-    pub(crate) routes: RouteCache,
-    /// Messages of this read: who got some, and what topics keep.
-    pub(crate) batch: Batch,
+    /// What a client needs that publishes.
+    pub(crate) publishing: Option<Box<Publishing>>,
     /// Bytes delivered since the batch was flushed, about.
     pub(crate) owed: usize,
     /// The client was answered since it was last looked whether it reads.
     has_answered: bool,
-    /// Used again for each message.
-    pub(crate) message: Message,
     pub(crate) verbose: bool,
     pub(crate) pedantic: bool,
     pub(crate) echo: bool,
@@ -202,19 +242,33 @@ pub(crate) struct Session<'a> {
     bounds: Bounds,
 }
 
+/// What a client needs that publishes; many only listen.
+pub(crate) struct Publishing {
+    pub(crate) routes: RouteCache,
+    /// Messages of this read: who got some, and what topics keep.
+    pub(crate) batch: Batch,
+    /// Used again for each message.
+    pub(crate) message: Message,
+}
+
+impl Publishing {
+    pub(crate) fn new(broker: &Broker, publisher: PublisherId) -> Box<Self> {
+        let (routes, batch) = (broker.new_route_cache(map::NAMES), Batch::default());
+        let message = Message { publisher, ..Message::default() };
+        Box::new(Self { routes, batch, message })
+    }
+}
+
 impl<'a> Session<'a> {
     fn new(shared: &'a Shared, client: Arc<Client>, gate: Gate) -> Self {
         let is_in = !gate.is_shut(&shared.options);
-        let message = Message { publisher: client.publisher, ..Message::default() };
         Self {
             shared,
             client,
             gate,
-            routes: shared.broker.new_route_cache(map::NAMES),
-            batch: Batch::default(),
+            publishing: None,
             owed: 0,
             has_answered: false,
-            message,
             // As long as the client says nothing else.
             verbose: false,
             pedantic: false,
@@ -252,7 +306,8 @@ impl<'a> Session<'a> {
                 None => input.fill(wanted).await,
                 Some(deadline) => tokio::select! {
                     filled = input.fill(wanted) => filled,
-                    () = sleep_until(deadline) => return Err(self.too_late()),
+                    // In a box: most have no deadline.
+                    () = Box::pin(sleep_until(deadline)) => return Err(self.too_late()),
                 },
             };
             if !filled.map_err(lost)? {
@@ -281,8 +336,8 @@ impl<'a> Session<'a> {
         let wanted = loop {
             let (stop, slow) = self.handle_many(&chunk, &mut at);
             self.count();
-            if !self.batch.is_empty() {
-                handle::publish::store(self).await;
+            if self.publishing.as_ref().is_some_and(|one| !one.batch.is_empty()) {
+                Box::pin(handle::publish::store(self)).await;
             }
             if std::mem::take(&mut self.has_answered) {
                 // Who asks and does not read the answers is not read from.
@@ -290,7 +345,7 @@ impl<'a> Session<'a> {
             }
             if let Some(slow) = slow {
                 // A moment for one who is behind, who may not be there at all.
-                let _elapsed = timeout(STALL, slow.ready()).await;
+                let _elapsed = Box::pin(timeout(STALL, slow.ready())).await;
             }
             match stop? {
                 Stop::More(wanted) => break wanted,
@@ -327,7 +382,7 @@ impl<'a> Session<'a> {
     /// Has everybody written to who got something.
     fn flush(&mut self) -> Option<Slow> {
         self.owed = 0;
-        self.batch.flush()
+        self.publishing.as_mut()?.batch.flush()
     }
 
     /// Handles one operation. `line`: of the message before.

@@ -54,7 +54,11 @@ impl Subscriptions {
         let sub = Sub { generation, sid: sid.into(), delivered: 0, max: None };
         match self.places.get_mut(index) {
             Some(place) => *place = Place::Taken(sub),
-            None => self.places.push(Place::Taken(sub)),
+            None => {
+                // Most have one.
+                self.places.reserve_exact(usize::from(self.places.is_empty()));
+                self.places.push(Place::Taken(sub));
+            }
         }
         (u64::from(generation) << 32) | u64::try_from(index).unwrap_or(u64::MAX)
     }

@@ -18,6 +18,7 @@ mod input;
 mod limit;
 mod listener;
 mod pace;
+pub mod pool;
 mod room;
 pub mod sasl;
 mod stats;

@@ -395,42 +395,33 @@ impl Accepted {
 }
 
 /// Serves one connection and counts how it ended. A panic ends this connection only.
-async fn serve(door: Arc<dyn Door>, accepted: Accepted, open: OpenConnection) {
-    let (peer, listener) = (accepted.peer, Arc::clone(&accepted.listener));
-    let name = door.name();
+///
+/// What comes before the protocol is in a box that is given back when that is over, so that an idle connection takes
+/// little more than what its door needs.
+fn serve(
+    door: Arc<dyn Door>,
+    accepted: Accepted,
+    open: OpenConnection,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (peer, listener, name) = (accepted.peer, Arc::clone(&accepted.listener), door.name());
+    let preparing = Box::pin(accepted.into_connection());
     let mut serving = Box::pin(async move {
-        // Handshakes take room that is given back when they are over.
-        match Box::pin(accepted.into_connection()).await? {
+        match preparing.await? {
             Some(connection) => door.serve(connection).await,
             None => Ok(()),
         }
     });
-    let outcome = std::future::poll_fn(|context| {
-        // The future is not polled again after a panic, so nobody sees its broken state.
-        match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => Poll::Ready(Some(result)),
-            Err(_panic) => Poll::Ready(None),
-        }
-    })
-    .await;
-    match outcome {
-        Some(Ok(())) => {}
-        Some(Err(reason)) => {
-            open.stats.count_close(&reason);
-            if matches!(reason, CloseReason::Io(_) | CloseReason::Idle(_)) {
-                debug!(%listener, %peer, door = name, %reason, "connection closed");
-            } else {
-                let line = open.stats.pace.lock().line(Instant::now());
-                if let Some(withheld) = line {
-                    info!(%listener, %peer, door = name, %reason, withheld, "connection closed");
-                }
+    async move {
+        let outcome = std::future::poll_fn(|context| {
+            // The future is not polled again after a panic, so nobody sees its broken state.
+            match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(context))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(result)) => Poll::Ready(Some(result)),
+                Err(_panic) => Poll::Ready(None),
             }
-        }
-        None => {
-            bump(&open.stats.panicked);
-            error!(%listener, %peer, door = name, "connection task panicked: this is a bug");
-        }
+        })
+        .await;
+        open.note_end(&listener, peer, name, outcome);
     }
 }
 
@@ -444,6 +435,34 @@ impl OpenConnection {
     fn new(stats: Arc<Stats>, permit: Permit) -> Self {
         bump(&stats.open);
         Self { stats, _permit: permit }
+    }
+
+    /// Counts how it ended, and tells of it as far as that is worth a line. No outcome: its task panicked.
+    fn note_end(
+        &self,
+        listener: &str,
+        peer: SocketAddr,
+        door: &str,
+        outcome: Option<Result<(), CloseReason>>,
+    ) {
+        match outcome {
+            Some(Ok(())) => {}
+            Some(Err(reason)) => {
+                self.stats.count_close(&reason);
+                if matches!(reason, CloseReason::Io(_) | CloseReason::Idle(_)) {
+                    debug!(%listener, %peer, door, %reason, "connection closed");
+                } else {
+                    let line = self.stats.pace.lock().line(Instant::now());
+                    if let Some(withheld) = line {
+                        info!(%listener, %peer, door, %reason, withheld, "connection closed");
+                    }
+                }
+            }
+            None => {
+                bump(&self.stats.panicked);
+                error!(%listener, %peer, door, "connection task panicked: this is a bug");
+            }
+        }
     }
 }
 

@@ -161,6 +161,7 @@ pub(crate) fn broker_options(
         endpoints,
         rack: config.broker.rack.clone(),
         data_dir: config.storage.dir.display().to_string(),
+        session_queue_bytes_max: config.storage.session_queue_bytes,
         auto_create_topics: config.topic.auto_create,
         delete_topics: config.topic.delete_enable,
         default_partitions: config.topic.partitions,

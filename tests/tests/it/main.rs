@@ -29,6 +29,7 @@ mod kill9_shares;
 mod mqtt;
 mod mqtt_client;
 mod mqtt_secure;
+mod mqtt_sessions;
 mod nats;
 mod notes;
 mod old_clients;

@@ -207,6 +207,36 @@ fn a_group_that_goes_by_what_is_in_flight_gives_more_to_who_acknowledges() {
     }
 }
 
+/// With sessions that outlive their connections, too: what their members take is measured from their queues.
+#[test]
+fn a_group_that_goes_by_how_long_answers_take_gives_more_to_who_is_fast() {
+    let broker = Serve::new().start();
+    let set = ["group", "alter", "workers", "--set", "entrepot.dispatch.policy=shortest-response"];
+    assert!(broker.entrepot(&set).status.success());
+    let (mut line, _) = Line::open(broker.mqtt(), "publisher", true).unwrap();
+    let mut publisher = Publisher::new(1, false);
+    for clean in [true, false] {
+        let mut slow = member(&broker, "slow", clean);
+        let mut fast = member(&broker, "fast", clean);
+        let (mut of_slow, mut of_fast) = (Subscriber::default(), Subscriber::default());
+        for number in 0..40 {
+            job(&mut line, &mut publisher, number);
+            // What the fast one does not get the other one acknowledges only when this look is over.
+            match fast.look().unwrap() {
+                Some(heard) => of_fast.heard(&mut fast, &heard).unwrap(),
+                None => {
+                    let heard = slow.wait().unwrap();
+                    of_slow.heard(&mut slow, &heard).unwrap();
+                }
+            }
+        }
+        let got = (of_fast.got.len(), of_slow.got.len());
+        assert_eq!(got.0 + got.1, 40, "clean: {clean}, {got:?}");
+        assert!(got.0 >= 32, "clean: {clean}, {got:?}");
+        drop((slow, fast));
+    }
+}
+
 #[test]
 fn what_a_group_gets_while_nobody_is_there_waits_for_one_of_them() {
     let mut broker = Serve::new().start();

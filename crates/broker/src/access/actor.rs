@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use base::Principal;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use queue::consumer_group::Sight;
 
 use super::CLUSTER;
@@ -26,11 +26,12 @@ pub struct Actor {
 struct Inner {
     broker: Broker,
     principal: Principal,
-    everybody: Principal,
+    everybody: &'static Principal,
     host: Arc<str>,
     /// Nothing is asked of rules: they are not enforced, or do not bind this one.
     free: bool,
-    known: Mutex<Known>,
+    /// Made when it is first asked for: of most, nothing is.
+    known: Mutex<Option<Box<Known>>>,
 }
 
 /// What was looked up in one set of rules.
@@ -163,25 +164,29 @@ impl Actor {
 
 impl Inner {
     fn who(&self) -> Who<'_> {
-        Who { principal: &self.principal, everybody: &self.everybody, host: &self.host }
+        Who { principal: &self.principal, everybody: self.everybody, host: &self.host }
     }
 
     /// What is known of the rules of now.
-    fn known(&self) -> MutexGuard<'_, Known> {
-        let mut known = self.known.lock();
-        let metadata = self.broker.inner.metadata.borrow();
-        if !Arc::ptr_eq(&metadata.access, &known.rules) {
-            *known = Known { rules: Arc::clone(&metadata.access), ..Known::default() };
-        }
-        known
+    fn known(&self) -> MappedMutexGuard<'_, Known> {
+        MutexGuard::map(self.known.lock(), |known| {
+            let metadata = self.broker.inner.metadata.borrow();
+            if known.as_ref().is_some_and(|one| !Arc::ptr_eq(&metadata.access, &one.rules)) {
+                *known = None;
+            }
+            &mut **known.get_or_insert_with(|| {
+                let rules = Arc::clone(&metadata.access);
+                Box::new(Known { rules, ..Known::default() })
+            })
+        })
     }
 
     fn sight(&self, rules: Arc<Rules>) -> Sight {
-        let (principal, everybody) = (self.principal.clone(), self.everybody.clone());
+        let (principal, everybody) = (self.principal.clone(), self.everybody);
         let host = Arc::clone(&self.host);
         let if_no_rule = self.broker.options().access.allow_if_no_rule;
         Sight::of(move |topic| {
-            let who = Who { principal: &principal, everybody: &everybody, host: &host };
+            let who = Who { principal: &principal, everybody, host: &host };
             let allowed = rules.operations(&who, ResourceKind::Topic, topic, if_no_rule);
             allowed.has(Operation::Describe)
         })
@@ -208,6 +213,7 @@ impl Known {
 impl Actor {
     /// How many resources it remembers.
     pub(super) fn remembered(&self) -> usize {
-        self.inner.known.lock().operations.iter().map(HashMap::len).sum()
+        let known = self.inner.known.lock();
+        known.iter().flat_map(|known| &known.operations).map(HashMap::len).sum()
     }
 }

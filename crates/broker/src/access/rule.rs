@@ -1,7 +1,7 @@
 //! The language of access rules.
 
 use std::fmt::{self, Display, Formatter};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base::Principal;
 
@@ -205,8 +205,9 @@ pub struct Rule {
 
 impl Rule {
     /// The principal that stands for everybody.
-    pub fn everybody() -> Principal {
-        Principal::user(EVERYBODY)
+    pub fn everybody() -> &'static Principal {
+        static ALL: LazyLock<Principal> = LazyLock::new(|| Principal::user(EVERYBODY));
+        &ALL
     }
 
     fn is_for_everybody(&self) -> bool {

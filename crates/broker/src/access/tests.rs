@@ -105,7 +105,7 @@ proptest! {
         let everybody = Rule::everybody();
         for principal in &principals() {
             for host in HOSTS {
-                let who = Who { principal, everybody: &everybody, host };
+                let who = Who { principal, everybody, host };
                 for (kind, name) in KINDS.iter().flat_map(|k| asked.iter().map(|n| (*k, &**n))) {
                     let said = index.operations(&who, kind, name, if_no_rule);
                     for op in Operation::ALL.iter().filter(|op| **op != Operation::Everything) {
@@ -139,7 +139,7 @@ proptest! {
         }
         names.retain(|name| !name.is_empty());
         for principal in &principals() {
-            let who = Who { principal, everybody: &everybody, host: HOSTS[0] };
+            let who = Who { principal, everybody, host: HOSTS[0] };
             for (kind, op) in KINDS.iter().flat_map(|k| {
                 [Operation::Write, Operation::Describe].map(|op| (*k, op))
             }) {
@@ -215,7 +215,7 @@ fn what_changed_between_two_sets_of_rules_is_found_by_pattern() {
 fn rules_that_cannot_be_read_close_what_they_are_about() {
     let who = Principal::user("a");
     let everybody = Rule::everybody();
-    let who = Who { principal: &who, everybody: &everybody, host: HOSTS[0] };
+    let who = Who { principal: &who, everybody, host: HOSTS[0] };
     let allow_all =
         rule(ResourceKind::Topic, Pattern::Any, "User:*", Operation::Everything, Effect::Allow);
     let mut rules = stored_rules(&[allow_all], &[]);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::Filter;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use queue::dispatch::{Candidate, Load, Turn};
+use queue::dispatch::{Candidate, Load, Policy, Turn};
 use tokio::time::Instant;
 
 use super::answers::Answers;
@@ -77,6 +77,29 @@ impl Drop for InFlight {
     }
 }
 
+/// How long a member takes for a message that waits in its session's queue, which counts there and not as in flight.
+#[derive(Debug)]
+pub(crate) struct Timing {
+    member: Arc<Member>,
+    since: Instant,
+}
+
+impl Timing {
+    /// Begins now. `None`: the group does not go by it.
+    pub(crate) fn begin(member: &Arc<Member>) -> Option<Self> {
+        let is_wanted = member.group.dispatch.read().policy == Policy::ShortestResponse;
+        is_wanted.then(|| Self { member: Arc::clone(member), since: Instant::now() })
+    }
+
+    /// The consumer has acknowledged it.
+    pub(crate) fn done(self) {
+        let took = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        // Begun and ended at once: the time is what counts.
+        self.member.load.begin();
+        self.member.load.end(Some(took));
+    }
+}
+
 impl Groups {
     /// Makes a member. `dispatch` is asked for what is configured, if the group is new.
     pub(super) fn join(
@@ -133,7 +156,7 @@ impl Groups {
 
 impl Member {
     /// What its group is called.
-    pub(super) fn group_name(&self) -> &Bytes {
+    pub(crate) fn group_name(&self) -> &Bytes {
         &self.group.identity.0
     }
 

@@ -20,6 +20,7 @@ use store::batch::Record;
 pub use batch::{Batch, Storing};
 pub use deliver::Routed;
 pub use groups::InFlight;
+pub(crate) use groups::{Member, Timing};
 pub use route::{Route, RouteCache};
 pub use subscriber::{
     Accepted, Delivery, Group, Place, Pressure, Slow, SubscribeError, SubscribeOptions, Subscriber,

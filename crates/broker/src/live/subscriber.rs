@@ -12,7 +12,7 @@ use router::{Key, Router, Subscribed};
 use super::Live;
 use super::groups::{Counted, InFlight, Member};
 use super::route::Names;
-use super::tail::{Since, TailUse};
+use super::tail::{Since, TailSet};
 use crate::Broker;
 use crate::message::{Message, PublisherId};
 use crate::sessions::{Inside, Session};
@@ -227,15 +227,25 @@ impl Listener {
     }
 }
 
+/// What a subscription is of a group.
+#[derive(Debug)]
+struct Membership {
+    group: router::Group,
+    member: Arc<Member>,
+    /// The session that gets what waits.
+    session: Option<Arc<Inside>>,
+}
+
 /// A live subscription. Dropping it unsubscribes.
 #[derive(Debug)]
 pub struct Subscription {
     live: Arc<Live>,
     filter: Filter,
     key: Key,
-    group: Option<(router::Group, Arc<Member>)>,
+    /// In a box: most have none.
+    group: Option<Box<Membership>>,
     /// Topics that hold some of it.
-    _tails: Vec<TailUse>,
+    _tails: Option<Arc<TailSet>>,
 }
 
 impl Subscription {
@@ -247,10 +257,13 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let group = self.group.as_ref().map(|(group, _)| group);
+        let group = self.group.as_ref().map(|of| &of.group);
         let removed = self.live.listeners.remove(&self.filter, self.key, group);
-        if let Some((_, member)) = &self.group {
+        if let Some(Membership { member, session, .. }) = self.group.as_deref() {
             self.live.groups.leave(member);
+            if let Some(session) = session {
+                session.part(member);
+            }
         }
         drop(removed);
     }
@@ -290,10 +303,12 @@ impl Broker {
         options: SubscribeOptions,
     ) -> Result<Subscription, SubscribeError> {
         let live = &self.inner.live;
+        let session = options.session.map(|session| session.inside);
         let group = options.group.map(|group| {
             let name = String::from_utf8_lossy(&group.name);
             let member = live.groups.join(&group, &filter, || self.group_config(&name).dispatch);
-            (router::Group { name: group.name.clone(), merges: group.merges }, member)
+            let group = router::Group { name: group.name.clone(), merges: group.merges };
+            Box::new(Membership { group, member, session: session.clone() })
         });
         let topics = self.inner.topics.version();
         let (mut tails, since) = self.inner.tail(&filter);
@@ -302,22 +317,25 @@ impl Broker {
             publisher: options.publisher,
             tag,
             no_echo: options.no_echo,
-            session: options.session.map(|session| session.inside),
+            session,
             since,
-            member: group.as_ref().map(|(_, member)| Arc::clone(member)),
+            member: group.as_ref().map(|of| Arc::clone(&of.member)),
         };
-        let router_group = group.as_ref().map(|(group, _)| group);
+        let router_group = group.as_ref().map(|of| &of.group);
         match live.listeners.insert(&filter, listener, router_group) {
             Some(key) => {
                 if self.inner.topics.version() != topics {
                     // A topic that came before it was found, and after it looked.
-                    tails.extend(self.inner.tail(&filter).0);
+                    tails = self.inner.tail(&filter).0;
+                }
+                if let Some(Membership { member, session: Some(session), .. }) = group.as_deref() {
+                    session.join(member);
                 }
                 Ok(Subscription { live: Arc::clone(live), filter, key, group, _tails: tails })
             }
             None => {
-                if let Some((_, member)) = group {
-                    live.groups.leave(&member);
+                if let Some(of) = group {
+                    live.groups.leave(&of.member);
                 }
                 Err(SubscribeError::TooManyLevels)
             }

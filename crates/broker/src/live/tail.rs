@@ -49,6 +49,8 @@ pub(crate) struct Tails {
     all: Mutex<HashMap<TopicId, Arc<Tail>>>,
     /// Those of topics that came when somebody listened already.
     late: Mutex<HashMap<TopicId, TailUse>>,
+    /// Who needs which, by filter.
+    sets: Mutex<HashMap<Filter, Weak<TailSet>>>,
 }
 
 /// One topic's tail.
@@ -75,20 +77,6 @@ pub(crate) struct TailUse {
     live: Weak<Live>,
 }
 
-impl Clone for TailUse {
-    fn clone(&self) -> Self {
-        self.tail.users.fetch_add(1, Ordering::AcqRel);
-        Self { tail: Arc::clone(&self.tail), live: Weak::clone(&self.live) }
-    }
-}
-
-impl TailUse {
-    /// How far the topic was delivered, where that was not written down: for who writes it down now.
-    pub(crate) fn unwritten(&self) -> Vec<ForwardedTo> {
-        self.tail.unwritten()
-    }
-}
-
 impl Drop for TailUse {
     fn drop(&mut self) {
         let Some(live) = self.live.upgrade() else { return };
@@ -98,6 +86,57 @@ impl Drop for TailUse {
             if let Some(task) = self.tail.task.lock().take() {
                 task.abort();
             }
+        }
+    }
+}
+
+/// The tails of all topics that may hold what a filter matches: one list for all who have the same filter, however many
+/// topics there are.
+#[derive(Debug)]
+pub(crate) struct TailSet {
+    filter: Filter,
+    /// Of the topics when it was made.
+    version: u64,
+    topics: Vec<(Arc<OpenTopic>, TailUse)>,
+    live: Weak<Live>,
+}
+
+impl TailSet {
+    /// How far the topics were delivered, where that was not written down: for who writes it down now.
+    pub(crate) fn unwritten(&self) -> Vec<ForwardedTo> {
+        self.topics.iter().flat_map(|(_, tail)| tail.tail.unwritten()).collect()
+    }
+
+    /// Sessions want some of it.
+    fn forward(&self) {
+        for (_, tail) in &self.topics {
+            tail.tail.forwards.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Where the topics end that are not delivered as far as that.
+    fn since(&self) -> Option<Since> {
+        let mut since = Vec::new();
+        for (topic, tail) in &self.topics {
+            let positions = tail.tail.positions.lock();
+            for ((log, at), partition) in topic.logs.iter().zip(positions.iter()).zip(0..) {
+                let stable = log.stable_end();
+                if *at < stable {
+                    since.push((topic.topic.id, partition, stable));
+                }
+            }
+        }
+        (!since.is_empty()).then(|| since.into())
+    }
+}
+
+impl Drop for TailSet {
+    fn drop(&mut self) {
+        let Some(live) = self.live.upgrade() else { return };
+        let mut sets = live.tails.sets.lock();
+        // There may be a newer one.
+        if sets.get(&self.filter).is_some_and(|known| known.strong_count() == 0) {
+            sets.remove(&self.filter);
         }
     }
 }
@@ -119,41 +158,48 @@ impl Tails {
 impl Inner {
     /// Has everything delivered that comes from now on into topics and may match a filter. What is returned keeps it so,
     /// and says where that begins where something else is to be delivered before.
-    pub(super) fn tail(self: &Arc<Self>, filter: &Filter) -> (Vec<TailUse>, Option<Since>) {
-        let topics = self.topics.that_may_hold(filter);
-        let mut since = Vec::new();
-        let uses = topics.iter().map(|topic| {
-            let tail = self.tail_of(topic, Begin::Now);
-            let positions = tail.tail.positions.lock();
-            for ((log, at), partition) in topic.logs.iter().zip(positions.iter()).zip(0..) {
-                let stable = log.stable_end();
-                if *at < stable {
-                    since.push((topic.topic.id, partition, stable));
-                }
-            }
-            drop(positions);
-            tail
-        });
-        let uses = uses.collect();
-        (uses, (!since.is_empty()).then(|| since.into()))
+    pub(super) fn tail(self: &Arc<Self>, filter: &Filter) -> (Option<Arc<TailSet>>, Option<Since>) {
+        let set = self.tail_set(filter, Begin::Now);
+        let since = set.as_ref().and_then(|set| set.since());
+        (set, since)
     }
 
     /// The same for a session that subscribes.
-    pub(crate) fn tails_for(self: &Arc<Self>, filter: &Filter) -> Vec<TailUse> {
+    pub(crate) fn tails_for(self: &Arc<Self>, filter: &Filter) -> Option<Arc<TailSet>> {
+        self.tail_set(filter, Begin::Now).inspect(|set| set.forward())
+    }
+
+    /// The same for a session that subscribed before the broker started: from where that had come.
+    pub(crate) fn tails_again(self: &Arc<Self>, filter: &Filter) -> Option<Arc<TailSet>> {
+        self.tail_set(filter, Begin::Before).inspect(|set| set.forward())
+    }
+
+    /// The tails of all topics that may hold what a filter matches; none if there is no such topic.
+    fn tail_set(self: &Arc<Self>, filter: &Filter, begin: Begin) -> Option<Arc<TailSet>> {
+        let version = self.topics.version();
+        let known = self.live.tails.sets.lock().get(filter).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.version == version) {
+            return Some(known);
+        }
         let topics = self.topics.that_may_hold(filter);
-        topics.iter().map(|topic| self.forwarding(topic, Begin::Now)).collect()
+        if topics.is_empty() {
+            return None;
+        }
+        let tailed = |topic: Arc<OpenTopic>| {
+            let tail = self.tail_of(&topic, begin);
+            (topic, tail)
+        };
+        let topics = topics.into_iter().map(tailed).collect();
+        let live = Arc::downgrade(&self.live);
+        let set = Arc::new(TailSet { filter: filter.clone(), version, topics, live });
+        self.live.tails.sets.lock().insert(filter.clone(), Arc::downgrade(&set));
+        Some(set)
     }
 
     fn forwarding(self: &Arc<Self>, topic: &Arc<OpenTopic>, begin: Begin) -> TailUse {
         let tail = self.tail_of(topic, begin);
         tail.tail.forwards.store(true, Ordering::Relaxed);
         tail
-    }
-
-    /// The same for a session that subscribed before the broker started: from where that had come.
-    pub(crate) fn tails_again(self: &Arc<Self>, filter: &Filter) -> Vec<TailUse> {
-        let topics = self.topics.that_may_hold(filter);
-        topics.iter().map(|topic| self.forwarding(topic, Begin::Before)).collect()
     }
 
     /// The tail of a topic, begun if there is none.
@@ -468,5 +514,13 @@ impl Deliverer {
 impl Tails {
     pub(super) fn is_empty(&self) -> bool {
         self.all.lock().is_empty()
+    }
+}
+
+#[cfg(test)]
+impl Tails {
+    /// How many tails there are, and how many lists of them.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.all.lock().len(), self.sets.lock().len())
     }
 }

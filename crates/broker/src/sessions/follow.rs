@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use base::{Clock, Millis, Offset, Random};
+use base::{Clock, Millis, Offset};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use store::batch::{Batch, BatchBuilder, Compression, NewRecord, Record};
@@ -16,11 +16,12 @@ use tokio::time::Instant;
 use super::queue::{Waiting, damaged, numbers};
 use super::record::Stored;
 use super::{
-    All, Held, Inside, QUEUE_BYTES_MAX, SessionError, Sessions, Waiter, finish, forward, records,
+    All, Held, Inside, Interest, SessionError, Sessions, Waiter, finish, forward, records,
 };
-use crate::ProduceError;
 use crate::broker::{QUEUE_LOG, SESSIONS_LOG};
+use crate::message::GROUP;
 use crate::verbs::fetch::{FetchError, read};
+use crate::{BrokerOptions, ProduceError};
 
 const READ_BYTES: usize = 1 << 20;
 /// What is settled is gathered for so long before it is written down.
@@ -32,11 +33,16 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// Pause after the log could not be read or written.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// The same in memory of its own: what was read of the log is not held by it.
+pub(super) fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
 impl Sessions {
     /// Reads back what sessions there are. What waits for them is read later, while the broker runs.
     pub(crate) async fn restore(
         store: &Arc<Store>,
-        random: &Arc<dyn Random>,
+        options: &BrokerOptions,
         now: Millis,
     ) -> Result<Arc<Self>, FetchError> {
         let own = LogOptions {
@@ -53,11 +59,14 @@ impl Sessions {
         };
         let states =
             store.open_log(SESSIONS_LOG, LogOptions { compaction: Some(compaction), ..own });
-        let retention_bytes = Some(QUEUE_BYTES_MAX);
-        let queue = store.open_log(QUEUE_LOG, LogOptions { retention_bytes, ..own });
+        let most = options.session_queue_bytes_max;
+        // Whole segments are deleted: small enough that most of what there is room for stays.
+        let segment_bytes = (most / 8).min(own.segment_bytes);
+        let retention_bytes = Some(most);
+        let queue = store.open_log(QUEUE_LOG, LogOptions { retention_bytes, segment_bytes, ..own });
         let sessions = Self {
             store: Arc::downgrade(store),
-            random: Arc::clone(random),
+            random: Arc::clone(&options.random),
             position: Mutex::new(queue.range().start),
             states,
             queue,
@@ -96,7 +105,7 @@ impl Sessions {
         let mut found = All::default();
         for (number, stored) in &all {
             if let Stored::Session { id, expires_at, keep, sent } = stored {
-                let inside = Inside::new(id.clone(), *number, Arc::clone(&self.dropped));
+                let inside = Inside::new(own(id), *number, Arc::clone(&self.dropped));
                 {
                     let mut body = inside.body.lock();
                     body.keep = *keep;
@@ -123,19 +132,21 @@ impl Sessions {
         let mut body = inside.body.lock();
         match stored {
             Stored::Session { .. } => {}
-            Stored::State(state) => body.state = state,
+            Stored::State(state) => body.state = own(&state),
             Stored::Settled { floor, above } => {
                 body.queue.floor = floor;
                 body.queue.above = above.into_iter().collect();
             }
             Stored::Filter(wanted, interest) => {
+                let wanted = wanted.owned();
+                let interest = Interest { options: own(&interest.options), ..interest };
                 let waiter = Waiter { session: Arc::clone(inside), no_echo: interest.no_echo };
                 let group = wanted.router_group();
                 let waits = interest.waits;
                 let key = waits
                     .then(|| self.router.insert(&wanted.filter, waiter, group.as_ref()))
                     .flatten();
-                body.filters.insert(wanted, Held { interest, key, tails: Vec::new() });
+                body.filters.insert(wanted, Held { interest, key, tails: None });
             }
         }
     }
@@ -216,10 +227,12 @@ impl Sessions {
             let make = || Waiting::of(record)?.copied().map(Arc::new);
             message.get_or_insert_with(make).clone()
         };
+        let group = record.headers.iter().find(|header| header.key == GROUP);
+        let group = group.and_then(|header| header.value);
         for number in numbers(record) {
             let inside = self.all.lock().by_number.get(&number).cloned();
             if let Some(inside) = inside {
-                inside.push(record.offset, &mut of);
+                inside.push((record.offset, group.as_deref()), &mut of);
             }
         }
     }

@@ -2,7 +2,6 @@
 //! put into their queue when it is committed. How far that has come is written down together with it, so that
 //! a crash makes nothing come twice, or not at all.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::{Offset, TopicId};
@@ -10,7 +9,6 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{Inside, Sessions};
 use crate::broker::Inner;
-use crate::live::tail::TailUse;
 
 /// How far a partition's records were forwarded.
 pub(crate) type ForwardedTo = ((TopicId, i32), Offset);
@@ -45,8 +43,6 @@ impl Sessions {
     /// Has topics forwarded that sessions from before the start want something of.
     pub(crate) fn begin(&self, inner: &Arc<Inner>) {
         let all: Vec<Arc<Inside>> = self.all.lock().by_id.values().cloned().collect();
-        // Many sessions have the same filter.
-        let mut known: HashMap<_, Vec<TailUse>> = HashMap::new();
         for inside in all {
             let waiting: Vec<_> = {
                 let body = inside.body.lock();
@@ -54,8 +50,7 @@ impl Sessions {
                 waiting.map(|(wanted, _)| wanted.clone()).collect()
             };
             for wanted in waiting {
-                let tails = known.entry(wanted.filter.clone());
-                let tails = tails.or_insert_with(|| inner.tails_again(&wanted.filter)).clone();
+                let tails = inner.tails_again(&wanted.filter);
                 if let Some(held) = inside.body.lock().filters.get_mut(&wanted) {
                     held.tails = tails;
                 }

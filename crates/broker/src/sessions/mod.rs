@@ -6,12 +6,13 @@
 //! costs nothing but these. `queue.rs` is what waits for one session, `follow.rs` what goes on behind, `forward.rs`
 //! what comes from topics.
 
+mod filters;
 mod follow;
 mod forward;
 mod queue;
 mod record;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -23,9 +24,12 @@ use store::batch::{Batch, Record};
 use store::{AppendError, Log, Store};
 use tokio::sync::Notify;
 
+use self::filters::Filters;
+use self::follow::own;
 use self::queue::Queue;
 use self::record::Stored;
-use crate::live::tail::TailUse;
+use crate::live::Member;
+use crate::live::tail::TailSet;
 use crate::message::PublisherId;
 use crate::{Broker, ProduceError};
 
@@ -36,8 +40,9 @@ pub use queue::{Taken, Waiting};
 pub const SESSIONS_MAX: usize = 1_000_000;
 /// Most messages that wait for one session; while there are so many, it gets none that are new.
 pub const QUEUED_MAX: usize = 100_000;
-/// Most bytes of all that waits for sessions, in the log; beyond it the oldest are deleted, whoever wants them.
-pub const QUEUE_BYTES_MAX: u64 = 16 << 30;
+
+/// The turn of a handle that takes nothing.
+const NO_TURN: u64 = u64::MAX;
 
 /// All sessions.
 #[derive(Debug)]
@@ -89,12 +94,18 @@ pub(crate) struct Inside {
 
 #[derive(Debug, Default)]
 struct Body {
-    filters: BTreeMap<Wanted, Held>,
+    filters: Filters,
     state: Bytes,
     /// How long it is kept without a connection; for ever, if nothing is said.
     keep: Option<Millis>,
     expires_at: Option<Millis>,
     queue: Queue,
+    /// What it is of groups, while it has a connection.
+    #[allow(
+        clippy::box_collection,
+        reason = "hardly any session is in a group, and there are many"
+    )]
+    members: Option<Box<Vec<Arc<Member>>>>,
     is_dirty: bool,
     is_gone: bool,
 }
@@ -126,7 +137,7 @@ struct Held {
     /// Where it is in the router, if messages wait.
     key: Option<Key>,
     /// Topics that hold some of it.
-    tails: Vec<TailUse>,
+    tails: Option<Arc<TailSet>>,
 }
 
 /// What the router hands out.
@@ -259,7 +270,7 @@ impl Broker {
                 (Arc::new(Inside::new(id, number, Arc::clone(&sessions.dropped))), false)
             }
         };
-        let opened = inside.enter(how);
+        let entering = Entering::begin(&inside, how, self.now());
         records.push(inside.meta());
         sessions.all.lock().put(&inside);
         let handed = sessions.hand_over(records).await;
@@ -270,9 +281,23 @@ impl Broker {
             }
             return Err(error);
         }
+        let opened = entering.done();
         // From now on there is something to sweep.
         sessions.settled.notify_one();
         Ok((Session { inside, sessions: Arc::clone(sessions), turn: opened }, was_there))
+    }
+
+    /// The sessions of whom their door has written something down, and that: for a door that starts. The handles take
+    /// nothing of what waits.
+    pub fn session_states(&self) -> Vec<(Session, Bytes)> {
+        let sessions = &self.inner.sessions;
+        let all: Vec<_> = sessions.all.lock().by_id.values().cloned().collect();
+        let with_state = |inside: Arc<Inside>| {
+            let state = inside.body.lock().state.clone();
+            let session = Session { inside, sessions: Arc::clone(sessions), turn: NO_TURN };
+            (!state.is_empty()).then_some((session, state))
+        };
+        all.into_iter().filter_map(with_state).collect()
     }
 
     /// Whether there is a session of this name.
@@ -306,7 +331,7 @@ impl Broker {
         };
         for inside in all {
             let body = inside.body.lock();
-            let shared = body.filters.keys().filter(|wanted| wanted.group.is_some()).count();
+            let shared = body.filters.iter().filter(|(wanted, _)| wanted.group.is_some()).count();
             found.subscriptions += body.filters.len();
             found.shared_subscriptions += shared;
         }
@@ -363,6 +388,21 @@ impl Inside {
         self.body.lock().expires_at.is_some_and(|at| at <= now)
     }
 
+    /// Its connection is a member of a group now: how long it takes for what it gets of that is measured.
+    pub(crate) fn join(&self, member: &Arc<Member>) {
+        self.body.lock().members.get_or_insert_default().push(Arc::clone(member));
+    }
+
+    /// It is not any more.
+    pub(crate) fn part(&self, member: &Arc<Member>) {
+        let mut body = self.body.lock();
+        let Some(members) = &mut body.members else { return };
+        members.retain(|other| !Arc::ptr_eq(other, member));
+        if members.is_empty() {
+            body.members = None;
+        }
+    }
+
     /// No connection has it any more.
     fn leave(&self, now: Millis) {
         self.is_online.store(false, Ordering::Relaxed);
@@ -378,6 +418,35 @@ impl Inside {
         let mut body = self.body.lock();
         (body.expires_at, body.keep) = (None, how.keep);
         body.queue.rewind()
+    }
+}
+
+/// A connection that is about to have a session. If it gives up before that is written down, nobody has it.
+struct Entering<'a> {
+    inside: &'a Inside,
+    turn: u64,
+    now: Millis,
+    is_done: bool,
+}
+
+impl<'a> Entering<'a> {
+    fn begin(inside: &'a Inside, how: OpenSession, now: Millis) -> Self {
+        Self { inside, turn: inside.enter(how), now, is_done: false }
+    }
+
+    /// It has it. Its turn.
+    fn done(mut self) -> u64 {
+        self.is_done = true;
+        self.turn
+    }
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        // Another may have come meanwhile.
+        if !self.is_done && self.inside.body.lock().queue.is_turn(self.turn) {
+            self.inside.leave(self.now);
+        }
     }
 }
 
@@ -432,7 +501,8 @@ impl Session {
                 held.into_iter().for_each(|(wanted, one)| sessions.let_go(&wanted, &one));
                 return Err(SessionError::TooManyLevels);
             };
-            records.extend(one.tails.iter().flat_map(TailUse::unwritten).map(forwarded_record));
+            let unwritten = one.tails.iter().flat_map(|tails| tails.unwritten());
+            records.extend(unwritten.map(forwarded_record));
             held.push((wanted, one));
         }
         let handed = sessions.hand_over(records).await;
@@ -553,7 +623,7 @@ impl Sessions {
         interest: Interest,
     ) -> Option<Held> {
         if !interest.waits {
-            return Some(Held { interest, key: None, tails: Vec::new() });
+            return Some(Held { interest, key: None, tails: None });
         }
         let waiter = Waiter { session: Arc::clone(inside), no_echo: interest.no_echo };
         let group = wanted.router_group();
@@ -590,7 +660,7 @@ impl Sessions {
             body.queue.clear();
             std::mem::take(&mut body.filters)
         };
-        for (wanted, held) in &filters {
+        for (wanted, held) in filters.iter() {
             self.let_go(wanted, held);
             gone.push(record::filter_key(number, wanted));
         }
@@ -609,6 +679,15 @@ impl Sessions {
 }
 
 impl Wanted {
+    /// The same in memory of its own.
+    fn owned(&self) -> Self {
+        let skips_hidden = self.filter.skips_hidden();
+        let filter = Filter::from_bytes(own(self.filter.bytes()));
+        let filter =
+            filter.map_or_else(|| self.filter.clone(), |f| f.skipping_hidden(skips_hidden));
+        Self { filter, group: self.group.as_ref().map(own) }
+    }
+
     fn router_group(&self) -> Option<router::Group> {
         self.group.clone().map(|name| router::Group { name, merges: false })
     }

@@ -12,6 +12,7 @@ use store::ReadError;
 use store::batch::Record;
 
 use super::{Inside, Session, Sessions, records};
+use crate::live::Timing;
 use crate::message::{GROUP, Message, NOTE, Properties, SESSIONS};
 use crate::verbs::fetch::{FetchError, read};
 
@@ -22,7 +23,7 @@ const OFFLINE_MAX: usize = 16;
 /// Bytes of messages that are kept in memory until they are taken, so that they need not be read.
 const HELD_BYTES_MAX: usize = 64 << 10;
 /// What may be settled while something before it is not. Beyond it, nothing is given until that is.
-const SETTLED_MAX: usize = 16_384;
+pub(super) const SETTLED_MAX: usize = 16_384;
 /// Bytes of the log that are read at once.
 const READ_BYTES: usize = 256 << 10;
 /// Bytes of the log that are looked through at once.
@@ -77,6 +78,8 @@ pub(super) struct Queue {
 struct Item {
     offset: Offset,
     message: Option<Arc<Waiting>>,
+    /// Its session is a member of a group that goes by how long its members take.
+    timing: Option<Box<Timing>>,
 }
 
 /// What is not in memory.
@@ -176,7 +179,10 @@ impl Queue {
             self.behind = Some(Behind { from: first.offset, last, count });
             self.items.truncate(OFFLINE_MAX);
         }
-        self.items.iter_mut().for_each(|item| item.message = None);
+        for item in &mut self.items {
+            // Whoever acknowledges it later was not there all the time.
+            (item.message, item.timing) = (None, None);
+        }
         self.items.shrink_to_fit();
     }
 
@@ -187,6 +193,11 @@ impl Queue {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Whether no connection came since the one that had this turn.
+    pub(super) fn is_turn(&self, turn: u64) -> bool {
+        self.turn == turn
     }
 
     /// How many wait, about.
@@ -220,7 +231,7 @@ impl Queue {
         &mut self,
         offset: Offset,
         online: bool,
-        message: impl FnOnce() -> Option<Arc<Waiting>>,
+        (message, timing): (impl FnOnce() -> Option<Arc<Waiting>>, Option<Timing>),
     ) {
         if offset <= self.last || self.is_settled(offset) {
             return;
@@ -231,7 +242,8 @@ impl Queue {
             let holds = online && self.held_bytes < HELD_BYTES_MAX;
             let message = if holds { message() } else { None };
             self.held_bytes += message.as_ref().map_or(0, |one| one.cost());
-            self.items.push_back(Item { offset, message });
+            let timing = timing.filter(|_| online).map(Box::new);
+            self.items.push_back(Item { offset, message, timing });
         } else {
             let behind = self.behind.get_or_insert(Behind { from: offset, last: offset, count: 0 });
             behind.last = offset;
@@ -249,7 +261,7 @@ impl Queue {
         let count = behind.count.saturating_sub(found.len());
         let after = self.items.back().map_or(-1, |item| item.offset);
         let new = found.into_iter().filter(|offset| *offset > after);
-        self.items.extend(new.map(|offset| Item { offset, message: None }));
+        self.items.extend(new.map(|offset| Item { offset, message: None, timing: None }));
         // Some may not have been given yet.
         self.last = self.items.back().map_or(self.last, |item| item.offset.max(self.last));
         self.behind = (next <= behind.last).then_some(Behind { from: next, count, ..behind });
@@ -289,13 +301,16 @@ impl Queue {
         gone
     }
 
-    /// Whether it was there.
-    fn settle(&mut self, offset: Offset) -> bool {
+    /// Whether it was there. `handled`: by its consumer.
+    fn settle(&mut self, offset: Offset, handled: bool) -> bool {
         let Ok(at) = self.items.binary_search_by_key(&offset, |item| item.offset) else {
             return false;
         };
-        if let Some(message) = self.items.remove(at).and_then(|item| item.message) {
-            self.held_bytes -= message.cost();
+        if let Some(Item { message, timing, .. }) = self.items.remove(at) {
+            self.held_bytes -= message.map_or(0, |one| one.cost());
+            if let (Some(timing), true) = (timing, handled) {
+                timing.done();
+            }
         }
         self.above.insert(offset)
     }
@@ -304,18 +319,30 @@ impl Queue {
     /// queue was given to sessions.
     pub(super) fn settled(&mut self, position: Offset) -> (Offset, Vec<Offset>) {
         self.floor = self.first().unwrap_or(position).max(self.floor);
+        let was_full = self.above.len() >= SETTLED_MAX;
         self.above = self.above.split_off(&self.floor);
+        if was_full && let Some(waker) = self.waker.take() {
+            // Nothing was given meanwhile.
+            waker.wake();
+        }
         (self.floor, self.above.iter().copied().collect())
     }
 }
 
 impl Inside {
-    /// A message came for it.
-    pub(super) fn push(&self, offset: Offset, message: impl FnOnce() -> Option<Arc<Waiting>>) {
+    /// A message came for it, as a member of this group, if it is that.
+    pub(super) fn push(
+        &self,
+        (offset, group): (Offset, Option<&[u8]>),
+        message: impl FnOnce() -> Option<Arc<Waiting>>,
+    ) {
         let online = self.is_online.load(Ordering::Relaxed);
         let mut body = self.body.lock();
         if !body.is_gone {
-            body.queue.push(offset, online, message);
+            let mut members = body.members.iter().flat_map(|members| members.iter());
+            let member = group.and_then(|group| members.find(|one| **one.group_name() == *group));
+            let timing = member.and_then(Timing::begin);
+            body.queue.push(offset, online, (message, timing));
             self.waiting.store(body.queue.len(), Ordering::Relaxed);
         }
     }
@@ -358,7 +385,7 @@ impl Session {
             return Ok(self.unexpired(taken, now));
         };
         let fetched = read(&self.sessions.queue, first, READ_BYTES, false, Offset::MAX).await;
-        if let Some(to) = damaged(&fetched) {
+        if let Some(to) = damaged(&fetched).map(|to| to.max(first + 1)) {
             // Nobody can read them any more.
             taken.retain(|(at, _, held)| held.is_some() || *at < to);
             self.put_back(taken.last().map_or(first, |last| last.0 + 1));
@@ -411,7 +438,7 @@ impl Session {
             }
         }
         if !gone.is_empty() {
-            self.settle(&gone);
+            self.settle_as(&gone, false);
         }
         found
     }
@@ -443,7 +470,7 @@ impl Session {
             if from <= behind.last {
                 let fetched = read(queue, from, LOOK_BYTES, false, Offset::MAX).await;
                 next = match damaged(&fetched) {
-                    Some(to) => to,
+                    Some(to) => to.max(from + 1),
                     None => {
                         let fetched = fetched?;
                         let batches = fetched.read.batches().flatten();
@@ -473,8 +500,12 @@ impl Session {
 
     /// Messages are done with. Written down a little later, or with the next state: after a crash some may come again.
     pub fn settle(&self, handles: &[Offset]) {
+        self.settle_as(handles, true);
+    }
+
+    fn settle_as(&self, handles: &[Offset], handled: bool) {
         let mut body = self.inside.body.lock();
-        let settled = handles.iter().filter(|handle| body.queue.settle(**handle)).count();
+        let settled = handles.iter().filter(|handle| body.queue.settle(**handle, handled)).count();
         self.inside.waiting.store(body.queue.len(), Ordering::Relaxed);
         if settled > 0 && !std::mem::replace(&mut body.is_dirty, true) {
             drop(body);

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::task::Poll;
 
 use base::subject::TEXT;
 use base::{Filter, ManualClock};
@@ -81,6 +82,59 @@ async fn written_down(session: &Session) {
     }
     // Written before this.
     session.put_state(session.state()).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_gives_up_while_its_session_is_opened_does_not_have_it() {
+    let fixture = Fixture::start().await;
+    let how = || OpenSession { keep: Some(1000), ..how(&fixture) };
+    let (session, _) = fixture.broker.open_session("s".into(), how()).await.unwrap();
+    loop {
+        let mut opening = Box::pin(fixture.broker.open_session("s".into(), how()));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await;
+        if polled.is_pending() {
+            // The disk takes longer.
+            break;
+        }
+    }
+    assert!(!session.inside.is_online.load(Ordering::Relaxed));
+    assert!(session.inside.body.lock().expires_at.is_some(), "its time goes on");
+    // Another that came meanwhile has it.
+    let mut opening = Box::pin(fixture.broker.open_session("s".into(), how()));
+    let polled = std::future::poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await;
+    let (session, _) = fixture.broker.open_session("s".into(), how()).await.unwrap();
+    drop((opening, polled));
+    assert!(session.inside.is_online.load(Ordering::Relaxed));
+    assert!(session.inside.body.lock().expires_at.is_none());
+}
+
+/// A consumer may acknowledge in any order; that nothing is given meanwhile ends when the first one is.
+#[tokio::test]
+async fn who_acknowledges_the_first_last_gets_more_again() {
+    let fixture = Fixture::start().await;
+    let (session, _) = open(&fixture, "s").await;
+    subscribe(&fixture, &session, "a").await;
+    let route = fixture.broker.find_route(TEXT.subject(b"a").unwrap());
+    let mut batch = Batch::default();
+    let count = queue::SETTLED_MAX + 1;
+    for _ in 0..count {
+        fixture.broker.route(&route, &message("x"), &mut batch).unwrap();
+    }
+    fixture.broker.store(batch).await.done().await;
+    let all = take(&session, count).await;
+    let handles: Vec<_> = all.iter().map(|one| one.waiting.handle).collect();
+    session.settle(&handles[1..]);
+    publish(&fixture, "a", message("more")).await;
+    let waiting = session.clone();
+    let waits = tokio::spawn(async move {
+        std::future::poll_fn(|cx| waiting.poll_waiting(cx)).await;
+    });
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished(), "too much is settled out of turn");
+    session.settle(&handles[..1]);
+    let patience = std::time::Duration::from_secs(20);
+    tokio::time::timeout(patience, waits).await.expect("it is woken").unwrap();
+    assert_eq!(values(&take(&session, 1).await), pairs(&[("a", "more")]));
 }
 
 #[tokio::test]

@@ -106,6 +106,7 @@ fn options(data_dir: String) -> BrokerOptions {
         endpoints: Vec::new(),
         rack: None,
         data_dir,
+        session_queue_bytes_max: 1 << 30,
         loggers: Arc::new(broker::loggers::NoLoggers),
         settings: Vec::new(),
         auto_create_topics: true,

@@ -114,6 +114,7 @@ fn options(data_dir: String, address: SocketAddr) -> BrokerOptions {
         }],
         rack: None,
         data_dir,
+        session_queue_bytes_max: 1 << 30,
         auto_create_topics: true,
         delete_topics: true,
         default_partitions: 1,

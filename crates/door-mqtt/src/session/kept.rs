@@ -4,20 +4,21 @@
 //! ```text
 //! options of a subscription   bits u8 (QoS, no-local 4, retain as published 8, retain handling 16 and 32), number u32
 //! state of a session          number of packets u16, their identifiers u16 each: received and not released;
-//!                             then i64 each: places in the queue of what the client has received and not completed
+//!                             then i64 each: places in the queue of what the client has received and not completed;
+//!                             then, if its will waits: 255 u8, when it is due i64, the will (`will.rs`)
 //! note of a retained message  QoS u8, number of the subscription u32
 //! ```
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use base::subject::Escape;
-use base::{Millis, Offset, Subject};
+use base::{Millis, Offset};
 use broker::sessions::{Interest, Taken, Wanted};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::map::{NAMES, Received};
+use crate::session::State;
 use crate::session::outbound::{Ids, Manner, Sent};
-use crate::session::{Granted, State, Subscriptions};
 use crate::wire::name::SharedFilter;
 use crate::wire::subscribe::Options;
 
@@ -77,9 +78,14 @@ fn noted(mut note: Bytes) -> Option<Manner> {
 /// What is half done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct HalfDone {
-    pub(crate) received: HashSet<u16>,
+    pub(crate) received: BTreeSet<u16>,
     pub(crate) released: BTreeSet<Offset>,
+    /// A will that waits, and when it is due.
+    pub(crate) will: Option<(Millis, Bytes)>,
 }
+
+/// No place begins so.
+const WILL: u8 = 0xff;
 
 impl HalfDone {
     pub(crate) fn decode(mut bytes: Bytes) -> Self {
@@ -91,22 +97,44 @@ impl HalfDone {
             }
             found.received.insert(bytes.get_u16());
         }
-        while bytes.len() >= 8 {
+        while bytes.len() >= 8 && bytes.first() != Some(&WILL) {
             found.released.insert(bytes.get_i64());
+        }
+        if bytes.len() > 9 {
+            bytes.advance(1);
+            found.will = Some((bytes.get_i64(), bytes));
         }
         found
     }
+
+    fn encode(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(2 + 2 * self.received.len());
+        // There are no more packet identifiers than that.
+        bytes.put_u16(u16::try_from(self.received.len()).unwrap_or(u16::MAX));
+        self.received.iter().take(usize::from(u16::MAX)).for_each(|id| bytes.put_u16(*id));
+        self.released.iter().for_each(|place| bytes.put_i64(*place));
+        if let Some((due, will)) = &self.will {
+            bytes.put_u8(WILL);
+            bytes.put_i64(*due);
+            bytes.put_slice(will);
+        }
+        bytes.freeze()
+    }
+}
+
+/// The same state without the will that waited; none if there was none.
+pub(crate) fn without_will(state: &Bytes) -> Option<Bytes> {
+    let mut half_done = HalfDone::decode(state.clone());
+    half_done.will.take()?;
+    Some(half_done.encode())
 }
 
 impl State {
     /// What is half done, to be written down.
     pub(crate) fn half_done(&self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(2 + 2 * self.received.len());
-        // There are no more packet identifiers than that.
-        bytes.put_u16(u16::try_from(self.received.len()).unwrap_or(u16::MAX));
-        self.received.iter().take(usize::from(u16::MAX)).for_each(|id| bytes.put_u16(*id));
-        self.outbound.released().for_each(|place| bytes.put_i64(place));
-        bytes.freeze()
+        let will = self.will_due.and_then(|due| Some((due, self.will.as_ref()?.encode().into())));
+        let released = self.outbound.released().collect();
+        HalfDone { received: self.received.clone(), released, will }.encode()
     }
 
     /// Sends a message from the session's queue.
@@ -137,23 +165,6 @@ impl State {
     }
 }
 
-impl Subscriptions {
-    /// The tags of those that a message is for: the shared ones of this group, or those that are not shared.
-    pub(crate) fn find_all(&self, subject: &Subject, group: Option<&Bytes>) -> Vec<u64> {
-        let is_of = |granted: &Granted| match (group, &granted.group) {
-            (Some(group), Some(own)) => group == own,
-            (None, None) => true,
-            _ => false,
-        };
-        let exact = self.exact.get(subject).into_iter().flatten();
-        let wild = self.wild.iter().filter(|tag| {
-            self.get(u64::from(**tag)).is_some_and(|granted| granted.filter.matches(subject))
-        });
-        let all = exact.chain(wild).map(|tag| u64::from(*tag));
-        all.filter(|tag| self.get(*tag).is_some_and(is_of)).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +179,19 @@ mod tests {
                 assert_eq!(options(&interest(known, id)), (known, id));
             }
         }
+    }
+
+    #[test]
+    fn what_is_half_done_is_read_back() {
+        for will in [None, Some((7, Bytes::from_static(b"will")))] {
+            let (received, released) = ([1, 65_535].into(), [0, Offset::MAX].into());
+            let known = HalfDone { received, released, will };
+            assert_eq!(HalfDone::decode(known.encode()), known);
+            let without = without_will(&known.encode()).map(HalfDone::decode);
+            assert_eq!(without.is_some(), known.will.is_some());
+            assert!(without.is_none_or(|without| without == HalfDone { will: None, ..known }));
+        }
+        assert_eq!(HalfDone::decode(Bytes::new()), HalfDone::default());
     }
 
     #[test]

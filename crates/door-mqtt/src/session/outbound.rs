@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use base::{Millis, Offset};
 use broker::live::InFlight;
+use door::pool;
 
 use crate::limits::{
     OUTGOING_ALIAS_MAX, OUTGOING_BYTES_HIGH, OUTGOING_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MAX,
 };
-use crate::pool;
 use crate::wire::ack::Ack;
 use crate::wire::header::Kind;
 use crate::wire::publish::{Outgoing, OutgoingProperties};
@@ -189,8 +189,9 @@ pub(crate) struct Outbound {
     waiting_bytes: usize,
     /// Places in the session's queue of what an earlier connection has received, but not completed.
     released: BTreeSet<Offset>,
-    /// Numbers of topics that the client was told.
-    aliases: HashMap<Box<[u8]>, u16>,
+    /// Numbers of topics that the client was told, if it takes such.
+    #[allow(clippy::box_collection, reason = "most clients take none, and there are many")]
+    aliases: Option<Box<HashMap<Box<[u8]>, u16>>>,
     dropped: u64,
 }
 
@@ -211,7 +212,7 @@ impl Outbound {
         self.released = self.released().collect();
         self.allowance = None;
         self.out = Vec::new();
-        self.aliases = HashMap::new();
+        self.aliases = None;
         self.flights = VecDeque::new();
         self.waiting = VecDeque::new();
         self.waiting_bytes = 0;
@@ -464,7 +465,7 @@ impl Outbound {
 
     /// Uses an alias, or gives one to a topic that has none while there are any.
     fn use_alias(&mut self, allowance: Allowance, outgoing: &mut Outgoing<'_>) {
-        let aliases = &mut self.aliases;
+        let aliases = self.aliases.get_or_insert_default();
         if let Some(alias) = aliases.get(outgoing.topic) {
             outgoing.topic = &[];
             outgoing.properties.alias = Some(*alias);

@@ -199,6 +199,12 @@ impl<'a> ConnectProperties<'a> {
 }
 
 impl<'a> Will<'a> {
+    /// Reads a will that stands alone: properties, topic and payload as in a CONNECT of 5.0.
+    pub(crate) fn alone(qos: u8, retain: bool, reader: &mut Reader<'a>) -> Result<Self, WireError> {
+        let flags = Flags((qos & 3) << 3 | u8::from(retain) << 5);
+        Self::decode(Version::V5, flags, reader)
+    }
+
     fn decode(version: Version, flags: Flags, reader: &mut Reader<'a>) -> Result<Self, WireError> {
         let (mut delay, mut properties) = (0, MessageProperties::default());
         if version == Version::V5 {

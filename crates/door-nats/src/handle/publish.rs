@@ -5,7 +5,7 @@ use broker::access::{Actor, Operation};
 use bytes::Bytes;
 
 use crate::map::{self, error};
-use crate::session::{End, Session};
+use crate::session::{End, Publishing, Session};
 use crate::wire::encode::Outbound;
 use crate::wire::headers::Block;
 use crate::wire::parse::Publish;
@@ -45,8 +45,10 @@ fn route(
     chunk: &Bytes,
     publish: &Publish<'_>,
 ) -> Result<usize, Refused> {
-    let Session { shared, client, routes, batch, message, owed, .. } = session;
+    let Session { shared, client, publishing, owed, .. } = session;
     let broker = &shared.broker;
+    let publishing = publishing.get_or_insert_with(|| Publishing::new(broker, client.publisher));
+    let Publishing { routes, batch, message } = &mut **publishing;
     message.value = Some(chunk.slice_ref(publish.payload));
     message.properties = Default::default();
     message.headers.clear();
@@ -118,7 +120,8 @@ fn no_responders(session: &Session<'_>, subject: &[u8], reply: &[u8]) {
 /// publish, so nobody waits until it is on the disk; who publishes faster than that waits here for
 /// room.
 pub(crate) async fn store(session: &mut Session<'_>) {
-    let batch = std::mem::take(&mut session.batch);
+    let Some(publishing) = &mut session.publishing else { return };
+    let batch = std::mem::take(&mut publishing.batch);
     let storing = session.shared.broker.store(batch).await;
     drop(storing);
 }

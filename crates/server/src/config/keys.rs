@@ -539,6 +539,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Most bytes of memory for the table of a partition's keys while it is compacted, 24 for each; taken only as far as they are needed, and given back. A partition with more new keys takes several rounds."),
     key("storage.cleaner_io_bytes_per_second", "-1", Field::MaybeU64(|c| &mut c.storage.cleaner_io_bytes_per_second),
         "Most bytes that the cleaner reads and writes a second. -1 means no limit."),
+    key("storage.session_queue_bytes", "17179869184", Field::U64(|c| &mut c.storage.session_queue_bytes, 8 << 20, ANY),
+        "Most bytes of disk for what waits for sessions of clients that are away, of all together; each message is there once, whoever it is for. Beyond it the oldest are deleted, an eighth or 64 MiB at a time, whichever is less."),
 
     key("topic.partitions", "1", Field::I32(|c| &mut c.topic.partitions, 1, limits::TOPIC_PARTITIONS_MAX),
         "Partitions of a topic that is created without a number of them."),

@@ -260,6 +260,8 @@ pub struct Storage {
     pub cleaner_dedupe_bytes: usize,
     /// Most bytes that the cleaner reads and writes a second. `None`: no limit.
     pub cleaner_io_bytes_per_second: Option<u64>,
+    /// Most bytes of what waits for sessions, of all together.
+    pub session_queue_bytes: u64,
 }
 
 /// What a topic has that does not say otherwise.

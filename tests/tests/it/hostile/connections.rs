@@ -7,6 +7,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tests::{Broker, Serve};
 
 use super::{Bystander, MIB, Memory, ask, connect, is_closed, metadata};
+use crate::mqtt_client::{Line, SUBACK};
+
+/// What an idle MQTT client may take, in bytes.
+const IDLE_MQTT_BYTES_MAX: u64 = 4 * 1024;
 
 /// Raises the limit of open files to what the system allows, and says how many that is.
 fn open_files_max() -> u64 {
@@ -106,5 +110,32 @@ fn thousands_of_idle_nats_clients_take_little_memory() {
     let each = after.now.saturating_sub(before.now) / count as u64;
     eprintln!("{count} idle NATS clients take {each} bytes each");
     assert!(each <= 16 * 1024, "an idle NATS client takes {each} bytes");
+    bystander.finish();
+}
+
+/// Clients of MQTT that have introduced themselves and subscribe to something, as most do most of the time.
+#[test]
+fn ten_thousand_idle_mqtt_clients_take_little_memory() {
+    let files = open_files_max();
+    let count = 10_000.min(usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(500));
+    let broker = Serve::new().start();
+    let bystander = Bystander::of(&broker);
+    let before = Memory::of(&broker);
+    let port = broker.mqtt();
+    let mut open: Vec<Line> = (0..count)
+        .map(|number| {
+            let (mut line, _) = Line::open(port, &format!("idle-{number}"), true).unwrap();
+            line.subscribe(&format!("idle/{number}"), 0).unwrap();
+            line
+        })
+        .collect();
+    for line in &mut open {
+        assert_eq!(line.wait().unwrap().kind(), SUBACK);
+    }
+    let after = Memory::of(&broker);
+    let each = after.now.saturating_sub(before.now) / count as u64;
+    eprintln!("{count} idle MQTT clients take {each} bytes each");
+    // 30 MB together, as a release has it; a test build's tasks are a little larger.
+    assert!(each <= IDLE_MQTT_BYTES_MAX, "an idle MQTT client takes {each} bytes");
     bystander.finish();
 }

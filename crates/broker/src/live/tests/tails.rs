@@ -199,3 +199,34 @@ async fn partitions_that_are_added_are_read_too() {
     fixture.broker.store(batch).await.done().await;
     assert_eq!(inbox.wait(40).await.len(), 40);
 }
+
+/// Where there are thousands of topics, who listens to all of them has no list of their own.
+#[tokio::test]
+async fn who_has_the_same_filter_shares_what_it_needs_of_the_topics() {
+    let fixture = Fixture::start().await;
+    for number in 0..5 {
+        fixture.topic(&format!("t{number}"), 1, &[]).await;
+    }
+    let inboxes = [(); 3].map(|()| Inbox::new());
+    let listen = |inbox| Client::new(&fixture.broker).subscribe(">", inbox, 1);
+    let mut all: Vec<_> = inboxes.iter().map(listen).collect();
+    let counts = || fixture.broker.inner.live.tails.counts();
+    assert_eq!(counts(), (5, 1));
+    // A topic that comes later is heard by all, and counted by who comes after it.
+    fixture.topic("late", 1, &[]).await;
+    let (newest, client) = (Inbox::new(), Client::new(&fixture.broker));
+    all.push(client.subscribe(">", &newest, 2));
+    all.push(client.subscribe("t1", &newest, 3));
+    assert_eq!(counts(), (6, 2));
+    produce(&fixture, "late", &[(None, "x")]).await;
+    produce(&fixture, "t1", &[(None, "y")]).await;
+    for inbox in &inboxes {
+        let mut values: Vec<_> = inbox.wait(2).await.into_iter().map(|(.., value)| value).collect();
+        values.sort_unstable();
+        assert_eq!(values, ["x", "y"]);
+    }
+    all.remove(0);
+    assert_eq!(counts().1, 2, "others still use it");
+    drop(all);
+    assert_eq!(counts().1, 0);
+}

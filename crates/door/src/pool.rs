@@ -14,12 +14,12 @@ thread_local! {
 }
 
 /// An empty buffer, if possible one that has room.
-pub(crate) fn take() -> Vec<u8> {
+pub fn take() -> Vec<u8> {
     KEPT.with_borrow_mut(|kept| kept.pop().unwrap_or_default())
 }
 
 /// Hands a buffer on.
-pub(crate) fn give(mut buffer: Vec<u8>) {
+pub fn give(mut buffer: Vec<u8>) {
     if !(KEPT_BYTES_MIN..=KEPT_BYTES_MAX).contains(&buffer.capacity()) {
         return;
     }
