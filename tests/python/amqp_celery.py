@@ -15,7 +15,8 @@ url = 'amqp://guest:guest@127.0.0.1:%s//' % sys.argv[1]
 
 def celery():
     app = Celery('tasks', broker=url, backend='rpc://')
-    app.conf.update(task_acks_late=True, worker_prefetch_multiplier=2, task_queue_max_priority=5,
+    # Between events a worker looks whether it is to stop as often as it sends a heartbeat.
+    app.conf.update(task_acks_late=True, worker_prefetch_multiplier=2, broker_heartbeat=2, task_queue_max_priority=5,
                     broker_connection_retry_on_startup=True)
 
     @app.task
@@ -37,7 +38,7 @@ def celery():
         assert group(add.s(i, 1) for i in range(10)).apply_async().get(timeout=30) == list(range(1, 11))
         emit('group')
         # Of the worker's own queue, and an exchange for all workers.
-        assert app.control.inspect(timeout=20).ping(), 'no worker answers'
+        assert app.control.ping(timeout=20, limit=1), 'no worker answers'
         emit('control')
     app.close()
 

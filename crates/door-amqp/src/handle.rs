@@ -13,9 +13,12 @@ pub(crate) mod queue;
 pub(crate) mod settle;
 pub(crate) mod tx;
 
+use base::Subject;
 use broker::access::Operation;
 
 use crate::fault::{Fault, named, quoted};
+use crate::map;
+use crate::replies::REPLY_TO;
 use crate::session::Session;
 use crate::wire::reply::Reply;
 
@@ -65,6 +68,42 @@ pub(crate) fn check(
     let (of, user) = (named(kind, name, &session.agreed.virtual_host), &actor.principal().name);
     let text = format!("{} access to {of} refused for user '{user}'", access.name());
     Err(Fault::new(Reply::AccessRefused, text))
+}
+
+/// Checks that the client may publish to an exchange with a routing key, or be bound to it by one. What decides is where
+/// messages go or come from: a queue, by the default exchange; a subject, by the space of subjects.
+///
+/// # Errors
+/// It may not.
+pub(crate) fn check_key(
+    session: &Session<'_>,
+    access: Access,
+    exchange: &[u8],
+    key: &[u8],
+) -> Result<(), Fault> {
+    // Who was told an address to answer to may answer.
+    let is_answer = exchange.is_empty() && key.starts_with(REPLY_TO);
+    if session.agreed.actor.is_free() || is_answer {
+        return Ok(());
+    }
+    if exchange.is_empty() {
+        return check(session, access, "queue", key);
+    }
+    if exchange != map::TOPIC_EXCHANGE || !session.space.is_empty() {
+        return check(session, access, "exchange", exchange);
+    }
+    // Of a pattern what stands before the first wildcard: only a rule for a prefix of it, or for everything, can allow it.
+    let is_wild = |word: &&[u8]| access == Access::Read && matches!(*word, b"*" | b"#");
+    let words = || key.split(|byte| *byte == b'.');
+    let literal: Vec<&[u8]> = words().take_while(|word| !is_wild(word)).collect();
+    let mut name = match literal.is_empty() {
+        true => String::new(),
+        false => Subject::from_levels(&literal).to_string(),
+    };
+    if !literal.is_empty() && literal.len() < words().count() {
+        name.push('.');
+    }
+    check(session, access, "subject", name.as_bytes())
 }
 
 /// Names that begin with `amq.` are the server's (§1.6.2.3 of the reference).

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::fault::{Fault, quoted};
 use crate::handle::exchange::check_default;
 use crate::handle::queue::{self, Found};
-use crate::handle::{Access, check};
+use crate::handle::{Access, check, check_key};
 use crate::map;
 use crate::session::Session;
 use crate::wire::frame::put_method;
@@ -113,7 +113,7 @@ async fn change(
     binds: bool,
 ) -> Result<(), Fault> {
     check_default(from.exchange)?;
-    check(session, Access::Read, "exchange", from.exchange)?;
+    check_key(session, Access::Read, from.exchange, from.key)?;
     let (broker, virtual_host) = (&session.shared.broker, &session.agreed.virtual_host);
     let source = session.exchange_name(from.exchange);
     let refused = |error: &ExchangeError| Fault::exchange(error, from.exchange, virtual_host);

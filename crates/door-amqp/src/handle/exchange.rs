@@ -55,6 +55,9 @@ pub(crate) async fn declare(
         check_default(&declare.exchange)?;
         check(session, Access::Configure, "exchange", &declare.exchange)?;
         let spec = spec(declare)?;
+        if let Some(alternate) = &spec.alternate {
+            check(session, Access::Write, "exchange", alternate)?;
+        }
         match known {
             Some(known) => same(session, &name.name, known.spec(), &spec)?,
             None => {

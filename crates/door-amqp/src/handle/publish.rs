@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::channel::{Content, Mode};
 use crate::confirm::{Fate, Owed};
 use crate::fault::{Fault, named, quoted};
-use crate::handle::{Access, check, tx};
+use crate::handle::{Access, check_key, tx};
 use crate::limits::EXTRA_KEYS_MAX;
 use crate::map;
 use crate::replies::{self, REPLY_TO};
@@ -54,11 +54,11 @@ pub(crate) fn route(
     mut content: Content,
     batch: &mut Batch,
 ) -> Result<Fate, Fault> {
-    check_exchange(session, &content)?;
     let raw = content.properties.clone();
     let mut properties = Properties::decode(&raw).map_err(|error| Fault::syntax(error, &raw))?;
     check_user(session, &properties)?;
     let extra = map::extra_keys(&properties, EXTRA_KEYS_MAX)?;
+    check_exchange(session, &content, &extra)?;
     // What the client says of itself is made what others can use.
     let changed = rewritten(session, number, &properties)?;
     if let Some(changed) = &changed {
@@ -112,12 +112,14 @@ fn lost(session: &Session<'_>, number: u16, content: &Content) -> Fate {
     Fate::Done
 }
 
-fn check_exchange(session: &Session<'_>, content: &Content) -> Result<(), Fault> {
+fn check_exchange(session: &Session<'_>, content: &Content, extra: &[Bytes]) -> Result<(), Fault> {
     let exchange = &content.exchange;
-    if exchange.is_empty() {
-        return check(session, Access::Write, "queue", &content.routing_key);
+    for key in std::iter::once(&content.routing_key).chain(extra) {
+        check_key(session, Access::Write, exchange, key)?;
     }
-    check(session, Access::Write, "exchange", exchange)?;
+    if exchange.is_empty() {
+        return Ok(());
+    }
     let found = session.shared.broker.exchange(&session.exchange_name(exchange));
     if found.is_some_and(|exchange| exchange.spec().internal) {
         let of = named("internal exchange", exchange, &session.agreed.virtual_host);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::arguments::{self, Of, QueueArguments};
 use crate::fault::{Fault, named};
-use crate::handle::{Access, check, check_prefix};
+use crate::handle::{Access, check, check_key, check_prefix};
 use crate::replies::REPLY_TO;
 use crate::session::Session;
 use crate::wire::frame::put_method;
@@ -91,6 +91,10 @@ async fn make(
     let virtual_host = &session.agreed.virtual_host;
     let of = Of { queue: &name, virtual_host };
     let QueueArguments { settings, .. } = arguments::of_queue(declare.arguments, of)?;
+    if let Some(to) = &settings.dead_letter {
+        let key = to.key.as_ref().unwrap_or(&name);
+        check_key(session, Access::Write, &to.exchange, key)?;
+    }
     let spec = QueueSpec {
         durable: declare.durable,
         exclusive: declare.exclusive,

@@ -150,4 +150,14 @@ async fn what_rules_do_not_allow_is_refused() {
     client.publish("q", b"x", false).await;
     let told = client.next().await;
     assert!(told.starts_with("1 channel.close 403 ACCESS_REFUSED - write access"), "{told}");
+    client.say(1, &ChannelCloseOk {}).await;
+    client.say(1, &ChannelOpen::default()).await;
+    assert_eq!(client.next().await, "1 channel.open_ok");
+    let topic = Short(b"amq.topic");
+    let publish =
+        BasicPublish { exchange: topic, routing_key: Short(b"a.*"), ..Default::default() };
+    client.write(&method(1, &publish)).await;
+    client.write(&frame(2, 1, &[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])).await;
+    let told = client.next().await;
+    assert!(told.contains("write access to subject 'a./*' in vhost '/' refused"), "{told}");
 }
