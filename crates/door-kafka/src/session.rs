@@ -32,7 +32,7 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Produce requests of one connection may hold this many bytes while they wait for the disk; past
 /// it we read no further. One request may be larger.
-const PIPELINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+const PIPELINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Requests that arrive while one is handled are read ahead up to this many bytes, so that we see
 /// when the client goes away. They are small, because they may wait for long.

@@ -613,9 +613,9 @@ impl Client {
     /// Tells the client why, if there is a way, and leaves.
     async fn farewell(mut self, end: End) -> Result<(), CloseReason> {
         let told = match end {
-            End::Left => return Ok(()),
+            End::Left => None,
             End::Cut(reason) => return Err(reason),
-            End::Told(reason, why) => (reason, why),
+            End::Told(reason, why) => Some((reason, why)),
         };
         // Behind what the client was promised before.
         let mut last = Vec::new();
@@ -625,7 +625,13 @@ impl Client {
                 std::mem::swap(state.outbound.buffer(), &mut last);
             }
         }
-        let (reason, why) = told;
+        let Some((reason, why)) = told else {
+            // One that says everything at once and leaves still gets its answers.
+            if !last.is_empty() {
+                let _closed = timeout(FLUSH_TIMEOUT, self.socket.close(&last)).await;
+            }
+            return Ok(());
+        };
         if self.version == Version::V5 {
             encode_disconnect(reason, None, &mut last);
         }

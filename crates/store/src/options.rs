@@ -107,7 +107,7 @@ impl StoreOptions {
             wal_file_bytes: 32 << 20,
             flush_bytes: 16 << 20,
             flush_after: Duration::from_secs(5),
-            tail_bytes_max: 64 << 20,
+            tail_bytes_max: 40 << 20,
             retention_interval: Duration::from_secs(300),
             cleaner: CleanerOptions::default(),
             producer_expiry_ms: 24 * 60 * 60 * 1000,

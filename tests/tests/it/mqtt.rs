@@ -1,6 +1,8 @@
 //! Messages through the MQTT door: mosquitto's programs, paho, and what crosses between versions.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -157,6 +159,20 @@ fn what_is_said_together_with_connect_is_heard() {
         hasty.publish("hasty/a", &[], b"x");
         assert_eq!(hasty.message().topic, "hasty/a");
     }
+}
+
+/// One that says everything in one breath, good-bye too, is answered all the same.
+#[test]
+fn who_leaves_at_once_still_gets_the_answers() {
+    let broker = Serve::new().start();
+    let mut stream = TcpStream::connect(("127.0.0.1", broker.mqtt())).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let connect = b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01a";
+    let subscribe = b"\x82\x06\0\x01\0\x01a\0";
+    stream.write_all(&[&connect[..], subscribe, b"\xe0\0"].concat()).unwrap();
+    let mut answers = Vec::new();
+    stream.read_to_end(&mut answers).unwrap();
+    assert_eq!(answers, b"\x20\x02\0\0\x90\x03\0\x01\0");
 }
 
 /// `entrepot produce`, which reads lines of key and value.
