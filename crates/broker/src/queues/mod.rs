@@ -1,5 +1,5 @@
 //! Queues: each message goes to one consumer, who settles it. A *stored* queue is a topic and the one subscription to it
-//! whose state is a [`Ledger`](queue::shared::Ledger) for each partition; another one keeps its messages in memory, and
+//! whose state is a [`Ledger`](::queue::shared::Ledger) for each partition; another one keeps its messages in memory, and
 //! is the same otherwise.
 //!
 //! A stored queue's messages are records of its topic: readers of the topic read them without consuming them, and what
