@@ -163,7 +163,7 @@ pub(crate) fn configuration(port: u16, controller: u16, folder: &Path) -> String
          offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\n\
          transaction.state.log.min.isr=1\nshare.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\nlog.retention.hours=168\n\
-         log.segment.bytes=1073741824\nlog.dirs={}\n",
+         log.segment.bytes=1073741824\nlog.segment.delete.delay.ms=0\nlog.dirs={}\n",
         folder.join("data").display()
     )
 }

@@ -489,7 +489,8 @@ fn the_page_of_messages_says_who_has_a_word_for_what() {
         let cell = |door| if doors.contains(door) { "yes" } else { "-" };
         let cells = [Door::Kafka, Door::Mqtt5, Door::Mqtt311, Door::Nats].iter().map(cell);
         let row = format!("| {} | {} |", word.name(), cells.collect::<Vec<_>>().join(" | "));
-        assert!(page.lines().any(|line| line == row), "{row}");
+        // The columns behind are of doors that this matrix does not try yet.
+        assert!(page.lines().any(|line| line.starts_with(&row)), "{row}");
     }
 }
 
