@@ -240,7 +240,9 @@ impl Rounds {
             .arg(self.data());
         serve.args(["--zookeeper-port", &self.others[0].to_string()]);
         serve.env("ENTREPOT_MQTT__PORT", self.others[1].to_string());
-        serve.env("ENTREPOT_NATS__PORT", self.others[2].to_string()).env("ENTREPOT_AMQP__PORT", "0");
+        serve
+            .env("ENTREPOT_NATS__PORT", self.others[2].to_string())
+            .env("ENTREPOT_AMQP__PORT", "0");
         serve
     }
 
