@@ -48,6 +48,10 @@ pub(crate) const PINGS_OUT_MAX: u32 = 2;
 /// Deliveries are encoded into pieces of about this size, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
+/// An empty piece of such a size, in bytes, is kept by a client that is not idle: of a thousand who get the same, each has
+/// one when the next messages come. Smaller ones are passed on to whoever needs one.
+pub(crate) const CHUNK_KEPT_BYTES: std::ops::RangeInclusive<usize> = 4 * 1024..=2 * CHUNK_BYTES;
+
 /// Subscriptions of one connection. Each takes some hundred bytes of memory.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 1_000_000;
 

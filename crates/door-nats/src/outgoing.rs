@@ -18,7 +18,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::limits::{
-    CHUNK_BYTES, PENDING_BYTES_HIGH, PENDING_SHARE_BYTES, PENDING_TOTAL_BYTES_MAX, WRITE_DEADLINE,
+    CHUNK_BYTES, CHUNK_KEPT_BYTES, PENDING_BYTES_HIGH, PENDING_SHARE_BYTES,
+    PENDING_TOTAL_BYTES_MAX, WRITE_DEADLINE,
 };
 use crate::subscriptions::Subscriptions;
 use crate::wire::encode::Outbound;
@@ -60,6 +61,8 @@ struct State {
     socket: Option<Arc<OwnedWriteHalf>>,
     /// What is left of a piece that the socket did not take all of, and where it goes on.
     rest: Option<(Vec<u8>, usize)>,
+    /// An empty piece, or none.
+    spare: Vec<u8>,
     /// What of this is in the backlog of all.
     reported: usize,
     /// Publishers that wait until there is less.
@@ -201,7 +204,8 @@ impl Outgoing {
         let first = state.queued == 0;
         let is_full = |chunk: &Vec<u8>| chunk.len() + bytes_max > CHUNK_BYTES.max(chunk.capacity());
         if state.chunks.back().is_none_or(is_full) {
-            state.chunks.push_back(pool::take());
+            let spare = std::mem::take(&mut state.spare);
+            state.chunks.push_back(if spare.capacity() > 0 { spare } else { pool::take() });
         }
         let Some(chunk) = state.chunks.back_mut() else { return Pushed::Closed };
         let before = chunk.len();
@@ -273,7 +277,7 @@ impl Outgoing {
                 self.ready.notify_one();
                 return waiting;
             }
-            pool::give(chunk);
+            Self::keep(&mut state, chunk);
         }
     }
 
@@ -294,6 +298,15 @@ impl Outgoing {
         state.queued -= chunk.len();
         state.unsent += chunk.len();
         Some(chunk)
+    }
+
+    fn keep(state: &mut State, mut chunk: Vec<u8>) {
+        if CHUNK_KEPT_BYTES.contains(&chunk.capacity()) && chunk.capacity() > state.spare.capacity()
+        {
+            chunk.clear();
+            std::mem::swap(&mut state.spare, &mut chunk);
+        }
+        pool::give(chunk);
     }
 
     /// Reports what waits to the backlog of all, and judges it.
@@ -368,6 +381,7 @@ impl Outgoing {
     /// Gives back memory that an idle client does not need.
     pub(crate) fn shrink(&self) {
         let mut state = self.state.lock();
+        state.spare = Vec::new();
         if state.chunks.is_empty() {
             state.chunks = VecDeque::new();
         }
@@ -391,7 +405,7 @@ impl Outgoing {
             let sent = self.write(write.as_deref_mut(), &chunk, at).await;
             let mut state = self.state.lock();
             match sent {
-                Ok(()) => pool::give(chunk),
+                Ok(()) => Self::keep(&mut state, chunk),
                 Err(why) => self.cut_off_locked(&mut state, why),
             }
         }
@@ -414,6 +428,7 @@ impl Outgoing {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         self.cut_off_locked(&mut state, Cut::Lost);
+        state.spare = Vec::new();
         state.socket = None;
     }
 
