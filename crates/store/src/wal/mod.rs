@@ -309,6 +309,10 @@ fn list(disk: &Disk, dir: &Path) -> Result<Vec<WalFile>, OpenError> {
 /// A file whose making was cut short: no header, and no frame behind it.
 fn is_unused(file: &File, block: &[u8]) -> io::Result<bool> {
     let length = file.length()?;
+    if length < 2 * ALIGN as u64 {
+        // No frame fits. A part of the header may be there: its block was torn.
+        return Ok(true);
+    }
     let mut position = ALIGN as u64;
     let mut magic = [0; 4];
     while position + ALIGN as u64 <= length {

@@ -333,6 +333,11 @@ async fn a_log_file_with_a_damaged_header_is_not_thrown_away() {
     fs::write(&unfinished, vec![0; 64 * 1024]).unwrap();
     drop(image.open());
     assert!(!unfinished.exists());
+    // So is one of which a sector of the header is all that is there.
+    let header = fs::read(&file).unwrap()[..512].to_vec();
+    fs::write(&unfinished, header).unwrap();
+    drop(image.open());
+    assert!(!unfinished.exists());
 }
 
 #[tokio::test]
