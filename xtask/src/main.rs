@@ -25,7 +25,7 @@ usage: cargo xtask <command>
   test [NAME...]   setup, build the release binary, run every test (or those named)
   torture [ROUNDS] every fault of a machine under load, so many rounds of each test (default 300)
   torture --peers [ROUNDS]
-                   SIGKILL and power cuts for Kafka and nats-server, too (default 20)
+                   the same for Kafka, nats-server and RabbitMQ, too (default 20)
   fuzz [NAME...] [--minutes N | --nightly] [--minimise]
                    look for inputs that break a decoder (60 s each; --nightly: 8 h in all)
   bench [NAME...]  measure against Apache Kafka, write docs/benchmarks.md (--rounds N, --turns N);
