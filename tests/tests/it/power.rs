@@ -28,6 +28,9 @@ fn no_acknowledged_record_is_lost_whenever_the_power_goes() {
         power.cut_after(Some(notes));
         broker.launch_again();
         broker.wait_for_end();
+        // It ended because the power went, and not because it refuses what the last cut left.
+        let log = broker.log();
+        assert!(!log.contains("cannot open the data folder"), "round {round}: {log}");
         let struck = power.strike(&mut |end| chance.below(end));
         (unsynced, lost) = (unsynced + struck.unsynced, lost + struck.lost);
         println!("round {round}: after {notes}: {struck:?}");
