@@ -307,6 +307,8 @@ impl Tail {
                 outcomes = broker.read(&mut reader, limits) => outcomes,
                 () = self.changed.notified() => continue,
             };
+            // What was read may be there because of a change that came while it was waited for.
+            let Some(topic) = broker.topic_by_id(self.topic) else { break };
             let mut pause = None;
             for (slot, outcome) in outcomes {
                 let partition = i32::try_from(slot).unwrap_or(i32::MAX);
