@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tests::{PowerCut, Process, Python, Script, binary, root, scratch, tool};
 
-use crate::peers;
+use crate::{peers, rabbit};
 
 /// How long a broker may take to serve again, and to acknowledge what is sent to it.
 const BACK: Duration = Duration::from_secs(90);
@@ -112,11 +112,7 @@ impl Rounds {
             TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
         };
         let (port, others) = (port(), [port(), port(), port()]);
-        let nodes = (peer == Peer::Rabbit).then(|| {
-            let mut table = Command::new(rabbit("epmd"));
-            table.args(["-address", "127.0.0.1", "-port", &others[0].to_string()]);
-            Process::start("epmd", &mut table)
-        });
+        let nodes = (peer == Peer::Rabbit).then(|| rabbit::nodes(others[0]));
         Self {
             peer,
             fault,
@@ -223,7 +219,10 @@ impl Rounds {
                     .arg(self.data());
                 server
             }
-            Peer::Rabbit => self.rabbit(),
+            Peer::Rabbit => {
+                let [nodes, distribution, _] = self.others;
+                rabbit::server(self.home.path(), &self.data(), [self.port, nodes, distribution])
+            }
         };
         let power = power.filter(|_| self.fault == Fault::Power);
         let mut command = match power {
@@ -244,33 +243,6 @@ impl Rounds {
             .env("ENTREPOT_NATS__PORT", self.others[2].to_string())
             .env("ENTREPOT_AMQP__PORT", "0");
         serve
-    }
-
-    /// RabbitMQ's own script in the foreground, without plugins.
-    fn rabbit(&self) -> Command {
-        let home = self.home.path();
-        let plugins = home.join("plugins");
-        std::fs::write(&plugins, "[].").expect("the scratch folder is writable");
-        let mut server = Command::new(rabbit("rabbitmq-server"));
-        server
-            .env("ERL_CRASH_DUMP", home.join("dump"))
-            .env("HOME", home)
-            .env("RABBITMQ_MNESIA_BASE", self.data());
-        server
-            .env("RABBITMQ_LOG_BASE", home.join("log"))
-            .env("RABBITMQ_ENABLED_PLUGINS_FILE", plugins);
-        server
-            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-            .env("RABBITMQ_NODENAME", format!("n{}@localhost", self.port));
-        server
-            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
-            .env("RABBITMQ_NODE_PORT", self.port.to_string());
-        server
-            .env("ERL_EPMD_PORT", self.others[0].to_string())
-            .env("RABBITMQ_DIST_PORT", self.others[1].to_string());
-        // Then the script becomes the server, and does not wait for it.
-        server.env("RABBITMQ_ALLOW_INPUT", "1");
-        server
     }
 
     /// Waits until it takes connections and, if it speaks Kafka's protocol, answers.
@@ -353,11 +325,6 @@ impl Rounds {
         }
         Ok(())
     }
-}
-
-/// A program of RabbitMQ's.
-fn rabbit(program: &str) -> PathBuf {
-    tool("rabbitmq").expect("the setup installs it").join("bin").join(program)
 }
 
 /// The values that a client noted, each a line's last field, once it has ended.

@@ -2,16 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
-
 use super::flow::{Figures, Tally};
-use super::link::{Link, Poll};
-use super::meter::cpu;
 use super::peers::Peer;
 use super::wire::{Template, Wire};
+use crate::link::{Link, Poll, Timer};
+use crate::meter::cpu;
 
 /// An answer that takes longer is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -88,9 +83,9 @@ impl Run {
     fn new(wire: Wire, size: usize, to: &Peer) -> Self {
         let topic = wire.topic(&["bench", "ask"]);
         let inbox = wire.topic(&["_INBOX", "bench", "1"]);
-        let mut links = [ASKER, ANSWERER].map(|number| Link::new(wire, &to.address, number));
-        links[ASKER].subscribe(wire, &inbox);
-        links[ANSWERER].subscribe(wire, &topic);
+        let mut links = [ASKER, ANSWERER].map(|number| wire.connect(&to.address, number));
+        wire.listen(&mut links[ASKER], &inbox);
+        wire.listen(&mut links[ANSWERER], &topic);
         let poll = Poll::new(&links);
         let heard = [wire.delivery(&inbox, None, size), wire.delivery(&topic, Some(&inbox), size)];
         Self {
@@ -122,11 +117,7 @@ impl Run {
 
     fn at_rate(&mut self, begun: Instant, time: Duration, rate: u32) {
         let every = Duration::from_secs(1) / rate;
-        let timer =
-            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).expect("a descriptor");
-        let interval = Timespec::try_from(every).expect("a short time");
-        let times = Itimerspec { it_interval: interval, it_value: interval };
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times).expect("a timer");
+        let timer = Timer::every(every);
         self.poll.and(&timer);
         let mut next = begun;
         loop {
@@ -140,8 +131,7 @@ impl Run {
                 return;
             }
             if self.hear(Duration::from_millis(50)) {
-                let mut ticks = [0; 8];
-                rustix::io::read(&timer, &mut ticks).expect("the timer ticked");
+                timer.take();
             }
         }
     }
@@ -162,7 +152,9 @@ impl Run {
             }
             let tally = &mut self.tallies[side];
             let before = tally.next;
-            self.links[side].read(self.wire, &self.heard[side], &mut self.scratch, tally);
+            let (wire, heard) = (self.wire, &self.heard[side]);
+            self.links[side]
+                .read(&mut self.scratch, |input, out| wire.hear(heard, input, out, tally));
             let now = Instant::now();
             for number in before..tally.next {
                 if side == ANSWERER {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::link::{Link, Poll};
-use super::meter::cpu;
 use super::peers::Peer;
 use super::wire::{Template, Wire};
+use crate::link::{Link, Poll};
+use crate::meter::cpu;
 
 /// Bytes that are written at a time.
 const PIECE: usize = 64 * 1024;
@@ -92,10 +92,10 @@ impl Flow {
 impl Run {
     fn new(wire: Wire, flow: Flow, to: &Peer) -> Self {
         let topic = wire.topic(&["bench", "load"]);
-        let mut links = vec![Link::new(wire, &to.address, 0)];
+        let mut links = vec![wire.connect(&to.address, 0)];
         for number in 1..=flow.to {
-            let mut link = Link::new(wire, &to.address, number);
-            link.subscribe(wire, &topic);
+            let mut link = wire.connect(&to.address, number);
+            wire.listen(&mut link, &topic);
             links.push(link);
         }
         let poll = Poll::new(&links);
@@ -116,7 +116,8 @@ impl Run {
             let mut has_read = false;
             for (link, tally) in self.links.iter_mut().zip(&mut self.tallies) {
                 if link.is_readable() {
-                    link.read(self.wire, &self.delivery, &mut scratch, tally);
+                    let (wire, delivery) = (self.wire, &self.delivery);
+                    link.read(&mut scratch, |input, out| wire.hear(delivery, input, out, tally));
                     has_read = true;
                 }
                 link.write();

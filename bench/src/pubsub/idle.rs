@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::flow::Figures;
-use super::link::Link;
-use super::meter::{cpu, memory};
 use super::peers::Peer;
 use super::wire::Wire;
+use crate::link::Link;
+use crate::meter::{cpu, memory};
 
 /// Connections that are opened before the first of them is waited for.
 const TOGETHER: usize = 100;
@@ -14,8 +14,8 @@ const TOGETHER: usize = 100;
 /// Opens so many connections to a fresh broker.
 pub(crate) fn run(connections: usize, wire: Wire, to: &Peer) -> Figures {
     // Whatever it makes for its first client is not counted.
-    let mut first = Link::new(wire, &to.address, connections);
-    first.subscribe(wire, &wire.topic(&["idle", "first"]));
+    let mut first = wire.connect(&to.address, connections);
+    wire.listen(&mut first, &wire.topic(&["idle", "first"]));
     let (before, used) = (memory(to.pid), cpu(to.pid));
     let begun = Instant::now();
     let mut held: Vec<Link> = Vec::with_capacity(connections);

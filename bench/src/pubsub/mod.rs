@@ -5,15 +5,13 @@ mod ask;
 mod cases;
 mod flow;
 mod idle;
-mod link;
-mod meter;
 mod peers;
 mod wire;
 
 use std::time::Duration;
 
 use crate::page::{self, Sheet};
-use crate::{Options, Samples, note};
+use crate::{Options, Samples, meter, note};
 
 use cases::{Case, Load};
 use flow::Figures;

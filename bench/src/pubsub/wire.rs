@@ -4,6 +4,7 @@ mod mqtt;
 mod nats;
 
 use super::flow::Tally;
+use crate::link::Link;
 
 /// A protocol that both brokers of a run speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,20 @@ impl Template {
 }
 
 impl Wire {
+    /// A client that the broker has answered.
+    pub(crate) fn connect(self, address: &str, client: usize) -> Link {
+        let mut link = Link::dial(address);
+        link.say(&self.hello(client));
+        link.expect(self.welcome());
+        link
+    }
+
+    /// Subscribes, and waits for the answer.
+    pub(crate) fn listen(self, link: &mut Link, topic: &str) {
+        link.say(&self.subscribe(topic));
+        link.expect(&self.subscribed());
+    }
+
     /// What a client says first.
     pub(crate) fn hello(self, client: usize) -> Vec<u8> {
         match self {

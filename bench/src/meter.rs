@@ -23,8 +23,18 @@ pub(crate) fn cpu(pid: u32) -> Duration {
 
 /// Resident memory of a process, in bytes.
 pub(crate) fn memory(pid: u32) -> f64 {
+    bytes(pid, "VmRSS:")
+}
+
+/// The most that it was so far, in bytes.
+pub(crate) fn memory_peak(pid: u32) -> f64 {
+    bytes(pid, "VmHWM:")
+}
+
+/// A line of `/proc/<pid>/status` that counts memory.
+fn bytes(pid: u32, line: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|text| text.strip_prefix(line));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     kib.unwrap_or_default() * 1024.0
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-
-use super::flow::Tally;
-use super::wire::{Template, Wire};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 
 /// Bytes that are read at a time.
 const READ: usize = 128 * 1024;
 
-/// The longest that an answer to a greeting or a subscription may take.
+/// The longest that an answer to a greeting, a subscription or a declaration may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection.
@@ -33,14 +33,6 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A client that the broker has answered.
-    pub(crate) fn new(wire: Wire, address: &str, client: usize) -> Self {
-        let mut link = Self::dial(address);
-        link.say(&wire.hello(client));
-        link.expect(wire.welcome());
-        link
-    }
-
     /// A connection on which nothing was said yet; it blocks.
     pub(crate) fn dial(address: &str) -> Self {
         let stream = TcpStream::connect(address).expect("the broker listens");
@@ -57,11 +49,6 @@ impl Link {
         }
     }
 
-    pub(crate) fn subscribe(&mut self, wire: Wire, topic: &str) {
-        self.say(&wire.subscribe(topic));
-        self.expect(&wire.subscribed());
-    }
-
     /// Sends bytes; waits for that.
     pub(crate) fn say(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("written");
@@ -69,12 +56,20 @@ impl Link {
 
     /// Waits until what comes ends so.
     pub(crate) fn expect(&mut self, end: &[u8]) {
+        self.hear_until(|seen| seen.ends_with(end).then_some(()));
+    }
+
+    /// Waits until `found` finds what it looks for in all that came. What came with it is gone.
+    pub(crate) fn hear_until<T>(&mut self, mut found: impl FnMut(&[u8]) -> Option<T>) -> T {
         let mut seen = Vec::new();
         let mut space = [0; 4096];
-        while !seen.ends_with(end) {
+        loop {
             let count = self.stream.read(&mut space).expect("an answer");
             assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&seen));
             seen.extend_from_slice(&space[..count]);
+            if let Some(found) = found(&seen) {
+                return found;
+            }
         }
     }
 
@@ -112,13 +107,12 @@ impl Link {
         }
     }
 
-    /// Reads once, and takes in what came.
+    /// Reads once, and has `hear` take in what came: it appends what is to be said in return, and says how many bytes were
+    /// whole packets.
     pub(crate) fn read(
         &mut self,
-        wire: Wire,
-        expected: &Template,
         scratch: &mut Vec<u8>,
-        tally: &mut Tally,
+        hear: impl FnOnce(&[u8], &mut Vec<u8>) -> usize,
     ) {
         scratch.resize(self.held.len() + READ, 0);
         scratch[..self.held.len()].copy_from_slice(&self.held);
@@ -128,7 +122,7 @@ impl Link {
                 // Less than was asked for is all there is, of a stream.
                 self.is_readable = count == READ;
                 let input = &scratch[..self.held.len() + count];
-                let used = wire.hear(expected, input, &mut self.out, tally);
+                let used = hear(input, &mut self.out);
                 self.held.clear();
                 self.held.extend_from_slice(&input[used..]);
             }
@@ -169,13 +163,13 @@ impl Poll {
         Self { epoll, events: Vec::with_capacity(1024) }
     }
 
-    /// Also waits for something else, which has no number of a connection.
-    pub(crate) fn and(&mut self, other: &OwnedFd) {
+    /// Also waits for a timer, which has no number of a connection.
+    pub(crate) fn and(&mut self, timer: &Timer) {
         let flags = EventFlags::IN;
-        epoll::add(&self.epoll, other, EventData::new_u64(u64::MAX), flags).expect("added");
+        epoll::add(&self.epoll, &timer.0, EventData::new_u64(u64::MAX), flags).expect("added");
     }
 
-    /// Waits so long at most until something can be done; whether the other thing came.
+    /// Waits so long at most until something can be done; whether the timer ticked.
     pub(crate) fn wait(&mut self, links: &mut [Link], longest: Duration) -> bool {
         let longest = Timespec::try_from(longest).expect("a short time");
         let buffer = rustix::buffer::spare_capacity(&mut self.events);
@@ -183,18 +177,40 @@ impl Poll {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => panic!("cannot wait: {error}"),
         }
-        let mut other = false;
+        let mut ticked = false;
         for event in self.events.drain(..) {
             let (flags, number) = (event.flags, event.data.u64());
             let link = usize::try_from(number).ok().and_then(|number| links.get_mut(number));
             let Some(link) = link else {
-                other = true;
+                ticked = true;
                 continue;
             };
             let ends = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
             link.is_readable |= flags.intersects(EventFlags::IN | ends) && !link.is_closed;
             link.is_writable |= flags.contains(EventFlags::OUT) && !link.is_closed;
         }
-        other
+        ticked
+    }
+}
+
+/// Ticks so often, for [`Poll::and`].
+#[derive(Debug)]
+pub(crate) struct Timer(OwnedFd);
+
+impl Timer {
+    /// From now on.
+    pub(crate) fn every(time: Duration) -> Self {
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).expect("a descriptor");
+        let interval = Timespec::try_from(time).expect("a short time");
+        let times = Itimerspec { it_interval: interval, it_value: interval };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times).expect("a timer");
+        Self(timer)
+    }
+
+    /// Takes the ticks that came; waits for one, if none has.
+    pub(crate) fn take(&self) {
+        let mut ticks = [0; 8];
+        rustix::io::read(&self.0, &mut ticks).expect("the timer ticked");
     }
 }
