@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: Entrepot and Apache Kafka side by side, on one machine, in one run; `bench nats` and `bench mqtt`:
-//! Entrepot and nats-server, Entrepot and mosquitto. `cargo xtask torture --peers` is here, too (`crashes.rs`).
+//! Entrepot and nats-server, Entrepot and mosquitto; `bench amqp`: Entrepot and RabbitMQ. `cargo xtask torture --peers` is
+//! here, too (`crashes.rs`).
 //!
 //! The machine is noisy, so no figure stands alone: the same load goes to both in the order
 //! A B B A, to fresh processes in each round, and what is reported is the ratio within a pair, its
@@ -12,11 +13,15 @@
     reason = "a benchmark that cannot go on stops, with what it saw"
 )]
 
+mod amqp;
 mod cases;
 mod crashes;
+mod link;
+mod meter;
 mod page;
 mod peers;
 mod pubsub;
+mod rabbit;
 mod statistics;
 mod syscalls;
 
@@ -69,6 +74,7 @@ fn main() {
             let rounds = u32::try_from(options.rounds).expect("a number of rounds");
             crashes::run(rounds, &names[1..]);
         }
+        Some(&"amqp") => amqp::run(&names[1..], &options),
         Some(&"mqtt") => pubsub::run(Protocol::Mqtt, &names[1..], &options),
         _ => kafka(&names, &options),
     }

@@ -21,6 +21,12 @@ pub(crate) fn cpu(pid: u32) -> Duration {
     Duration::from_nanos(tasks.flatten().filter_map(one).sum())
 }
 
+/// The name of the program that a process runs, or its first fifteen bytes.
+pub(crate) fn program(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).expect("the process runs");
+    name.trim_end().to_owned()
+}
+
 /// Resident memory of a process, in bytes.
 pub(crate) fn memory(pid: u32) -> f64 {
     bytes(pid, "VmRSS:")

@@ -14,7 +14,7 @@ use crate::{CONTROL, Samples, US};
 const HALF: f64 = 0.5;
 
 /// Figures that are shown only where they are something: a broker that drops messages is none the faster for it.
-const FAULTS: [&str; 2] = ["lost", "misordered"];
+const FAULTS: [&str; 4] = ["lost", "refused", "duplicate", "misordered"];
 
 /// What the page says how much of the work is the generator's by.
 const SHARE: &str = "generator_share";

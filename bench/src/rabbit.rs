@@ -22,15 +22,11 @@ pub(crate) fn server(home: &Path, data: &Path, [port, nodes, distribution]: [u16
         .env("ERL_CRASH_DUMP", home.join("dump"))
         .env("HOME", home)
         .env("RABBITMQ_MNESIA_BASE", data);
-    server
-        .env("RABBITMQ_LOG_BASE", home.join("log"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", plugins);
+    server.env("RABBITMQ_LOG_BASE", home.join("log")).env("RABBITMQ_ENABLED_PLUGINS_FILE", plugins);
     server
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
         .env("RABBITMQ_NODENAME", format!("n{port}@localhost"));
-    server
-        .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
-        .env("RABBITMQ_NODE_PORT", port.to_string());
+    server.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1").env("RABBITMQ_NODE_PORT", port.to_string());
     server
         .env("ERL_EPMD_PORT", nodes.to_string())
         .env("RABBITMQ_DIST_PORT", distribution.to_string());

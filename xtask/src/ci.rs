@@ -78,7 +78,7 @@ pub(crate) fn torture(root: &Path, rounds: &str) -> Result<(), Failure> {
     test.args(["test", "--package", "tests", "--test", "it", "--no-fail-fast", "--"]);
     test.args(["--nocapture", "kill9", "power::", "torture::", "exactly_once"]);
     test.env("ENTREPOT_BIN", binary(root)?);
-    for kind in ["KILL", "KILL_SHARE", "POWER", "TORTURE", "EOS"] {
+    for kind in ["KILL", "KILL_AMQP", "KILL_SHARE", "POWER", "TORTURE", "EOS"] {
         test.env(format!("ENTREPOT_{kind}_ROUNDS"), rounds);
     }
     process::step("torture", &mut test)?;
@@ -100,7 +100,7 @@ pub(crate) fn torture_peers(root: &Path, rounds: &str) -> Result<(), Failure> {
     measure(root, &["crashes", "--rounds", rounds])
 }
 
-/// Measures the release binary against Apache Kafka, nats-server or mosquitto.
+/// Measures the release binary against Apache Kafka, nats-server, mosquitto or RabbitMQ.
 ///
 /// # Errors
 /// When something cannot be installed or built, or a load fails.
@@ -108,6 +108,7 @@ pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
     match args.first() {
         Some(&"nats") => setup::nats_server(root)?,
         Some(&"mqtt") => setup::mosquitto(root)?,
+        Some(&"amqp") => setup::rabbitmq(root)?,
         _ => setup::kafka(root)?,
     }
     measure(root, args)
