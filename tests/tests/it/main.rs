@@ -9,6 +9,7 @@
 
 mod access;
 mod amqp;
+mod amqp_client;
 mod article;
 mod broker_configs;
 mod chance;
@@ -24,6 +25,7 @@ mod flights;
 mod groups_new;
 mod hostile;
 mod kill9;
+mod kill9_amqp;
 mod kill9_mqtt;
 mod kill9_shares;
 mod mqtt;
