@@ -20,10 +20,10 @@ pub(super) struct Peer {
     _held: Held,
 }
 
-/// What keeps it running. A server ends before what it needs.
+/// What keeps it running. Of processes the server is the first, and ends before what it needs.
 enum Held {
     Entrepot { _broker: Box<Broker> },
-    Rabbit { _server: Process, _nodes: Process, _folder: TempDir },
+    Rabbit { _processes: Box<[Process; 2]>, _folder: TempDir },
 }
 
 /// Entrepot, RabbitMQ and the control, in the order in which they are measured.
@@ -54,7 +54,7 @@ fn rabbitmq() -> Peer {
     }
     let pid = server.id();
     assert_eq!(meter::program(pid), "beam.smp", "what is measured is the server, not a script");
-    let held = Held::Rabbit { _server: server, _nodes: table, _folder: folder };
+    let held = Held::Rabbit { _processes: Box::new([server, table]), _folder: folder };
     Peer { name: THEM, address, pid, _held: held }
 }
 

@@ -555,7 +555,7 @@ fn amqp_keeps_what_it_said_whenever_the_broker_is_killed() {
             })
             .collect();
         let manners = [Manners::Moody, Manners::Moody, Manners::Careless, Manners::Steady];
-        for (number, manners) in (1..).zip(manners) {
+        for (number, manners) in (1_u64..).zip(manners) {
             let chance = Chance::new(seed ^ (number << 16));
             scope.spawn(move || consume(manners, chance, world));
         }
