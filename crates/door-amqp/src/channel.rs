@@ -6,11 +6,11 @@ use std::sync::Arc;
 use broker::exchanges::ExchangeRoutes;
 use broker::queues::{Consumer, Delivered, DeliveryId, Holder, Origin, QueueSink, Settlement};
 use bytes::{Bytes, BytesMut};
+use door::Outgoing;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::fault::Fault;
 use crate::map;
-use crate::outgoing::Outgoing;
 use crate::replies::Address;
 use crate::wire::frame::{put_content, put_method};
 use crate::wire::method::{BasicCancel, BasicDeliver, BasicGetOk};

@@ -81,8 +81,9 @@ fn confirm(owed: &[Owed], is_sure: impl Fn(Fate) -> bool) {
 
 #[cfg(test)]
 mod tests {
+    use door::Outgoing;
+
     use super::*;
-    use crate::outgoing::Outgoing;
     use crate::wire::frame::{Parsed, parse};
     use crate::wire::method::Method;
 

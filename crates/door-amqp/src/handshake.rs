@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::Principal;
 use broker::access::Actor;
 use bytes::Bytes;
-use door::{CloseReason, ReadHalf};
+use door::{CloseReason, Outgoing, ReadHalf};
 use tokio::time::sleep;
 
 use crate::Shared;
@@ -13,7 +13,6 @@ use crate::fault::{Fault, quoted};
 use crate::input::Frames;
 use crate::limits::FRAME_BYTES_MIN;
 use crate::login::Gate;
-use crate::outgoing::Outgoing;
 use crate::session::End;
 use crate::wire::frame::put_method;
 use crate::wire::method::{

@@ -23,7 +23,6 @@ mod limits;
 mod login;
 mod map;
 mod options;
-mod outgoing;
 mod replies;
 mod session;
 pub mod wire;

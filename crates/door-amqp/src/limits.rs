@@ -20,21 +20,6 @@ pub(crate) const HEARTBEAT_SECONDS: u16 = 60;
 /// Who is not in by then is cut off (`handshake_timeout`).
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is not sent yet, in bytes: past it queues keep what they have.
-pub(crate) const PENDING_BYTES_HIGH: usize = 1024 * 1024;
-
-/// With no more than this, in bytes, they go on.
-pub(crate) const PENDING_BYTES_LOW: usize = 256 * 1024;
-
-/// Past this, in bytes, a client that does not read its answers is not read from.
-pub(crate) const ANSWERS_BYTES_HIGH: usize = 4 * PENDING_BYTES_HIGH;
-
-/// A buffer up to this size, in bytes, is kept for what comes next.
-pub(crate) const BUFFER_KEPT_BYTES: usize = 256 * 1024;
-
-/// A client that takes nothing of what is written to it for so long is cut off.
-pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
-
 /// How long the end of a connection may wait for what was promised before it.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -66,5 +51,4 @@ pub(crate) const EXTRA_KEYS_MAX: usize = 256;
 /// How often a connection that is blocked looks whether it is still so.
 pub(crate) const BLOCKED_PERIOD: Duration = Duration::from_millis(500);
 
-const _: () = assert!(PENDING_BYTES_LOW < PENDING_BYTES_HIGH);
 const _: () = assert!(FRAME_BYTES_MIN <= FRAME_BYTES_MAX);

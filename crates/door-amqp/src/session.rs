@@ -11,7 +11,7 @@ use broker::live::Batch;
 use broker::queues::QueueName;
 use broker::{Broker, PublisherId};
 use bytes::Bytes;
-use door::{Claim, CloseReason, Connection, ConnectionRoom, ReadHalf, RequestRoom};
+use door::{Claim, CloseReason, Connection, ConnectionRoom, Outgoing, ReadHalf, RequestRoom};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep, timeout};
 
@@ -23,7 +23,6 @@ use crate::handshake::{self, Agreed};
 use crate::input::Frames;
 use crate::limits::{BLOCKED_PERIOD, COMMITS_MAX, FLUSH_TIMEOUT, HANDSHAKE_TIMEOUT, LINGER};
 use crate::login::Gate;
-use crate::outgoing::Outgoing;
 use crate::wire::frame::{put_heartbeat, put_method};
 use crate::wire::method::{
     ConnectionBlocked, ConnectionClose, ConnectionCloseOk, ConnectionUnblocked,

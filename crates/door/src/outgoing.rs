@@ -1,24 +1,39 @@
-//! What waits to be sent to one client.
+//! What waits to be sent to one client of a protocol in which queues deliver.
 //!
 //! Queues encode their deliveries straight into it, under a short lock, and the connection's own task writes it: in
 //! pieces as large as what came together. A queue whose messages find no room keeps them, so nothing here grows with
 //! what waits in queues.
+
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::limits::{
-    ANSWERS_BYTES_HIGH, BUFFER_KEPT_BYTES, PENDING_BYTES_HIGH, PENDING_BYTES_LOW, WRITE_DEADLINE,
-};
-
 #[cfg(test)]
 mod tests;
 
+/// What is not sent yet, in bytes: past it queues keep what they have.
+const PENDING_BYTES_HIGH: usize = 1024 * 1024;
+
+/// With no more than this, in bytes, they go on.
+const PENDING_BYTES_LOW: usize = 256 * 1024;
+
+/// Past this, in bytes, a client that does not read its answers is not read from.
+const ANSWERS_BYTES_HIGH: usize = 4 * PENDING_BYTES_HIGH;
+
+/// A buffer up to this size, in bytes, is kept for what comes next.
+const BUFFER_KEPT_BYTES: usize = 256 * 1024;
+
+/// A client that takes nothing of what is written to it for so long is cut off.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+const _: () = assert!(PENDING_BYTES_LOW < PENDING_BYTES_HIGH);
+
 /// Bytes on their way to one client.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     state: Mutex<State>,
     /// Something to write, or the end.
     ready: Notify,
@@ -56,7 +71,7 @@ impl State {
 
 impl Outgoing {
     /// Queues an answer. It goes out at the next [`Self::flush`].
-    pub(crate) fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state.lock();
         if state.phase == Phase::Open {
             encode(&mut state.queued);
@@ -64,7 +79,7 @@ impl Outgoing {
     }
 
     /// Queues a delivery, if there is room for it; if not, [`Self::until_room`] says when there is.
-    pub(crate) fn offer(&self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub fn offer(&self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return false;
@@ -78,17 +93,17 @@ impl Outgoing {
     }
 
     /// Has what is queued written.
-    pub(crate) fn flush(&self) {
+    pub fn flush(&self) {
         self.ready.notify_one();
     }
 
     /// Waits until there is room for those who were refused.
-    pub(crate) async fn until_room(&self) {
+    pub async fn until_room(&self) {
         self.room.notified().await;
     }
 
     /// Waits while too many answers are not read.
-    pub(crate) async fn until_read(&self) {
+    pub async fn until_read(&self) {
         while self.is_unread() {
             self.ready.notify_one();
             self.answers.notified().await;
@@ -101,12 +116,12 @@ impl Outgoing {
     }
 
     /// Pieces written so far.
-    pub(crate) fn written(&self) -> u64 {
+    pub fn written(&self) -> u64 {
         self.state.lock().written
     }
 
     /// Nothing more is queued; what is there is still written.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         let mut state = self.state.lock();
         if state.phase == Phase::Open {
             state.phase = Phase::Finishing;
@@ -119,7 +134,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// The socket fails, or the client takes nothing for too long.
-    pub(crate) async fn run(&self, mut write: impl AsyncWrite + Unpin) -> std::io::Result<()> {
+    pub async fn run(&self, mut write: impl AsyncWrite + Unpin) -> std::io::Result<()> {
         let mut piece = Vec::new();
         loop {
             self.ready.notified().await;
