@@ -47,5 +47,13 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Adds a header to lines that are kept, for [`super::parse::Headers::kept`]: as 1.2 writes them.
+pub(crate) fn put_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    escape::encode(Version::V1_2, name, out);
+    out.push(b':');
+    escape::encode(Version::V1_2, value, out);
+    out.push(b'\n');
+}
+
 /// A heart-beat.
 pub(crate) const BEAT: &[u8] = b"\n";

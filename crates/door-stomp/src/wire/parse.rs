@@ -103,6 +103,11 @@ pub(crate) struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// Lines that [`super::encode::put_line`] wrote.
+    pub(crate) fn kept(block: &'a [u8]) -> Self {
+        Self { block, version: Version::V1_2 }
+    }
+
     /// All of them.
     pub(crate) fn iter(self) -> impl Iterator<Item = (Cow<'a, [u8]>, Cow<'a, [u8]>)> {
         let decode = move |text| escape::decode(self.version, text).unwrap_or(Cow::Borrowed(text));

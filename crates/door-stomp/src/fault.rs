@@ -1,0 +1,136 @@
+//! What a client is told when something is refused: an `ERROR`, in RabbitMQ's words, after which the connection ends.
+
+use broker::exchanges::ExchangeError;
+use broker::queues::QueueError;
+
+use crate::wire::Version;
+use crate::wire::encode::Writer;
+use crate::wire::parse::ParseError;
+
+/// Something is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// In a few words: the header `message`.
+    pub(crate) message: String,
+    /// The particulars: the body.
+    pub(crate) detail: String,
+}
+
+impl Fault {
+    pub(crate) fn new(message: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { message: message.into(), detail: detail.into() }
+    }
+
+    /// A header that must be there is not.
+    pub(crate) fn missing(command: &str, header: &str) -> Self {
+        let detail = format!("\"{command}\" must include the \"{header}\" header");
+        Self::new("Missing header", detail)
+    }
+
+    /// A header is not what it can be.
+    pub(crate) fn invalid(command: &str, header: &str) -> Self {
+        let detail = format!("\"{command}\" must include a valid \"{header}\" header");
+        Self::new("Invalid header", detail)
+    }
+
+    /// Not a frame.
+    pub(crate) fn frame(error: ParseError) -> Self {
+        match error {
+            ParseError::Command => Self::new("Bad command", "Could not interpret command"),
+            error => Self::new("Invalid frame", format!("Could not parse frame: {error}")),
+        }
+    }
+
+    /// What the broker refuses has a code's name in front, as in RabbitMQ.
+    fn coded(message: &str, detail: impl std::fmt::Display) -> Self {
+        let code = message.to_ascii_uppercase();
+        Self::new(message, format!("{code} - {detail}"))
+    }
+
+    /// There is no such thing.
+    pub(crate) fn not_found(detail: impl std::fmt::Display) -> Self {
+        Self::coded("not_found", detail)
+    }
+
+    /// Not as it would have to be.
+    pub(crate) fn precondition(detail: impl std::fmt::Display) -> Self {
+        Self::coded("precondition_failed", detail)
+    }
+
+    /// The client may not.
+    pub(crate) fn access_refused(detail: impl std::fmt::Display) -> Self {
+        Self::coded("access_refused", detail)
+    }
+
+    /// A limit is reached.
+    pub(crate) fn resource(detail: impl std::fmt::Display) -> Self {
+        Self::coded("resource_error", detail)
+    }
+
+    /// It could not be written.
+    pub(crate) fn internal(detail: impl std::fmt::Display) -> Self {
+        Self::coded("internal_error", detail)
+    }
+
+    /// Something of a queue is refused.
+    pub(crate) fn queue(error: &QueueError, queue: &[u8], virtual_host: &[u8]) -> Self {
+        let of = named("queue", queue, virtual_host);
+        match error {
+            QueueError::NotFound => Self::not_found(format!("no {of}")),
+            QueueError::NotEquivalent { what } => {
+                Self::precondition(format!("inequivalent arg '{what}' for {of}"))
+            }
+            QueueError::Locked => {
+                let text = format!("cannot obtain exclusive access to locked {of}");
+                Self::coded("resource_locked", text)
+            }
+            QueueError::InExclusiveUse => Self::access_refused(format!("{of} in exclusive use")),
+            QueueError::InUse => Self::precondition(format!("{of} in use")),
+            QueueError::NotEmpty => Self::precondition(format!("{of} is not empty")),
+            QueueError::NotAllowed(why) => Self::precondition(why),
+            QueueError::LimitReached => Self::precondition(format!("cannot use {of}: {error}")),
+            QueueError::Unavailable(why) => Self::internal(why),
+        }
+    }
+
+    /// Something of an exchange is refused.
+    pub(crate) fn exchange(error: &ExchangeError, exchange: &[u8], virtual_host: &[u8]) -> Self {
+        let of = named("exchange", exchange, virtual_host);
+        match error {
+            ExchangeError::NotFound => Self::not_found(format!("no {of}")),
+            ExchangeError::NoQueue => {
+                Self::not_found(format!("no queue in vhost '{}'", quoted(virtual_host)))
+            }
+            ExchangeError::NotEquivalent { what } => {
+                Self::precondition(format!("inequivalent arg '{what}' for {of}"))
+            }
+            ExchangeError::InUse => Self::precondition(format!("{of} in use")),
+            ExchangeError::NotAllowed(why) => Self::precondition(why),
+            ExchangeError::LimitReached => Self::precondition(format!("cannot use {of}: {error}")),
+            ExchangeError::Unavailable(why) => Self::internal(why),
+        }
+    }
+
+    /// Writes it. `receipt`: of the frame that is refused, if it asked for one.
+    pub(crate) fn encode(&self, version: Version, receipt: Option<&[u8]>, out: &mut Vec<u8>) {
+        let mut error = Writer::begin("ERROR", version, out)
+            .header(b"message", self.message.as_bytes())
+            .header(b"content-type", b"text/plain")
+            .header(b"version", b"1.0,1.1,1.2");
+        if let Some(receipt) = receipt {
+            error = error.header(b"receipt-id", receipt);
+        }
+        error.body(format!("{}\n", self.detail).as_bytes());
+    }
+}
+
+/// A name for a text, with nothing in it that would spoil a line.
+pub(crate) fn quoted(name: &[u8]) -> String {
+    let text = String::from_utf8_lossy(name);
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// Something of a virtual host, for a text.
+pub(crate) fn named(kind: &str, name: &[u8], virtual_host: &[u8]) -> String {
+    format!("{kind} '{}' in vhost '{}'", quoted(name), quoted(virtual_host))
+}

@@ -1,0 +1,122 @@
+//! `SUBSCRIBE`: messages from now on.
+
+use std::sync::Arc;
+
+use broker::queues::{ConsumeOptions, Queue};
+use bytes::Bytes;
+
+use crate::deliveries::{AckMode, Deliveries, To};
+use crate::destination::{Destination, TEMP_QUEUE};
+use crate::fault::{Fault, quoted};
+use crate::limits::{NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
+use crate::queues;
+use crate::session::{Session, Subscription};
+use crate::wire::parse::Headers;
+
+/// How to consume.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Messages that are delivered and not acknowledged; 0: any number.
+    pub(crate) prefetch: u32,
+    /// Who has the highest gets messages while it can take them.
+    pub(crate) priority: i32,
+}
+
+/// Begins one.
+pub(crate) async fn handle(session: &mut Session<'_>, headers: Headers<'_>) -> Result<(), Fault> {
+    let (tag, id) = tag("SUBSCRIBE", headers)?;
+    if session.subscriptions.contains_key(&tag) {
+        let detail = format!("A subscription identified by '{}' already exists", quoted(&tag));
+        return Err(Fault::new("Duplicated subscription identifier", detail));
+    }
+    for header in ["selector", "x-stream-offset"] {
+        if headers.get(header).is_some() {
+            let detail = format!("This broker does not know the header '{header}' of SUBSCRIBE");
+            return Err(Fault::new("Unsupported header", detail));
+        }
+    }
+    let from = headers.get("destination").ok_or_else(|| {
+        Fault::new("Missing destination", "\"SUBSCRIBE\" must include a 'destination' header")
+    })?;
+    let from = Destination::parse(&from)?;
+    let mode = mode(headers)?;
+    let how = How {
+        prefetch: number(headers, "prefetch-count")?.unwrap_or(0),
+        priority: number(headers, "x-priority")?.unwrap_or(0),
+    };
+    let (queue, name) = queues::for_subscription(session, &from, id.as_ref(), headers).await?;
+    consume(session, &queue, To { tag, id, queue: name, mode }, how)
+}
+
+/// The tag of a subscription, which begins the ids of its messages, and what the client calls it. Without an `id` it is
+/// known by its destination, as in 1.0.
+pub(crate) fn tag(
+    command: &str,
+    headers: Headers<'_>,
+) -> Result<(Bytes, Option<Bytes>), Fault> {
+    let Some(id) = headers.get("id") else {
+        let destination = headers.get("destination").ok_or_else(|| {
+            let detail = format!("{command} must include a 'destination' or 'id' header");
+            Fault::new("Missing destination or id", detail)
+        })?;
+        return Ok(([&b"Q_"[..], &destination].concat().into(), None));
+    };
+    if id.starts_with(TEMP_QUEUE.as_bytes()) {
+        let detail = format!("{command} 'id' may not start with {TEMP_QUEUE}");
+        return Err(Fault::new("Invalid id", detail));
+    }
+    if id.len() > NAME_BYTES_MAX {
+        let detail = format!("{command} 'id' may not be longer than {NAME_BYTES_MAX} bytes");
+        return Err(Fault::new("Invalid id", detail));
+    }
+    let tag = [&b"T_"[..], &id].concat();
+    Ok((tag.into(), Some(Bytes::from(id.into_owned()))))
+}
+
+fn mode(headers: Headers<'_>) -> Result<AckMode, Fault> {
+    match headers.get("ack").as_deref() {
+        None | Some(b"auto") => Ok(AckMode::Auto),
+        Some(b"client") => Ok(AckMode::Client),
+        Some(b"client-individual") => Ok(AckMode::Individual),
+        Some(_) => Err(Fault::invalid("SUBSCRIBE", "ack")),
+    }
+}
+
+fn number<N: std::str::FromStr>(headers: Headers<'_>, name: &str) -> Result<Option<N>, Fault> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let number = std::str::from_utf8(&value).ok().and_then(|text| text.trim().parse().ok());
+    number.map(Some).ok_or_else(|| Fault::invalid("SUBSCRIBE", name))
+}
+
+/// Has a queue deliver.
+pub(crate) fn consume(
+    session: &mut Session<'_>,
+    queue: &Arc<Queue>,
+    to: To,
+    how: How,
+) -> Result<(), Fault> {
+    if session.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+        return Err(Fault::resource(format!("more than {SUBSCRIPTIONS_MAX} subscriptions")));
+    }
+    let number = session.next_subscription;
+    let options = ConsumeOptions {
+        tag: number,
+        priority: how.priority,
+        exclusive: false,
+        automatic: to.mode == AckMode::Auto,
+        prefetch: how.prefetch,
+        sink: Arc::<Deliveries>::clone(&session.deliveries),
+    };
+    let (tag, name) = (to.tag.clone(), to.queue.clone());
+    let deliveries = Arc::clone(&session.deliveries);
+    // Nothing is delivered before the lock is free.
+    let mut state = deliveries.lock();
+    let consumer = queue.consume(&session.holder, options);
+    let consumer = consumer
+        .map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
+    state.add(number, to);
+    drop(state);
+    session.subscriptions.insert(tag, Subscription { number, consumer });
+    session.next_subscription += 1;
+    Ok(())
+}

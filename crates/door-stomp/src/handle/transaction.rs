@@ -1,0 +1,161 @@
+//! `BEGIN`, `COMMIT` and `ABORT`: messages and acknowledgements that count together.
+
+use std::collections::HashMap;
+
+use broker::live::Batch;
+use broker::queues::{DeliveryId, Settlement};
+use bytes::Bytes;
+
+use crate::fault::{Fault, quoted};
+use crate::handle::send::{self, Publish};
+use crate::limits::{
+    NAME_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_ENTRIES_MAX, TRANSACTIONS_MAX,
+};
+use crate::receipts::Fate;
+use crate::session::Session;
+use crate::wire::parse::Headers;
+
+/// Those of a connection that are open.
+#[derive(Debug, Default)]
+pub(crate) struct Transactions {
+    open: HashMap<Bytes, Transaction>,
+    /// What all of them hold.
+    bytes: usize,
+    entries: usize,
+}
+
+#[derive(Debug, Default)]
+struct Transaction {
+    messages: Vec<Publish>,
+    /// With the tags of their subscriptions, and their numbers.
+    settled: Vec<(Bytes, u64, DeliveryId, Settlement)>,
+    bytes: usize,
+}
+
+impl Transaction {
+    fn entries(&self) -> usize {
+        self.messages.len() + self.settled.len()
+    }
+}
+
+impl Transactions {
+    fn get(&mut self, name: &[u8]) -> Result<&mut Transaction, Fault> {
+        self.open.get_mut(name).ok_or_else(|| unknown(name))
+    }
+
+    /// Counts what one is to hold.
+    fn count(&mut self, entries: usize, bytes: usize) -> Result<(), Fault> {
+        self.entries += entries;
+        self.bytes += bytes;
+        if self.bytes > TRANSACTION_BYTES_MAX || self.entries > TRANSACTION_ENTRIES_MAX {
+            return Err(Fault::resource("the transactions of the connection are too large"));
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, name: &[u8]) -> Result<Transaction, Fault> {
+        let closed = self.open.remove(name).ok_or_else(|| unknown(name))?;
+        self.entries = self.entries.saturating_sub(closed.entries());
+        self.bytes = self.bytes.saturating_sub(closed.bytes);
+        Ok(closed)
+    }
+}
+
+/// Begins one.
+pub(crate) fn begin(session: &mut Session<'_>, headers: Headers<'_>) -> Result<(), Fault> {
+    let name = name("BEGIN", headers)?;
+    let open = &mut session.transactions.open;
+    if open.contains_key(&name) {
+        let detail = format!("A transaction \"{}\" is open already", quoted(&name));
+        return Err(Fault::new("Bad transaction", detail));
+    }
+    if open.len() >= TRANSACTIONS_MAX {
+        return Err(Fault::resource(format!("more than {TRANSACTIONS_MAX} transactions")));
+    }
+    open.insert(name, Transaction::default());
+    Ok(())
+}
+
+/// Keeps a message until it is committed.
+pub(crate) fn hold(
+    session: &mut Session<'_>,
+    name: &[u8],
+    mut publish: Publish,
+) -> Result<(), Fault> {
+    // It stays for a while: without what it arrived with.
+    publish.message.value = publish.message.value.map(|value| Bytes::copy_from_slice(&value));
+    let of = &publish.message;
+    let bytes = of.value.as_ref().map_or(0, Bytes::len)
+        + of.original.as_ref().map_or(0, |original| original.bytes.len());
+    session.transactions.get(name)?;
+    session.transactions.count(1, bytes)?;
+    let transaction = session.transactions.get(name)?;
+    transaction.bytes += bytes;
+    transaction.messages.push(publish);
+    Ok(())
+}
+
+/// Keeps acknowledgements until they are committed.
+pub(crate) fn hold_settled(
+    session: &mut Session<'_>,
+    name: &[u8],
+    tag: &[u8],
+    (taken, settlement): (Vec<(u64, DeliveryId)>, Settlement),
+) -> Result<(), Fault> {
+    session.transactions.get(name)?;
+    session.transactions.count(taken.len(), 0)?;
+    let tag = Bytes::copy_from_slice(tag);
+    let held = taken.into_iter().map(|(number, id)| (tag.clone(), number, id, settlement));
+    session.transactions.get(name)?.settled.extend(held);
+    Ok(())
+}
+
+/// All counts now: messages are stored before acknowledgements, so that a failure leaves them to come again.
+pub(crate) async fn commit(session: &mut Session<'_>, headers: Headers<'_>) -> Result<(), Fault> {
+    let name = name("COMMIT", headers)?;
+    let Transaction { messages, settled, .. } = session.transactions.close(&name)?;
+    let (mut batch, mut is_refused) = (Batch::default(), false);
+    for publish in &messages {
+        is_refused |= send::route(session, publish, &mut batch)? == Fate::Refused;
+    }
+    let _slow = batch.flush();
+    let stored = session.shared.broker.store(batch).await.done().await;
+    if let Some(error) = stored.into_iter().find_map(Result::err) {
+        return Err(Fault::internal(format!("cannot commit: {error}")));
+    }
+    session.settled.extend(settled.into_iter().map(|(_, _, id, settlement)| (id, settlement)));
+    session.settle();
+    let settled = session.holder.settled().await;
+    settled.map_err(|error| Fault::internal(format!("cannot commit: {error}")))?;
+    if is_refused {
+        return Err(Fault::precondition("partial tx completion: a queue is full"));
+    }
+    Ok(())
+}
+
+/// Nothing of it counts. What was acknowledged is not: it can be, again.
+pub(crate) fn abort(session: &mut Session<'_>, headers: Headers<'_>) -> Result<(), Fault> {
+    let name = name("ABORT", headers)?;
+    let Transaction { settled, .. } = session.transactions.close(&name)?;
+    let mut state = session.deliveries.lock();
+    for (tag, number, id, _) in settled {
+        state.put_back(&tag, number, id);
+    }
+    Ok(())
+}
+
+fn name(command: &str, headers: Headers<'_>) -> Result<Bytes, Fault> {
+    let name = headers.get("transaction").ok_or_else(|| {
+        let detail = format!("\"{command}\" must include a 'transaction' header");
+        Fault::new("Missing transaction", detail)
+    })?;
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(Fault::invalid(command, "transaction"));
+    }
+    Ok(Bytes::from(name.into_owned()))
+}
+
+fn unknown(name: &[u8]) -> Fault {
+    let detail = format!("Invalid transaction identifier: \"{}\"", quoted(name));
+    Fault::new("Bad transaction", detail)
+}
