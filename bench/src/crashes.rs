@@ -241,7 +241,8 @@ impl Rounds {
         serve.env("ENTREPOT_MQTT__PORT", self.others[1].to_string());
         serve
             .env("ENTREPOT_NATS__PORT", self.others[2].to_string())
-            .env("ENTREPOT_AMQP__PORT", "0");
+            .env("ENTREPOT_AMQP__PORT", "0")
+            .env("ENTREPOT_STOMP__PORT", "0");
         serve
     }
 

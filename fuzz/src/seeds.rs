@@ -36,6 +36,16 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
                 "HPUB a 23 25\r\nNATS/1.0 503\r\nA: 1\r\n\r\nok\r\n-ERR 'x'\r\n",
             ]),
         ),
+        (
+            "stomp",
+            texts(&[
+                "STOMP\naccept-version:1.0,1.1,1.2\nhost:/\nheart-beat:1000,2000\n\n\0\n",
+                "SEND\ndestination:/exchange/e/k%2Fl\nreply-to:/temp-queue/a\nx-message-ttl:5\n\nhi\0",
+                "SEND\r\ndestination:/queue/a\\cb\r\ncontent-length:3\r\n\r\n\0a\0\0\n\n",
+                "SUBSCRIBE\nid:0\ndestination:/topic/a.*.#\nack:client\ndurable:true\n\n\0",
+                "BEGIN\ntransaction:t\n\n\0NACK\nid:a\nrequeue:false\ntransaction:t\n\n\0ABORT\ntransaction:t\n\n\0",
+            ]),
+        ),
         ("batch", batches()),
         ("message-set", message_sets()),
         ("codec", codecs()),

@@ -25,6 +25,7 @@ pub struct Serve {
     amqp_port: u16,
     mqtt_port: u16,
     nats_port: u16,
+    stomp_port: u16,
     alone: bool,
 }
 
@@ -55,6 +56,7 @@ impl Serve {
             amqp_port: 5672,
             mqtt_port: 1883,
             nats_port: 4222,
+            stomp_port: 61613,
             alone: false,
         }
     }
@@ -62,11 +64,12 @@ impl Serve {
     /// Free ports for the doors that a configuration file need not speak of.
     fn with_other_ports(self) -> Self {
         let (mqtt_port, nats_port) = (turns::free_port(), turns::free_port());
-        let amqp_port = turns::free_port();
-        Self { amqp_port, mqtt_port, nats_port, ..self }
+        let (amqp_port, stomp_port) = (turns::free_port(), turns::free_port());
+        Self { amqp_port, mqtt_port, nats_port, stomp_port, ..self }
             .env("ENTREPOT_AMQP__PORT", &amqp_port.to_string())
             .env("ENTREPOT_MQTT__PORT", &mqtt_port.to_string())
             .env("ENTREPOT_NATS__PORT", &nats_port.to_string())
+            .env("ENTREPOT_STOMP__PORT", &stomp_port.to_string())
     }
 
     /// With a configuration file of this name and nothing else. Its text is made from the home
@@ -194,6 +197,11 @@ impl Broker {
     /// Port for MQTT clients, on 127.0.0.1.
     pub fn mqtt(&self) -> u16 {
         self.serve.mqtt_port
+    }
+
+    /// Port for STOMP clients, on 127.0.0.1.
+    pub fn stomp(&self) -> u16 {
+        self.serve.stomp_port
     }
 
     /// Address for ZooKeeper clients.

@@ -20,6 +20,7 @@ use door::{
 use door_amqp::{AmqpDoor, AmqpDoorOptions};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_mqtt::{MqttDoor, MqttDoorOptions};
+use door_stomp::{StompDoor, StompDoorOptions};
 use door_nats::{Keys, NatsDoor, NatsDoorOptions, NatsMonitor, Token};
 use door_zookeeper::{RegistrationOptions, Servers, ZooKeeperDoor};
 use store::{CleanerOptions, StoreOptions};
@@ -222,6 +223,8 @@ pub(crate) fn request_room(config: &Config) -> RequestRoom {
     let largest = network.request_max_bytes.max(config.nats.max_payload_bytes + LINE_BYTES_MAX);
     // A connection may have a little more than two messages that are not all there.
     let largest = largest.max(2 * config.amqp.max_message_bytes + config.amqp.max_frame_bytes);
+    // Headers are bounded by much less than what a body may have besides.
+    let largest = largest.max(2 * config.stomp.max_message_bytes);
     let room = |bytes: usize| RequestRoom::new(bytes.max(largest));
     network.queued_request_bytes.map_or_else(RequestRoom::unlimited, room)
 }
@@ -397,6 +400,12 @@ pub(crate) fn adapt(listener: Listener, door: config::Door, config: &Config) -> 
             accepts_text: true,
             ..WebSocketOptions::default()
         }),
+        config::Door::StompWebsocket => listener.with_websocket(WebSocketOptions {
+            protocols: ["v12.stomp", "v11.stomp", "v10.stomp"].map(str::to_owned).to_vec(),
+            origins: config.stomp.websocket_origins.clone(),
+            // Browsers' clients write frames as text.
+            accepts_text: true,
+        }),
         _ => listener,
     }
 }
@@ -409,6 +418,7 @@ pub(crate) struct Doors {
     mqtt: Arc<MqttDoor>,
     nats: Arc<NatsDoor>,
     nats_monitor: Arc<NatsMonitor>,
+    stomp: Arc<StompDoor>,
 }
 
 impl Doors {
@@ -440,6 +450,7 @@ impl Doors {
             mqtt: Arc::new(MqttDoor::new(broker.clone(), mqtt_options(&config.mqtt))),
             nats_monitor: Arc::new(nats.monitor()),
             nats: Arc::new(nats),
+            stomp: Arc::new(StompDoor::new(broker.clone(), stomp_options(config))),
         }
     }
 
@@ -455,6 +466,9 @@ impl Doors {
                 Arc::clone(&self.nats) as Arc<dyn Door>
             }
             config::Door::NatsMonitor => Arc::clone(&self.nats_monitor) as Arc<dyn Door>,
+            config::Door::Stomp | config::Door::StompTls | config::Door::StompWebsocket => {
+                Arc::clone(&self.stomp) as Arc<dyn Door>
+            }
         }
     }
 }
@@ -467,6 +481,13 @@ fn amqp_options(amqp: &config::Amqp) -> AmqpDoorOptions {
         heartbeat_seconds: amqp.heartbeat_seconds,
         virtual_hosts: amqp.virtual_hosts.clone(),
         ..AmqpDoorOptions::default()
+    }
+}
+
+fn stomp_options(config: &Config) -> StompDoorOptions {
+    StompDoorOptions {
+        message_bytes_max: config.stomp.max_message_bytes,
+        virtual_hosts: config.amqp.virtual_hosts.clone(),
     }
 }
 

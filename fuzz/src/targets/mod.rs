@@ -58,6 +58,8 @@ targets! {
         "MQTT's packets in every version; messages are written and read again";
     "nats" wire::nats, INPUT, 64, MORE,
         "what NATS clients send: control lines, payloads, headers, options";
+    "stomp" wire::stomp, INPUT, 64, MORE,
+        "STOMP's frames in every version, destinations, arguments; what is kept is read again";
     "batch" batches::batch, INPUT, 64, UNPACKED,
         "record batches: checked, unpacked, packed anew, compacted, converted to the old formats";
     "message-set" batches::message_set, INPUT, 64, UNPACKED,

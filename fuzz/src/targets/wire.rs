@@ -44,6 +44,11 @@ pub(super) fn amqp(input: &[u8]) {
     door_amqp::wire::fuzz::frames(input);
 }
 
+/// Frames, as a client of each version would send them.
+pub(super) fn stomp(input: &[u8]) {
+    door_stomp::fuzz::frames(input);
+}
+
 /// Packets, as a client of each version would send them.
 pub(super) fn mqtt(input: &[u8]) {
     door_mqtt::wire::fuzz::packets(input);

@@ -75,6 +75,7 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
     listeners.extend(amqp_listeners(config, machine));
     listeners.extend(mqtt_listeners(config, machine));
     listeners.extend(nats_listeners(config, machine));
+    listeners.extend(stomp_listeners(config, machine));
     security::resolve(config, &mut listeners, found);
     if config.net.secure {
         demand_protection(config, &mut listeners, found);
@@ -300,6 +301,25 @@ fn mqtt_listeners(config: &Config, machine: &str) -> Vec<Listener> {
     open.collect()
 }
 
+fn stomp_listeners(config: &Config, machine: &str) -> Vec<Listener> {
+    let stomp = &config.stomp;
+    let security = match config.net.secure && config.origin("stomp.security").rank() == 0 {
+        true => "SASL_SSL".to_owned(),
+        false => stomp.security.clone(),
+    };
+    let over_tls = if uses_login(&security) { "SASL_SSL" } else { "SSL" };
+    let all = [
+        (Door::Stomp, "STOMP", security.clone(), Some(stomp.port)),
+        (Door::StompTls, "STOMP_TLS", over_tls.to_owned(), stomp.tls_port),
+        (Door::StompWebsocket, "STOMP_WEBSOCKET", security, stomp.websocket_port),
+    ];
+    let wanted = all.into_iter().filter(|_| stomp.enabled);
+    let open = wanted.filter_map(|(door, name, security, port)| {
+        Some(door_listener(config, machine, door, name, security, port?))
+    });
+    open.collect()
+}
+
 /// With `net.secure`, nobody gets in without saying who it is, and nobody else reads along.
 fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut Found<'_>) {
     let is_protected = |listener: &Listener| {
@@ -324,7 +344,10 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
             | Door::Mqtt
             | Door::MqttWebsocket
             | Door::Nats
-            | Door::NatsWebsocket => "",
+            | Door::NatsWebsocket
+            | Door::Stomp
+            | Door::StompTls
+            | Door::StompWebsocket => "",
         };
         if !stays_shut.is_empty() {
             found.notices.push(Notice {
@@ -343,6 +366,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
             Door::Nats | Door::NatsWebsocket => "nats.security",
             Door::Amqp | Door::AmqpTls => "amqp.security",
             Door::Mqtt | Door::MqttWebsocket => "mqtt.security",
+            Door::Stomp | Door::StompTls | Door::StompWebsocket => "stomp.security",
             _ => "kafka.listeners",
         };
         found.errors.push(conflict(config, key, why));
@@ -368,6 +392,9 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
                 Door::Nats => "nats.port",
                 Door::NatsWebsocket => "nats.websocket_port",
                 Door::NatsMonitor => "nats.monitor_port",
+                Door::Stomp => "stomp.port",
+                Door::StompTls => "stomp.tls_port",
+                Door::StompWebsocket => "stomp.websocket_port",
             };
             let why = format!(
                 "is port {} for listener {}, which listener {} has already",

@@ -21,7 +21,7 @@ pub(crate) use listeners::bracketed;
 pub use document::{kafka_table, keys_table};
 pub use model::{
     Amqp, Broker, Config, Door, GroupBounds, Groups, Kafka, Listener, Log, Mqtt, Nats, Net,
-    Network, Quota, Registration, Security, Storage, TopicDefaults, Zookeeper,
+    Network, Quota, Registration, Security, Stomp, Storage, TopicDefaults, Zookeeper,
 };
 pub use origin::{ConfigError, ConfigErrors, Notice, Origin};
 pub use security::{Login, Secret, Tls, plain_users};

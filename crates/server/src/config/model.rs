@@ -27,6 +27,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// The AMQP door.
     pub amqp: Amqp,
+    /// The STOMP door.
+    pub stomp: Stomp,
     /// Registration in a ZooKeeper elsewhere.
     pub registration: Registration,
     /// The NATS door.
@@ -182,6 +184,25 @@ pub struct Amqp {
     pub heartbeat_seconds: u16,
     /// Virtual hosts beside `/`.
     pub virtual_hosts: Vec<String>,
+}
+
+/// The STOMP door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stomp {
+    /// Whether the door is open at all.
+    pub enabled: bool,
+    /// Its port. 0: any free port.
+    pub port: u16,
+    /// The port for clients that begin with TLS. 0: any free port. `None`: there is none.
+    pub tls_port: Option<u16>,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security: String,
+    /// Largest body of a frame, in bytes.
+    pub max_message_bytes: usize,
+    /// The port for clients over WebSocket. 0: any free port. `None`: there is none.
+    pub websocket_port: Option<u16>,
+    /// The origins of pages that may connect; empty means all.
+    pub websocket_origins: Vec<String>,
 }
 
 /// The NATS door.
@@ -439,6 +460,12 @@ pub enum Door {
     NatsWebsocket,
     /// What a NATS server shows to those who watch it, over HTTP.
     NatsMonitor,
+    /// STOMP.
+    Stomp,
+    /// The same, for clients that begin with TLS.
+    StompTls,
+    /// STOMP over WebSocket.
+    StompWebsocket,
 }
 
 /// One address on which a door listens.
@@ -490,6 +517,7 @@ impl Config {
             zookeeper: Zookeeper::default(),
             mqtt: Mqtt::default(),
             amqp: Amqp::default(),
+            stomp: Stomp::default(),
             registration: Registration::default(),
             nats: Nats::default(),
             tls: Tls::default(),

@@ -82,6 +82,9 @@ impl Config {
                 Door::Nats => "NATS",
                 Door::NatsWebsocket => "NATS over WebSocket",
                 Door::NatsMonitor => "NATS monitoring",
+                Door::Stomp => "STOMP",
+                Door::StompTls => "STOMP over TLS",
+                Door::StompWebsocket => "STOMP over WebSocket",
             };
             let reach =
                 if listener.is_loopback() { ", for this machine only" } else { ", for everybody" };

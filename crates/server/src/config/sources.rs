@@ -59,6 +59,9 @@ pub struct Flags {
     /// Port of the NATS door, 0 for any free one [key nats.port]
     #[arg(long, value_name = "PORT")]
     pub nats_port: Option<String>,
+    /// Port of the STOMP door, 0 for any free one [key stomp.port]
+    #[arg(long, value_name = "PORT")]
+    pub stomp_port: Option<String>,
     /// Address on which the doors listen [key net.bind]
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Option<String>,
@@ -153,6 +156,7 @@ fn read_flags(flags: &Flags, out: &mut Collected) {
         ("--amqp-port", "amqp.port", &flags.amqp_port),
         ("--mqtt-port", "mqtt.port", &flags.mqtt_port),
         ("--nats-port", "nats.port", &flags.nats_port),
+        ("--stomp-port", "stomp.port", &flags.stomp_port),
         ("--bind", "net.bind", &flags.bind),
     ];
     let mut kafka = Vec::new();

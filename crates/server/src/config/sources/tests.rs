@@ -30,6 +30,7 @@ fn nothing_needs_to_be_configured_and_only_this_machine_can_connect() {
             "AMQP on 127.0.0.1:5672, for this machine only",
             "MQTT on 127.0.0.1:1883, for this machine only",
             "NATS on 127.0.0.1:4222, for this machine only",
+            "STOMP on 127.0.0.1:61613, for this machine only",
         ]
     );
     assert_eq!(config.listeners[0].advertised_host, "localhost");
@@ -148,6 +149,7 @@ fn named_flags_set_their_keys_and_say_so_when_they_are_wrong() {
             "AMQP on [::1]:5672, for this machine only",
             "MQTT on [::1]:11883, for this machine only",
             "NATS on [::1]:4222, for this machine only",
+            "STOMP on [::1]:61613, for this machine only",
         ]
     );
     let flags = Flags { kafka_port: Some("90920".into()), ..Flags::default() };
