@@ -30,6 +30,8 @@ pub enum Python {
     Pika,
     /// Celery with kombu and py-amqp, and aio-pika.
     Celery,
+    /// stomp.py.
+    Stomp,
 }
 
 impl Python {
@@ -44,6 +46,7 @@ impl Python {
             Self::Nats => "py-nats",
             Self::Pika => "py-pika",
             Self::Celery => "py-celery",
+            Self::Stomp => "py-stomp",
         };
         Some(tools::tool(name)?.join("bin/python"))
     }

@@ -39,6 +39,7 @@ mod power;
 mod properties;
 mod registration;
 mod security;
+mod stomp;
 mod suites;
 mod torture;
 mod wires;

@@ -7,12 +7,13 @@ use super::{Tool, librdkafka};
 use crate::{Failure, process};
 
 /// The clients whose packages are installed, from `tests/suites/<client>/packages.txt`.
-const CLIENTS: [(&str, &str); 5] = [
+const CLIENTS: [(&str, &str); 6] = [
     ("suite-kafkajs", "kafkajs"),
     ("suite-platformatic", "platformatic"),
     ("suite-node-rdkafka", LINKED),
     ("suite-mqttjs", "mqttjs"),
     ("suite-amqplib", "amqplib"),
+    ("suite-stompjs", "stompjs"),
 ];
 
 /// The one that is linked with librdkafka; it would build one of its own.

@@ -7,7 +7,7 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The environments: name, and what proves that it works.
-const ENVIRONMENTS: [(&str, &str); 8] = [
+const ENVIRONMENTS: [(&str, &str); 9] = [
     (
         "py-kafka3",
         "import kafka, kazoo, lz4, snappy, zstandard; assert kafka.__version__[0] == '3'",
@@ -24,6 +24,7 @@ const ENVIRONMENTS: [(&str, &str); 8] = [
     ("py-nats", "import nats, nkeys, aiohttp"),
     ("py-pika", "import pika"),
     ("py-celery", "import aio_pika, amqp, celery, kombu"),
+    ("py-stomp", "import stomp; assert stomp.__version__[0] == 9"),
 ];
 
 /// Clients that are tested with the tests in their source archives: the tool's name, the package,

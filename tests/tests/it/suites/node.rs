@@ -106,6 +106,34 @@ fn amqplib_does_what_it_promises() {
     suite.check();
 }
 
+#[test]
+fn stompjs_does_what_it_promises() {
+    let Some(tool) = tool("suite-stompjs") else { return };
+    let port = free_port();
+    let broker = Serve::new().arg("--set").arg(format!("stomp.websocket_port={port}")).start();
+    let mut suite = Suite::new("stompjs", &version_of("stompjs", "@stomp/stompjs"));
+    for (over, port, how) in [("tcp", broker.stomp(), ""), ("ws", port, ", over WebSocket")] {
+        let mut program = Command::new("node");
+        program.arg(root().join("tests/suites/stompjs/program.js"));
+        program.env("NODE_PATH", tool.join("node_modules"));
+        program.env("STOMP", port.to_string()).env("OVER", over);
+        let mut program = Script::of("stompjs", &mut program);
+        loop {
+            let mut event = program.any_event(SILENCE_MAX);
+            match event["event"].as_str() {
+                Some("test") => {
+                    let name = format!("{}{how}", event["name"].as_str().unwrap_or_default());
+                    event["name"] = name.into();
+                    note_event(&mut suite, &event);
+                }
+                _ => break,
+            }
+        }
+        program.finish(PATIENCE);
+    }
+    suite.check();
+}
+
 /// The test runner of node-rdkafka.
 struct Mocha<'a> {
     tool: &'a Path,

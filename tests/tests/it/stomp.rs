@@ -1,0 +1,74 @@
+//! Messages through the STOMP door: stomp.py, as users of RabbitMQ's plugin have it.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use tests::{PATIENCE, Python, Script, Serve, free_port};
+
+/// A script with many parts takes its time on a busy machine.
+const LONG: Duration = Duration::from_secs(240);
+
+const ALICE: [&str; 2] = ["login.mechanisms=PLAIN", "login.plain_users=user_alice=\"secret\""];
+
+#[test]
+fn stomp_py_does_what_it_does_with_rabbitmq() {
+    let broker = Serve::new().start();
+    let port = broker.stomp().to_string();
+    let args: [&dyn AsRef<OsStr>; 2] = [&"all", &port];
+    let Some(events) = Script::run(Python::Stomp, "stomp_py", &args, LONG) else { return };
+    let names: Vec<_> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+    let all = [
+        "queues",
+        "acknowledging",
+        "refusing",
+        "transactions",
+        "topics",
+        "answers",
+        "errors",
+        "beats",
+    ];
+    assert_eq!(names, all);
+}
+
+fn log_in(port: &str, more: &[&str]) {
+    let mut args: Vec<&dyn AsRef<OsStr>> = vec![&"login", &port];
+    args.extend(more.iter().map(|arg| arg as &dyn AsRef<OsStr>));
+    let Some(events) = Script::run(Python::Stomp, "stomp_py", &args, PATIENCE) else { return };
+    let names: Vec<_> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+    assert_eq!(names, ["in", "refused"]);
+}
+
+#[test]
+fn a_password_lets_in_and_a_wrong_one_does_not() {
+    let sets = [&["stomp.security=SASL_PLAINTEXT"][..], &ALICE].concat();
+    let broker = sets.iter().fold(Serve::new(), |serve, set| serve.arg("--set").arg(*set)).start();
+    log_in(&broker.stomp().to_string(), &[]);
+}
+
+#[test]
+fn the_same_over_tls() {
+    let port = free_port();
+    let tls_port = format!("stomp.tls_port={port}");
+    let sets = ["stomp.security=SASL_SSL", "tls.self_signed=true", &tls_port];
+    let sets = [&sets[..], &ALICE].concat();
+    let broker = sets.iter().fold(Serve::new(), |serve, set| serve.arg("--set").arg(*set)).start();
+    let log = broker.log();
+    let told = log.lines().find_map(|line| line.strip_prefix("clients trust the authority in "));
+    let authority = told.expect("it is said where");
+    log_in(&broker.stomp().to_string(), &[authority]);
+    log_in(&port.to_string(), &[authority]);
+}
+
+#[test]
+fn what_a_receipt_was_for_is_there_after_a_kill() {
+    let mut broker = Serve::new().start();
+    let port = broker.stomp().to_string();
+    let args: [&dyn AsRef<OsStr>; 2] = [&"kept", &port];
+    let Some(mut script) = Script::start(Python::Stomp, "stomp_py", &args) else { return };
+    script.event("published", PATIENCE);
+    broker.kill();
+    broker.restart();
+    // The end of its input is what it waits for.
+    let events = script.finish(PATIENCE);
+    assert!(events.iter().any(|event| event["event"] == "found"), "{events:?}");
+}
