@@ -92,7 +92,8 @@ impl Deliveries {
         loop {
             if let Some(to) = self.state.lock().cancelled.take() {
                 let name = quoted(to.id.as_ref().unwrap_or(&to.queue));
-                let detail = format!("The server has canceled a subscription\nSubscription: {name}");
+                let detail =
+                    format!("The server has canceled a subscription\nSubscription: {name}");
                 return Fault::new("Server cancelled subscription", detail);
             }
             self.gone.notified().await;

@@ -26,7 +26,9 @@ async fn the_door_conforms() {
         hello: HELLO.into(),
         is_answer: |bytes| bytes.starts_with(b"CONNECTED\n") && bytes.ends_with(b"\n\n\0\n"),
         oversize: Some(oversize.into()),
-        flood: Some(b"BEGIN\ntransaction:t\nreceipt:1\n\n\0ABORT\ntransaction:t\nreceipt:2\n\n\0".into()),
+        flood: Some(
+            b"BEGIN\ntransaction:t\nreceipt:1\n\n\0ABORT\ntransaction:t\nreceipt:2\n\n\0".into(),
+        ),
     };
     conformance::run_all(&target).await.unwrap();
 }

@@ -20,8 +20,8 @@ use door::{
 use door_amqp::{AmqpDoor, AmqpDoorOptions};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_mqtt::{MqttDoor, MqttDoorOptions};
-use door_stomp::{StompDoor, StompDoorOptions};
 use door_nats::{Keys, NatsDoor, NatsDoorOptions, NatsMonitor, Token};
+use door_stomp::{StompDoor, StompDoorOptions};
 use door_zookeeper::{RegistrationOptions, Servers, ZooKeeperDoor};
 use store::{CleanerOptions, StoreOptions};
 

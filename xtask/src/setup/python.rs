@@ -24,7 +24,7 @@ const ENVIRONMENTS: [(&str, &str); 9] = [
     ("py-nats", "import nats, nkeys, aiohttp"),
     ("py-pika", "import pika"),
     ("py-celery", "import aio_pika, amqp, celery, kombu"),
-    ("py-stomp", "import stomp; assert stomp.__version__[0] == 9"),
+    ("py-stomp", "import stomp; assert stomp.__version__[0] == '9'"),
 ];
 
 /// Clients that are tested with the tests in their source archives: the tool's name, the package,

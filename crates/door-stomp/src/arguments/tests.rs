@@ -6,7 +6,8 @@ fn of(lines: &str) -> Result<QueueArguments, Fault> {
 
 #[test]
 fn headers_are_settings_and_a_table_that_others_read() {
-    let made = of("destination:/queue/q\nx-message-ttl:60000\nx-dead-letter-exchange:dlx\n").unwrap();
+    let made =
+        of("destination:/queue/q\nx-message-ttl:60000\nx-dead-letter-exchange:dlx\n").unwrap();
     assert_eq!(made.settings.message_ttl, Some(60_000));
     let to = DeadLetterTo { exchange: Bytes::from_static(b"dlx"), key: None };
     assert_eq!(made.settings.dead_letter, Some(to));

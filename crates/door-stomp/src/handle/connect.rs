@@ -43,9 +43,8 @@ struct Hello {
 impl Hello {
     fn of(headers: Headers<'_>) -> Result<Self, Fault> {
         let accepted = headers.get("accept-version");
-        let version = Version::best(accepted.as_deref()).ok_or_else(|| {
-            Fault::new("Version mismatch", "Supported versions are 1.0,1.1,1.2")
-        })?;
+        let version = Version::best(accepted.as_deref())
+            .ok_or_else(|| Fault::new("Version mismatch", "Supported versions are 1.0,1.1,1.2"))?;
         let own = |name: &str| headers.get(name).map(|value| Bytes::from(value.into_owned()));
         let beats = match headers.get("heart-beat") {
             // In 1.0 nobody says anything of it.
@@ -125,9 +124,8 @@ async fn first(input: &mut Input<ReadHalf>) -> Result<Hello, End> {
 }
 
 async fn login(shared: &Shared, gate: &Gate, hello: &Hello, peer: &str) -> Result<Actor, End> {
-    let refused = |detail: String, why: String| {
-        End::Refused(Fault::new("Bad CONNECT", detail), why)
-    };
+    let refused =
+        |detail: String, why: String| End::Refused(Fault::new("Bad CONNECT", detail), why);
     let said = hello.login.as_deref().zip(hello.passcode.as_deref());
     if said.is_none() && !gate.knows() {
         let detail = "Missing login or passcode header(s)".to_owned();

@@ -50,10 +50,7 @@ pub(crate) async fn handle(session: &mut Session<'_>, headers: Headers<'_>) -> R
 
 /// The tag of a subscription, which begins the ids of its messages, and what the client calls it. Without an `id` it is
 /// known by its destination, as in 1.0.
-pub(crate) fn tag(
-    command: &str,
-    headers: Headers<'_>,
-) -> Result<(Bytes, Option<Bytes>), Fault> {
+pub(crate) fn tag(command: &str, headers: Headers<'_>) -> Result<(Bytes, Option<Bytes>), Fault> {
     let Some(id) = headers.get("id") else {
         let destination = headers.get("destination").ok_or_else(|| {
             let detail = format!("{command} must include a 'destination' or 'id' header");
@@ -112,8 +109,8 @@ pub(crate) fn consume(
     // Nothing is delivered before the lock is free.
     let mut state = deliveries.lock();
     let consumer = queue.consume(&session.holder, options);
-    let consumer = consumer
-        .map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
+    let consumer =
+        consumer.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
     state.add(number, to);
     drop(state);
     session.subscriptions.insert(tag, Subscription { number, consumer });

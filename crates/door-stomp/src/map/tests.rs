@@ -9,7 +9,8 @@ use super::*;
 use crate::wire::Version;
 use crate::wire::parse::{Bounds, Looked, Parsed, parse};
 
-const BOUNDS: Bounds = Bounds { headers_max: 100, head_bytes_max: 1 << 16, body_bytes_max: 1 << 16 };
+const BOUNDS: Bounds =
+    Bounds { headers_max: 100, head_bytes_max: 1 << 16, body_bytes_max: 1 << 16 };
 
 fn sent(lines: &str) -> Message {
     let headers = Headers::kept(lines.as_bytes());
@@ -50,7 +51,8 @@ fn headers_become_what_other_protocols_have_words_for() {
     assert_eq!((of.priority, of.expires_at, message.timestamp), (Some(4), Some(1500), Some(9000)));
     assert_eq!(of.reply_to, Some(Subject::from_levels(["a", "b"])));
     assert!(message.guaranteed);
-    let mine = |value: &'static [u8]| (Bytes::from_static(b"mine"), Some(Bytes::from_static(value)));
+    let mine =
+        |value: &'static [u8]| (Bytes::from_static(b"mine"), Some(Bytes::from_static(value)));
     assert_eq!(message.headers, [mine(b"1"), mine(b"2")]);
 }
 
@@ -81,7 +83,13 @@ fn a_message_of_another_door_has_its_words() {
     foreign.headers.push((Bytes::from_static(b"none"), None));
     assert_eq!(
         lines(foreign),
-        ["content-type:text/plain", "reply-to:/topic/a.b%2Fc", "mine:1", "none:", "content-length:5"]
+        [
+            "content-type:text/plain",
+            "reply-to:/topic/a.b%2Fc",
+            "mine:1",
+            "none:",
+            "content-length:5"
+        ]
     );
 }
 

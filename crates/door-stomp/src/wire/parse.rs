@@ -243,7 +243,9 @@ fn body<'a>(
 }
 
 fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
-    block.split_inclusive(|byte| *byte == b'\n').map(|one| line(one.strip_suffix(b"\n").unwrap_or(one)))
+    block
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|one| line(one.strip_suffix(b"\n").unwrap_or(one)))
 }
 
 /// A line without the carriage return that 1.2 allows and that older clients send as well.

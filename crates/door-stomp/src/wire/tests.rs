@@ -30,7 +30,8 @@ fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn a_frame_ends_at_its_zero_byte_or_where_it_says() {
-    let (command, of, body, rest) = frame(b"SEND\ndestination:/queue/a\n\nhello\0\n\n", Version::V1_2);
+    let (command, of, body, rest) =
+        frame(b"SEND\ndestination:/queue/a\n\nhello\0\n\n", Version::V1_2);
     assert_eq!((command, body, rest), (Command::Send, b"hello".to_vec(), 2));
     assert_eq!(of, headers(&[("destination", "/queue/a")]));
     let zeros = b"SEND\r\ncontent-length:3\r\n\r\n\0a\0\0";

@@ -32,7 +32,10 @@ async fn a_queue_keeps_what_nobody_took_yet() {
     let seen = message(&mut two).await;
     let of = |name| seen.get(name).to_owned();
     assert_eq!((of("subscription"), of("destination")), ("0".into(), "/queue/a%2Fb".into()));
-    assert_eq!((of("redelivered"), of("ack"), &seen.body[..]), ("false".into(), "".into(), "hello"));
+    assert_eq!(
+        (of("redelivered"), of("ack"), &seen.body[..]),
+        ("false".into(), "".into(), "hello")
+    );
     let mine = seen.headers.iter().filter(|(name, _)| name == "mine");
     assert_eq!(mine.map(|(_, value)| &value[..]).collect::<Vec<_>>(), ["1", "2"]);
 }
@@ -179,7 +182,10 @@ async fn an_exchange_routes_by_its_bindings() {
     send(&mut client, "/exchange/amq.direct/other", &["nobody"]).await;
     client.say("SEND\ndestination:/exchange/amq.direct/k", "one").await;
     let seen = message(&mut client).await;
-    assert_eq!((seen.get("subscription"), seen.get("destination")), ("0", "/exchange/amq.direct/k"));
+    assert_eq!(
+        (seen.get("subscription"), seen.get("destination")),
+        ("0", "/exchange/amq.direct/k")
+    );
     client.say("SEND\ndestination:/exchange/amq.fanout", "two").await;
     let seen = message(&mut client).await;
     assert_eq!((seen.get("subscription"), seen.get("destination")), ("1", "/exchange/amq.fanout"));
