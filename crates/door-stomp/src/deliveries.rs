@@ -109,7 +109,7 @@ impl Deliveries {
     }
 
     fn id(&self, tag: &[u8], number: u64) -> Vec<u8> {
-        [tag, BETWEEN, &self.session, BETWEEN, number.to_string().as_bytes()].concat()
+        [tag, BETWEEN, &self.session[..], BETWEEN, number.to_string().as_bytes()].concat()
     }
 
     fn encode(&self, to: &To, number: u64, delivered: &Delivered, out: &mut Vec<u8>) {

@@ -135,9 +135,9 @@ fn expiration(text: &[u8]) -> Result<Millis, Fault> {
 
 /// Headers as exchanges compare them: texts, as those of other doors.
 pub(crate) fn compared(message: &Message) -> Compared {
-    let kept = message.original.as_ref().map_or(&b""[..], |original| &original.bytes);
+    let kept = message.original.as_ref().map_or(&b""[..], |original| &original.bytes[..]);
     let compared = |(name, value): (Cow<'_, [u8]>, Cow<'_, [u8]>)| {
-        let value = [&b"S"[..], &value].concat();
+        let value = [&b"S"[..], &value[..]].concat();
         (Bytes::copy_from_slice(&name), HeaderValue::Is(value.into()))
     };
     Headers::kept(kept).iter().map(compared).collect()

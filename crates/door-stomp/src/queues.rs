@@ -152,7 +152,7 @@ pub(crate) fn subscription_name(
     }
     let (exchange, key) = from.target();
     let lengths = format!("{SUBSCRIPTION}{}.{}.", id.len(), exchange.len());
-    let name = [lengths.as_bytes(), id, b".", &exchange, b".", &key].concat();
+    let name = [lengths.as_bytes(), id, b".", &exchange[..], b".", &key[..]].concat();
     if name.len() > QUEUE_NAME_BYTES_MAX {
         let detail = "'id' and 'destination' are too long; 'x-queue-name' can name the queue";
         return Err(Fault::new("Invalid id", detail));

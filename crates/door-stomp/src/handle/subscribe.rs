@@ -56,7 +56,7 @@ pub(crate) fn tag(command: &str, headers: Headers<'_>) -> Result<(Bytes, Option<
             let detail = format!("{command} must include a 'destination' or 'id' header");
             Fault::new("Missing destination or id", detail)
         })?;
-        return Ok(([&b"Q_"[..], &destination].concat().into(), None));
+        return Ok(([&b"Q_"[..], &destination[..]].concat().into(), None));
     };
     if id.starts_with(TEMP_QUEUE.as_bytes()) {
         let detail = format!("{command} 'id' may not start with {TEMP_QUEUE}");
@@ -66,7 +66,7 @@ pub(crate) fn tag(command: &str, headers: Headers<'_>) -> Result<(Bytes, Option<
         let detail = format!("{command} 'id' may not be longer than {NAME_BYTES_MAX} bytes");
         return Err(Fault::new("Invalid id", detail));
     }
-    let tag = [&b"T_"[..], &id].concat();
+    let tag = [&b"T_"[..], &id[..]].concat();
     Ok((tag.into(), Some(Bytes::from(id.into_owned()))))
 }
 
