@@ -350,10 +350,11 @@ impl<'s> Session<'s> {
     }
 
     /// Gives back what it has, before the client hears that it is gone.
-    async fn leave(&mut self) {
+    pub(crate) async fn leave(&mut self) {
         self.hand_over().await;
         self.deliveries.close();
         self.subscriptions.clear();
+        self.holder = self.shared.broker.new_holder(0);
         self.owner.is_gone = true;
         self.owner.broker.owner_gone(self.owner.id).await;
     }

@@ -145,7 +145,7 @@ pub(crate) fn route(
         Err(ProduceError::TooLarge { size, limit }) => Err(Fault::precondition(format!(
             "message size {size} is larger than the {limit} bytes that the topic of a queue takes"
         ))),
-        Err(ProduceError::Refused(_)) => Ok(Fate::Refused),
+        Err(ProduceError::Refused) => Ok(Fate::Refused),
         Err(error) => Err(Fault::internal(error)),
     }
 }
