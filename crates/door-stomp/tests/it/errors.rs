@@ -111,6 +111,7 @@ async fn who_promised_heart_beats_and_sends_none_is_cut_off() {
     client.write("CONNECT\naccept-version:1.2\nheart-beat:100,100\n\n\0").await;
     assert_eq!(client.next().await.get("heart-beat"), "100,100");
     let beats = client.rest().await;
-    assert!(!beats.is_empty(), "the broker keeps its own promise");
+    // One line end is that of the frame before.
+    assert!(beats.len() > 1, "the broker keeps its own promise");
     assert!(beats.iter().all(|byte| *byte == b'\n'), "{}", beats.escape_ascii());
 }
