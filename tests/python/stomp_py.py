@@ -233,8 +233,28 @@ def kept(port):
     emit('found')
 
 
+def crossing(port):
+    """What clients of other protocols send arrives here, and what is sent here arrives there."""
+    one = Client(port)
+    one.subscribe('/topic/sensors.#')
+    emit('subscribed')
+    message = one.next()
+    headers = message.headers
+    assert (message.body, headers['destination']) == ('21', '/topic/sensors.a.temp'), (message.body, headers)
+    assert (headers['content-type'], headers['unit']) == ('text/plain', 'C'), headers
+    one.send('/queue/orders', 'one', content_type='text/plain', n='1')
+    emit('published')
+    sys.stdin.readline()
+    one.subscribe('/queue/orders', 'orders')
+    first, second = one.next(), one.next()
+    assert (first.body, second.body, second.headers['from']) == ('one', 'two', 'kafka'), second
+    emit('crossed')
+
+
 if sys.argv[1] == 'login':
     login(int(sys.argv[2]), *sys.argv[3:])
+elif sys.argv[1] == 'crossing':
+    crossing(int(sys.argv[2]))
 elif sys.argv[1] == 'kept':
     kept(int(sys.argv[2]))
 else:

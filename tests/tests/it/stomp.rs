@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tests::{PATIENCE, Python, Script, Serve, free_port};
 
+use crate::mqtt::publish;
+
 /// A script with many parts takes its time on a busy machine.
 const LONG: Duration = Duration::from_secs(240);
 
@@ -71,4 +73,29 @@ fn what_a_receipt_was_for_is_there_after_a_kill() {
     // The end of its input is what it waits for.
     let events = script.finish(PATIENCE);
     assert!(events.iter().any(|event| event["event"] == "found"), "{events:?}");
+}
+
+#[test]
+fn a_queue_is_a_topic_and_a_topic_is_a_subject_of_all_doors() {
+    if tests::tool("mosquitto").is_none() {
+        return;
+    }
+    let broker = Serve::new().start();
+    let port = broker.stomp().to_string();
+    let args: [&dyn AsRef<OsStr>; 2] = [&"crossing", &port];
+    let Some(mut script) = Script::start(Python::Stomp, "stomp_py", &args) else { return };
+    script.event("subscribed", PATIENCE);
+    let properties = ["-D", "publish", "content-type", "text/plain"];
+    let unit = ["-D", "publish", "user-property", "unit", "C"];
+    let message = ["-V", "mqttv5", "-q", "1", "-t", "sensors/a/temp", "-m", "21"];
+    publish(&broker, &[&message[..], &properties, &unit].concat());
+    script.event("published", PATIENCE);
+    let kafka = broker.kafka();
+    let args: [&dyn AsRef<OsStr>; 1] = [&kafka];
+    if Script::run(Python::Kafka3, "amqp_kafka", &args, PATIENCE).is_none() {
+        return;
+    }
+    script.say("it is there");
+    script.event("crossed", PATIENCE);
+    script.finish(PATIENCE);
 }
