@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::run::RunError;
 
 /// The parts of the program: what stands at the beginning of a line in the log.
-const LOGGERS: [&str; 11] = [
+const LOGGERS: [&str; 10] = [
     "broker",
     "cluster",
     "door",
@@ -22,7 +22,6 @@ const LOGGERS: [&str; 11] = [
     "door_amqp",
     "door_mqtt",
     "door_nats",
-    "door_stomp",
     "door_zookeeper",
     "server",
     "store",

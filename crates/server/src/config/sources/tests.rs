@@ -87,7 +87,7 @@ fn a_toml_file_may_use_every_spelling_of_toml() {
         Config::load(&Flags { config: Some(file), ..Flags::default() }, &environment(&[])).unwrap();
     assert_eq!((config.broker.id, config.topic.partitions), (16, 10));
     assert!(!config.topic.auto_create);
-    assert_eq!(config.listeners.len(), 6, "two of Kafka's, one each of the other doors");
+    assert_eq!(config.listeners.len(), 7, "two of Kafka's, one each of the other doors");
 }
 
 #[test]
