@@ -92,9 +92,12 @@ impl Deliveries {
         loop {
             if let Some(to) = self.state.lock().cancelled.take() {
                 let name = quoted(to.id.as_ref().unwrap_or(&to.queue));
-                let detail =
-                    format!("The server has canceled a subscription\nSubscription: {name}");
-                return Fault::new("Server cancelled subscription", detail);
+                let detail = format!(
+                    "The server has canceled a subscription.\n\
+                     No more messages will be delivered for '{name}'.\n"
+                );
+                let fault = Fault::new("Server cancelled subscription", detail);
+                return Fault { subscription: to.id.clone(), ..fault };
             }
             self.gone.notified().await;
         }

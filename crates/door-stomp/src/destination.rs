@@ -9,7 +9,7 @@
 //! | `/reply-queue/NAME` | the queue, which somebody else made to get answers | the same |
 //! | `/temp-queue/NAME` | in `reply-to` only: a queue of the connection's own, known to others as `/reply-queue/…` | |
 //!
-//! A slash within a name is `%2F`.
+//! A slash within a name is `%2F`. A name without any slash is a queue's.
 
 use broker::queues::Origin;
 use bytes::Bytes;
@@ -27,7 +27,6 @@ pub(crate) const REPLY_QUEUE: &str = "/reply-queue/";
 /// Begins the routing key of a subject.
 pub(crate) const TOPIC: &str = "/topic/";
 const QUEUE: &str = "/queue/";
-const AMQ_QUEUE: &str = "/amq/queue/";
 const EXCHANGE: &str = "/exchange/";
 
 /// A destination, understood.
@@ -49,43 +48,34 @@ impl Destination {
     /// # Errors
     /// It is none.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, Fault> {
-        let after = |prefix: &str| text.strip_prefix(prefix.as_bytes());
-        let invalid = |kind: &str| {
-            let detail = format!("'{}' is not a valid {kind} destination", quoted(text));
-            Fault::new("Invalid destination", detail)
-        };
-        // A name without a slash, and not without anything.
-        let name = |kind: &str, rest: &[u8]| match rest {
-            [] => Err(invalid(kind)),
-            rest if rest.contains(&b'/') => Err(invalid(kind)),
-            rest => Ok(unescape(rest)),
-        };
-        if let Some(rest) = after(QUEUE) {
+        if !text.contains(&b'/') {
+            return match text {
+                [] => Err(Fault::new("Invalid destination", "Destination cannot be blank")),
+                name => Ok(Self::Queue(unescape(name))),
+            };
+        }
+        if let Some(rest) = after(text, "/queue") {
             return name("queue", rest).map(Self::Queue);
         }
-        if let Some(rest) = after(TOPIC) {
+        if let Some(rest) = after(text, "/topic") {
             return name("topic", rest).map(Self::Topic);
         }
-        if let Some(rest) = after(AMQ_QUEUE) {
+        if let Some(rest) = after(text, "/amq/queue") {
             return name("amqqueue", rest).map(Self::AmqQueue);
         }
-        if let Some(rest) = after(REPLY_QUEUE) {
+        if let Some(rest) = after(text, "/reply-queue") {
             // The name was told by the broker, as it is.
-            return if rest.is_empty() { Err(invalid("reply-queue")) } else { Ok(reply(rest)) };
-        }
-        if let Some(rest) = after(EXCHANGE) {
-            let mut parts = rest.splitn(2, |byte| *byte == b'/');
-            let exchange = name("exchange", parts.next().unwrap_or_default())?;
-            let key = parts.next().unwrap_or_default();
-            let is_flat = !key.contains(&b'/');
-            return match is_flat {
-                true => Ok(Self::Exchange(exchange, unescape(key))),
-                false => Err(invalid("exchange")),
+            return match rest {
+                [b'/', name @ ..] if !name.is_empty() => Ok(Self::AmqQueue(unescape(name))),
+                rest => Err(invalid("reply_queue", rest)),
             };
+        }
+        if let Some(rest) = after(text, "/exchange") {
+            return exchange(rest);
         }
         let detail = format!(
             "'{}' is not a valid destination.\nValid destination types are: \
-             /temp-queue, /exchange, /topic, /queue, /amq/queue, /reply-queue.",
+             /temp-queue, /exchange, /topic, /queue, /amq/queue, /reply-queue.\n",
             quoted(text)
         );
         Err(Fault::new("Unknown destination", detail))
@@ -101,8 +91,34 @@ impl Destination {
     }
 }
 
-fn reply(name: &[u8]) -> Destination {
-    Destination::AmqQueue(unescape(name))
+/// What follows the kind of a destination: nothing, or a slash and more.
+fn after<'a>(text: &'a [u8], kind: &str) -> Option<&'a [u8]> {
+    let rest = text.strip_prefix(kind.as_bytes())?;
+    matches!(rest, [] | [b'/', ..]).then_some(rest)
+}
+
+fn invalid(kind: &str, rest: &[u8]) -> Fault {
+    let detail = format!("'{}' is not a valid {kind} destination\n", quoted(rest));
+    Fault::new("Invalid destination", detail)
+}
+
+/// A name behind a slash: not without anything, and without another slash.
+fn name(kind: &str, rest: &[u8]) -> Result<Bytes, Fault> {
+    match rest.strip_prefix(b"/") {
+        Some(name) if !name.is_empty() && !name.contains(&b'/') => Ok(unescape(name)),
+        _ => Err(invalid(kind, rest)),
+    }
+}
+
+/// The name of an exchange behind a slash, and a routing key behind another one.
+fn exchange(rest: &[u8]) -> Result<Destination, Fault> {
+    let mut parts = rest.split(|byte| *byte == b'/').skip(1);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(name), key, None) if !name.is_empty() => {
+            Ok(Destination::Exchange(unescape(name), unescape(key.unwrap_or_default())))
+        }
+        _ => Err(invalid("exchange", rest)),
+    }
 }
 
 /// Writes where a message was sent to. `queue`: the one that it waited in.

@@ -2,6 +2,7 @@
 
 use broker::exchanges::ExchangeError;
 use broker::queues::QueueError;
+use bytes::Bytes;
 
 use crate::wire::Version;
 use crate::wire::encode::Writer;
@@ -12,33 +13,45 @@ use crate::wire::parse::ParseError;
 pub(crate) struct Fault {
     /// In a few words: the header `message`.
     pub(crate) message: String,
-    /// The particulars: the body.
+    /// The particulars: the body, with the line end that RabbitMQ has there, or without one.
     pub(crate) detail: String,
+    /// The subscription that it is about, as the client calls it.
+    pub(crate) subscription: Option<Bytes>,
 }
 
 impl Fault {
     pub(crate) fn new(message: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { message: message.into(), detail: detail.into() }
+        Self { message: message.into(), detail: detail.into(), subscription: None }
+    }
+
+    /// Where a message goes is not said.
+    pub(crate) fn no_destination(command: &str) -> Self {
+        let detail = format!("'{command}' must include a 'destination' header\n");
+        Self::new("Missing destination", detail)
     }
 
     /// A header that must be there is not.
     pub(crate) fn missing(command: &str, header: &str) -> Self {
-        let detail = format!("\"{command}\" must include the \"{header}\" header");
+        let detail = format!("\"{command}\" must include the \"{header}\" header\n");
         Self::new("Missing header", detail)
     }
 
     /// A header is not what it can be.
     pub(crate) fn invalid(command: &str, header: &str) -> Self {
-        let detail = format!("\"{command}\" must include a valid \"{header}\" header");
+        let detail = format!("\"{command}\" must include a valid \"{header}\" header\n");
         Self::new("Invalid header", detail)
     }
 
-    /// Not a frame.
-    pub(crate) fn frame(error: ParseError) -> Self {
-        match error {
-            ParseError::Command => Self::new("Bad command", "Could not interpret command"),
-            error => Self::new("Invalid frame", format!("Could not parse frame: {error}")),
+    /// Not a frame; `input` is where it would begin.
+    pub(crate) fn frame(error: ParseError, input: &[u8]) -> Self {
+        /// More than any command has.
+        const SHOWN_MAX: usize = 32;
+        if error != ParseError::Command {
+            return Self::new("Invalid frame", format!("Could not parse frame: {error}\n"));
         }
+        let line = input.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+        let command = quoted(line.get(..SHOWN_MAX).unwrap_or(line));
+        Self::new("Bad command", format!("Could not interpret command \"{command}\"\n"))
     }
 
     /// What the broker refuses has a code's name in front, as in RabbitMQ.
@@ -120,7 +133,10 @@ impl Fault {
         if let Some(receipt) = receipt {
             error = error.header(b"receipt-id", receipt);
         }
-        error.body(format!("{}\n", self.detail).as_bytes());
+        if let Some(subscription) = &self.subscription {
+            error = error.header(b"subscription", subscription);
+        }
+        error.body(self.detail.as_bytes());
     }
 }
 

@@ -47,11 +47,17 @@ pub(crate) const SUBSCRIPTIONS_MAX: usize = 10_000;
 /// Transactions of one connection that are open at the same time.
 pub(crate) const TRANSACTIONS_MAX: usize = 1000;
 
-/// What all of them hold, in bytes of messages with their headers.
+/// What all of them hold, in bytes of memory: messages with their headers, and acknowledgements.
 pub(crate) const TRANSACTION_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Messages and acknowledgements that all of them hold.
-pub(crate) const TRANSACTION_ENTRIES_MAX: usize = 1_000_000;
+/// What a message in a transaction takes beside its bytes, at most.
+pub(crate) const HELD_MESSAGE_BYTES: usize = 512;
+
+/// What a header of one takes, at most: its place in a list, and a name and a value that are allocated.
+pub(crate) const HELD_HEADER_BYTES: usize = 160;
+
+/// What an acknowledgement in a transaction takes, at most.
+pub(crate) const HELD_ACK_BYTES: usize = 128;
 
 /// Longest name that a client gives to a subscription or a transaction, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 250;

@@ -51,11 +51,10 @@ const EXPIRATION: &[u8] = b"expiration";
 const REPLY_TO: &[u8] = b"reply-to";
 
 /// Headers of the frame, not of the message: what `SEND` has for the broker, and what `MESSAGE` has from it.
-const OF_FRAMES: [&[u8]; 9] = [
+const OF_FRAMES: [&[u8]; 8] = [
     b"ack",
     b"content-length",
     b"destination",
-    b"id",
     b"message-id",
     b"receipt",
     b"redelivered",
@@ -108,7 +107,7 @@ fn set(message: &mut Message, name: &[u8], value: &[u8]) {
         b"content-type" if of.content_type.is_none() => of.content_type = share(),
         b"correlation-id" if of.correlation_id.is_none() => of.correlation_id = share(),
         b"priority" if of.priority.is_none() => of.priority = number(value),
-        b"persistent" => message.guaranteed |= value == b"true",
+        b"persistent" => message.guaranteed |= matches!(value, b"true" | b"True"),
         b"timestamp" if message.timestamp.is_none() => {
             message.timestamp = number::<Millis>(value).and_then(|s| s.checked_mul(1000));
         }

@@ -9,10 +9,13 @@ pub struct StompDoorOptions {
     pub message_bytes_max: usize,
     /// Virtual hosts beside `/`.
     pub virtual_hosts: Vec<String>,
+    /// A `host` that is no virtual host means `/`, and is not refused.
+    pub any_host: bool,
 }
 
 impl Default for StompDoorOptions {
     fn default() -> Self {
-        Self { message_bytes_max: MESSAGE_BYTES_MAX, virtual_hosts: Vec::new() }
+        let virtual_hosts = Vec::new();
+        Self { message_bytes_max: MESSAGE_BYTES_MAX, virtual_hosts, any_host: false }
     }
 }

@@ -32,11 +32,12 @@ struct Kept {
 /// A queue of the connection's own.
 const OWN: Kept = Kept { durable: false, auto_delete: true, exclusive: true };
 
+/// A header that says yes or no, also as Python writes that.
 fn flag(headers: Headers<'_>, name: &str) -> Result<Option<bool>, Fault> {
     match headers.get(name).as_deref() {
         None => Ok(None),
-        Some(b"true") => Ok(Some(true)),
-        Some(b"false") => Ok(Some(false)),
+        Some(b"true" | b"True") => Ok(Some(true)),
+        Some(b"false" | b"False") => Ok(Some(false)),
         Some(_) => Err(Fault::precondition(format!("invalid header '{name}': not true or false"))),
     }
 }
@@ -115,22 +116,29 @@ async fn bound(
     let source = session.exchange_name(&exchange);
     let failed = |error: &ExchangeError| Fault::exchange(error, &exchange, virtual_host);
     let known = broker.exchange(&source).ok_or_else(|| failed(&ExchangeError::NotFound))?;
+    let said = headers.get("x-queue-name").map(|name| Bytes::from(name.into_owned()));
     let (name, kept) = if is_durable(headers)? {
         let id = id.ok_or_else(|| {
             let detail = "Header 'id' is required for durable subscriptions";
             Fault::new("Missing Header", detail)
         })?;
-        let name = subscription_name(from, id, headers)?;
-        check(session, Access::Configure, "queue", &name)?;
         let auto_delete = flag(headers, "auto-delete")?.unwrap_or(false);
-        (name, Kept { durable: true, auto_delete, exclusive: false })
+        let kept = Kept { durable: true, auto_delete, exclusive: false };
+        (Some(said.map_or_else(|| subscription_name(from, id), Ok)?), kept)
     } else {
-        let chance = broker.options().random.next_u128();
-        let name = headers.get("x-queue-name").map(|name| Bytes::from(name.into_owned()));
-        let own = || Bytes::from(format!("{SUBSCRIPTION}{chance:032x}"));
-        (name.unwrap_or_else(own), OWN)
+        (said, OWN)
     };
-    check_prefix(&name)?;
+    let name = match name {
+        Some(name) => {
+            check_prefix(&name)?;
+            // It could be somebody's, with what waits in it.
+            for access in [Access::Configure, Access::Write, Access::Read] {
+                check(session, access, "queue", &name)?;
+            }
+            name
+        }
+        None => format!("{SUBSCRIPTION}{:032x}", broker.options().random.next_u128()).into(),
+    };
     let queue = declare(session, &name, kept, headers).await?;
     // Without anything to ask for, all headers are there.
     let matching = (known.spec().kind == ExchangeKind::Headers)
@@ -142,19 +150,12 @@ async fn bound(
 }
 
 /// The name of a durable subscription's queue: the same for the same id and destination, and for no others.
-pub(crate) fn subscription_name(
-    from: &Destination,
-    id: &[u8],
-    headers: Headers<'_>,
-) -> Result<Bytes, Fault> {
-    if let Some(name) = headers.get("x-queue-name") {
-        return Ok(Bytes::from(name.into_owned()));
-    }
+fn subscription_name(from: &Destination, id: &[u8]) -> Result<Bytes, Fault> {
     let (exchange, key) = from.target();
     let lengths = format!("{SUBSCRIPTION}{}.{}.", id.len(), exchange.len());
     let name = [lengths.as_bytes(), id, b".", &exchange[..], b".", &key[..]].concat();
     if name.len() > QUEUE_NAME_BYTES_MAX {
-        let detail = "'id' and 'destination' are too long; 'x-queue-name' can name the queue";
+        let detail = "'id' and 'destination' are too long; 'x-queue-name' can name the queue\n";
         return Err(Fault::new("Invalid id", detail));
     }
     Ok(name.into())
@@ -172,7 +173,7 @@ pub(crate) async fn make_temporary(session: &mut Session<'_>, name: Bytes) -> Re
     destination::put(REPLY_QUEUE, &queue_name, &mut address);
     let to =
         To { tag: name.clone(), id: Some(name.clone()), queue: queue_name, mode: AckMode::Auto };
-    consume(session, &queue, to, How { prefetch: 0, priority: 0 })?;
+    consume(session, &queue, to, How::default())?;
     session.temporary.insert(name, address.into());
     Ok(())
 }

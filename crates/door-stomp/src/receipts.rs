@@ -73,6 +73,7 @@ pub(crate) async fn run(
     End::Quiet
 }
 
-fn encode(receipt: &[u8], version: Version, out: &mut Vec<u8>) {
+/// Writes one.
+pub(crate) fn encode(receipt: &[u8], version: Version, out: &mut Vec<u8>) {
     Writer::begin("RECEIPT", version, out).header(b"receipt-id", receipt).end();
 }

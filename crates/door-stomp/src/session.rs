@@ -151,6 +151,8 @@ pub(crate) struct Subscription {
     pub(crate) number: u64,
     /// Dropped, it gets no more.
     pub(crate) consumer: Consumer,
+    /// The queue that was made for it, and which it may outlive.
+    pub(crate) own_queue: Option<Bytes>,
 }
 
 /// What a connection is in the middle of.
@@ -295,12 +297,13 @@ impl<'s> Session<'s> {
 
     /// Has subscriptions go on that found no room.
     fn go_on(&mut self) {
-        let refused = self.deliveries.lock().take_refused();
-        for number in refused {
-            let mut all = self.subscriptions.values();
-            if let Some(known) = all.find(|known| known.number == number) {
-                known.consumer.ready();
-            }
+        let refused: HashSet<u64> = self.deliveries.lock().take_refused().into_iter().collect();
+        if refused.is_empty() {
+            return;
+        }
+        let all = self.subscriptions.values();
+        for known in all.filter(|known| refused.contains(&known.number)) {
+            known.consumer.ready();
         }
     }
 

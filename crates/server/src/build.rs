@@ -488,6 +488,7 @@ fn stomp_options(config: &Config) -> StompDoorOptions {
     StompDoorOptions {
         message_bytes_max: config.stomp.max_message_bytes,
         virtual_hosts: config.amqp.virtual_hosts.clone(),
+        any_host: config.stomp.any_host,
     }
 }
 

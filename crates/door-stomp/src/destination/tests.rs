@@ -16,19 +16,23 @@ fn each_kind_of_destination_is_understood() {
     assert_eq!(parsed("/topic/a.*.#"), Ok(Destination::Topic(name("a.*.#"))));
     assert_eq!(parsed("/exchange/e"), Ok(Destination::Exchange(name("e"), name(""))));
     assert_eq!(parsed("/exchange/e/k"), Ok(Destination::Exchange(name("e"), name("k"))));
+    assert_eq!(parsed("a.b%2Fc"), Ok(Destination::Queue(name("a.b/c"))), "a name alone");
 }
 
 #[test]
 fn what_is_no_destination_is_refused_by_its_kind() {
     let message = |text: &str| Destination::parse(text.as_bytes()).unwrap_err().message;
-    for text in ["", "queue", "/queue", "/other/a", "/temp-queue/a"] {
+    for text in ["/other/a", "queue/a", "/", "/queues/a", "/temp-queue/a"] {
         assert_eq!(message(text), "Unknown destination", "{text}");
     }
-    for text in ["/queue/", "/queue/a/b", "/topic/a/b", "/exchange/", "/exchange//k"] {
+    for text in ["", "/queue", "/queue/", "/queue/a/b", "/topic/a/b", "/exchange", "/exchange//k"] {
         assert_eq!(message(text), "Invalid destination", "{text}");
     }
     assert_eq!(message("/exchange/e/k/l"), "Invalid destination");
     assert_eq!(message("/reply-queue/"), "Invalid destination");
+    let detail = |text: &str| Destination::parse(text.as_bytes()).unwrap_err().detail;
+    assert_eq!(detail("/queue"), "'' is not a valid queue destination\n");
+    assert_eq!(detail("/exchange//k"), "'//k' is not a valid exchange destination\n");
 }
 
 #[test]

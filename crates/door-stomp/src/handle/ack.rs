@@ -26,7 +26,8 @@ pub(crate) fn handle(
     let settlement = settlement(command, headers)?;
     let mut taken: Vec<(u64, DeliveryId)> = Vec::new();
     if !deliveries.lock().take(tag, number, |number, id| taken.push((number, id))) {
-        return Err(Fault::precondition(format!("unknown delivery tag {number}")));
+        let detail = format!("unknown delivery tag {number}\n");
+        return Err(Fault::new("Message not found", detail));
     }
     match headers.get("transaction") {
         Some(name) => transaction::hold_settled(session, &name, tag, (taken, settlement)),

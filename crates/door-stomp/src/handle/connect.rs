@@ -7,7 +7,6 @@ use bytes::Bytes;
 use door::{Input, Outgoing, ReadHalf};
 use tokio::time::sleep;
 
-use crate::Shared;
 use crate::beat::Beats;
 use crate::fault::{Fault, quoted};
 use crate::limits::BOUNDS_BEFORE_LOGIN;
@@ -16,6 +15,7 @@ use crate::session::End;
 use crate::wire::Version;
 use crate::wire::encode::Writer;
 use crate::wire::parse::{Command, Frame, Headers, Looked, Parsed, parse};
+use crate::{Shared, StompDoorOptions};
 
 /// What was agreed.
 #[derive(Debug)]
@@ -43,8 +43,9 @@ struct Hello {
 impl Hello {
     fn of(headers: Headers<'_>) -> Result<Self, Fault> {
         let accepted = headers.get("accept-version");
-        let version = Version::best(accepted.as_deref())
-            .ok_or_else(|| Fault::new("Version mismatch", "Supported versions are 1.0,1.1,1.2"))?;
+        let version = Version::best(accepted.as_deref()).ok_or_else(|| {
+            Fault::new("Version mismatch", "Supported versions are 1.0,1.1,1.2\n")
+        })?;
         let own = |name: &str| headers.get(name).map(|value| Bytes::from(value.into_owned()));
         let beats = match headers.get("heart-beat") {
             // In 1.0 nobody says anything of it.
@@ -114,7 +115,7 @@ async fn first(input: &mut Input<ReadHalf>) -> Result<Hello, End> {
                 wanted = more;
                 (None, 0)
             }
-            Err(error) => return Err(End::fault(Fault::frame(error))),
+            Err(error) => return Err(End::fault(Fault::frame(error, &chunk))),
         };
         input.put_back(chunk, used);
         if let Some(hello) = hello {
@@ -141,19 +142,21 @@ async fn login(shared: &Shared, gate: &Gate, hello: &Hello, peer: &str) -> Resul
     }
 }
 
-/// A broker without virtual hosts of its own takes any name for the one that it has: many clients say the machine's. One
-/// that has some takes only those.
+/// The virtual host that a client names, or `/` if it names none. A name that is none is refused, as RabbitMQ does; STOMP
+/// would have it either way (1.2, "CONNECT or STOMP Frame"), and clients of brokers without virtual hosts say the name of the
+/// machine, so that it can be configured to mean `/`.
 fn virtual_host(shared: &Shared, said: Option<&[u8]>) -> Result<Bytes, End> {
     const DEFAULT: &[u8] = b"/";
-    let others = &shared.options.virtual_hosts;
+    let StompDoorOptions { virtual_hosts, any_host, .. } = &shared.options;
     match said {
-        Some(name) if others.iter().any(|other| other.as_bytes() == name) => {
+        None | Some(DEFAULT) => Ok(Bytes::from_static(DEFAULT)),
+        Some(name) if virtual_hosts.iter().any(|host| host.as_bytes() == name) => {
             Ok(Bytes::copy_from_slice(name))
         }
-        Some(name) if name != DEFAULT && !name.is_empty() && !others.is_empty() => {
+        Some(_) if *any_host => Ok(Bytes::from_static(DEFAULT)),
+        Some(name) => {
             let detail = format!("Virtual host '{}' access denied", quoted(name));
             Err(End::Refused(Fault::new("Bad CONNECT", detail.as_str()), detail))
         }
-        _ => Ok(Bytes::from_static(DEFAULT)),
     }
 }

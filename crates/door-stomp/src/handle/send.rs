@@ -54,13 +54,10 @@ pub(crate) async fn handle_slowly(
 
 fn destination(headers: Headers<'_>) -> Result<Destination, Fault> {
     if headers.get("message-id").is_some() {
-        let detail = "'message-id' is not allowed on 'SEND'";
+        let detail = "'message-id' is not allowed on 'SEND'.\n";
         return Err(Fault::new("Invalid header", detail));
     }
-    let to = headers.get("destination");
-    let to = to.ok_or_else(|| {
-        Fault::new("Missing destination", "\"SEND\" must include a 'destination' header")
-    })?;
+    let to = headers.get("destination").ok_or_else(|| Fault::no_destination("SEND"))?;
     Destination::parse(&to)
 }
 

@@ -9,24 +9,28 @@ use crate::deliveries::{AckMode, Deliveries, To};
 use crate::destination::{Destination, TEMP_QUEUE};
 use crate::fault::{Fault, quoted};
 use crate::limits::{NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
-use crate::queues;
-use crate::session::{Session, Subscription};
+use crate::session::{Session, Subscription, receipt};
 use crate::wire::parse::Headers;
+use crate::{queues, receipts};
 
 /// How to consume.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default)]
 pub(crate) struct How {
     /// Messages that are delivered and not acknowledged; 0: any number.
     pub(crate) prefetch: u32,
     /// Who has the highest gets messages while it can take them.
     pub(crate) priority: i32,
+    /// The queue, if it is there for this subscription.
+    pub(crate) own_queue: Option<Bytes>,
+    /// The receipt that the client waits for.
+    pub(crate) receipt: Option<Bytes>,
 }
 
-/// Begins one.
+/// Begins one, and says so to who asked for a receipt.
 pub(crate) async fn handle(session: &mut Session<'_>, headers: Headers<'_>) -> Result<(), Fault> {
     let (tag, id) = tag("SUBSCRIBE", headers)?;
     if session.subscriptions.contains_key(&tag) {
-        let detail = format!("A subscription identified by '{}' already exists", quoted(&tag));
+        let detail = format!("A subscription identified by '{}' already exists.", quoted(&tag));
         return Err(Fault::new("Duplicated subscription identifier", detail));
     }
     for header in ["selector", "x-stream-offset"] {
@@ -35,16 +39,15 @@ pub(crate) async fn handle(session: &mut Session<'_>, headers: Headers<'_>) -> R
             return Err(Fault::new("Unsupported header", detail));
         }
     }
-    let from = headers.get("destination").ok_or_else(|| {
-        Fault::new("Missing destination", "\"SUBSCRIBE\" must include a 'destination' header")
-    })?;
+    let from = headers.get("destination").ok_or_else(|| Fault::no_destination("SUBSCRIBE"))?;
     let from = Destination::parse(&from)?;
     let mode = mode(headers)?;
-    let how = How {
-        prefetch: number(headers, "prefetch-count")?.unwrap_or(0),
-        priority: number(headers, "x-priority")?.unwrap_or(0),
-    };
+    let prefetch = number(headers, "prefetch-count")?.unwrap_or(0);
+    let priority = number(headers, "x-priority")?.unwrap_or(0);
     let (queue, name) = queues::for_subscription(session, &from, id.as_ref(), headers).await?;
+    let is_own = matches!(from, Destination::Topic(_) | Destination::Exchange(..));
+    let own_queue = is_own.then(|| name.clone());
+    let how = How { prefetch, priority, own_queue, receipt: receipt(headers) };
     consume(session, &queue, To { tag, id, queue: name, mode }, how)
 }
 
@@ -59,11 +62,11 @@ pub(crate) fn tag(command: &str, headers: Headers<'_>) -> Result<(Bytes, Option<
         return Ok(([&b"Q_"[..], &destination[..]].concat().into(), None));
     };
     if id.starts_with(TEMP_QUEUE.as_bytes()) {
-        let detail = format!("{command} 'id' may not start with {TEMP_QUEUE}");
+        let detail = format!("{command} 'id' may not start with {TEMP_QUEUE}\n");
         return Err(Fault::new("Invalid id", detail));
     }
     if id.len() > NAME_BYTES_MAX {
-        let detail = format!("{command} 'id' may not be longer than {NAME_BYTES_MAX} bytes");
+        let detail = format!("{command} 'id' may not be longer than {NAME_BYTES_MAX} bytes\n");
         return Err(Fault::new("Invalid id", detail));
     }
     let tag = [&b"T_"[..], &id[..]].concat();
@@ -112,8 +115,13 @@ pub(crate) fn consume(
     let consumer =
         consumer.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
     state.add(number, to);
+    // Before the first message: clients take the one for the beginning of the others.
+    if let Some(receipt) = &how.receipt {
+        deliveries.outgoing.push(|out| receipts::encode(receipt, session.agreed.version, out));
+    }
     drop(state);
-    session.subscriptions.insert(tag, Subscription { number, consumer });
+    let own_queue = how.own_queue;
+    session.subscriptions.insert(tag, Subscription { number, consumer, own_queue });
     session.next_subscription += 1;
     Ok(())
 }

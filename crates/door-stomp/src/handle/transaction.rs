@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crate::fault::{Fault, quoted};
 use crate::handle::send::{self, Publish};
 use crate::limits::{
-    NAME_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_ENTRIES_MAX, TRANSACTIONS_MAX,
+    HELD_ACK_BYTES, HELD_HEADER_BYTES, HELD_MESSAGE_BYTES, NAME_BYTES_MAX, TRANSACTION_BYTES_MAX,
+    TRANSACTIONS_MAX,
 };
 use crate::receipts::Fate;
 use crate::session::Session;
@@ -21,7 +22,6 @@ pub(crate) struct Transactions {
     open: HashMap<Bytes, Transaction>,
     /// What all of them hold.
     bytes: usize,
-    entries: usize,
 }
 
 #[derive(Debug, Default)]
@@ -32,30 +32,20 @@ struct Transaction {
     bytes: usize,
 }
 
-impl Transaction {
-    fn entries(&self) -> usize {
-        self.messages.len() + self.settled.len()
-    }
-}
-
 impl Transactions {
-    fn get(&mut self, name: &[u8]) -> Result<&mut Transaction, Fault> {
-        self.open.get_mut(name).ok_or_else(|| unknown(name))
-    }
-
-    /// Counts what one is to hold.
-    fn count(&mut self, entries: usize, bytes: usize) -> Result<(), Fault> {
-        self.entries += entries;
+    /// One that is to hold so many bytes more.
+    fn grow(&mut self, name: &[u8], bytes: usize) -> Result<&mut Transaction, Fault> {
+        let transaction = self.open.get_mut(name).ok_or_else(|| unknown(name))?;
         self.bytes += bytes;
-        if self.bytes > TRANSACTION_BYTES_MAX || self.entries > TRANSACTION_ENTRIES_MAX {
+        if self.bytes > TRANSACTION_BYTES_MAX {
             return Err(Fault::resource("the transactions of the connection are too large"));
         }
-        Ok(())
+        transaction.bytes += bytes;
+        Ok(transaction)
     }
 
     fn close(&mut self, name: &[u8]) -> Result<Transaction, Fault> {
         let closed = self.open.remove(name).ok_or_else(|| unknown(name))?;
-        self.entries = self.entries.saturating_sub(closed.entries());
         self.bytes = self.bytes.saturating_sub(closed.bytes);
         Ok(closed)
     }
@@ -66,7 +56,7 @@ pub(crate) fn begin(session: &mut Session<'_>, headers: Headers<'_>) -> Result<(
     let name = name("BEGIN", headers)?;
     let open = &mut session.transactions.open;
     if open.contains_key(&name) {
-        let detail = format!("A transaction \"{}\" is open already", quoted(&name));
+        let detail = format!("A transaction \"{}\" is open already\n", quoted(&name));
         return Err(Fault::new("Bad transaction", detail));
     }
     if open.len() >= TRANSACTIONS_MAX {
@@ -85,13 +75,12 @@ pub(crate) fn hold(
     // It stays for a while: without what it arrived with.
     publish.message.value = publish.message.value.map(|value| Bytes::copy_from_slice(&value));
     let of = &publish.message;
+    // Headers are there twice: as lines, and as what others have words for.
     let bytes = of.value.as_ref().map_or(0, Bytes::len)
-        + of.original.as_ref().map_or(0, |original| original.bytes.len());
-    session.transactions.get(name)?;
-    session.transactions.count(1, bytes)?;
-    let transaction = session.transactions.get(name)?;
-    transaction.bytes += bytes;
-    transaction.messages.push(publish);
+        + 2 * of.original.as_ref().map_or(0, |original| original.bytes.len())
+        + of.headers.len() * HELD_HEADER_BYTES
+        + HELD_MESSAGE_BYTES;
+    session.transactions.grow(name, bytes)?.messages.push(publish);
     Ok(())
 }
 
@@ -102,11 +91,10 @@ pub(crate) fn hold_settled(
     tag: &[u8],
     (taken, settlement): (Vec<(u64, DeliveryId)>, Settlement),
 ) -> Result<(), Fault> {
-    session.transactions.get(name)?;
-    session.transactions.count(taken.len(), 0)?;
+    let transaction = session.transactions.grow(name, taken.len() * HELD_ACK_BYTES)?;
     let tag = Bytes::copy_from_slice(tag);
     let held = taken.into_iter().map(|(number, id)| (tag.clone(), number, id, settlement));
-    session.transactions.get(name)?.settled.extend(held);
+    transaction.settled.extend(held);
     Ok(())
 }
 
@@ -146,7 +134,7 @@ pub(crate) fn abort(session: &mut Session<'_>, headers: Headers<'_>) -> Result<(
 
 fn name(command: &str, headers: Headers<'_>) -> Result<Bytes, Fault> {
     let name = headers.get("transaction").ok_or_else(|| {
-        let detail = format!("\"{command}\" must include a 'transaction' header");
+        let detail = format!("'{command}' must include a 'transaction' header\n");
         Fault::new("Missing transaction", detail)
     })?;
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
@@ -156,6 +144,6 @@ fn name(command: &str, headers: Headers<'_>) -> Result<Bytes, Fault> {
 }
 
 fn unknown(name: &[u8]) -> Fault {
-    let detail = format!("Invalid transaction identifier: \"{}\"", quoted(name));
+    let detail = format!("Invalid transaction identifier: \"{}\"\n", quoted(name));
     Fault::new("Bad transaction", detail)
 }

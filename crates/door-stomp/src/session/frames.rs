@@ -82,7 +82,7 @@ impl Session<'_> {
 
     fn parse<'a>(&mut self, input: &'a [u8]) -> Result<Parsed<'a>, End> {
         let parsed = parse(input, self.agreed.version, &self.bounds, &mut self.looked);
-        parsed.map_err(|error| End::fault(Fault::frame(error)))
+        parsed.map_err(|error| End::fault(Fault::frame(error, input)))
     }
 
     fn handle_frame(&mut self, chunk: &Bytes, frame: &Frame<'_>) -> Result<Next, Fault> {
@@ -131,7 +131,8 @@ impl Session<'_> {
             _ => handle::send::handle_slowly(self, chunk, &frame).await,
         };
         done.map_err(|fault| End::Fault(fault, receipt(headers)))?;
-        if frame.command != Command::Send {
+        // These say themselves when.
+        if !matches!(frame.command, Command::Send | Command::Subscribe) {
             self.owe(headers, Fate::Done);
         }
         Ok(used)

@@ -1,4 +1,5 @@
-//! What a client sends: a command, headers, a body, a zero byte; and line ends between frames, which are heart-beats.
+//! What a client sends: a command, headers, a body, a zero byte; and line ends between frames, which are heart-beats. Zero
+//! bytes there mean nothing: some clients end a frame twice.
 
 use std::borrow::Cow;
 
@@ -129,7 +130,7 @@ impl<'a> Headers<'a> {
 pub(crate) enum Parsed<'a> {
     /// So many bytes must be there to go on.
     More(usize),
-    /// So many line ends: the client is there.
+    /// So many bytes between frames: the client is there.
     Beats(usize),
     /// A frame, which took so many bytes.
     Frame(Frame<'a>, usize),
@@ -153,7 +154,7 @@ pub(crate) fn parse<'a>(
     bounds: &Bounds,
     looked: &mut Looked,
 ) -> Result<Parsed<'a>, ParseError> {
-    let beats = input.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    let beats = input.iter().take_while(|byte| matches!(byte, b'\n' | b'\r' | 0)).count();
     if beats > 0 {
         return Ok(Parsed::Beats(beats));
     }

@@ -18,7 +18,7 @@ async fn who_does_not_begin_with_connect_is_told_so() {
     client.say("SEND\ndestination:/queue/q", "").await;
     let (message, detail) = client.error().await;
     assert_eq!(message, "Illegal command");
-    assert_eq!(detail, "You must log in using CONNECT first\n");
+    assert_eq!(detail, "You must log in using CONNECT first");
     let mut client = fixture.connect().await;
     client.write("GET / HTTP/1.1\r\n\r\n").await;
     assert_eq!(client.error().await.0, "Bad command");
@@ -43,7 +43,7 @@ async fn each_mistake_has_its_words() {
     let fixture = Fixture::start().await;
     for (lines, message) in [
         ("SEND", "Missing destination"),
-        ("SEND\ndestination:q", "Unknown destination"),
+        ("SEND\ndestination:q/r", "Unknown destination"),
         ("SEND\ndestination:/queue/a/b", "Invalid destination"),
         ("SEND\ndestination:/queue/q\nmessage-id:1", "Invalid header"),
         ("SEND\ndestination:/exchange/none/k", "not_found"),
@@ -60,6 +60,7 @@ async fn each_mistake_has_its_words() {
         ("UNSUBSCRIBE\nid:0", "No subscription found"),
         ("ACK", "Missing header"),
         ("ACK\nid:1", "Invalid header"),
+        ("WHAT\nid:1", "Bad command"),
         ("BEGIN", "Missing transaction"),
         ("COMMIT\ntransaction:t", "Bad transaction"),
         ("CONNECT", "Unexpected CONNECT"),
@@ -78,6 +79,22 @@ async fn an_error_names_the_frame_that_asked_for_a_receipt() {
 }
 
 #[tokio::test]
+async fn what_transactions_hold_is_bounded_as_it_lies_in_memory() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    client.do_this("BEGIN\ntransaction:t", "").await;
+    // A kilobyte on the way, and many times that in a list.
+    let lines = format!("SEND\ndestination:/queue/q\ntransaction:t{}", "\na:b".repeat(250));
+    let frame = format!("{lines}\n\n\0");
+    client.write(&frame.repeat(1000)).await;
+    client.do_this("BEGIN\ntransaction:other", "").await;
+    // Of 64 MiB, each takes more than 40 kB.
+    client.write(&frame.repeat(1000)).await;
+    let told = client.next().await;
+    assert_eq!((&told.command[..], told.get("message")), ("ERROR", "resource_error"));
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_is_not_waited_for() {
     let options = StompDoorOptions { message_bytes_max: 100, ..StompDoorOptions::default() };
     let fixture = Fixture::with(options).await;
@@ -87,21 +104,49 @@ async fn a_body_that_is_too_large_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_name_of_a_host_counts_only_where_there_are_some() {
-    let fixture = Fixture::start().await;
-    let hello = HELLO.replace("host:/", "host:localhost");
-    let mut client = fixture.connect().await;
-    client.write(&hello).await;
-    assert_eq!(client.next().await.command, "CONNECTED");
+async fn a_host_is_a_virtual_host_unless_any_name_will_do() {
+    let hello = |host: &str| HELLO.replace("host:/\n", host);
     let virtual_hosts = vec!["other".to_owned()];
     let options = StompDoorOptions { virtual_hosts, ..StompDoorOptions::default() };
-    let fixture = Fixture::with(options).await;
-    let mut client = fixture.connect().await;
-    client.write(&hello).await;
-    assert_eq!(client.error().await.1, "Virtual host 'localhost' access denied\n");
-    let mut client = fixture.connect().await;
-    client.write(&HELLO.replace("host:/", "host:other")).await;
-    assert_eq!(client.next().await.command, "CONNECTED");
+    let fixture = Fixture::with(options.clone()).await;
+    for (host, denied) in [("host:localhost\n", "localhost"), ("host:\n", "")] {
+        let mut client = fixture.connect().await;
+        client.write(&hello(host)).await;
+        let (message, detail) = client.error().await;
+        assert_eq!(message, "Bad CONNECT");
+        assert_eq!(detail, format!("Virtual host '{denied}' access denied"));
+    }
+    let any = Fixture::with(StompDoorOptions { any_host: true, ..options }).await;
+    for (fixture, host) in [(&fixture, ""), (&fixture, "host:other\n"), (&any, "host:localhost\n")]
+    {
+        let mut client = fixture.connect().await;
+        client.write(&hello(host)).await;
+        assert_eq!(client.next().await.command, "CONNECTED", "{host:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_particulars_are_rabbitmqs() {
+    let fixture = Fixture::start().await;
+    for (lines, detail) in [
+        ("SEND", "'SEND' must include a 'destination' header\n"),
+        ("SEND\ndestination:/queue/a/b", "'/a/b' is not a valid queue destination\n"),
+        ("SEND\ndestination:q\nmessage-id:1", "'message-id' is not allowed on 'SEND'.\n"),
+        ("WHAT\nid:1", "Could not interpret command \"WHAT\"\n"),
+        (
+            "SUBSCRIBE\ndestination:/topic/t\ndurable:True",
+            "Header 'id' is required for durable subscriptions",
+        ),
+    ] {
+        assert_eq!(refused(&fixture, lines).await.1, detail, "{lines:?}");
+    }
+    let mut client = fixture.client().await;
+    let lines = "SUBSCRIBE\nid:1\ndestination:/queue/q";
+    client.do_this(lines, "").await;
+    client.say(lines, "").await;
+    let told = client.error().await;
+    let detail = "A subscription identified by 'T_1' already exists.";
+    assert_eq!(told, ("Duplicated subscription identifier".into(), detail.into()));
 }
 
 #[tokio::test]

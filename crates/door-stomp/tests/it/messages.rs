@@ -165,8 +165,7 @@ async fn a_durable_subscription_gets_what_came_while_its_client_was_away() {
     let mut client = fixture.client().await;
     client.say(subscribe, "").await;
     assert_eq!(message(&mut client).await.body, "kept");
-    let lines = "UNSUBSCRIBE\nid:mine\ndestination:/topic/a.*\ndurable:true";
-    client.do_this(lines, "").await;
+    client.do_this("UNSUBSCRIBE\nid:mine\ndurable:true", "").await;
     send(&mut other, "/topic/a.b", &["lost"]).await;
     client.do_this(subscribe, "").await;
     send(&mut other, "/topic/a.b", &["new"]).await;
@@ -210,6 +209,40 @@ async fn a_question_is_answered_at_its_temporary_queue() {
 }
 
 #[tokio::test]
+async fn what_an_unsubscribe_names_besides_its_subscription_stays() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    send(&mut client, "/queue/other", &["kept"]).await;
+    client.do_this("SUBSCRIBE\nid:0\ndestination:/topic/a\ndurable:true", "").await;
+    let lines = "UNSUBSCRIBE\nid:0\ndestination:/queue/other\nx-queue-name:other\ndurable:true";
+    client.do_this(lines, "").await;
+    client.say("SUBSCRIBE\nid:0\ndestination:/queue/other", "").await;
+    assert_eq!(message(&mut client).await.body, "kept");
+}
+
+#[tokio::test]
+async fn the_receipt_of_a_subscription_comes_before_its_messages() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    for number in 0..100 {
+        let queue = format!("/queue/q{number}");
+        send(&mut client, &queue, &["waits"]).await;
+        client.do_this(&format!("SUBSCRIBE\nid:{number}\ndestination:{queue}"), "").await;
+        assert_eq!(message(&mut client).await.body, "waits");
+    }
+}
+
+#[tokio::test]
+async fn zero_bytes_between_frames_mean_nothing() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    client.write("\n\0\0\n").await;
+    client.do_this("SUBSCRIBE\nid:0\ndestination:/exchange/amq.fanout", "").await;
+    client.write("\0SEND\ndestination:/exchange/amq.fanout\n\nhello\0\0\n").await;
+    assert_eq!(message(&mut client).await.body, "hello");
+}
+
+#[tokio::test]
 async fn older_versions_acknowledge_by_the_id_of_the_message() {
     let fixture = Fixture::start().await;
     for version in ["1.0", "1.1"] {
@@ -234,7 +267,9 @@ async fn who_is_subscribed_to_a_queue_that_is_deleted_is_told() {
     let name = broker::queues::QueueName { space: Default::default(), name: "q".into() };
     let (only, owner) = (broker::queues::DeleteOnly::default(), fixture.broker.new_publisher());
     fixture.broker.delete_queue(&name, only, owner).await.unwrap();
-    assert_eq!(client.error().await.0, "Server cancelled subscription");
+    let told = client.next().await;
+    assert_eq!(told.get("message"), "Server cancelled subscription");
+    assert_eq!((&told.command[..], told.get("subscription")), ("ERROR", "0"));
 }
 
 #[tokio::test]

@@ -416,6 +416,8 @@ pub(crate) const KEYS: &[Key] = &[
         "How clients on `stomp.port` and `stomp.websocket_port` are protected: `SSL` speaks TLS, `SASL_SSL` asks for logins too, `SASL_PLAINTEXT` for logins without TLS, as `[tls]` and `[login]` say. With `net.secure`, `SASL_SSL` unless this says otherwise. Whether `stomp.tls_port` asks for logins is said here, too."),
     key("stomp.max_message_bytes", "4194304", Field::Usize(|c| &mut c.stomp.max_message_bytes, 1, 512 * 1024 * 1024),
         "Largest body of a frame that a STOMP client may send, in bytes. What a queue is to keep must fit into a batch of its topic, too (`max.message.bytes`)."),
+    key("stomp.any_host", "false", Field::Bool(|c| &mut c.stomp.any_host),
+        "Whether a `host` that is no virtual host means `/`: `false` refuses it, as RabbitMQ does; `true` is for clients of ActiveMQ, which say the machine's name there."),
     key("stomp.websocket_port", "-1", Field::MaybePort(|c| &mut c.stomp.websocket_port),
         "Port on which STOMP clients connect over WebSocket (15674 by custom). -1 opens none, 0 any free one."),
     key("stomp.websocket_origins", "", Field::List(|c| &mut c.stomp.websocket_origins),

@@ -199,6 +199,8 @@ pub struct Stomp {
     pub security: String,
     /// Largest body of a frame, in bytes.
     pub max_message_bytes: usize,
+    /// Whether a `host` that is no virtual host means `/`.
+    pub any_host: bool,
     /// The port for clients over WebSocket. 0: any free port. `None`: there is none.
     pub websocket_port: Option<u16>,
     /// The origins of pages that may connect; empty means all.
