@@ -1,5 +1,7 @@
 //! What a client is told when something is refused: an `ERROR`, in RabbitMQ's words, after which the connection ends.
 
+use std::fmt::Display;
+
 use broker::exchanges::ExchangeError;
 use broker::queues::QueueError;
 use bytes::Bytes;
@@ -54,35 +56,29 @@ impl Fault {
         Self::new("Bad command", format!("Could not interpret command \"{command}\"\n"))
     }
 
-    /// What the broker refuses has a code's name in front, as in RabbitMQ.
-    fn coded(message: &str, detail: impl std::fmt::Display) -> Self {
-        let code = message.to_ascii_uppercase();
-        Self::new(message, format!("{code} - {detail}"))
-    }
-
     /// There is no such thing.
-    pub(crate) fn not_found(detail: impl std::fmt::Display) -> Self {
-        Self::coded("not_found", detail)
+    pub(crate) fn not_found(detail: impl Display) -> Self {
+        Self::new("not_found", detail.to_string())
     }
 
     /// Not as it would have to be.
-    pub(crate) fn precondition(detail: impl std::fmt::Display) -> Self {
-        Self::coded("precondition_failed", detail)
+    pub(crate) fn precondition(detail: impl Display) -> Self {
+        Self::new("precondition_failed", detail.to_string())
     }
 
     /// The client may not.
-    pub(crate) fn access_refused(detail: impl std::fmt::Display) -> Self {
-        Self::coded("access_refused", detail)
+    pub(crate) fn access_refused(detail: impl Display) -> Self {
+        Self::new("access_refused", detail.to_string())
     }
 
     /// A limit is reached.
-    pub(crate) fn resource(detail: impl std::fmt::Display) -> Self {
-        Self::coded("resource_error", detail)
+    pub(crate) fn resource(detail: impl Display) -> Self {
+        Self::new("resource_error", detail.to_string())
     }
 
     /// It could not be written.
-    pub(crate) fn internal(detail: impl std::fmt::Display) -> Self {
-        Self::coded("internal_error", detail)
+    pub(crate) fn internal(detail: impl Display) -> Self {
+        Self::new("internal_error", detail.to_string())
     }
 
     /// Something of a queue is refused.
@@ -95,7 +91,7 @@ impl Fault {
             }
             QueueError::Locked => {
                 let text = format!("cannot obtain exclusive access to locked {of}");
-                Self::coded("resource_locked", text)
+                Self::new("resource_locked", text)
             }
             QueueError::InExclusiveUse => Self::access_refused(format!("{of} in exclusive use")),
             QueueError::InUse => Self::precondition(format!("{of} in use")),

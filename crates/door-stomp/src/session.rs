@@ -263,9 +263,12 @@ impl<'s> Session<'s> {
 
     /// A frame is done with: its sender hears of it, if it wants to, after those before it.
     pub(crate) fn owe(&mut self, headers: Headers<'_>, fate: Fate) {
-        if let Some(receipt) = receipt(headers) {
-            self.owed.push(Owed { receipt, fate });
-        }
+        self.owe_receipt(receipt(headers), fate);
+    }
+
+    /// The same, of a frame that was there before.
+    pub(crate) fn owe_receipt(&mut self, receipt: Option<Bytes>, fate: Fate) {
+        self.owed.extend(receipt.map(|receipt| Owed { receipt, fate }));
     }
 
     async fn run(&mut self, input: &mut Input<ReadHalf>) -> End {

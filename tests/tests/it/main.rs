@@ -28,6 +28,7 @@ mod kill9;
 mod kill9_amqp;
 mod kill9_mqtt;
 mod kill9_shares;
+mod kill9_stomp;
 mod mqtt;
 mod mqtt_client;
 mod mqtt_secure;

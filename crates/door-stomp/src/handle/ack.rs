@@ -56,8 +56,8 @@ fn settlement(command: Command, headers: Headers<'_>) -> Result<Settlement, Faul
         return Ok(Settlement::Accept);
     }
     match headers.get("requeue").as_deref() {
-        None | Some(b"true") => Ok(Settlement::Return { counted: true, after: 0 }),
-        Some(b"false") => Ok(Settlement::Reject),
+        None | Some(b"true" | b"True") => Ok(Settlement::Return { counted: true, after: 0 }),
+        Some(b"false" | b"False") => Ok(Settlement::Reject),
         Some(_) => Err(Fault::invalid("NACK", "requeue")),
     }
 }

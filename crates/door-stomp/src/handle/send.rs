@@ -11,7 +11,7 @@ use crate::handle::{Access, Next, check_key, transaction};
 use crate::map;
 use crate::queues;
 use crate::receipts::Fate;
-use crate::session::Session;
+use crate::session::{Session, receipt};
 use crate::wire::parse::{Frame, Headers};
 
 /// A message that is to be sent.
@@ -92,16 +92,13 @@ fn take(
     let message = map::message(headers, chunk.slice_ref(frame.body), of, || broker.now())?;
     let (exchange, key) = to.target();
     let publish = Publish { exchange, key, message };
-    let fate = match headers.get("transaction") {
-        Some(name) => transaction::hold(session, &name, publish).map(|()| Fate::Done)?,
-        None => {
-            let mut batch = std::mem::take(&mut session.batch);
-            let fate = route(session, &publish, &mut batch);
-            session.batch = batch;
-            fate?
-        }
-    };
-    session.owe(headers, fate);
+    if let Some(name) = headers.get("transaction") {
+        return transaction::hold(session, &name, publish, receipt(headers));
+    }
+    let mut batch = std::mem::take(&mut session.batch);
+    let fate = route(session, &publish, &mut batch);
+    session.batch = batch;
+    session.owe(headers, fate?);
     Ok(())
 }
 

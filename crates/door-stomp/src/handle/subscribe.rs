@@ -28,6 +28,7 @@ pub(crate) struct How {
 
 /// Begins one, and says so to who asked for a receipt.
 pub(crate) async fn handle(session: &mut Session<'_>, headers: Headers<'_>) -> Result<(), Fault> {
+    let from = headers.get("destination").ok_or_else(|| Fault::no_destination("SUBSCRIBE"))?;
     let (tag, id) = tag("SUBSCRIBE", headers)?;
     if session.subscriptions.contains_key(&tag) {
         let detail = format!("A subscription identified by '{}' already exists.", quoted(&tag));
@@ -39,7 +40,6 @@ pub(crate) async fn handle(session: &mut Session<'_>, headers: Headers<'_>) -> R
             return Err(Fault::new("Unsupported header", detail));
         }
     }
-    let from = headers.get("destination").ok_or_else(|| Fault::no_destination("SUBSCRIBE"))?;
     let from = Destination::parse(&from)?;
     let mode = mode(headers)?;
     let prefetch = number(headers, "prefetch-count")?.unwrap_or(0);

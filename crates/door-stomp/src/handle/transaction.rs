@@ -26,7 +26,8 @@ pub(crate) struct Transactions {
 
 #[derive(Debug, Default)]
 struct Transaction {
-    messages: Vec<Publish>,
+    /// With their receipts, which say that they are stored.
+    messages: Vec<(Publish, Option<Bytes>)>,
     /// With the tags of their subscriptions, and their numbers.
     settled: Vec<(Bytes, u64, DeliveryId, Settlement)>,
     bytes: usize,
@@ -66,11 +67,12 @@ pub(crate) fn begin(session: &mut Session<'_>, headers: Headers<'_>) -> Result<(
     Ok(())
 }
 
-/// Keeps a message until it is committed.
+/// Keeps a message until it is committed. Its receipt comes then, or never.
 pub(crate) fn hold(
     session: &mut Session<'_>,
     name: &[u8],
     mut publish: Publish,
+    receipt: Option<Bytes>,
 ) -> Result<(), Fault> {
     // It stays for a while: without what it arrived with.
     publish.message.value = publish.message.value.map(|value| Bytes::copy_from_slice(&value));
@@ -79,8 +81,9 @@ pub(crate) fn hold(
     let bytes = of.value.as_ref().map_or(0, Bytes::len)
         + 2 * of.original.as_ref().map_or(0, |original| original.bytes.len())
         + of.headers.len() * HELD_HEADER_BYTES
+        + receipt.as_ref().map_or(0, Bytes::len)
         + HELD_MESSAGE_BYTES;
-    session.transactions.grow(name, bytes)?.messages.push(publish);
+    session.transactions.grow(name, bytes)?.messages.push((publish, receipt));
     Ok(())
 }
 
@@ -103,7 +106,7 @@ pub(crate) async fn commit(session: &mut Session<'_>, headers: Headers<'_>) -> R
     let name = name("COMMIT", headers)?;
     let Transaction { messages, settled, .. } = session.transactions.close(&name)?;
     let (mut batch, mut is_refused) = (Batch::default(), false);
-    for publish in &messages {
+    for (publish, _) in &messages {
         is_refused |= send::route(session, publish, &mut batch)? == Fate::Refused;
     }
     let _slow = batch.flush();
@@ -117,6 +120,9 @@ pub(crate) async fn commit(session: &mut Session<'_>, headers: Headers<'_>) -> R
     settled.map_err(|error| Fault::internal(format!("cannot commit: {error}")))?;
     if is_refused {
         return Err(Fault::precondition("partial tx completion: a queue is full"));
+    }
+    for (_, receipt) in messages {
+        session.owe_receipt(receipt, Fate::Done);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod connections;
 mod kafka;
 mod mqtt;
 mod nats;
+mod stomp;
 mod zookeeper;
 
 use std::io::{ErrorKind, Read, Write};

@@ -2,6 +2,7 @@
 
 pub(crate) mod mqtt;
 pub(crate) mod nats;
+pub(crate) mod stomp;
 
 use std::net::TcpStream;
 
