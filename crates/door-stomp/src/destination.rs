@@ -141,12 +141,16 @@ pub(crate) fn of(origin: &Origin, queue: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Adds a name, escaped.
+/// Adds a name, escaped. As in RabbitMQ, what is no text is shown by its code, though nobody is understood who says that.
 pub(crate) fn put(prefix: &str, name: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(prefix.as_bytes());
+    let is_text = std::str::from_utf8(name).is_ok();
     for byte in name {
         match byte {
             b'/' => out.extend_from_slice(b"%2F"),
+            byte if byte.is_ascii_control() || !is_text && !byte.is_ascii() => {
+                out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            }
             byte => out.push(*byte),
         }
     }

@@ -167,13 +167,18 @@ fn is_of_death(name: &[u8], message: &Message) -> bool {
     is_told && !message.deaths.is_empty()
 }
 
+/// Headers are text (1.2, "Augmented BNF"); clients give up over anything else.
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok()
+}
+
 /// Headers of a message of another door.
 fn put_foreign<'a>(message: &Message, mut frame: Writer<'a>) -> Writer<'a> {
     let of = &message.properties;
-    if let Some(kind) = &of.content_type {
+    if let Some(kind) = of.content_type.as_ref().filter(|kind| is_text(kind)) {
         frame = frame.header(b"content-type", kind);
     }
-    if let Some(id) = &of.correlation_id {
+    if let Some(id) = of.correlation_id.as_ref().filter(|id| is_text(id)) {
         frame = frame.header(b"correlation-id", id);
     }
     if let Some(priority) = of.priority {
@@ -191,8 +196,10 @@ fn put_foreign<'a>(message: &Message, mut frame: Writer<'a>) -> Writer<'a> {
         frame = frame.header(b"persistent", b"true");
     }
     for (name, value) in &message.headers {
-        if !name.is_empty() && !is_of_frame(name) && !is_of_death(name, message) {
-            frame = frame.header(name, value.as_deref().unwrap_or_default());
+        let value = value.as_deref().unwrap_or_default();
+        let is_sayable = !name.is_empty() && is_text(name) && is_text(value);
+        if is_sayable && !is_of_frame(name) && !is_of_death(name, message) {
+            frame = frame.header(name, value);
         }
     }
     frame

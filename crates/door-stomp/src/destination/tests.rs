@@ -44,6 +44,7 @@ fn a_message_says_where_it_was_sent_to_and_an_answer_gets_there() {
         (exchange("amq.topic", "a.b"), "/topic/a.b"),
         (exchange("e/1", ""), "/exchange/e%2F1"),
         (exchange("e", "k/l"), "/exchange/e/k%2Fl"),
+        (exchange("e", "k\0\u{1b}ü"), "/exchange/e/k%00%1Bü"),
         (Origin::Subject(Subject::from_levels(["a", "b"])), "/topic/a.b"),
     ] {
         let written = of(&origin, b"q/1");

@@ -81,6 +81,12 @@ fn a_message_of_another_door_has_its_words() {
     foreign.properties.reply_to = Some(Subject::from_levels(["a", "b/c"]));
     foreign.headers.push((Bytes::from_static(b"subscription"), None));
     foreign.headers.push((Bytes::from_static(b"none"), None));
+    // Clients would see a frame end, or no text.
+    for bytes in [&b"\0MESSAGE"[..], b"\xff"] {
+        foreign.headers.push((Bytes::from_static(b"bad"), Some(Bytes::from_static(bytes))));
+        foreign.headers.push((Bytes::from_static(bytes), Some(Bytes::from_static(b"bad"))));
+        foreign.properties.correlation_id = Some(Bytes::from_static(bytes));
+    }
     assert_eq!(
         lines(foreign),
         [

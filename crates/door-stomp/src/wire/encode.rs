@@ -22,9 +22,12 @@ impl<'a> Writer<'a> {
         Self::begin("CONNECTED", Version::V1_0, out)
     }
 
-    /// Adds a header.
+    /// Adds a header; not one with a zero byte, with which the frame would end for clients that look for one.
     #[must_use]
     pub(crate) fn header(self, name: &[u8], value: &[u8]) -> Self {
+        if [name, value].iter().any(|text| memchr::memchr(0, text).is_some()) {
+            return self;
+        }
         escape::encode(self.version, name, self.out);
         self.out.push(b':');
         escape::encode(self.version, value, self.out);

@@ -24,8 +24,8 @@ pub(crate) enum ParseError {
     /// Neither a command of a client's, nor the beginning of one.
     #[error("unknown command")]
     Command,
-    /// A header without a colon, or without a name.
-    #[error("a header line without a name and a colon")]
+    /// A header without a colon, or without a name, or with a zero byte, where clients that it is for would see a frame end.
+    #[error("a header line without a name and a colon, or with a zero byte")]
     Header,
     /// An escape that the version does not have.
     #[error("undefined escape sequence")]
@@ -208,6 +208,9 @@ fn check(headers: Headers<'_>, bounds: &Bounds) -> Result<Option<usize>, ParseEr
             return Err(ParseError::TooManyHeaders);
         }
         let (name, value) = field(headers.version, line).ok_or(ParseError::Header)?;
+        if memchr::memchr(0, line).is_some() {
+            return Err(ParseError::Header);
+        }
         for text in [name, value] {
             escape::check(headers.version, text).map_err(|_| ParseError::Escape)?;
         }

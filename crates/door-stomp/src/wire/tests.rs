@@ -68,6 +68,7 @@ fn what_is_no_frame_is_known_at_once_and_what_is_too_large_too() {
     assert_eq!(error(b"GE"), Some(ParseError::Command), "before its line ends");
     assert_eq!(error(b"SEND\nno colon\n\n\0"), Some(ParseError::Header));
     assert_eq!(error(b"SEND\n:x\n\n\0"), Some(ParseError::Header));
+    assert_eq!(error(b"SEND\na:b\0MESSAGE\n\n\0"), Some(ParseError::Header));
     assert_eq!(error(b"SEND\ncontent-length:-1\n\n\0"), Some(ParseError::Length));
     assert_eq!(error(b"SEND\ncontent-length:33\n\n"), Some(ParseError::BodyTooLong));
     assert_eq!(error(b"SEND\ncontent-length:1\n\nab"), Some(ParseError::End));

@@ -1,12 +1,17 @@
 //! Every door publishes, every door reads, and a message says everything that one can: what arrives is what
 //! `docs/messages.md` and the pages of the doors promise. [`WORDS`] is the table from which all pairs are made.
 
+use door_amqp::wire::properties::Properties;
+use door_amqp::wire::reader::Short;
+use door_amqp::wire::table::{Table, TableBuf, Value};
 use tests::{Serve, root};
 
 use super::kafka::{Kafka, Record};
 use super::{Door, now_ms};
+use crate::wires::amqp::{self, Amqp};
 use crate::wires::mqtt::{self, Mqtt, Property, Version};
 use crate::wires::nats::{self, Nats};
+use crate::wires::stomp::{self, Stomp};
 
 /// What a message can say besides its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +43,20 @@ impl Word {
 /// Who has a word for what: publishers can say it there, and readers are told. What is said at one of these
 /// doors arrives at each of the others; where there is no word it is left out.
 const WORDS: [(Word, &[Door]); 7] = [
-    (Word::Headers, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
-    (Word::ContentType, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
-    (Word::ReplyTo, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
-    (Word::CorrelationId, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
-    (Word::Expiry, &[Door::Kafka, Door::Mqtt5, Door::Nats]),
-    (Word::Priority, &[Door::Kafka, Door::Nats]),
-    (Word::Time, &[Door::Kafka]),
+    (Word::Headers, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
+    (Word::ContentType, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
+    (Word::ReplyTo, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
+    (Word::CorrelationId, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
+    (Word::Expiry, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
+    (Word::Priority, &[Door::Kafka, Door::Nats, Door::Amqp, Door::Stomp]),
+    (Word::Time, &[Door::Kafka, Door::Amqp, Door::Stomp]),
 ];
+
+/// What can be said there, and is told only to its own readers.
+const NOT_TOLD: [(Word, Door); 2] = [(Word::Expiry, Door::Amqp), (Word::Expiry, Door::Stomp)];
+
+/// What is told there, and cannot be said.
+const NOT_SAID: [(Word, Door); 1] = [(Word::ReplyTo, Door::Amqp)];
 
 /// How far apart two doors may have an expiry, in milliseconds: one of them counts in seconds from now.
 const EXPIRY_SLACK_MS: i64 = 120_000;
@@ -67,9 +78,17 @@ struct Said {
 }
 
 impl Said {
-    /// What of this can be said at a door, or is told there.
-    fn at(&self, door: Door) -> Self {
-        let has = |word| WORDS.iter().any(|(own, doors)| *own == word && doors.contains(&door));
+    /// What of this can be said at a door.
+    fn said_at(&self, door: Door) -> Self {
+        self.at(door, &NOT_SAID)
+    }
+
+    /// What of this has a word at a door, but for some.
+    fn at(&self, door: Door, but: &[(Word, Door)]) -> Self {
+        let has = |word| {
+            WORDS.iter().any(|(own, doors)| *own == word && doors.contains(&door))
+                && !but.contains(&(word, door))
+        };
         let headers = self.headers.iter().filter(|_| has(Word::Headers));
         let headers = headers.filter_map(|(name, value)| {
             Some((name.clone(), header(door, name, value.as_deref())?))
@@ -85,20 +104,26 @@ impl Said {
             reply_to: self.reply_to.clone().filter(|_| has(Word::ReplyTo)),
             correlation_id: match door {
                 // There it is a field of any bytes, and not a header.
-                Door::Mqtt5 => self.correlation_id.clone(),
+                Door::Mqtt5 | Door::Amqp => self.correlation_id.clone(),
                 _ => self.correlation_id.as_ref().filter(fits).cloned(),
             }
             .filter(|_| has(Word::CorrelationId)),
             expires_at: self.expires_at.filter(|_| has(Word::Expiry)),
             priority: self.priority.filter(|_| has(Word::Priority)),
-            time: self.time.filter(|_| has(Word::Time)),
+            time: match door {
+                // Seconds there.
+                Door::Amqp | Door::Stomp => self.time.map(|ms| ms / 1000 * 1000),
+                _ => self.time,
+            }
+            .filter(|_| has(Word::Time)),
         }
     }
 
     /// What readers at a door are told of this, published at another.
     fn told(&self, publisher: Door, reader: Door) -> Self {
-        let said = self.at(publisher);
-        let mut told = said.at(reader);
+        let said = self.said_at(publisher);
+        let not_told = if publisher == reader { &[][..] } else { &NOT_TOLD };
+        let mut told = said.at(reader, not_told);
         // Who answers by NATS repeats the subject only, so that holds the word that is wanted back.
         if (reader, publisher == reader) == (Door::Nats, false)
             && let Some(reply) = &mut told.reply_to
@@ -115,10 +140,15 @@ impl Said {
 fn header(door: Door, name: &str, value: Option<&[u8]>) -> Option<Option<Vec<u8>>> {
     let bytes = value.unwrap_or_default();
     let fits = match door {
-        Door::Kafka => return Some(value.map(<[u8]>::to_vec)),
+        Door::Kafka | Door::Amqp => return Some(value.map(<[u8]>::to_vec)),
         Door::Mqtt311 => false,
         // Text.
         Door::Mqtt5 => std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0),
+        // Text, too, and what begins there has a name.
+        Door::Stomp => {
+            let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
+            is_text && !name.is_empty()
+        }
         // A line `Name: value`.
         Door::Nats => {
             !name.is_empty()
@@ -204,17 +234,26 @@ struct Clients {
     mqtt5: [Mqtt; 2],
     mqtt311: [Mqtt; 2],
     nats: [Nats; 2],
+    amqp: [Amqp; 2],
+    stomp: [Stomp; 2],
+    /// A time since then is when a message was stored, which its publisher did not say.
+    begun: i64,
 }
 
 impl Clients {
-    fn start(broker: &tests::Broker, kafka: Option<Kafka>) -> Self {
+    fn start(broker: &tests::Broker, kafka: Option<Kafka>, begun: i64) -> Self {
         let mqtt = |version| [(); 2].map(|()| Mqtt::connect(broker.mqtt(), version));
         let nats = [(); 2].map(|()| Nats::connect(&broker.nats()));
         let (mqtt5, mqtt311) = (mqtt(Version::V5), mqtt(Version::V311));
-        let mut clients = Self { kafka, mqtt5, mqtt311, nats };
+        let amqp = [(); 2].map(|()| Amqp::connect(broker.amqp()));
+        let stomp = [(); 2].map(|()| Stomp::connect(broker.stomp()).unwrap());
+        let mut clients = Self { kafka, mqtt5, mqtt311, nats, amqp, stomp, begun };
         clients.mqtt5[1].subscribe("m/#");
         clients.mqtt311[1].subscribe("m/#");
         clients.nats[1].subscribe("m.>");
+        clients.amqp[1].subscribe("m.#");
+        let subscription: [(&str, &[u8]); 2] = [("id", b"0"), ("destination", b"/topic/m.#")];
+        clients.stomp[1].do_this("SUBSCRIBE", &subscription, b"").unwrap();
         clients
     }
 
@@ -234,17 +273,33 @@ impl Clients {
                 let reply = said.reply_to.as_deref();
                 self.nats[0].publish(&levels.join("."), reply, block.as_deref(), bytes);
             }
+            Door::Amqp => to_amqp(said, |properties| {
+                self.amqp[0].publish(&levels.join("."), properties, bytes);
+            }),
+            Door::Stomp => {
+                let destination = format!("/topic/{}", levels.join(".")).into_bytes();
+                let mut headers = to_stomp(said);
+                headers.insert(0, ("destination".to_owned(), destination));
+                let headers: Vec<_> =
+                    headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
+                self.stomp[0].do_this("SEND", &headers, bytes).unwrap();
+            }
         }
     }
 
     /// The next message of a reader who listens: its levels, and what it says.
     fn read(&mut self, door: Door) -> (String, Said) {
-        match door {
+        let (subject, mut said) = match door {
             Door::Kafka => unreachable!("its records are read in the end"),
             Door::Mqtt5 => of_mqtt(self.mqtt5[1].message()),
             Door::Mqtt311 => of_mqtt(self.mqtt311[1].message()),
             Door::Nats => of_nats(self.nats[1].message()),
-        }
+            Door::Amqp => of_amqp(&self.amqp[1].message()),
+            Door::Stomp => of_stomp(self.stomp[1].message().unwrap()),
+        };
+        // In seconds.
+        said.time = said.time.filter(|time| *time + 1000 <= self.begun);
+        (subject, said)
     }
 }
 
@@ -369,6 +424,99 @@ fn of_nats(message: nats::Msg) -> (String, Said) {
     (message.subject, said)
 }
 
+/// A routing key, from a subject as NATS writes it: of what is different there only what is used here.
+fn in_key(subject: &str) -> String {
+    subject.replace("//", "%2E")
+}
+
+fn of_key(key: &str) -> String {
+    key.replace("%2E", "//")
+}
+
+/// How many milliseconds are left, in digits.
+fn left(expires_at: Option<i64>) -> Option<String> {
+    expires_at.map(|at| (at - now_ms()).to_string())
+}
+
+fn to_amqp(said: &Said, publish: impl FnOnce(&Properties<'_>)) {
+    let mut table = TableBuf::default();
+    for (name, value) in &said.headers {
+        table.push(name.as_bytes(), value.as_deref().map_or(Value::Void, Value::String));
+    }
+    let left = left(said.expires_at);
+    publish(&Properties {
+        content_type: said.content_type.as_ref().map(|kind| Short(kind.as_bytes())),
+        headers: (!said.headers.is_empty()).then(|| table.table()),
+        priority: said.priority,
+        correlation_id: said.correlation_id.as_ref().map(|id| Short(id)),
+        expiration: left.as_ref().map(|left| Short(left.as_bytes())),
+        timestamp: said.time.map(|ms| u64::try_from(ms / 1000).unwrap()),
+        ..Properties::default()
+    });
+}
+
+fn of_amqp(message: &amqp::Delivery) -> (String, Said) {
+    let properties = Properties::decode(&message.properties).unwrap();
+    let text = |short: Short<'_>| String::from_utf8(short.to_vec()).unwrap();
+    let mut said = Said {
+        payload: Some(message.payload.clone()),
+        content_type: properties.content_type.map(text),
+        correlation_id: properties.correlation_id.map(|id| id.to_vec()),
+        expires_at: properties.expiration.map(|left| now_ms() + text(left).parse::<i64>().unwrap()),
+        priority: properties.priority,
+        time: properties.timestamp.map(|seconds| i64::try_from(seconds).unwrap() * 1000),
+        ..Said::default()
+    };
+    for (name, value) in properties.headers.iter().flat_map(Table::entries) {
+        let name = String::from_utf8(name.to_vec()).unwrap();
+        match (name.as_str(), value.string()) {
+            ("x-reply-to-topic", Some(key)) => {
+                said.reply_to = Some(of_key(&String::from_utf8_lossy(key)));
+            }
+            (_, value) => said.headers.push((name, value.map(<[u8]>::to_vec))),
+        }
+    }
+    (message.key.clone(), said)
+}
+
+fn to_stomp(said: &Said) -> Vec<(String, Vec<u8>)> {
+    let headers = said.headers.iter();
+    let headers = headers.map(|(name, value)| (name.clone(), value.clone().unwrap()));
+    let mut fields: Vec<_> = headers.collect();
+    let mut add = |name: &str, value: Option<Vec<u8>>| {
+        fields.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    add("content-type", said.content_type.clone().map(String::into_bytes));
+    let reply_to = said.reply_to.as_ref().map(|reply| format!("/topic/{}", in_key(reply)));
+    add("reply-to", reply_to.map(String::into_bytes));
+    add("correlation-id", said.correlation_id.clone());
+    add("expiration", left(said.expires_at).map(String::into_bytes));
+    add("priority", said.priority.map(|priority| priority.to_string().into_bytes()));
+    add("timestamp", said.time.map(|ms| (ms / 1000).to_string().into_bytes()));
+    fields
+}
+
+fn of_stomp(message: stomp::Frame) -> (String, Said) {
+    let mut said = Said { payload: Some(message.body), ..Said::default() };
+    let mut subject = String::new();
+    for (name, value) in message.headers {
+        let text = || String::from_utf8(value.clone()).unwrap();
+        let key = || of_key(text().strip_prefix("/topic/").expect("a topic"));
+        match name.as_str() {
+            "destination" => subject = key(),
+            "subscription" | "message-id" | "redelivered" | "content-length" | "persistent" => {}
+            "content-type" => said.content_type = Some(text()),
+            "reply-to" => said.reply_to = Some(key()),
+            "correlation-id" => said.correlation_id = Some(value),
+            "expiration" => said.expires_at = Some(now_ms() + text().parse::<i64>().unwrap()),
+            "priority" => said.priority = Some(text().parse().unwrap()),
+            "timestamp" => said.time = Some(text().parse::<i64>().unwrap() * 1000),
+            _ => said.headers.push((name, Some(value))),
+        }
+    }
+    (subject, said)
+}
+
 /// What was not as it should be.
 #[derive(Default)]
 struct Findings(Vec<String>);
@@ -382,8 +530,9 @@ impl Findings {
         wanted: (&str, Said),
     ) {
         let ((subject, mut seen), (wanted_subject, wanted)) = (seen, wanted);
-        // One of them counts in seconds from now.
-        if [pair.0, pair.1].contains(&Door::Mqtt5)
+        // One of them counts from now.
+        let counts = |door| matches!(door, Door::Mqtt5 | Door::Amqp | Door::Stomp);
+        if (counts(pair.0) || counts(pair.1))
             && let (Some(seen), Some(wanted)) = (&mut seen.expires_at, wanted.expires_at)
             && (*seen - wanted).abs() < EXPIRY_SLACK_MS
         {
@@ -402,7 +551,7 @@ impl Findings {
     }
 }
 
-const LISTENERS: [Door; 3] = [Door::Mqtt5, Door::Mqtt311, Door::Nats];
+const LISTENERS: [Door; 5] = [Door::Mqtt5, Door::Mqtt311, Door::Nats, Door::Amqp, Door::Stomp];
 
 #[test]
 fn what_a_topic_keeps_says_the_same_at_every_door() {
@@ -411,14 +560,14 @@ fn what_a_topic_keeps_says_the_same_at_every_door() {
     assert!(broker.entrepot(&create).status.success());
     let Some(kafka) = Kafka::confluent(&broker) else { return };
     let begun = now_ms();
-    let mut clients = Clients::start(&broker, Some(kafka));
+    let mut clients = Clients::start(&broker, Some(kafka), begun);
     let mut findings = Findings::default();
     let mut kept = Vec::new();
     for (number, (what, said)) in messages(begun).into_iter().enumerate() {
-        for publisher in [Door::Kafka, Door::Mqtt5, Door::Mqtt311, Door::Nats] {
+        for publisher in [&[Door::Kafka][..], &LISTENERS].concat() {
             let (number, name) = (number.to_string(), format!("{publisher:?}"));
             let subject = format!("m.{number}.{name}");
-            clients.publish(publisher, ["m", &number, &name], &said.at(publisher));
+            clients.publish(publisher, ["m", &number, &name], &said.said_at(publisher));
             for reader in LISTENERS {
                 let wanted = said.told(publisher, reader);
                 findings.check(what, (publisher, reader), clients.read(reader), (&subject, wanted));
@@ -439,13 +588,14 @@ fn what_a_topic_keeps_says_the_same_at_every_door() {
 #[test]
 fn what_no_topic_keeps_says_the_same_to_all_who_listen() {
     let broker = Serve::new().start();
-    let mut clients = Clients::start(&broker, None);
+    let begun = now_ms();
+    let mut clients = Clients::start(&broker, None, begun);
     let mut findings = Findings::default();
-    for (number, (what, said)) in messages(now_ms()).into_iter().enumerate() {
+    for (number, (what, said)) in messages(begun).into_iter().enumerate() {
         for publisher in LISTENERS {
             let (number, name) = (number.to_string(), format!("{publisher:?}"));
             let subject = format!("m.{number}.{name}");
-            clients.publish(publisher, ["m", &number, &name], &said.at(publisher));
+            clients.publish(publisher, ["m", &number, &name], &said.said_at(publisher));
             for reader in LISTENERS {
                 let wanted = said.told(publisher, reader);
                 findings.check(what, (publisher, reader), clients.read(reader), (&subject, wanted));
@@ -486,11 +636,17 @@ fn a_record_whose_key_is_no_subject_of_its_topic_is_about_the_topic() {
 fn the_page_of_messages_says_who_has_a_word_for_what() {
     let page = std::fs::read_to_string(root().join("docs/messages.md")).unwrap();
     for (word, doors) in WORDS {
-        let cell = |door| if doors.contains(door) { "yes" } else { "-" };
-        let cells = [Door::Kafka, Door::Mqtt5, Door::Mqtt311, Door::Nats].iter().map(cell);
-        let row = format!("| {} | {} |", word.name(), cells.collect::<Vec<_>>().join(" | "));
-        // The columns behind are of doors that this matrix does not try yet.
-        assert!(page.lines().any(|line| line.starts_with(&row)), "{row}");
+        let cell = |door| match (word, door) {
+            at if NOT_TOLD.contains(&at) => "said, not told",
+            at if NOT_SAID.contains(&at) => "told, not said",
+            (Word::ReplyTo, Door::Stomp) => "a `/topic/`",
+            (_, door) if doors.contains(&door) => "yes",
+            _ => "-",
+        };
+        let cells: Vec<_> =
+            [&[Door::Kafka][..], &LISTENERS].concat().into_iter().map(cell).collect();
+        let row = format!("| {} | {} |", word.name(), cells.join(" | "));
+        assert!(page.lines().any(|line| line == row), "{row}");
     }
 }
 
@@ -501,5 +657,6 @@ fn names_are_written_both_ways_by_this_test() {
     {
         assert_eq!(in_text(topic), text);
         assert_eq!(in_mqtt(text), topic);
+        assert_eq!(of_key(&in_key(text)), text);
     }
 }

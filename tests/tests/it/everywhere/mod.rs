@@ -21,6 +21,8 @@ enum Door {
     Mqtt5,
     Mqtt311,
     Nats,
+    Amqp,
+    Stomp,
 }
 
 /// In milliseconds since the epoch.

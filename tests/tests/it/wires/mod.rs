@@ -1,5 +1,6 @@
 //! Clients of our own on bare sockets: fast, and what they send and see is known byte by byte.
 
+pub(crate) mod amqp;
 pub(crate) mod mqtt;
 pub(crate) mod nats;
 pub(crate) mod stomp;
