@@ -19,6 +19,9 @@ class Client(stomp.ConnectionListener):
 
     def __init__(self, port, version='1.2', user=None, password=None, authority=None, **more):
         self.version = version
+        if version != '1.0':
+            # As with RabbitMQ: it would say the name of the machine.
+            more['vhost'] = '/'
         self.messages, self.receipts, self.errors = queue.Queue(), queue.Queue(), queue.Queue()
         self.gone = queue.Queue()
         self.connection = CLASSES[version]([('127.0.0.1', port)], reconnect_attempts_max=1, **more)
@@ -215,11 +218,11 @@ def beats(port):
 
 
 def login(port, authority=None):
-    one = Client(port, user='user_alice', password='secret', authority=authority)
+    one = Client(port, user='alice', password='secret', authority=authority)
     one.close()
     emit('in')
     try:
-        Client(port, user='user_alice', password='guess', authority=authority)
+        Client(port, user='alice', password='guess', authority=authority)
     except ConnectFailedException:
         emit('refused')
 
