@@ -23,6 +23,7 @@ pub struct Serve {
     kafka_port: u16,
     zookeeper_port: u16,
     amqp_port: u16,
+    management_port: u16,
     mqtt_port: u16,
     nats_port: u16,
     stomp_port: u16,
@@ -54,6 +55,7 @@ impl Serve {
             kafka_port: 9092,
             zookeeper_port: 2181,
             amqp_port: 5672,
+            management_port: 15672,
             mqtt_port: 1883,
             nats_port: 4222,
             stomp_port: 61613,
@@ -64,9 +66,11 @@ impl Serve {
     /// Free ports for the doors that a configuration file need not speak of.
     fn with_other_ports(self) -> Self {
         let (mqtt_port, nats_port) = (turns::free_port(), turns::free_port());
-        let (amqp_port, stomp_port) = (turns::free_port(), turns::free_port());
-        Self { amqp_port, mqtt_port, nats_port, stomp_port, ..self }
+        let (amqp_port, management_port) = (turns::free_port(), turns::free_port());
+        let stomp_port = turns::free_port();
+        Self { amqp_port, management_port, mqtt_port, nats_port, stomp_port, ..self }
             .env("ENTREPOT_AMQP__PORT", &amqp_port.to_string())
+            .env("ENTREPOT_AMQP__MANAGEMENT_PORT", &management_port.to_string())
             .env("ENTREPOT_MQTT__PORT", &mqtt_port.to_string())
             .env("ENTREPOT_NATS__PORT", &nats_port.to_string())
             .env("ENTREPOT_STOMP__PORT", &stomp_port.to_string())
@@ -187,6 +191,11 @@ impl Broker {
     /// Address for Kafka clients.
     pub fn kafka(&self) -> String {
         format!("127.0.0.1:{}", self.serve.kafka_port)
+    }
+
+    /// Port of RabbitMQ's management API, on 127.0.0.1.
+    pub fn management(&self) -> u16 {
+        self.serve.management_port
     }
 
     /// Port for AMQP clients, on 127.0.0.1.

@@ -32,6 +32,8 @@ pub enum Python {
     Celery,
     /// stomp.py.
     Stomp,
+    /// amqpstorm and pyrabbit2, which ask the management API.
+    AmqpStorm,
 }
 
 impl Python {
@@ -47,6 +49,7 @@ impl Python {
             Self::Pika => "py-pika",
             Self::Celery => "py-celery",
             Self::Stomp => "py-stomp",
+            Self::AmqpStorm => "py-amqpstorm",
         };
         Some(tools::tool(name)?.join("bin/python"))
     }

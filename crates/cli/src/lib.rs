@@ -1,5 +1,6 @@
 //! The commands of `entrepot` that talk to a running broker: a client of the Kafka protocol, so
-//! they work with any broker that speaks it.
+//! they work with any broker that speaks it. Queues and exchanges, which that does not know, are
+//! asked for at RabbitMQ's management API, so that works with a RabbitMQ, too.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 it worked, 1 it
 //! failed, 2 it was called wrongly, 10 the cluster is not healthy.
@@ -14,6 +15,7 @@ mod group;
 mod output;
 mod produce;
 mod progress;
+mod queue;
 mod settings;
 mod share_group;
 mod status;
@@ -27,6 +29,7 @@ pub use error::{CliError, exit};
 pub use output::Format;
 
 use client::Client;
+use client::management::Management;
 use client::security::Protection;
 use output::Output;
 
@@ -77,15 +80,41 @@ impl Connect {
         Client::connect(&servers, Duration::from_secs(self.timeout), security)
     }
 
+    /// The management API at an address, or at its port of the first broker.
+    fn management(&self, address: Option<&str>) -> Result<Management, CliError> {
+        let address = match address {
+            Some(address) => with_default_port(address.trim(), MANAGEMENT_PORT),
+            None => {
+                let server = self.server.first().map_or("localhost", |server| server.trim());
+                let server = with_port(server);
+                let host = server.rsplit_once(':').map_or(&*server, |(host, _)| host);
+                format!("{host}:{MANAGEMENT_PORT}")
+            }
+        };
+        let security = self.protection.load().map_err(ClientError::Security)?;
+        Ok(Management::new(address, Duration::from_secs(self.timeout), security))
+    }
+
     fn output(&self) -> Output {
         Output::stdout(self.output.unwrap_or_default())
     }
 }
 
+/// Kafka's port.
+const KAFKA_PORT: u16 = 9092;
+
+/// RabbitMQ's management API's.
+const MANAGEMENT_PORT: u16 = 15672;
+
 /// `HOST` alone means its port 9092.
 fn with_port(server: &str) -> String {
+    with_default_port(server, KAFKA_PORT)
+}
+
+/// `HOST` alone means this port of it.
+fn with_default_port(server: &str, port: u16) -> String {
     let after_brackets = server.rsplit(']').next().unwrap_or(server);
-    if after_brackets.contains(':') { server.to_owned() } else { format!("{server}:9092") }
+    if after_brackets.contains(':') { server.to_owned() } else { format!("{server}:{port}") }
 }
 
 /// A command.
@@ -95,6 +124,10 @@ pub enum Command {
     Topic(topic::Topic),
     /// List, describe and delete groups of consumers, and move their offsets
     Group(group::Group),
+    /// List, describe, purge and delete queues
+    Queue(queue::Queue),
+    /// List exchanges
+    Exchange(queue::Exchange),
     /// Add, list and remove users who log in with a password
     User(user::User),
     /// Add, list and remove access rules
@@ -118,6 +151,8 @@ pub fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::Topic(topic) => topic.run(),
         Command::Group(group) => group.run(),
+        Command::Queue(queue) => queue.run(),
+        Command::Exchange(exchange) => exchange.run(),
         Command::User(user) => user.run(),
         Command::Acl(acl) => acl.run(),
         Command::Produce(produce) => produce.run(),

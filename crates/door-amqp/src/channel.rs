@@ -186,6 +186,10 @@ pub(crate) struct OutState {
     last: u64,
     unacked: Unacked,
     consumers: HashMap<u64, ConsumerOut>,
+    /// What is shown of them, …
+    described: HashMap<u64, ConsumerFacts>,
+    /// … and of the channel.
+    facts: ChannelFacts,
     /// Consumers whose last delivery found no room.
     refused: Vec<u64>,
     /// Those whose queues are gone.
@@ -202,6 +206,35 @@ pub(crate) struct ConsumerOut {
     pub(crate) counts: bool,
 }
 
+/// What of a consumer is shown and not needed otherwise.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ConsumerFacts {
+    pub(crate) exclusive: bool,
+    /// 0: no limit.
+    pub(crate) prefetch: u32,
+    /// A table.
+    pub(crate) arguments: Bytes,
+}
+
+/// What a channel was told, as it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ChannelFacts {
+    pub(crate) confirms: bool,
+    pub(crate) is_transactional: bool,
+    /// Of each consumer to come; 0: no limit.
+    pub(crate) prefetch: u32,
+    /// Of all together; 0: no limit.
+    pub(crate) prefetch_together: u32,
+}
+
+/// A channel at one moment.
+#[derive(Debug)]
+pub(crate) struct ChannelView {
+    pub(crate) facts: ChannelFacts,
+    pub(crate) unacked: usize,
+    pub(crate) consumers: Vec<(ConsumerOut, ConsumerFacts)>,
+}
+
 impl ChannelOut {
     pub(crate) fn new(
         number: u16,
@@ -214,6 +247,30 @@ impl ChannelOut {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, OutState> {
         self.state.lock()
+    }
+
+    /// Whether it is not closed yet.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.state.lock().is_closed
+    }
+
+    /// What there is to be shown of it.
+    pub(crate) fn view(&self) -> ChannelView {
+        let state = self.state.lock();
+        let with_facts = |(number, consumer): (&u64, &ConsumerOut)| {
+            let facts = state.described.get(number).cloned().unwrap_or_default();
+            (consumer.clone(), facts)
+        };
+        ChannelView {
+            facts: state.facts,
+            unacked: state.unacked.count(),
+            consumers: state.consumers.iter().map(with_facts).collect(),
+        }
+    }
+
+    /// Changes what is shown of it.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut ChannelFacts)) {
+        change(&mut self.state.lock().facts);
     }
 
     /// Queues a method, unless the channel is closed.
@@ -230,6 +287,7 @@ impl ChannelOut {
         let mut state = self.state.lock();
         state.is_closed = true;
         state.consumers.clear();
+        state.described.clear();
         state.unacked = Unacked::default();
     }
 
@@ -286,8 +344,14 @@ impl OutState {
         self.consumers.insert(number, consumer);
     }
 
+    /// What is shown of a consumer.
+    pub(crate) fn describe(&mut self, number: u64, facts: ConsumerFacts) {
+        self.described.insert(number, facts);
+    }
+
     pub(crate) fn remove(&mut self, number: u64) {
         self.consumers.remove(&number);
+        self.described.remove(&number);
     }
 
     /// Consumers that found no room since this was asked last.
@@ -324,7 +388,8 @@ impl OutState {
     }
 }
 
-fn origin(delivered: &Delivered, queue: &Bytes) -> (Bytes, Bytes) {
+/// The exchange and the routing key that a message came with; `queue`: what it is in.
+pub(crate) fn origin(delivered: &Delivered, queue: &Bytes) -> (Bytes, Bytes) {
     match &delivered.origin {
         Origin::Queue => (Bytes::new(), queue.clone()),
         Origin::Exchange { exchange, key } => (exchange.clone(), key.clone()),
@@ -368,6 +433,7 @@ impl QueueSink for ChannelOut {
     fn cancelled(&self, tag: u64) {
         let mut state = self.state.lock();
         let Some(consumer) = state.consumers.remove(&tag) else { return };
+        state.described.remove(&tag);
         if self.tells_cancel && !state.is_closed {
             let cancel = BasicCancel { consumer_tag: Short(&consumer.tag), nowait: true };
             self.outgoing.push(|out| put_method(self.number, &cancel, out));
@@ -386,6 +452,10 @@ struct Unacked {
 }
 
 impl Unacked {
+    fn count(&self) -> usize {
+        self.entries.iter().filter(|(_, id)| id.is_some()).count()
+    }
+
     fn push(&mut self, tag: u64, id: DeliveryId) {
         self.entries.push_back((tag, Some(id)));
     }

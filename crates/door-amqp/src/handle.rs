@@ -14,13 +14,40 @@ pub(crate) mod settle;
 pub(crate) mod tx;
 
 use base::Subject;
-use broker::access::Operation;
+use broker::access::{Actor, Operation};
+use broker::exchanges::ExchangeName;
+use broker::queues::QueueName;
+use broker::{Broker, PublisherId};
+use bytes::Bytes;
 
 use crate::fault::{Fault, named, quoted};
 use crate::map;
 use crate::replies::REPLY_TO;
-use crate::session::Session;
 use crate::wire::reply::Reply;
+
+/// Who asks for something, and in which virtual host: a connection, or a request of the management API.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) broker: &'a Broker,
+    pub(crate) actor: &'a Actor,
+    pub(crate) virtual_host: &'a Bytes,
+    /// The namespace of that.
+    pub(crate) space: &'a Bytes,
+    /// Who has queues for themselves.
+    pub(crate) owner: PublisherId,
+}
+
+impl Caller<'_> {
+    /// A queue of the virtual host.
+    pub(crate) fn queue_name(&self, name: &[u8]) -> QueueName {
+        QueueName { space: self.space.clone(), name: Bytes::copy_from_slice(name) }
+    }
+
+    /// An exchange of the virtual host.
+    pub(crate) fn exchange_name(&self, name: &[u8]) -> ExchangeName {
+        ExchangeName { space: self.space.clone(), name: Bytes::copy_from_slice(name) }
+    }
+}
 
 /// What rules keep somebody from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +61,15 @@ pub(crate) enum Access {
 }
 
 impl Access {
+    /// What it is to the rules.
+    pub(crate) fn operation(self) -> Operation {
+        match self {
+            Self::Configure => Operation::Create,
+            Self::Write => Operation::Write,
+            Self::Read => Operation::Read,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Configure => "configure",
@@ -48,24 +84,19 @@ impl Access {
 /// # Errors
 /// It may not.
 pub(crate) fn check(
-    session: &Session<'_>,
+    caller: Caller<'_>,
     access: Access,
     kind: &str,
     name: &[u8],
 ) -> Result<(), Fault> {
-    let actor = &session.agreed.actor;
+    let actor = caller.actor;
     if actor.is_free() {
         return Ok(());
     }
-    let operation = match access {
-        Access::Configure => Operation::Create,
-        Access::Write => Operation::Write,
-        Access::Read => Operation::Read,
-    };
-    if actor.may_topic(operation, &String::from_utf8_lossy(name)) {
+    if actor.may_topic(access.operation(), &String::from_utf8_lossy(name)) {
         return Ok(());
     }
-    let (of, user) = (named(kind, name, &session.agreed.virtual_host), &actor.principal().name);
+    let (of, user) = (named(kind, name, caller.virtual_host), &actor.principal().name);
     let text = format!("{} access to {of} refused for user '{user}'", access.name());
     Err(Fault::new(Reply::AccessRefused, text))
 }
@@ -76,21 +107,21 @@ pub(crate) fn check(
 /// # Errors
 /// It may not.
 pub(crate) fn check_key(
-    session: &Session<'_>,
+    caller: Caller<'_>,
     access: Access,
     exchange: &[u8],
     key: &[u8],
 ) -> Result<(), Fault> {
     // Who was told an address to answer to may answer.
     let is_answer = exchange.is_empty() && key.starts_with(REPLY_TO);
-    if session.agreed.actor.is_free() || is_answer {
+    if caller.actor.is_free() || is_answer {
         return Ok(());
     }
     if exchange.is_empty() {
-        return check(session, access, "queue", key);
+        return check(caller, access, "queue", key);
     }
-    if exchange != map::TOPIC_EXCHANGE || !session.space.is_empty() {
-        return check(session, access, "exchange", exchange);
+    if exchange != map::TOPIC_EXCHANGE || !caller.space.is_empty() {
+        return check(caller, access, "exchange", exchange);
     }
     // Of a pattern what stands before the first wildcard: only a rule for a prefix of it, or for everything, can allow it.
     let is_wild = |word: &&[u8]| access == Access::Read && matches!(*word, b"*" | b"#");
@@ -103,7 +134,7 @@ pub(crate) fn check_key(
     if !literal.is_empty() && literal.len() < words().count() {
         name.push('.');
     }
-    check(session, access, "subject", name.as_bytes())
+    check(caller, access, "subject", name.as_bytes())
 }
 
 /// Names that begin with `amq.` are the server's (§1.6.2.3 of the reference).

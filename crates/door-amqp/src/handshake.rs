@@ -37,7 +37,7 @@ const CAPABILITIES: [&str; 9] = [
 ];
 
 /// The version of RabbitMQ whose protocol is spoken: clients ask it what they may use.
-const RABBITMQ_VERSION: &str = "4.2.0";
+pub(crate) const RABBITMQ_VERSION: &str = "4.2.0";
 
 /// What was agreed.
 #[derive(Debug)]
@@ -51,6 +51,10 @@ pub(crate) struct Agreed {
     /// In seconds; 0: none.
     pub(crate) heartbeat: u16,
     pub(crate) can: Capabilities,
+    /// How the client logged in.
+    pub(crate) mechanism: &'static str,
+    /// What it says of itself: a table.
+    pub(crate) properties: Bytes,
 }
 
 /// What the client can take.
@@ -82,6 +86,8 @@ impl Capabilities {
 struct Known {
     principal: Principal,
     can: Capabilities,
+    mechanism: &'static str,
+    properties: Bytes,
 }
 
 /// Speaks with a client until its virtual host is open.
@@ -115,6 +121,8 @@ pub(crate) async fn run(
         channel_max: tuned.channel_max,
         heartbeat: tuned.heartbeat,
         can: known.can,
+        mechanism: known.mechanism,
+        properties: known.properties,
     })
 }
 
@@ -153,21 +161,24 @@ async fn start(
     let Method::ConnectionStartOk(said) = decode(&payload)? else { return Err(not_due(&payload)) };
     let can = Capabilities::of(&said.client_properties);
     let name = String::from_utf8_lossy(&said.mechanism);
-    if !mechanisms.contains(&&*name) {
+    let Some(mechanism) = mechanisms.into_iter().find(|offered| *offered == name) else {
         let text = format!("unknown authentication mechanism '{}'", quoted(&said.mechanism));
         return Err(refused(can, text.clone(), text));
-    }
-    login(gate, &name, &said, can).await
+    };
+    login(gate, mechanism, &said, can).await
 }
 
 async fn login(
     gate: &Gate,
-    mechanism: &str,
+    mechanism: &'static str,
     said: &ConnectionStartOk<'_>,
     can: Capabilities,
 ) -> Result<Known, End> {
     match gate.login(mechanism, &said.response).await {
-        Ok(login) => Ok(Known { principal: login.principal, can }),
+        Ok(login) => {
+            let properties = Bytes::copy_from_slice(said.client_properties.bytes());
+            Ok(Known { principal: login.principal, can, mechanism, properties })
+        }
         Err(why) => {
             sleep(gate.failure_delay()).await;
             let text = format!(
@@ -227,8 +238,7 @@ async fn tune(
 
 fn virtual_host(shared: &Shared, open: &ConnectionOpen<'_>) -> Result<Bytes, End> {
     let name = open.virtual_host.0;
-    let others = &shared.options.virtual_hosts;
-    if name == b"/" || others.iter().any(|other| other.as_bytes() == name) {
+    if shared.space_of(name).is_some() {
         return Ok(Bytes::copy_from_slice(name));
     }
     let text = format!("vhost {} not found", quoted(name));

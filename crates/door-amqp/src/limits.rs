@@ -48,6 +48,18 @@ pub(crate) const CONSUMERS_MAX: usize = 100_000;
 /// Words of the routing keys in CC and BCC together.
 pub(crate) const EXTRA_KEYS_MAX: usize = 256;
 
+/// What a client says of itself is kept to be shown, if it has no more bytes than this.
+pub(crate) const CLIENT_PROPERTIES_BYTES_MAX: usize = 4 * 1024;
+
+/// Largest body of a management request, in bytes: definitions are the largest.
+pub(crate) const MANAGEMENT_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Payloads that one management request takes out of a queue, in bytes, and one more.
+pub(crate) const MANAGEMENT_GET_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Messages that it takes, however many were asked for.
+pub(crate) const MANAGEMENT_GET_MESSAGES_MAX: u64 = 10_000;
+
 /// How often a connection that is blocked looks whether it is still so.
 pub(crate) const BLOCKED_PERIOD: Duration = Duration::from_millis(500);
 

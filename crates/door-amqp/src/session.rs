@@ -11,14 +11,18 @@ use broker::live::Batch;
 use broker::queues::QueueName;
 use broker::{Broker, PublisherId};
 use bytes::Bytes;
-use door::{Claim, CloseReason, Connection, ConnectionRoom, Outgoing, ReadHalf, RequestRoom};
+use door::{
+    Claim, CloseReason, Connection, ConnectionRoom, Outgoing, ReadHalf, RequestRoom, Stream,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::Shared;
 use crate::channel::Channel;
+use crate::clients::{Client, Ends, Facts};
 use crate::confirm::{self, Commit, Owed};
 use crate::fault::Fault;
+use crate::handle::Caller;
 use crate::handshake::{self, Agreed};
 use crate::input::Frames;
 use crate::limits::{BLOCKED_PERIOD, COMMITS_MAX, FLUSH_TIMEOUT, HANDSHAKE_TIMEOUT, LINGER};
@@ -65,15 +69,16 @@ impl From<std::io::Error> for End {
 /// Speaks the protocol until either side closes.
 pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
     let Connection { stream, peer, principal, logins, room, mut stopping, .. } = connection;
+    let local = stream.local_addr()?;
+    let ends = Ends { peer, local, is_encrypted: !matches!(stream, Stream::Plain(_)) };
     let (read, write) = stream.into_split();
     let mut frames = Frames::new(read, &room);
     let outgoing = Arc::new(Outgoing::default());
     let gate = Gate::new(logins, principal);
     let eviction = frames.eviction();
-    let host = peer.ip().to_string();
     let mut writing = pin!(outgoing.run(write));
     // Boxed, so that what a connection needs in its beginning only does not stay with it.
-    let mut talking = Box::pin(talk(&shared, &mut frames, &outgoing, &gate, (&host, &room)));
+    let mut talking = Box::pin(talk(&shared, &mut frames, &outgoing, &gate, (ends, &room)));
     let end = tokio::select! {
         written = &mut writing => return Ok(written?),
         end = &mut talking => end,
@@ -139,9 +144,10 @@ async fn talk(
     frames: &mut Frames<ReadHalf>,
     outgoing: &Arc<Outgoing>,
     gate: &Gate,
-    (host, room): (&str, &RequestRoom),
+    (ends, room): (Ends, &RequestRoom),
 ) -> End {
-    let hello = handshake::run(shared, frames, outgoing, gate, host);
+    let host = ends.peer.ip().to_string();
+    let hello = handshake::run(shared, frames, outgoing, gate, &host);
     let agreed = match timeout(HANDSHAKE_TIMEOUT, hello).await {
         Ok(Ok(agreed)) => agreed,
         Ok(Err(end)) => return end,
@@ -153,14 +159,32 @@ async fn talk(
     let (commits, committed) = mpsc::channel(COMMITS_MAX);
     let received = AtomicU64::new(0);
     let heartbeat = Duration::from_secs(agreed.heartbeat.into());
-    let mut session = Session::new(shared, agreed, outgoing, (room, &received, commits));
+    let joined = shared.clients.join(facts(shared, ends, &agreed));
+    let client = &joined.client;
+    let mut session = Session::new(shared, agreed, outgoing, (room, &received, commits), client);
     let end = tokio::select! {
         end = session.run(frames) => end,
+        why = client.closed() => End::fault(Fault::new(Reply::ConnectionForced, why)),
         () = confirm::run(committed) => End::Quiet,
         reason = beat(outgoing, &received, heartbeat) => End::Reason(reason),
     };
     session.leave().await;
     end
+}
+
+/// What is shown of a connection.
+fn facts(shared: &Shared, ends: Ends, agreed: &Agreed) -> Facts {
+    Facts {
+        ends,
+        since: shared.broker.now(),
+        user: Arc::clone(&agreed.actor.principal().name),
+        mechanism: agreed.mechanism,
+        virtual_host: agreed.virtual_host.clone(),
+        frame_max: agreed.frame_max,
+        channel_max: agreed.channel_max,
+        heartbeat: agreed.heartbeat,
+        properties: agreed.properties.clone(),
+    }
 }
 
 /// Says something so often, and returns when the client has said nothing for twice as long (§4.2.7).
@@ -192,6 +216,8 @@ pub(crate) struct Session<'s> {
     /// The namespace of its virtual host.
     pub(crate) space: Bytes,
     pub(crate) owner: Owner,
+    /// What is shown of it.
+    pub(crate) client: Arc<Client>,
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) channels: HashMap<u16, Channel>,
     /// Channels that were ended, whose client has not answered that it heard so.
@@ -234,6 +260,7 @@ impl<'s> Session<'s> {
         agreed: Agreed,
         outgoing: &Arc<Outgoing>,
         (room, received, commits): (&RequestRoom, &'s AtomicU64, mpsc::Sender<Commit>),
+        client: &Arc<Client>,
     ) -> Self {
         let broker = shared.broker.clone();
         let id = broker.new_publisher();
@@ -246,6 +273,7 @@ impl<'s> Session<'s> {
             agreed,
             space,
             owner: Owner { broker, id, is_gone: false },
+            client: Arc::clone(client),
             outgoing: Arc::clone(outgoing),
             channels: HashMap::new(),
             closing: HashSet::new(),
@@ -260,14 +288,25 @@ impl<'s> Session<'s> {
         }
     }
 
+    /// Who asks, and where.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        Caller {
+            broker: &self.shared.broker,
+            actor: &self.agreed.actor,
+            virtual_host: &self.agreed.virtual_host,
+            space: &self.space,
+            owner: self.owner.id,
+        }
+    }
+
     /// A queue of the virtual host.
     pub(crate) fn queue_name(&self, name: &[u8]) -> QueueName {
-        QueueName { space: self.space.clone(), name: Bytes::copy_from_slice(name) }
+        self.caller().queue_name(name)
     }
 
     /// An exchange of the virtual host.
     pub(crate) fn exchange_name(&self, name: &[u8]) -> ExchangeName {
-        ExchangeName { space: self.space.clone(), name: Bytes::copy_from_slice(name) }
+        self.caller().exchange_name(name)
     }
 
     async fn run(&mut self, frames: &mut Frames<ReadHalf>) -> End {

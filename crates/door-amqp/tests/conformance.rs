@@ -21,7 +21,7 @@ use door_amqp::wire::method::ConnectionUpdateSecret;
 use support::{Fixture, hello};
 
 #[tokio::test]
-async fn the_door_conforms() {
+async fn the_door_and_its_management_api_conform() {
     let fixture = Fixture::start().await;
     let mut flood = Vec::new();
     put_method(0, &ConnectionUpdateSecret::default(), &mut flood);
@@ -31,6 +31,19 @@ async fn the_door_conforms() {
         is_answer: |bytes| bytes.ends_with(b"\x01\0\0\0\0\0\x05\0\x0a\0\x29\0\xce"),
         oversize: Some([&PROTOCOL_HEADER[..], b"\x01\0\0\x7f\xff\xff\xff"].concat()),
         flood: Some(flood),
+    };
+    conformance::run_all(&target).await.unwrap();
+    // Not at the same time: memory is the process's.
+    let whoami = b"GET /api/whoami HTTP/1.1\r\nHost: h\r\n\r\n".to_vec();
+    let target = Target {
+        door: Arc::new(fixture.door.management()),
+        hello: whoami.clone(),
+        is_answer: |bytes| bytes.ends_with(b"}") && bytes.windows(4).any(|four| four == b"tags"),
+        oversize: Some(
+            b"PUT /api/queues/%2F/q HTTP/1.1\r\nHost: h\r\nContent-Length: 999999999\r\n\r\n"
+                .to_vec(),
+        ),
+        flood: Some(whoami),
     };
     conformance::run_all(&target).await.unwrap();
 }

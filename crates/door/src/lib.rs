@@ -1,4 +1,4 @@
-//! What every door shares: the [`Door`] trait, the [`Listener`] that runs it, [`tls`], WebSocket, the
+//! What every door shares: the [`Door`] trait, the [`Listener`] that runs it, [`tls`], WebSocket, [`http`], the
 //! [`FrameReader`] for length-prefixed protocols, and the `conformance` suite (a cargo feature) that every door must
 //! pass.
 
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod frame;
+pub mod http;
 mod input;
 mod limit;
 mod listener;

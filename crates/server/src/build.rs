@@ -17,7 +17,7 @@ use door::tls::client::ClientOptions;
 use door::{
     Bounds, ConnectionLimit, Door, Listener, ListenerOptions, Pace, RequestRoom, WebSocketOptions,
 };
-use door_amqp::{AmqpDoor, AmqpDoorOptions};
+use door_amqp::{AmqpDoor, AmqpDoorOptions, AmqpManagement};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_mqtt::{MqttDoor, MqttDoorOptions};
 use door_nats::{Keys, NatsDoor, NatsDoorOptions, NatsMonitor, Token};
@@ -415,6 +415,7 @@ pub(crate) struct Doors {
     kafka: Arc<KafkaDoor>,
     zookeeper: Arc<ZooKeeperDoor>,
     amqp: Arc<AmqpDoor>,
+    amqp_management: Arc<AmqpManagement>,
     mqtt: Arc<MqttDoor>,
     nats: Arc<NatsDoor>,
     nats_monitor: Arc<NatsMonitor>,
@@ -442,11 +443,13 @@ impl Doors {
         let zookeeper = zookeeper.with_session_timeouts(
             timeouts.session_timeout_min_ms..=timeouts.session_timeout_max_ms,
         );
+        let amqp = AmqpDoor::new(broker.clone(), amqp_options(&config.amqp));
         let nats = NatsDoor::new(broker.clone(), nats_options(config));
         Self {
             kafka: Arc::new(KafkaDoor::new(broker.clone(), options)),
             zookeeper: Arc::new(zookeeper),
-            amqp: Arc::new(AmqpDoor::new(broker.clone(), amqp_options(&config.amqp))),
+            amqp_management: Arc::new(amqp.management()),
+            amqp: Arc::new(amqp),
             mqtt: Arc::new(MqttDoor::new(broker.clone(), mqtt_options(&config.mqtt))),
             nats_monitor: Arc::new(nats.monitor()),
             nats: Arc::new(nats),
@@ -459,6 +462,7 @@ impl Doors {
             config::Door::Kafka => Arc::clone(&self.kafka) as Arc<dyn Door>,
             config::Door::Zookeeper => Arc::clone(&self.zookeeper) as Arc<dyn Door>,
             config::Door::Amqp | config::Door::AmqpTls => Arc::clone(&self.amqp) as Arc<dyn Door>,
+            config::Door::AmqpManagement => Arc::clone(&self.amqp_management) as Arc<dyn Door>,
             config::Door::Mqtt | config::Door::MqttWebsocket => {
                 Arc::clone(&self.mqtt) as Arc<dyn Door>
             }

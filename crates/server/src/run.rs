@@ -37,7 +37,7 @@ const DEREGISTER_PATIENCE: Duration = Duration::from_secs(3);
 pub enum RunError {
     /// A listener's address cannot be used.
     #[error(
-        "cannot listen on {address} for {name}: {source}; is another broker running, or is the port taken? (see net.bind, and the port of its door: kafka.port, zookeeper.port, mqtt.port)"
+        "cannot listen on {address} for {name}: {source}; is another broker running, or is the port taken? (see net.bind, and the port of its door: kafka.port, zookeeper.port, mqtt.port, amqp.port, amqp.management_port)"
     )]
     Bind {
         /// The listener's name.

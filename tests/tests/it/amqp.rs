@@ -42,6 +42,26 @@ fn celery_and_aio_pika_do_what_they_do_with_rabbitmq() {
     assert_eq!(names, all);
 }
 
+#[test]
+fn clients_of_the_management_api_do_what_they_do_with_rabbitmq() {
+    let sets = [
+        "amqp.security=SASL_PLAINTEXT",
+        "login.mechanisms=PLAIN",
+        "login.plain_users=user_root=\"secret\"",
+        "security.authorize=true",
+        "security.super_users=User:root",
+    ];
+    let broker = sets.iter().fold(Serve::new(), |serve, set| serve.arg("--set").arg(*set)).start();
+    let (port, management) = (broker.amqp().to_string(), broker.management().to_string());
+    let args: [&dyn AsRef<OsStr>; 4] = [&port, &management, &"root", &"secret"];
+    let Some(events) = Script::run(Python::AmqpStorm, "amqp_management", &args, LONG) else {
+        return;
+    };
+    let names: Vec<_> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+    let all = ["overview", "queues", "messages", "exchanges", "connections", "hosts", "users"];
+    assert_eq!(names, all);
+}
+
 const ALICE: [&str; 2] = ["login.mechanisms=PLAIN", "login.plain_users=user_alice=\"secret\""];
 
 fn log_in(port: &str, more: &[&str]) {

@@ -1,5 +1,7 @@
 //! The command line: tables for people, JSON for programs, and an exit code that can be trusted.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 
 use door_kafka::wire::messages::share_fetch_request::{
@@ -244,6 +246,42 @@ fn a_share_group_is_listed_and_described_with_what_it_is_not_done_with() {
     assert!(rows.contains(&vec!["TOPIC", "PARTITION", "START", "LAG"]), "{text}");
     assert!(rows.contains(&vec!["work", "0", "1", "2"]), "{text}");
     assert!(rows.iter().any(|row| row.starts_with(&["member-1", "test"])), "{text}");
+}
+
+/// Asks the management API for something; what it answers, head and all.
+fn manage(broker: &Broker, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", broker.management())).expect("it listens");
+    let length = body.len();
+    write!(stream, "{method} /api/{path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}")
+        .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn a_queue_is_listed_described_purged_and_deleted() {
+    let broker = Serve::new().start();
+    let declared = manage(&broker, "PUT", "queues/%2F/jobs%2F1", r#"{"durable":true}"#);
+    assert!(declared.contains(" 201 Created"), "{declared}");
+    let message = r#"{"routing_key":"jobs/1","payload":"one","properties":{}}"#;
+    let sent = manage(&broker, "POST", "exchanges/%2F/amq.default/publish", message);
+    assert!(sent.ends_with(r#"{"routed":true}"#), "{sent}");
+    let at = format!("127.0.0.1:{}", broker.management());
+    let run = |args: &[&str]| ok(&broker, &[args, &["--management", at.as_str()]].concat());
+    let row = run(&["queue", "list"]);
+    let row: Vec<_> = row.lines().nth(1).expect("a row").split_whitespace().collect();
+    assert_eq!(row, ["/", "jobs/1", "classic", "yes", "1", "0", "0"]);
+    let described = json(&broker, &["queue", "describe", "jobs/1", "--management", &at]);
+    assert_eq!(described["queue"]["ready"], 1, "{described}");
+    assert_eq!(described["bindings"][0]["routing_key"], "jobs/1", "{described}");
+    assert!(run(&["exchange", "list"]).contains("amq.topic"));
+    run(&["queue", "purge", "jobs/1"]);
+    assert_eq!(json(&broker, &["queue", "list", "--management", &at])[0]["ready"], 0);
+    run(&["queue", "delete", "jobs/1", "--if-empty"]);
+    fails(&broker, &["queue", "delete", "jobs/1", "--management", &at], "there is none");
+    run(&["queue", "delete", "jobs/1", "--if-exists"]);
+    fails(&broker, &["queue", "list", "--management", "127.0.0.1:1"], "--management");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The environments: name, and what proves that it works.
-const ENVIRONMENTS: [(&str, &str); 9] = [
+const ENVIRONMENTS: [(&str, &str); 10] = [
     (
         "py-kafka3",
         "import kafka, kazoo, lz4, snappy, zstandard; assert kafka.__version__[0] == '3'",
@@ -25,6 +25,7 @@ const ENVIRONMENTS: [(&str, &str); 9] = [
     ("py-pika", "import pika"),
     ("py-celery", "import aio_pika, amqp, celery, kombu"),
     ("py-stomp", "import stomp; assert stomp.__version__[0] == '9'"),
+    ("py-amqpstorm", "import amqpstorm.management, pyrabbit2.api"),
 ];
 
 /// Clients that are tested with the tests in their source archives: the tool's name, the package,

@@ -221,7 +221,7 @@ impl Connection {
 }
 
 /// Tries every address that the name stands for.
-fn connect(address: &str, timeout: Duration) -> io::Result<TcpStream> {
+pub(super) fn connect(address: &str, timeout: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for candidate in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&candidate, timeout) {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod error;
+pub(crate) mod management;
 pub(crate) mod security;
 
 use std::collections::BTreeMap;

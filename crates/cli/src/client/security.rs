@@ -174,6 +174,17 @@ fn login_of<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Login, String> 
 }
 
 impl Login {
+    /// `name:password`, for who asks for that (RFC 7617).
+    pub(crate) fn name_and_password(&self) -> Result<String, String> {
+        if self.mechanism == Mechanism::OauthBearer {
+            return Err("the management API takes passwords, and no tokens".to_owned());
+        }
+        if self.name.contains(':') {
+            return Err("the name of a user of the management API has no colon in it".to_owned());
+        }
+        Ok(format!("{}:{}", self.name, self.secret))
+    }
+
     /// Begins to log in.
     pub(crate) fn begin(&self) -> Steps<'_> {
         let prover =

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::fault::{Fault, quoted};
 use crate::handle::exchange::check_default;
 use crate::handle::queue::{self, Found};
-use crate::handle::{Access, check, check_key};
+use crate::handle::{Access, Caller, check, check_key};
 use crate::map;
 use crate::session::Session;
 use crate::wire::frame::put_method;
@@ -20,10 +20,10 @@ use crate::wire::table::{Table, Value};
 
 /// From which exchange, by what.
 #[derive(Debug, Clone, Copy)]
-struct From<'a> {
-    exchange: &'a [u8],
-    key: &'a [u8],
-    arguments: Table<'a>,
+pub(crate) struct From<'a> {
+    pub(crate) exchange: &'a [u8],
+    pub(crate) key: &'a [u8],
+    pub(crate) arguments: Table<'a>,
 }
 
 /// A queue gets messages of an exchange.
@@ -39,9 +39,9 @@ pub(crate) async fn queue(
         false => &bind.routing_key[..],
     };
     let from = From { exchange: &bind.exchange, key, arguments: bind.arguments };
-    check(session, Access::Write, "queue", &name)?;
+    check(session.caller(), Access::Write, "queue", &name)?;
     let to = BindTo::Queue(session.queue_name(&name));
-    change(session, from, &to, true).await?;
+    change(session.caller(), from, &to, true).await?;
     answer(session, number, bind.nowait, &QueueBindOk {});
     Ok(())
 }
@@ -58,9 +58,9 @@ pub(crate) async fn queue_not(
         false => &unbind.routing_key[..],
     };
     let from = From { exchange: &unbind.exchange, key, arguments: unbind.arguments };
-    check(session, Access::Write, "queue", &name)?;
+    check(session.caller(), Access::Write, "queue", &name)?;
     let to = BindTo::Queue(session.queue_name(&name));
-    change(session, from, &to, false).await?;
+    change(session.caller(), from, &to, false).await?;
     answer(session, number, false, &QueueUnbindOk {});
     Ok(())
 }
@@ -72,7 +72,7 @@ pub(crate) async fn exchange(
     bind: &ExchangeBind<'_>,
 ) -> Result<(), Fault> {
     let from = From { exchange: &bind.source, key: &bind.routing_key, arguments: bind.arguments };
-    exchanges(session, from, &bind.destination, true).await?;
+    exchanges(session.caller(), from, &bind.destination, true).await?;
     answer(session, number, bind.nowait, &ExchangeBindOk {});
     Ok(())
 }
@@ -85,37 +85,38 @@ pub(crate) async fn exchange_not(
 ) -> Result<(), Fault> {
     let from =
         From { exchange: &unbind.source, key: &unbind.routing_key, arguments: unbind.arguments };
-    exchanges(session, from, &unbind.destination, false).await?;
+    exchanges(session.caller(), from, &unbind.destination, false).await?;
     answer(session, number, unbind.nowait, &ExchangeUnbindOk {});
     Ok(())
 }
 
-async fn exchanges(
-    session: &mut Session<'_>,
+/// Binds an exchange to another, or ends that.
+pub(crate) async fn exchanges(
+    caller: Caller<'_>,
     from: From<'_>,
     destination: &[u8],
     binds: bool,
 ) -> Result<(), Fault> {
     check_default(destination)?;
-    check(session, Access::Write, "exchange", destination)?;
-    let name = session.exchange_name(destination);
-    if session.shared.broker.exchange(&name).is_none() {
-        let virtual_host = &session.agreed.virtual_host;
-        return Err(Fault::exchange(&ExchangeError::NotFound, destination, virtual_host));
+    check(caller, Access::Write, "exchange", destination)?;
+    let name = caller.exchange_name(destination);
+    if caller.broker.exchange(&name).is_none() {
+        return Err(Fault::exchange(&ExchangeError::NotFound, destination, caller.virtual_host));
     }
-    change(session, from, &BindTo::Exchange(name), binds).await
+    change(caller, from, &BindTo::Exchange(name), binds).await
 }
 
-async fn change(
-    session: &Session<'_>,
+/// Binds something to an exchange, or ends that. Whether the caller may send to what is bound, somebody else has asked.
+pub(crate) async fn change(
+    caller: Caller<'_>,
     from: From<'_>,
     to: &BindTo,
     binds: bool,
 ) -> Result<(), Fault> {
     check_default(from.exchange)?;
-    check_key(session, Access::Read, from.exchange, from.key)?;
-    let (broker, virtual_host) = (&session.shared.broker, &session.agreed.virtual_host);
-    let source = session.exchange_name(from.exchange);
+    check_key(caller, Access::Read, from.exchange, from.key)?;
+    let Caller { broker, virtual_host, .. } = caller;
+    let source = caller.exchange_name(from.exchange);
     let refused = |error: &ExchangeError| Fault::exchange(error, from.exchange, virtual_host);
     let known = broker.exchange(&source).ok_or_else(|| refused(&ExchangeError::NotFound))?;
     let matching = match known.spec().kind {

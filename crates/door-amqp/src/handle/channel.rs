@@ -25,6 +25,7 @@ pub(crate) fn open(session: &mut Session<'_>, number: u16, payload: &[u8]) -> Re
     let Session { shared, agreed, outgoing, .. } = session;
     let out = ChannelOut::new(number, agreed.frame_max, outgoing.clone(), agreed.can.cancel);
     out.tell(|channel, out| put_method(channel, &ChannelOpenOk::default(), out));
+    session.client.opened(&out);
     let holder = shared.broker.new_holder(0);
     let routes = shared.broker.new_exchange_routes(session.space.clone());
     session.channels.insert(number, Channel::new(out, holder, routes));

@@ -14,6 +14,7 @@ pub(crate) fn handle(channel: &mut Channel, select: &ConfirmSelect) -> Result<()
         Mode::Confirm { .. } => {}
         Mode::Plain => channel.mode = Mode::Confirm { published: 0 },
     }
+    channel.out.note(|facts| facts.confirms = true);
     if !select.nowait {
         channel.out.tell(|channel, out| put_method(channel, &ConfirmSelectOk {}, out));
     }

@@ -6,7 +6,7 @@ use broker::queues::ConsumeOptions;
 use bytes::Bytes;
 
 use crate::arguments;
-use crate::channel::{Channel, ChannelOut, ConsumerOut, Consuming};
+use crate::channel::{Channel, ChannelOut, ConsumerFacts, ConsumerOut, Consuming};
 use crate::fault::{Fault, quoted};
 use crate::handle::queue::{self, Found};
 use crate::handle::{Access, check};
@@ -32,7 +32,7 @@ pub(crate) fn handle(
         return for_answers(session, number, consume, tag);
     }
     let Found { name, queue } = queue::find(session, number, &consume.queue)?;
-    check(session, Access::Read, "queue", &name)?;
+    check(session.caller(), Access::Read, "queue", &name)?;
     let priority = arguments::priority(&consume.arguments)?;
     let counts = arguments::counts_deliveries(&queue.spec().arguments);
     let virtual_host = session.agreed.virtual_host.clone();
@@ -52,6 +52,12 @@ pub(crate) fn handle(
     let consumer = consumer.map_err(|error| Fault::queue(&error, &name, &virtual_host))?;
     let known = ConsumerOut { tag: tag.clone(), queue: name, no_ack: consume.no_ack, counts };
     state.add(*next_consumer, known);
+    let facts = ConsumerFacts {
+        exclusive: consume.exclusive,
+        prefetch: *prefetch,
+        arguments: Bytes::copy_from_slice(consume.arguments.bytes()),
+    };
+    state.describe(*next_consumer, facts);
     if !consume.nowait {
         let told = BasicConsumeOk { consumer_tag: Short(&tag) };
         out.outgoing.push(|bytes| put_method(number, &told, bytes));

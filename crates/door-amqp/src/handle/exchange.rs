@@ -4,7 +4,7 @@ use broker::exchanges::{ExchangeError, ExchangeKind, ExchangeSpec};
 use bytes::Bytes;
 
 use crate::fault::{Fault, named, quoted};
-use crate::handle::{Access, check, check_prefix};
+use crate::handle::{Access, Caller, check, check_prefix};
 use crate::session::Session;
 use crate::wire::frame::put_method;
 use crate::wire::method::{ExchangeDeclare, ExchangeDeclareOk, ExchangeDelete, ExchangeDeleteOk};
@@ -44,33 +44,37 @@ pub(crate) async fn declare(
     number: u16,
     declare: &ExchangeDeclare<'_>,
 ) -> Result<(), Fault> {
-    let virtual_host = &session.agreed.virtual_host;
-    let (broker, name) = (&session.shared.broker, session.exchange_name(&declare.exchange));
-    let known = broker.exchange(&name);
+    let caller = session.caller();
     if declare.passive {
+        let known = caller.broker.exchange(&caller.exchange_name(&declare.exchange));
         if known.is_none() && !declare.exchange.is_empty() {
-            return Err(Fault::exchange(&ExchangeError::NotFound, &name.name, virtual_host));
+            let missing = ExchangeError::NotFound;
+            return Err(Fault::exchange(&missing, &declare.exchange, caller.virtual_host));
         }
     } else {
-        check_default(&declare.exchange)?;
-        check(session, Access::Configure, "exchange", &declare.exchange)?;
-        let spec = spec(declare)?;
-        if let Some(alternate) = &spec.alternate {
-            check(session, Access::Write, "exchange", alternate)?;
-        }
-        match known {
-            Some(known) => same(session, &name.name, known.spec(), &spec)?,
-            None => {
-                check_prefix("exchange", &declare.exchange)?;
-                let made = broker.declare_exchange(&name, &spec).await;
-                made.map_err(|error| Fault::exchange(&error, &name.name, virtual_host))?;
-            }
-        }
+        make(caller, declare).await?;
     }
     if let (false, Some(channel)) = (declare.nowait, session.channels.get(&number)) {
         channel.out.tell(|channel, out| put_method(channel, &ExchangeDeclareOk {}, out));
     }
     Ok(())
+}
+
+/// Makes an exchange that is wanted, if it is not there; whether it is new.
+pub(crate) async fn make(caller: Caller<'_>, declare: &ExchangeDeclare<'_>) -> Result<bool, Fault> {
+    check_default(&declare.exchange)?;
+    check(caller, Access::Configure, "exchange", &declare.exchange)?;
+    let spec = spec(declare)?;
+    if let Some(alternate) = &spec.alternate {
+        check(caller, Access::Write, "exchange", alternate)?;
+    }
+    let name = caller.exchange_name(&declare.exchange);
+    if let Some(known) = caller.broker.exchange(&name) {
+        return same(caller, &name.name, known.spec(), &spec).map(|()| false);
+    }
+    check_prefix("exchange", &declare.exchange)?;
+    let made = caller.broker.declare_exchange(&name, &spec).await;
+    made.map_err(|error| Fault::exchange(&error, &name.name, caller.virtual_host))
 }
 
 fn spec(declare: &ExchangeDeclare<'_>) -> Result<ExchangeSpec, Fault> {
@@ -95,7 +99,8 @@ fn spec(declare: &ExchangeDeclare<'_>) -> Result<ExchangeSpec, Fault> {
     })
 }
 
-fn kind_name(kind: ExchangeKind) -> &'static str {
+/// What clients call a kind.
+pub(crate) fn kind_name(kind: ExchangeKind) -> &'static str {
     let found = KINDS.iter().find(|(_, known)| *known == kind);
     // The space of subjects is one to a client.
     found.map_or("topic", |(name, _)| name)
@@ -103,12 +108,12 @@ fn kind_name(kind: ExchangeKind) -> &'static str {
 
 /// Whether an exchange is there as it is wanted; what of it is not, in RabbitMQ's words.
 fn same(
-    session: &Session<'_>,
+    caller: Caller<'_>,
     name: &[u8],
     known: &ExchangeSpec,
     wanted: &ExchangeSpec,
 ) -> Result<(), Fault> {
-    let of = named("exchange", name, &session.agreed.virtual_host);
+    let of = named("exchange", name, caller.virtual_host);
     let differs = |what: &str, wanted: &str, known: &str| {
         let text = format!(
             "inequivalent arg '{what}' for {of}: received '{wanted}' but current is '{known}'"
@@ -148,18 +153,21 @@ pub(crate) async fn delete(
     number: u16,
     delete: &ExchangeDelete<'_>,
 ) -> Result<(), Fault> {
-    check_default(&delete.exchange)?;
-    check_prefix("exchange", &delete.exchange)?;
-    check(session, Access::Configure, "exchange", &delete.exchange)?;
-    let name = session.exchange_name(&delete.exchange);
-    match session.shared.broker.delete_exchange(&name, delete.if_unused).await {
-        Ok(()) | Err(ExchangeError::NotFound) => {}
-        Err(error) => {
-            return Err(Fault::exchange(&error, &name.name, &session.agreed.virtual_host));
-        }
-    }
+    remove(session.caller(), delete).await?;
     if let (false, Some(channel)) = (delete.nowait, session.channels.get(&number)) {
         channel.out.tell(|channel, out| put_method(channel, &ExchangeDeleteOk {}, out));
     }
     Ok(())
+}
+
+/// Deletes an exchange, if it is there.
+pub(crate) async fn remove(caller: Caller<'_>, delete: &ExchangeDelete<'_>) -> Result<(), Fault> {
+    check_default(&delete.exchange)?;
+    check_prefix("exchange", &delete.exchange)?;
+    check(caller, Access::Configure, "exchange", &delete.exchange)?;
+    let name = caller.exchange_name(&delete.exchange);
+    match caller.broker.delete_exchange(&name, delete.if_unused).await {
+        Ok(()) | Err(ExchangeError::NotFound) => Ok(()),
+        Err(error) => Err(Fault::exchange(&error, &name.name, caller.virtual_host)),
+    }
 }

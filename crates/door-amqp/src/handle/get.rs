@@ -16,7 +16,7 @@ pub(crate) async fn handle(
     get: &BasicGet<'_>,
 ) -> Result<(), Fault> {
     let Found { name, queue } = queue::find(session, number, &get.queue)?;
-    check(session, Access::Read, "queue", &name)?;
+    check(session.caller(), Access::Read, "queue", &name)?;
     let Some(channel) = session.channels.get(&number) else { return Ok(()) };
     let got = queue.get(&channel.holder, get.no_ack).await;
     let got = got.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;

@@ -115,7 +115,7 @@ fn lost(session: &Session<'_>, number: u16, content: &Content) -> Fate {
 fn check_exchange(session: &Session<'_>, content: &Content, extra: &[Bytes]) -> Result<(), Fault> {
     let exchange = &content.exchange;
     for key in std::iter::once(&content.routing_key).chain(extra) {
-        check_key(session, Access::Write, exchange, key)?;
+        check_key(session.caller(), Access::Write, exchange, key)?;
     }
     if exchange.is_empty() {
         return Ok(());

@@ -12,10 +12,15 @@ pub(crate) fn handle(channel: &mut Channel, qos: &BasicQos) -> Result<(), Fault>
         let text = format!("prefetch_size!=0 ({})", qos.prefetch_size);
         return Err(Fault::new(Reply::NotImplemented, text));
     }
+    let prefetch = u32::from(qos.prefetch_count);
     match qos.global {
-        true => channel.holder.set_prefetch(qos.prefetch_count.into()),
-        false => channel.prefetch = qos.prefetch_count.into(),
+        true => channel.holder.set_prefetch(prefetch),
+        false => channel.prefetch = prefetch,
     }
+    channel.out.note(|facts| match qos.global {
+        true => facts.prefetch_together = prefetch,
+        false => facts.prefetch = prefetch,
+    });
     channel.out.tell(|channel, out| put_method(channel, &BasicQosOk {}, out));
     Ok(())
 }

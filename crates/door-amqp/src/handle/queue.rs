@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::arguments::{self, Of, QueueArguments};
 use crate::fault::{Fault, named};
-use crate::handle::{Access, check, check_key, check_prefix};
+use crate::handle::{Access, Caller, check, check_key, check_prefix};
 use crate::replies::REPLY_TO;
 use crate::session::Session;
 use crate::wire::frame::put_method;
@@ -62,7 +62,7 @@ pub(crate) async fn declare(
         let Found { name, queue } = find(session, number, &declare.queue)?;
         (name, queue.counts())
     } else {
-        let (name, queue) = make(session, declare).await?;
+        let (name, queue, _) = make(session.caller(), declare).await?;
         (name, queue.counts())
     };
     let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
@@ -78,22 +78,22 @@ pub(crate) async fn declare(
     Ok(())
 }
 
-async fn make(
-    session: &Session<'_>,
+/// Makes a queue that is wanted, if it is not there; whether it is new.
+pub(crate) async fn make(
+    caller: Caller<'_>,
     declare: &QueueDeclare<'_>,
-) -> Result<(Bytes, Arc<Queue>), Fault> {
-    let broker = &session.shared.broker;
+) -> Result<(Bytes, Arc<Queue>, bool), Fault> {
+    let Caller { broker, virtual_host, .. } = caller;
     let name = match declare.queue.is_empty() {
         true => format!("amq.gen-{:032x}", broker.options().random.next_u128()).into(),
         false => Bytes::copy_from_slice(&declare.queue),
     };
-    check(session, Access::Configure, "queue", &name)?;
-    let virtual_host = &session.agreed.virtual_host;
+    check(caller, Access::Configure, "queue", &name)?;
     let of = Of { queue: &name, virtual_host };
     let QueueArguments { settings, .. } = arguments::of_queue(declare.arguments, of)?;
     if let Some(to) = &settings.dead_letter {
         let key = to.key.as_ref().unwrap_or(&name);
-        check_key(session, Access::Write, &to.exchange, key)?;
+        check_key(caller, Access::Write, &to.exchange, key)?;
     }
     let spec = QueueSpec {
         durable: declare.durable,
@@ -102,32 +102,27 @@ async fn make(
         settings,
         arguments: Bytes::copy_from_slice(declare.arguments.bytes()),
     };
-    let wanted = session.queue_name(&name);
+    let wanted = caller.queue_name(&name);
     if let Some(known) = broker.queue(&wanted) {
-        same(session, &name, &known, &spec)?;
-        return Ok((name, known));
+        same(caller, &name, &known, &spec)?;
+        return Ok((name, known, false));
     }
     if !declare.queue.is_empty() {
         check_prefix("queue", &name)?;
     }
-    match broker.declare_queue(&wanted, &spec, session.owner.id).await {
-        Ok((queue, true)) => Ok((name, queue)),
+    match broker.declare_queue(&wanted, &spec, caller.owner).await {
+        Ok((queue, true)) => Ok((name, queue, true)),
         // Somebody else was faster.
-        Ok((queue, false)) => same(session, &name, &queue, &spec).map(|()| (name, queue)),
+        Ok((queue, false)) => same(caller, &name, &queue, &spec).map(|()| (name, queue, false)),
         Err(error) => Err(Fault::queue(&error, &name, virtual_host)),
     }
 }
 
 /// Whether a queue is there as it is wanted; what of it is not, in RabbitMQ's words.
-fn same(
-    session: &Session<'_>,
-    name: &[u8],
-    queue: &Queue,
-    wanted: &QueueSpec,
-) -> Result<(), Fault> {
-    let virtual_host = &session.agreed.virtual_host;
+fn same(caller: Caller<'_>, name: &[u8], queue: &Queue, wanted: &QueueSpec) -> Result<(), Fault> {
+    let virtual_host = caller.virtual_host;
     let known = queue.spec();
-    if queue.check_owner(session.owner.id).is_err() || known.exclusive != wanted.exclusive {
+    if queue.check_owner(caller.owner).is_err() || known.exclusive != wanted.exclusive {
         return Err(Fault::locked(name, virtual_host));
     }
     let of = named("queue", name, virtual_host);
@@ -160,7 +155,7 @@ pub(crate) async fn delete(
     delete: &QueueDelete<'_>,
 ) -> Result<(), Fault> {
     let name = name(session, number, &delete.queue)?;
-    check(session, Access::Configure, "queue", &name)?;
+    check(session.caller(), Access::Configure, "queue", &name)?;
     let only = DeleteOnly { unused: delete.if_unused, empty: delete.if_empty };
     let broker = &session.shared.broker;
     let deleted = broker.delete_queue(&session.queue_name(&name), only, session.owner.id).await;
@@ -186,7 +181,7 @@ pub(crate) async fn purge(
     purge: &QueuePurge<'_>,
 ) -> Result<(), Fault> {
     let Found { name, queue } = find(session, number, &purge.queue)?;
-    check(session, Access::Read, "queue", &name)?;
+    check(session.caller(), Access::Read, "queue", &name)?;
     let purged = queue.purge().await;
     let count =
         purged.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;

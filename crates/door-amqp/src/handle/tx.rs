@@ -21,6 +21,7 @@ pub(crate) fn select(channel: &mut Channel) -> Result<(), Fault> {
         Mode::Transaction(_) => {}
         Mode::Plain => channel.mode = Mode::Transaction(Box::default()),
     }
+    channel.out.note(|facts| facts.is_transactional = true);
     channel.out.tell(|channel, out| put_method(channel, &TxSelectOk {}, out));
     Ok(())
 }

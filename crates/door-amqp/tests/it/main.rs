@@ -13,4 +13,5 @@
 mod support;
 
 mod closes;
+mod management;
 mod messages;

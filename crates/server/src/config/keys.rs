@@ -404,7 +404,9 @@ pub(crate) const KEYS: &[Key] = &[
     key("amqp.heartbeat_seconds", "60", Field::U16(|c| &mut c.amqp.heartbeat_seconds),
         "How often AMQP clients are asked to say something, in seconds. 0 for never."),
     key("amqp.virtual_hosts", "", Field::List(|c| &mut c.amqp.virtual_hosts),
-        "Virtual hosts that AMQP and STOMP clients may open, beside `/`."),
+        "Virtual hosts that AMQP and STOMP clients may open, beside `/`. They stay once they were made, until they are deleted through the management API."),
+    key("amqp.management_port", "15672", Field::MaybePort(|c| &mut c.amqp.management_port),
+        "Port of RabbitMQ's management API over HTTP, protected as `amqp.security` says, or `listener.amqp_management` for it alone. -1 opens none, 0 any free one."),
 
     key("stomp.enabled", "true", Field::Bool(|c| &mut c.stomp.enabled),
         "Whether the STOMP door is open; see docs/doors/stomp.md."),

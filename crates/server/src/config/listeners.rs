@@ -274,8 +274,9 @@ fn amqp_listeners(config: &Config, machine: &str) -> Vec<Listener> {
     };
     let over_tls = if uses_login(&security) { "SASL_SSL" } else { "SSL" };
     let all = [
-        (Door::Amqp, "AMQP", security, Some(amqp.port)),
+        (Door::Amqp, "AMQP", security.clone(), Some(amqp.port)),
         (Door::AmqpTls, "AMQP_TLS", over_tls.to_owned(), amqp.tls_port),
+        (Door::AmqpManagement, "AMQP_MANAGEMENT", security, amqp.management_port),
     ];
     let wanted = all.into_iter().filter(|_| amqp.enabled);
     let open = wanted.filter_map(|(door, name, security, port)| {
@@ -341,6 +342,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
             Door::Kafka
             | Door::Amqp
             | Door::AmqpTls
+            | Door::AmqpManagement
             | Door::Mqtt
             | Door::MqttWebsocket
             | Door::Nats
@@ -364,7 +366,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
         );
         let key = match listener.door {
             Door::Nats | Door::NatsWebsocket => "nats.security",
-            Door::Amqp | Door::AmqpTls => "amqp.security",
+            Door::Amqp | Door::AmqpTls | Door::AmqpManagement => "amqp.security",
             Door::Mqtt | Door::MqttWebsocket => "mqtt.security",
             Door::Stomp | Door::StompTls | Door::StompWebsocket => "stomp.security",
             _ => "kafka.listeners",
@@ -387,6 +389,7 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
                 Door::Zookeeper => "zookeeper.port",
                 Door::Amqp => "amqp.port",
                 Door::AmqpTls => "amqp.tls_port",
+                Door::AmqpManagement => "amqp.management_port",
                 Door::Mqtt => "mqtt.port",
                 Door::MqttWebsocket => "mqtt.websocket_port",
                 Door::Nats => "nats.port",

@@ -184,6 +184,8 @@ pub struct Amqp {
     pub heartbeat_seconds: u16,
     /// Virtual hosts beside `/`.
     pub virtual_hosts: Vec<String>,
+    /// The port of the management API. 0: any free port. `None`: there is none.
+    pub management_port: Option<u16>,
 }
 
 /// The STOMP door.
@@ -452,6 +454,8 @@ pub enum Door {
     Amqp,
     /// The same, for clients that begin with TLS.
     AmqpTls,
+    /// RabbitMQ's management API, over HTTP.
+    AmqpManagement,
     /// MQTT.
     Mqtt,
     /// MQTT over WebSocket.

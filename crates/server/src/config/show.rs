@@ -77,6 +77,7 @@ impl Config {
                 Door::Zookeeper => "ZooKeeper",
                 Door::Amqp => "AMQP",
                 Door::AmqpTls => "AMQP over TLS",
+                Door::AmqpManagement => "AMQP management",
                 Door::Mqtt => "MQTT",
                 Door::MqttWebsocket => "MQTT over WebSocket",
                 Door::Nats => "NATS",

@@ -50,6 +50,7 @@ def run(config):
     command = [os.environ["ENTREPOT_BIN"], "serve", "--data-dir", data, "--mqtt-port", str(port)]
     for door in ("kafka", "zookeeper", "nats", "amqp", "stomp"):
         command += ["--%s-port" % door, "0"]
+    command += ["--set", "amqp.management_port=-1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
     try:
         for line in process.stdout:

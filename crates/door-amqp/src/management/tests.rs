@@ -1,0 +1,125 @@
+use door::http::Query;
+use serde_json::{Value as Json, json};
+
+use super::body::Body;
+use super::refusal::Refusal;
+use super::{json, page, text};
+use crate::wire::table::{ArrayBuf, TableBuf, Value};
+
+fn body(json: &Json) -> Body {
+    Body::parse(json.to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn a_table_is_shown_as_json_and_read_back_as_far_as_that_knows_types() {
+    let mut array = ArrayBuf::default();
+    array.push(Value::I8(-1));
+    array.push(Value::Void);
+    let inner = TableBuf::default().with(b"a", Value::F64(1.5));
+    let table = TableBuf::default()
+        .with(b"bool", Value::Bool(true))
+        .with(b"decimal", Value::Decimal { scale: 2, digits: 1234 })
+        .with(b"list", Value::Array(array.array()))
+        .with(b"nan", Value::F64(f64::NAN))
+        .with(b"text", Value::String(b"t\xff"))
+        .with(b"time", Value::Timestamp(7))
+        .with(b"within", Value::Table(inner.table()));
+    let shown = json::of_table(table.table());
+    let wanted = json!({
+        "bool": true, "decimal": 12.34, "list": [-1, null], "nan": null, "text": "t\u{fffd}",
+        "time": 7, "within": { "a": 1.5 },
+    });
+    assert_eq!(shown, wanted);
+    let back = json::to_table(wanted.as_object().unwrap()).unwrap();
+    assert_eq!(json::of_table(back.table()), wanted);
+    assert_eq!(back.table().get(b"time"), Some(Value::I64(7)));
+}
+
+#[test]
+fn json_that_is_no_table_is_refused() {
+    let long = json!({ "a".repeat(256): 1 });
+    assert!(json::to_table(long.as_object().unwrap()).is_err());
+    let deep = (0..40).fold(json!(1), |within, _| json!({ "a": within }));
+    assert!(json::to_table(deep.as_object().unwrap()).is_err());
+    let flat = (0..20).fold(json!(1), |within, _| json!({ "a": within }));
+    assert!(json::to_table(flat.as_object().unwrap()).is_ok());
+}
+
+#[test]
+fn numbers_and_truth_may_be_written_as_texts() {
+    let body = body(&json!({
+        "yes": true, "also": "true", "no": "false", "count": "5", "number": 6, "wrong": "maybe", "null": null,
+        "empty": [], "tags": "a, b,",
+    }));
+    let flag = |name| body.flag(name).map_err(|refusal| refusal.reason);
+    assert_eq!(
+        (flag("yes"), flag("also"), flag("no"), flag("none")),
+        (Ok(true), Ok(true), Ok(false), Ok(false))
+    );
+    assert_eq!(flag("wrong").unwrap_err(), "wrong is to be true or false, not a text");
+    assert_eq!(flag("null"), Ok(false));
+    assert_eq!(body.number("count").unwrap(), Some(5));
+    assert_eq!(body.number("number").unwrap(), Some(6));
+    assert!(body.number("wrong").is_err() && body.number("yes").is_err());
+    assert!(body.table("empty").unwrap().table().is_empty() && body.table("yes").is_err());
+    assert_eq!(body.tags().unwrap(), ["a", "b"]);
+    assert_eq!(body.needed("none").unwrap_err().reason, "key_missing: none");
+    assert!(
+        Body::parse(b" \n").is_ok() && Body::parse(b"[]").is_err() && Body::parse(b"{").is_err()
+    );
+}
+
+fn reply(query: &str) -> Result<Json, Refusal> {
+    let items = [("b", 1), ("a", 3), ("c", 2), ("ab", 0)];
+    let show = |(name, size): &(&str, i32)| json!({ "name": name, "of": { "size": size, "x": 0 } });
+    let answer = page::reply(&Query::parse(query), &items, |(name, _)| (*name).to_owned(), show);
+    answer.map(|answer| serde_json::from_slice(&answer.body).unwrap())
+}
+
+fn names(json: &Json) -> Vec<&str> {
+    json.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_list_is_sorted_by_any_column() {
+    assert_eq!(names(&reply("").unwrap()), ["b", "a", "c", "ab"]);
+    assert_eq!(names(&reply("sort=name").unwrap()), ["a", "ab", "b", "c"]);
+    assert_eq!(names(&reply("sort=of.size&sort_reverse=true").unwrap()), ["a", "c", "b", "ab"]);
+    assert_eq!(names(&reply("sort=none").unwrap()), ["b", "a", "c", "ab"], "the order is kept");
+}
+
+#[test]
+fn a_list_is_cut_into_pages() {
+    let page = reply("page=2&page_size=3").unwrap();
+    assert_eq!(names(&page["items"]), ["ab"]);
+    let figures =
+        ["total_count", "item_count", "filtered_count", "page", "page_size", "page_count"];
+    assert_eq!(figures.map(|name| page[name].as_u64().unwrap()), [4, 1, 4, 2, 3, 2]);
+    let filtered = reply("page=1&name=A&page_size=1&sort=name").unwrap();
+    assert_eq!(names(&filtered["items"]), ["a"]);
+    assert_eq!((&filtered["filtered_count"], &filtered["page_count"]), (&json!(2), &json!(2)));
+    let by_pattern = reply("page=1&name=%5Eab%3F%24&use_regex=true").unwrap();
+    assert_eq!(names(&by_pattern["items"]), ["a", "ab"]);
+    for bad in
+        ["page=0", "page=x", "page=1&page_size=501", "page=1&name=(&use_regex=true", "page=9"]
+    {
+        assert!(reply(bad).is_err(), "{bad}");
+    }
+    assert!(reply("page=18446744073709551615&page_size=500").is_err());
+}
+
+#[test]
+fn a_list_is_cut_to_columns() {
+    let cut = reply("columns=of.size&page=1&page_size=1").unwrap();
+    assert_eq!(cut["items"], json!([{ "of": { "size": 1 } }]));
+    assert_eq!(reply("columns=name").unwrap()[0], json!({ "name": "b" }));
+}
+
+#[test]
+fn a_refusal_says_what_and_why() {
+    let answer = Refusal::bad("because").into_answer();
+    assert_eq!(text(&answer.body), r#"{"error":"bad_request","reason":"because"}"#);
+    assert_eq!(answer.status.as_u16(), 400);
+    let answer = Refusal::not_allowed("look").into_answer();
+    assert!(answer.headers.contains_key("www-authenticate"));
+}

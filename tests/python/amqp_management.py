@@ -1,0 +1,161 @@
+"""RabbitMQ's management API as its clients call it: amqpstorm, pyrabbit2, and plain urllib."""
+
+import base64
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from amqpstorm import AMQPError, Connection
+from amqpstorm.management import ApiError, ManagementApi
+from pyrabbit2.api import Client
+
+from events import emit
+
+port, management, user, password = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+url = f'http://127.0.0.1:{management}'
+api = ManagementApi(url, user, password)
+
+
+def connect(**more):
+    return Connection('127.0.0.1', user, password, port=port, **more)
+
+
+def ask(method, path, body=None, login=f'{user}:{password}'):
+    """Status code and JSON of a request."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f'{url}/api/{path}', data=data, method=method)
+    if login:
+        request.add_header('Authorization', 'Basic ' + base64.b64encode(login.encode()).decode())
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            status, told = answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        status, told = error.code, error.read()
+    return status, json.loads(told) if told else None
+
+
+def overview():
+    assert api.aliveness_test() == {'status': 'ok'}
+    assert api.whoami()['name'] == user and api.whoami()['tags'] == ['administrator']
+    shown = api.overview()
+    assert shown['management_version'] == shown['rabbitmq_version'], shown
+    node = api.nodes()[0]['name']
+    assert api.node(node)['name'] == node == shown['node'] == shown['contexts'][0]['node']
+    assert api.healthchecks.get()['status'] == api.healthchecks.get(node)['status'] == 'ok'
+
+
+def queues():
+    for name in ('abc', 'abd', 'xyz'):
+        assert api.queue.declare(name, durable=True) is None
+    shown = api.queue.get('abc')
+    assert (shown['name'], shown['durable'], shown['auto_delete']) == ('abc', True, False), shown
+    assert [queue['name'] for queue in api.queue.list(page_size=1, name='^ab', use_regex=True)] == ['abc', 'abd']
+    assert api.queue.declare('abc', passive=True)['name'] == 'abc'
+    try:
+        api.queue.declare('none', passive=True)
+        raise AssertionError('there is none')
+    except ApiError as why:
+        assert why.error_code == 404, why
+    api.queue.bind(queue='abc', exchange='amq.direct', routing_key='key', arguments=None)
+    assert len(api.queue.bindings('abc')) == 2
+    api.queue.unbind(queue='abc', exchange='amq.direct', routing_key='key')
+    assert len(api.queue.bindings('abc')) == 1
+    for name in ('abc', 'abd', 'xyz'):
+        api.queue.delete(name)
+    assert [queue['name'] for queue in api.queue.list()] == ['aliveness-test']
+
+
+def messages():
+    api.queue.declare('m', durable=True)
+    assert api.basic.publish('hello', 'm', properties={'headers': {'n': 1}}) == {'routed': True}
+    assert api.basic.publish('lost', 'nowhere') == {'routed': False}
+    assert api.basic.get('m', requeue=True)[0].body == 'hello'
+    with connect() as connection, connection.channel() as channel:
+        channel.confirm_deliveries()
+        got = channel.basic.get('m', no_ack=False)
+        assert (got.body, got.redelivered, got.properties['headers']) == ('hello', True, {'n': 1})
+        assert api.queue.get('m')['messages_unacknowledged'] == 1
+        got.reject(requeue=True)
+        channel.basic.publish(b'\xff\xfe', 'm')
+        shown = api.basic.get('m', requeue=False, count=5, to_dict=True)
+    assert [one['payload_encoding'] for one in shown] == ['string', 'base64'], shown
+    assert base64.b64decode(shown[1]['payload']) == b'\xff\xfe'
+    assert api.queue.purge('m') is None
+    api.queue.delete('m')
+
+
+def exchanges():
+    api.exchange.declare('x', 'headers', durable=True)
+    api.exchange.bind(source='x', destination='amq.fanout', routing_key='a b', arguments={'x-match': 'any'})
+    bound, = api.exchange.bindings('x')
+    assert (bound['destination'], bound['destination_type']) == ('amq.fanout', 'exchange'), bound
+    key = urllib.parse.quote(bound['properties_key'], '')
+    assert ask('DELETE', f'bindings/%2F/e/x/e/amq.fanout/{key}') == (204, None)
+    assert api.exchange.bindings('x') == []
+    status, told = ask('PUT', 'exchanges/%2F/x', {'type': 'fanout', 'durable': True})
+    assert (status, told['error']) == (400, 'bad_request') and 'inequivalent' in told['reason'], told
+    api.exchange.delete('x')
+
+
+def connections():
+    connection = connect(client_properties={'platform': 'Atari'})
+    channel = connection.channel()
+    channel.queue.declare('c')
+    channel.basic.qos(7)
+    tag = channel.basic.consume(None, 'c')
+    shown, = [one for one in api.connection.list() if one['client_properties'].get('platform') == 'Atari']
+    assert api.connection.get(shown['name'])['user'] == shown['user']
+    consumer, = api.queue.get('c')['consumer_details']
+    assert (consumer['consumer_tag'], consumer['prefetch_count']) == (tag, 7), consumer
+    assert api.channel.list()[0]['consumer_count'] == 1
+    assert len(ask('GET', 'consumers/%2F')[1]) == 1
+    assert api.connection.close(shown['name'], reason='because') is None
+    try:
+        while True:
+            channel.queue.declare('c', passive=True)
+    except AMQPError as why:
+        assert 'because' in str(why), why
+    api.queue.delete('c')
+
+
+def hosts():
+    client = Client(f'127.0.0.1:{management}', user, password)
+    assert client.is_alive()
+    client.create_vhost('v')
+    assert [host['name'] for host in client.get_all_vhosts()] == ['/', 'v']
+    client.create_queue('v', 'q', durable=True)
+    client.create_exchange('v', 'x', 'topic', durable=True)
+    client.create_binding('v', 'x', 'q', 'a.#')
+    assert client.publish('v', 'x', 'a.b', 'hello')
+    with connect(virtual_host='v') as connection, connection.channel() as channel:
+        assert channel.basic.get('q', no_ack=True).body == 'hello'
+    client.delete_vhost('v')
+    assert [host['name'] for host in client.get_all_vhosts()] == ['/']
+
+
+def users():
+    assert ask('GET', 'users', login=None)[0] == 401
+    assert ask('GET', 'users', login=f'{user}:wrong') == (
+        401, {'error': 'not_authorized', 'reason': 'Login failed'})
+    assert api.user.create('bob', 'secret', tags='monitoring') is None
+    assert ask('GET', 'whoami', login='bob:secret')[1] == {'name': 'bob', 'tags': ['monitoring']}
+    assert ask('GET', 'permissions/%2F/bob')[0] == 404
+    assert ask('PUT', 'queues/%2F/mine', {}, login='bob:secret')[0] == 401
+    api.user.set_permission('bob', '/', '^mi.*', '^mine$', '')
+    shown = api.user.get_permission('bob', '/')
+    assert (shown['configure'], shown['write'], shown['read']) == ('^mi.*$', '^mine$', '^$'), shown
+    assert ask('PUT', 'queues/%2F/mine', {}, login='bob:secret')[0] == 201
+    assert ask('PUT', 'queues/%2F/other', {}, login='bob:secret')[0] == 401
+    assert ask('DELETE', 'queues/%2F/mine/contents', login='bob:secret')[0] == 401
+    assert ask('PUT', 'users/eve', {'password': 'x', 'tags': ''}, login='bob:secret')[0] == 401
+    assert api.user.get_permissions(user)[0]['read'] == '.*'
+    api.user.delete(['bob'])
+    assert ask('GET', 'whoami', login='bob:secret')[0] == 401
+    api.queue.delete('mine')
+
+
+for part in (overview, queues, messages, exchanges, connections, hosts, users):
+    part()
+    emit(part.__name__)
