@@ -35,6 +35,15 @@ impl Fixture {
         Self::try_open_with(TempDir::new().unwrap(), change).await.unwrap()
     }
 
+    /// On a metadata store that is made of the usual one.
+    pub(crate) async fn on_meta<M: MetaStore + 'static>(
+        wrap: impl FnOnce(Arc<Embedded>) -> Arc<M>,
+        change: impl FnOnce(&mut BrokerOptions),
+    ) -> Self {
+        let wrap = |meta| wrap(meta) as Arc<dyn MetaStore>;
+        Self::try_open_on(TempDir::new().unwrap(), change, wrap).await.unwrap()
+    }
+
     async fn try_open(dir: TempDir) -> Result<Self, StartError> {
         Self::try_open_with(dir, |_| {}).await
     }
@@ -43,6 +52,14 @@ impl Fixture {
         dir: TempDir,
         change: impl FnOnce(&mut BrokerOptions),
     ) -> Result<Self, StartError> {
+        Self::try_open_on(dir, change, |meta| meta).await
+    }
+
+    async fn try_open_on(
+        dir: TempDir,
+        change: impl FnOnce(&mut BrokerOptions),
+        wrap: impl FnOnce(Arc<Embedded>) -> Arc<dyn MetaStore>,
+    ) -> Result<Self, StartError> {
         let disk = StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
         let store = Arc::new(Store::open(disk, Arc::new(SystemClock)).unwrap());
         let meta = dir.path().join("meta");
@@ -50,7 +67,7 @@ impl Fixture {
         let meta = Arc::new(Embedded::open(&meta, cluster::Options::default()).unwrap());
         let mut options = options(dir.path());
         change(&mut options);
-        let broker = Broker::start(options, Arc::clone(&store), Arc::clone(&meta) as _).await?;
+        let broker = Broker::start(options, Arc::clone(&store), wrap(Arc::clone(&meta))).await?;
         Ok(Self { dir, broker, store, meta })
     }
 

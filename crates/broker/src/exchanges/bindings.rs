@@ -150,6 +150,13 @@ impl Exchange {
         Some(state.release(bound))
     }
 
+    /// Where in the metadata store it stands that this is bound.
+    pub(super) fn stored_bindings(&self, to: &BindTo) -> Vec<String> {
+        let state = self.state.read();
+        let of = state.bindings.iter().filter(|((_, other), _)| other == to);
+        of.filter_map(|(_, bound)| bound.stored.clone()).collect()
+    }
+
     /// Removes what is bound to this.
     pub(super) fn remove_all(&self, to: &BindTo) -> Vec<Option<String>> {
         let mut state = self.state.write();

@@ -95,6 +95,12 @@ impl Exchanges {
         self.changed();
     }
 
+    /// Where in the metadata store it stands that a queue is bound.
+    pub(crate) fn stored_bindings(&self, name: &QueueName) -> Vec<String> {
+        let to = BindTo::Queue(name.clone());
+        self.all().iter().flat_map(|exchange| exchange.stored_bindings(&to)).collect()
+    }
+
     /// A queue is gone, and what bound it. Returns what is to be deleted of the metadata store.
     pub(crate) fn queue_gone(&self, name: &QueueName) -> Vec<String> {
         self.unbind_all(&BindTo::Queue(name.clone()))

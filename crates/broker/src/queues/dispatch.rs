@@ -108,7 +108,8 @@ impl Queue {
     /// When there is something to do next.
     fn rest(self: &Arc<Self>, now: Millis) -> Turned {
         let mut state = self.state.lock();
-        let expires = self.spec().settings.expires.filter(|_| state.consumers.is_empty());
+        let may_expire = state.consumers.is_empty() && !state.is_leaving;
+        let expires = self.spec().settings.expires.filter(|_| may_expire);
         let expires = expires.map(|after| state.used_at.saturating_add(after));
         if expires.is_some_and(|at| at <= now) {
             drop(state);

@@ -28,6 +28,7 @@ mod verbs;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ::queue::shared::{Ledgers, PartitionKey};
 use bytes::Bytes;
@@ -58,6 +59,8 @@ use crate::topics::OpenTopic;
 
 /// Most queues of a broker.
 const QUEUES_MAX: usize = 200_000;
+/// Pause after a queue that is to go could not be deleted.
+const DELETE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Whether a key of the metadata store is one that is read here at start, and followed by nobody.
 pub(crate) fn is_ours(key: &Bytes) -> bool {
@@ -222,16 +225,15 @@ impl Queues {
         open.logs.iter().zip(0..).map(lane).collect()
     }
 
-    /// Takes a queue out, if it is this one.
-    fn remove(&self, queue: &Arc<Queue>) -> bool {
-        let mut maps = self.maps.write();
-        let is_this = maps.get(queue.name()).is_some_and(|other| Arc::ptr_eq(other, queue));
-        if is_this {
-            maps.remove(queue.name());
-        }
-        drop(maps);
+    /// Whether it is there, and not another one of its name.
+    fn has(&self, queue: &Arc<Queue>) -> bool {
+        self.maps.read().get(queue.name()).is_some_and(|other| Arc::ptr_eq(other, queue))
+    }
+
+    /// Takes a queue out.
+    fn remove(&self, queue: &Arc<Queue>) {
+        self.maps.write().remove(queue.name());
         self.tasks.lock().remove(&queue.number());
-        is_this
     }
 }
 
@@ -241,14 +243,23 @@ fn lane_key(open: &OpenTopic, partition: i32) -> PartitionKey {
 }
 
 impl Queue {
-    /// It is deleted in a while; `only_unused`: unless somebody consumes by then.
+    /// It is deleted in a while, however often that has to be tried; `only_unused`: unless somebody uses it by then.
     fn delete_later(self: &Arc<Self>, only_unused: bool) {
+        if only_unused && std::mem::replace(&mut self.state.lock().is_leaving, true) {
+            return;
+        }
         let (queue, broker) = (Arc::clone(self), Weak::clone(&self.broker));
-        let Some(inner) = broker.upgrade() else { return };
         tokio::spawn(async move {
-            let broker = crate::Broker { inner };
-            if let Err(error) = broker.delete_after_use(&queue, only_unused).await {
+            while let Some(inner) = broker.upgrade() {
+                let deleted = crate::Broker { inner }.delete_after_use(&queue, only_unused).await;
+                let Err(error) = deleted else { break };
                 tracing::warn!(queue = ?queue.name(), %error, "cannot delete a queue");
+                tokio::time::sleep(DELETE_AGAIN).await;
+            }
+            if only_unused {
+                // If it is there still, its time begins anew.
+                queue.state.lock().is_leaving = false;
+                queue.wake();
             }
         });
     }

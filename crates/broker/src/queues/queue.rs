@@ -89,6 +89,8 @@ pub(super) struct State {
     /// It was used last then.
     pub(super) used_at: Millis,
     pub(super) is_deleted: bool,
+    /// It is to be deleted, unless somebody uses it.
+    pub(super) is_leaving: bool,
     /// Somebody takes dead letters to where they belong.
     pub(super) is_burying: bool,
     /// Bytes that are counted for it among those of all.
@@ -164,6 +166,7 @@ impl Queue {
             had_consumers: false,
             used_at: now,
             is_deleted: false,
+            is_leaving: false,
             is_burying: false,
             in_memory: 0,
         };
@@ -309,6 +312,17 @@ impl Queue {
         if goes {
             self.delete_later(true);
         }
+    }
+
+    /// Whether it is to go: nobody consumes, and nobody has used it for as long as it waits for that, or the last one who
+    /// consumed has gone.
+    pub(super) fn is_unwanted(&self) -> bool {
+        let now = self.now();
+        let state = self.state.lock();
+        let expires = self.spec.settings.expires;
+        let is_over = expires.is_some_and(|after| state.used_at.saturating_add(after) <= now);
+        let is_left = self.spec.auto_delete && state.had_consumers;
+        state.consumers.is_empty() && (is_over || is_left)
     }
 
     pub(super) fn now(&self) -> Millis {

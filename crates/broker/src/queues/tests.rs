@@ -19,6 +19,7 @@ use crate::{DeathReason, Message, ProduceError, PublisherId};
 
 mod dead_letters;
 mod exchanges;
+mod leaving;
 mod restart;
 
 const ME: PublisherId = PublisherId(77);

@@ -154,42 +154,61 @@ impl Broker {
         }
     }
 
-    /// Deletes a queue, `only_unused`: that nobody consumes.
+    /// Deletes a queue; `only_unused`: if it is to go, see [`Queue::is_unwanted`].
     pub(super) async fn delete_after_use(
         &self,
         queue: &Arc<Queue>,
         only_unused: bool,
     ) -> Result<(), QueueError> {
         let _one = self.inner.queues.changes.lock().await;
-        if only_unused && queue.counts().consumers > 0 {
+        if only_unused && !queue.is_unwanted() {
             return Ok(());
         }
         self.delete_this(queue).await.map(|_| ())
     }
 
     async fn delete_this(&self, queue: &Arc<Queue>) -> Result<u64, QueueError> {
-        let unavailable =
-            |error: &dyn std::fmt::Display| QueueError::Unavailable(error.to_string());
-        // Nobody is to bind it meanwhile.
+        // Nobody is to bind it meanwhile, nor read what goes.
         let _bindings = self.inner.exchanges.change().await;
-        if !self.inner.queues.remove(queue) {
+        let _reads = queue.reads.lock().await;
+        if !self.inner.queues.has(queue) {
             return Ok(0);
         }
-        let removed = self.inner.exchanges.queue_gone(queue.name());
-        let Some((tombstones, ready)) = queue.close() else { return Ok(0) };
+        // Until it is gone where it is written down, it is there, and whoever wants it gone can try again.
         if let Some(stored) = &queue.topic {
-            let keys: Vec<_> = removed.into_iter().chain([stored::key(queue.name())]).collect();
-            let deleted = self.delete_keys(keys).await;
-            deleted.map_err(|error| unavailable(&error))?;
+            self.delete_definition(queue.name(), stored).await?;
+        }
+        self.inner.queues.remove(queue);
+        let left = self.inner.exchanges.queue_gone(queue.name());
+        if let Err(error) = self.delete_keys(left).await {
+            tracing::warn!(%error, "an exchange that went with its last binding may come back with a restart");
+        }
+        let Some((tombstones, ready)) = queue.close() else { return Ok(0) };
+        if queue.topic.is_some() {
             queue.journal.forget(tombstones).await?;
-            if stored.is_own {
-                match self.delete_topic_of_queue(&stored.topic).await {
-                    Ok(()) | Err(TopicError::NotFound(_)) => {}
-                    Err(error) => return Err(unavailable(&error)),
-                }
-            }
         }
         Ok(ready)
+    }
+
+    /// Deletes a queue from the metadata store: what is bound to it, and then at once itself and its topic.
+    async fn delete_definition(
+        &self,
+        name: &QueueName,
+        stored: &StoredIn,
+    ) -> Result<(), QueueError> {
+        let unavailable =
+            |error: &dyn std::fmt::Display| QueueError::Unavailable(error.to_string());
+        let bindings = self.inner.exchanges.stored_bindings(name);
+        self.delete_keys(bindings).await.map_err(|error| unavailable(&error))?;
+        let key = stored::key(name);
+        if stored.is_own {
+            match self.delete_topic_of_queue(&stored.topic, &key).await {
+                Ok(()) => return Ok(()),
+                Err(TopicError::NotFound(_)) => {}
+                Err(error) => return Err(unavailable(&error)),
+            }
+        }
+        self.delete_keys(vec![key]).await.map_err(|error| unavailable(&error))
     }
 }
 

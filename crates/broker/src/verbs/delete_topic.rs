@@ -16,17 +16,27 @@ impl Broker {
     /// [`TopicError::Meta`].
     pub async fn delete_topic(&self, name: &str, id: Option<TopicId>) -> Result<(), TopicError> {
         match self.options().delete_topics {
-            true => self.delete_topic_anyway(name, id).await,
+            true => self.delete_topic_anyway(name, id, None).await,
             false => Err(TopicError::DeletionDisabled),
         }
     }
 
-    /// The same for a topic that a queue made.
-    pub(crate) async fn delete_topic_of_queue(&self, name: &str) -> Result<(), TopicError> {
-        self.delete_topic_anyway(name, None).await
+    /// The same for a topic that a queue made, and of the queue itself, by its key in the metadata store: both or
+    /// neither.
+    pub(crate) async fn delete_topic_of_queue(
+        &self,
+        name: &str,
+        queue: &str,
+    ) -> Result<(), TopicError> {
+        self.delete_topic_anyway(name, None, Some(queue)).await
     }
 
-    async fn delete_topic_anyway(&self, name: &str, id: Option<TopicId>) -> Result<(), TopicError> {
+    async fn delete_topic_anyway(
+        &self,
+        name: &str,
+        id: Option<TopicId>,
+        with: Option<&str>,
+    ) -> Result<(), TopicError> {
         let key = keys::topic(name);
         loop {
             let not_found = || TopicError::NotFound(name.to_owned());
@@ -42,6 +52,7 @@ impl Broker {
             let txn = Txn::new()
                 .when(Compare::mod_revision(key.clone(), current.mod_revision))
                 .then(Op::delete(key.clone()));
+            let txn = with.iter().fold(txn, |txn, key| txn.then(Op::delete((*key).to_owned())));
             let answer = self.inner.meta.txn(txn).await?;
             if answer.succeeded {
                 self.seen(answer.revision).await;
