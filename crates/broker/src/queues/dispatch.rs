@@ -169,6 +169,9 @@ impl Queue {
                 Next::Ready(lane, at) => (lane, at),
                 next => return (planned, next),
             };
+            if state.is_paused {
+                break;
+            }
             if self.is_over(state, lane, now) {
                 // The next look finds what to do with it.
                 self.look_after(state, now);
@@ -274,20 +277,7 @@ impl Queue {
             let most = if state.consumers.is_empty() { PEEK_BYTES } else { READ_BYTES };
             (number, reading, most)
         };
-        let Reading { log, from, until } = reading;
-        let bound = self.bound();
-        let ttl = self.spec().settings.message_ttl;
-        let found = match fetch::read(&log, from, most, true, until).await {
-            Ok(fetched) => Found::of(&fetched, (from, until), &bound, ttl),
-            Err(FetchError::Read(ReadError::OutOfRange { start, .. })) if start > from => {
-                Found::nothing(from, start)
-            }
-            Err(FetchError::Read(ReadError::Damaged { to, .. })) => {
-                tracing::warn!(queue = ?self.name(), from, to, "damaged messages are passed over");
-                Found::nothing(from, to)
-            }
-            Err(error) => return Err(QueueError::Unavailable(error.to_string())),
-        };
+        let found = self.read_log(&reading, most).await?;
         if found.has_deadlines() {
             self.deadline(Some(Millis::MAX), 0);
         }
@@ -295,6 +285,29 @@ impl Queue {
             lane.was_read(found);
         }
         Ok(true)
+    }
+
+    /// Messages of a log.
+    pub(super) async fn read_log(
+        &self,
+        reading: &Reading,
+        bytes_max: usize,
+    ) -> Result<Found, QueueError> {
+        let Reading { log, from, until } = reading;
+        let (from, until) = (*from, *until);
+        let bound = self.bound();
+        let ttl = self.spec().settings.message_ttl;
+        match fetch::read(log, from, bytes_max, true, until).await {
+            Ok(fetched) => Ok(Found::of(&fetched, (from, until), &bound, ttl)),
+            Err(FetchError::Read(ReadError::OutOfRange { start, .. })) if start > from => {
+                Ok(Found::nothing(from, start))
+            }
+            Err(FetchError::Read(ReadError::Damaged { to, .. })) => {
+                tracing::warn!(queue = ?self.name(), from, to, "damaged messages are passed over");
+                Ok(Found::nothing(from, to))
+            }
+            Err(error) => Err(QueueError::Unavailable(error.to_string())),
+        }
     }
 }
 

@@ -227,6 +227,21 @@ impl Lane {
         (from < until).then_some(Reading { log, from, until })
     }
 
+    /// What to read to look at what is available from an offset on, and was not taken.
+    pub(super) fn reading_from(&self, from: Offset) -> Option<Reading> {
+        let Kept::Log { log, .. } = &self.kept else { return None };
+        let (from, next) = self.ledger.next_available(from);
+        let until = next.min(self.end());
+        (from < until).then(|| Reading { log: Arc::clone(log), from, until })
+    }
+
+    /// What is available, of a lane in memory.
+    pub(super) fn in_memory_items(&self) -> impl Iterator<Item = (Offset, &Item)> {
+        let is_all = matches!(self.kept, Kept::Memory { .. });
+        let known = self.ahead.by_offset.iter().filter(move |_| is_all);
+        known.map(|(at, item)| (*at, item))
+    }
+
     /// Takes over what was read.
     pub(super) fn was_read(&mut self, found: Found) {
         let mut next = found.from;
@@ -430,6 +445,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// The messages, and where the next ones are.
+    pub(super) fn into_items(self) -> (Vec<(Offset, Item)>, Offset) {
+        (self.items, self.to)
+    }
+
     /// The first message.
     pub(super) fn into_first(self) -> Option<Item> {
         self.items.into_iter().next().map(|(_, item)| item)

@@ -20,6 +20,7 @@ mod dispatch;
 mod journal;
 mod lane;
 mod name;
+mod peek;
 mod queue;
 mod stored;
 mod types;
@@ -52,6 +53,7 @@ pub use types::{
 use self::journal::Journal;
 use self::lane::Lane;
 use self::queue::{NewQueue, StoredIn};
+use self::stored::Stored;
 use crate::broker::Inner;
 use crate::metadata::Topic;
 use crate::options::BrokerOptions;
@@ -106,12 +108,14 @@ impl Queues {
     pub(crate) fn begin(self: &Arc<Self>, inner: &Arc<Inner>, kvs: &[KeyValue]) -> JoinHandle<()> {
         let ours = kvs.iter().filter(|kv| kv.key.starts_with(PREFIX.as_bytes()));
         for kv in ours {
-            let Some((name, spec, stored)) = stored::decode(&kv.key, &kv.value) else { continue };
-            if inner.topics.get(&stored.topic).is_none() {
-                tracing::warn!(queue = ?name, topic = stored.topic, "the topic of a queue is gone");
+            let Some(stored) = stored::decode(&kv.key, &kv.value) else { continue };
+            let Stored { name, spec, topic, is_paused } = stored;
+            if inner.topics.get(&topic.topic).is_none() {
+                tracing::warn!(queue = ?name, topic = topic.topic, "the topic of a queue is gone");
                 continue;
             }
-            self.open(inner, name, spec, crate::PublisherId::default(), Some(stored));
+            let queue = self.open(inner, name, spec, crate::PublisherId::default(), Some(topic));
+            queue.set_paused(is_paused);
         }
         // What is left is of queues that are gone.
         *self.ledgers.lock() = Ledgers::default();

@@ -91,6 +91,8 @@ pub(super) struct State {
     pub(super) is_deleted: bool,
     /// It is to be deleted, unless somebody uses it.
     pub(super) is_leaving: bool,
+    /// Nobody gets anything.
+    pub(super) is_paused: bool,
     /// Somebody takes dead letters to where they belong.
     pub(super) is_burying: bool,
     /// Bytes that are counted for it among those of all.
@@ -167,6 +169,7 @@ impl Queue {
             used_at: now,
             is_deleted: false,
             is_leaving: false,
+            is_paused: false,
             is_burying: false,
             in_memory: 0,
         };
@@ -253,7 +256,13 @@ impl Queue {
             ready: state.ready(),
             held: state.held.len() as u64,
             consumers: u32::try_from(state.consumers.len()).unwrap_or(u32::MAX),
+            is_paused: state.is_paused,
         }
+    }
+
+    pub(super) fn set_paused(&self, is_paused: bool) {
+        self.state.lock().is_paused = is_paused;
+        self.wake();
     }
 
     /// Begins to consume. Messages may come before this returns.
@@ -329,7 +338,7 @@ impl Queue {
         self.broker.upgrade().map_or(0, |inner| inner.options.clock.now())
     }
 
-    /// The message that is next, if there is one, and how many there are after it.
+    /// The message that is next, if there is one and the queue is not paused, and how many there are after it.
     ///
     /// # Errors
     /// [`QueueError::NotFound`], [`QueueError::Unavailable`].
@@ -348,6 +357,9 @@ impl Queue {
                 let now = self.now();
                 state.used_at = now;
                 self.look_after(&mut state, now);
+                if state.is_paused {
+                    return Ok(None);
+                }
                 match state.next(self.spec.settings.priorities > 0) {
                     Next::Ready(lane, at) => {
                         let got = self.get_at(&mut state, holder, automatic, (lane, at));

@@ -57,6 +57,17 @@ struct Value {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_delay: Option<(Millis, Millis)>,
     dispatch: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    is_paused: bool,
+}
+
+/// A queue as it is read back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(super) name: QueueName,
+    pub(super) spec: QueueSpec,
+    pub(super) topic: StoredIn,
+    pub(super) is_paused: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -73,7 +84,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// A queue's value.
-pub(super) fn encode(spec: &QueueSpec, stored: &StoredIn) -> Vec<u8> {
+pub(super) fn encode(spec: &QueueSpec, stored: &StoredIn, is_paused: bool) -> Vec<u8> {
     let settings = &spec.settings;
     let dead_letter = settings.dead_letter.as_ref();
     let key = dead_letter.and_then(|to| to.key.as_ref());
@@ -98,11 +109,12 @@ pub(super) fn encode(spec: &QueueSpec, stored: &StoredIn) -> Vec<u8> {
         deliveries_max: settings.deliveries_max,
         retry_delay: settings.retry_delay.map(|delay| (delay.min, delay.max)),
         dispatch: settings.dispatch.name().to_owned(),
+        is_paused,
     })
 }
 
 /// A queue from its key and value. `None`: it cannot be read, which is said.
-pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<(QueueName, QueueSpec, StoredIn)> {
+pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Stored> {
     let read = || {
         let name = name(key)?;
         let value: Value = serde_json::from_slice(value).ok()?;
@@ -136,7 +148,8 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<(QueueName, QueueSpec, 
             settings,
             arguments: keys::unescape(&value.arguments)?,
         };
-        Some((name, spec, StoredIn { topic: value.topic, is_own: value.is_own }))
+        let topic = StoredIn { topic: value.topic, is_own: value.is_own };
+        Some(Stored { name, spec, topic, is_paused: value.is_paused })
     };
     let read = read();
     if read.is_none() {
@@ -179,8 +192,9 @@ mod tests {
         for spec in [full, plain] {
             let queue = QueueName { space: bytes(b"/"), name: bytes(b"a b/c%\x00") };
             let stored = StoredIn { topic: "t".to_owned(), is_own: true };
-            let decoded = decode(key(&queue).as_bytes(), &encode(&spec, &stored));
-            assert_eq!(decoded, Some((queue, spec, stored)));
+            let is_paused = spec.auto_delete;
+            let decoded = decode(key(&queue).as_bytes(), &encode(&spec, &stored, is_paused));
+            assert_eq!(decoded, Some(Stored { name: queue, spec, topic: stored, is_paused }));
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{DeathReason, Message, ProduceError, PublisherId};
 mod dead_letters;
 mod exchanges;
 mod leaving;
+mod looking;
 mod restart;
 
 const ME: PublisherId = PublisherId(77);
@@ -155,6 +156,10 @@ fn accept(holder: &Holder, of: &[Delivered]) {
     holder.settle(&of);
 }
 
+fn tally(ready: u64, held: u64, consumers: u32) -> QueueCounts {
+    QueueCounts { ready, held, consumers, is_paused: false }
+}
+
 const BACK: Settlement = Settlement::Return { counted: true, after: 0 };
 
 /// Waits until something is so, which nothing tells of.
@@ -195,11 +200,11 @@ async fn messages_come_in_order_and_once_and_what_is_accepted_is_gone() {
         );
         assert!(first.iter().chain(&then).all(|one| one.deliveries == 0));
         assert!(first.iter().all(|one| one.origin == Origin::Queue));
-        assert_eq!(queue.counts(), QueueCounts { ready: 0, held: 3, consumers: 1 });
+        assert_eq!(queue.counts(), tally(0, 3, 1));
         accept(&holder, &first);
         accept(&holder, &then);
         holder.settled().await.unwrap();
-        assert_eq!(queue.counts(), QueueCounts { ready: 0, held: 0, consumers: 1 });
+        assert_eq!(queue.counts(), tally(0, 0, 1));
         drop(consumer);
         drop(holder);
         assert_eq!(queue.counts(), QueueCounts::default());
@@ -242,7 +247,7 @@ async fn a_consumer_has_no_more_than_its_prefetch_nor_all_together_than_their_ho
         let _two = queue.consume(&holder, two).unwrap();
         fixture.fill(name, &["a", "b", "c", "d", "e", "f"]).await;
         let first = sink.take(3).await;
-        assert_eq!(queue.counts(), QueueCounts { ready: 3, held: 3, consumers: 2 });
+        assert_eq!(queue.counts(), tally(3, 3, 2));
         accept(&holder, &first[..1]);
         let next = sink.take(1).await;
         assert_eq!(values(&next), ["d"]);
@@ -449,7 +454,7 @@ async fn purging_takes_what_is_ready_and_leaves_what_is_held() {
         let (first, left) = queue.get(&holder, false).await.unwrap().unwrap();
         assert_eq!(left, 2);
         assert_eq!(queue.purge().await, Ok(2));
-        assert_eq!(queue.counts(), QueueCounts { ready: 0, held: 1, consumers: 0 });
+        assert_eq!(queue.counts(), tally(0, 1, 0));
         holder.settle(&[(first.id, BACK)]);
         assert_eq!(values(&get_all(&queue, &holder).await), ["a"]);
     }

@@ -124,6 +124,8 @@ pub struct QueueCounts {
     pub held: u64,
     /// Consumers.
     pub consumers: u32,
+    /// Nobody gets anything at present, see [`crate::Broker::pause_queue`].
+    pub is_paused: bool,
 }
 
 /// How to consume.

@@ -48,9 +48,7 @@ impl Broker {
             false => None,
         };
         if let Some(stored) = &topic {
-            let put = Op::put(stored::key(name), stored::encode(spec, stored));
-            let answer = self.inner.meta.txn(Txn::new().then(put)).await;
-            answer.map_err(|error| QueueError::Unavailable(error.to_string()))?;
+            self.put_definition(name, spec, stored, false).await?;
         }
         let queue = queues.open(&self.inner, name.clone(), spec.clone(), owner, topic);
         if queue.topic.is_some() {
@@ -60,6 +58,41 @@ impl Broker {
         }
         self.inner.exchanges.changed();
         Ok((queue, true))
+    }
+
+    async fn put_definition(
+        &self,
+        name: &QueueName,
+        spec: &QueueSpec,
+        stored: &StoredIn,
+        is_paused: bool,
+    ) -> Result<(), QueueError> {
+        let put = Op::put(stored::key(name), stored::encode(spec, stored, is_paused));
+        let answer = self.inner.meta.txn(Txn::new().then(put)).await;
+        answer.map_err(|error| QueueError::Unavailable(error.to_string()))?;
+        Ok(())
+    }
+
+    /// Pauses a queue, or lets it go on. While it is paused nobody gets anything of it, whether they consume or ask; what is
+    /// published comes into it, what consumers have is settled, and times and limits hold as ever. What was on its way
+    /// arrives. Of a queue that is stored, a restart changes nothing about it.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`], [`QueueError::Locked`], [`QueueError::Unavailable`].
+    pub async fn pause_queue(
+        &self,
+        name: &QueueName,
+        is_paused: bool,
+        owner: PublisherId,
+    ) -> Result<(), QueueError> {
+        let _one = self.inner.queues.changes.lock().await;
+        let queue = self.queue(name).ok_or(QueueError::NotFound)?;
+        queue.check_owner(owner)?;
+        if let Some(stored) = &queue.topic {
+            self.put_definition(name, queue.spec(), stored, is_paused).await?;
+        }
+        queue.set_paused(is_paused);
+        Ok(())
     }
 
     /// The topic for a queue: the one of its name, or a new one.
