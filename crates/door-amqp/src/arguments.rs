@@ -15,6 +15,8 @@ mod tests;
 const QUORUM_DELIVERIES_MAX: u32 = 20;
 /// Highest priority that a queue can have.
 const PRIORITY_MAX: i64 = 255;
+/// What a queue keeps the order of: `key`, of the messages of each routing key; no other broker knows this.
+const ORDER: &str = "x-entrepot-order";
 /// Longest time, in milliseconds: as much as RabbitMQ takes.
 const TIME_MAX: i64 = 0xffff_ffff;
 
@@ -116,6 +118,14 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    fn order_by_key(&self) -> Result<bool, Fault> {
+        match self.text(ORDER)? {
+            None | Some(b"none") => Ok(false),
+            Some(b"key") => Ok(true),
+            Some(_) => Err(self.of.invalid(ORDER, "invalid_order")),
+        }
+    }
+
     fn dead_letter(&self) -> Result<Option<DeadLetterTo>, Fault> {
         let exchange = self.text("x-dead-letter-exchange")?.map(Bytes::copy_from_slice);
         let key = self.text("x-dead-letter-routing-key")?.map(Bytes::copy_from_slice);
@@ -195,6 +205,7 @@ pub(crate) fn of_queue(table: Table<'_>, of: Of<'_>) -> Result<QueueArguments, F
         dead_letter: arguments.dead_letter()?,
         priorities: priorities.and_then(|highest| u8::try_from(highest).ok()).unwrap_or(0),
         single_active: arguments.boolean("x-single-active-consumer")?,
+        order_by_key: arguments.order_by_key()?,
         deliveries_max: arguments.deliveries_max(kind)?,
         retry_delay: arguments.retry_delay()?,
         ..QueueSettings::default()

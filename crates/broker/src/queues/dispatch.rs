@@ -122,7 +122,11 @@ impl Queue {
 
     /// What time has done, and what is too many.
     pub(super) fn look_after(&self, state: &mut State, now: Millis) {
-        state.lanes.iter_mut().for_each(|lane| lane.ripen(now));
+        for number in 0..state.lanes.len() {
+            let ripe = state.lanes.get_mut(number).map(|lane| lane.ripen(now));
+            let Ok(number) = u16::try_from(number) else { continue };
+            ripe.into_iter().flatten().for_each(|at| state.release_key(number, at));
+        }
         if self.may_expire() {
             let why = self.spec().settings.dead_letter.is_some().then_some(Why::Expired);
             for lane in &mut state.lanes {
@@ -163,19 +167,13 @@ impl Queue {
     fn plan(&self, state: &mut State, now: Millis) -> (Vec<Planned>, Next) {
         let mut picks = Picks { among: Vec::new(), from: 0 };
         let mut planned = Vec::new();
-        let by_priority = self.spec().settings.priorities > 0;
         while planned.len() < BUNCH {
-            let (lane, at) = match state.next(by_priority) {
+            let (lane, at) = match self.next(state, now) {
                 Next::Ready(lane, at) => (lane, at),
                 next => return (planned, next),
             };
             if state.is_paused {
                 break;
-            }
-            if self.is_over(state, lane, now) {
-                // The next look finds what to do with it.
-                self.look_after(state, now);
-                continue;
             }
             let Some(consumer) = self.pick(state, &mut picks) else { break };
             let Some((item, deliveries)) = state.take(lane, at) else { break };
@@ -187,14 +185,6 @@ impl Queue {
             planned.push(Planned { consumer, lane, at, item, deliveries });
         }
         (planned, Next::Empty)
-    }
-
-    fn is_over(&self, state: &mut State, lane: u16, now: Millis) -> bool {
-        self.may_expire()
-            && matches!(
-                state.lane(lane).map(Lane::head),
-                Some(Head::Ready(_, item)) if item.is_over(now)
-            )
     }
 
     /// A consumer that can take a message, for which one more is counted.
@@ -257,9 +247,10 @@ impl Queue {
                 continue;
             }
             consumer.release();
-            if let Some(lane) = state.lane(lane) {
-                lane.put_back(at, item);
+            if let Some(of) = state.lane(lane) {
+                of.put_back(at, item);
             }
+            state.release_key(lane, at);
             if !consumer.automatic {
                 released.push(consumer);
             }
@@ -349,12 +340,18 @@ fn finish_runs(state: &mut State, done: &[(u16, Offset)]) {
         if let Some(lane) = state.lane(number) {
             lane.finish(first, last);
         }
+        if !state.keys.is_empty() {
+            (first..=last).for_each(|at| state.release_key(number, at));
+        }
     }
 }
 
 impl State {
     /// Whether more should be read ahead.
     fn is_short(&self) -> bool {
+        if self.lanes.iter().any(|lane| lane.has_room().is_some()) {
+            return self.lanes.iter().any(|lane| lane.has_room() == Some(true));
+        }
         let mut ahead = self.lanes.iter().map(Lane::ahead);
         let sum = ahead.by_ref().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         sum.0 < AHEAD_MESSAGES && sum.1 < AHEAD_BYTES

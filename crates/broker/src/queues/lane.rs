@@ -10,6 +10,7 @@ use queue::shared::{Ledger, PartitionKey, Returned, Why};
 use store::Log;
 use store::batch::{Batch, Record};
 
+use super::by_key::ByKey;
 use super::types::Origin;
 use crate::message::{DEADLINE, Message};
 use crate::verbs::fetch::{Fetched, headers, is_aborted};
@@ -72,6 +73,8 @@ pub(super) struct Lane {
     ahead: Items,
     /// Nothing before is available.
     from: Offset,
+    /// Where order is kept by key.
+    pub(super) by_key: Option<ByKey>,
 }
 
 /// Where messages are.
@@ -143,7 +146,20 @@ impl Lane {
 
     fn new(ledger: Ledger, kept: Kept) -> Self {
         let from = ledger.start();
-        Self { ledger, kept, ahead: Items::default(), from }
+        Self { ledger, kept, ahead: Items::default(), from, by_key: None }
+    }
+
+    /// The same, of so many lanes of a queue that keeps order by key.
+    pub(super) fn in_order(mut self, lanes: usize) -> Self {
+        // What was to come later comes now: nobody knows its key, whose messages would wait for it.
+        self.ledger.ripen(Millis::MAX);
+        self.by_key = Some(ByKey::new(self.ledger.start(), lanes));
+        self
+    }
+
+    /// What it knows of keys.
+    pub(super) fn keys(&mut self) -> Option<&mut ByKey> {
+        self.by_key.as_mut()
     }
 
     /// Its log, if it has one.
@@ -191,8 +207,66 @@ impl Lane {
     }
 
     fn put_ahead(&mut self, at: Offset, item: Item) {
+        if let Some(keys) = &mut self.by_key {
+            keys.add(at, &item);
+        }
         self.ahead.insert(at, item);
         self.from = self.from.min(at);
+    }
+
+    fn remove_ahead(&mut self, at: Offset) -> Option<Item> {
+        let item = self.ahead.remove(at)?;
+        if let Some(keys) = &mut self.by_key {
+            keys.remove(at, &item);
+        }
+        Some(item)
+    }
+
+    /// Whether more may be read ahead, where order is kept by key; `None`: it is not.
+    pub(super) fn has_room(&self) -> Option<bool> {
+        self.by_key.as_ref().map(|keys| keys.has_room(self.ahead()))
+    }
+
+    /// What may be given away next: the head, or the first message that nothing holds back.
+    pub(super) fn front(&mut self) -> Head<'_> {
+        if self.by_key.is_none() {
+            return self.head();
+        }
+        let lack = self.lack();
+        let free = self.by_key.as_ref().and_then(ByKey::first_free);
+        // What was not read may be of the same key.
+        let free = free.filter(|at| lack.is_none_or(|(from, ..)| *at < from));
+        let Some(at) = free else {
+            return match self.reading_in_order(true) {
+                Some(_) => Head::Unread,
+                None => Head::Empty,
+            };
+        };
+        self.ahead.by_offset.get(&at).map_or(Head::Empty, |item| Head::Ready(at, item))
+    }
+
+    /// Where order is kept by key: the first messages that are available and were not read, and whether they came back.
+    fn lack(&mut self) -> Option<(Offset, Offset, bool)> {
+        let end = self.end();
+        let Self { ledger, by_key: Some(keys), kept: Kept::Log { .. }, .. } = self else {
+            return None;
+        };
+        if let Some((from, until)) = keys.lacks_back(|at| ledger.is_available(at)) {
+            return Some((from, until, true));
+        }
+        let read_to = keys.read_to();
+        let (from, next) = ledger.next_available(*read_to);
+        *read_to = from.min(end);
+        (from < end).then_some((from, next.min(end), false))
+    }
+
+    /// What to read next, where order is kept by key.
+    fn reading_in_order(&mut self, further: bool) -> Option<Reading> {
+        let (from, until, is_back) = self.lack()?;
+        let has_room = self.has_room().unwrap_or_default();
+        let is_due = is_back || self.ahead.by_offset.is_empty() || (further && has_room);
+        let log = self.log().filter(|_| is_due)?;
+        Some(Reading { log, from, until })
     }
 
     pub(super) fn head(&mut self) -> Head<'_> {
@@ -207,6 +281,9 @@ impl Lane {
 
     /// What to read next: what the head lacks, or else, `further`, what follows what was read.
     pub(super) fn reading(&mut self, further: bool) -> Option<Reading> {
+        if self.by_key.is_some() {
+            return self.reading_in_order(further);
+        }
         let end = self.end();
         let Kept::Log { log, .. } = &self.kept else { return None };
         let log = Arc::clone(log);
@@ -257,6 +334,9 @@ impl Lane {
         if next < found.to {
             self.hole(next, found.to - 1);
         }
+        if let Some(keys) = &mut self.by_key {
+            keys.was_read(found.from, found.to);
+        }
     }
 
     /// Offsets without a message: markers, or what was deleted.
@@ -273,11 +353,13 @@ impl Lane {
         }
     }
 
-    /// Takes the head, which is at this offset.
+    /// Takes the message at this offset, which is what may be given away next.
     pub(super) fn take(&mut self, at: Offset) -> Option<Item> {
-        let item = self.ahead.remove(at)?;
+        let item = self.remove_ahead(at)?;
         self.ledger.acquire(at, at);
-        self.from = at + 1;
+        if self.by_key.is_none() {
+            self.from = at + 1;
+        }
         if let Kept::Memory { taken, .. } = &mut self.kept {
             taken.insert(at, item.clone());
         }
@@ -306,7 +388,7 @@ impl Lane {
     pub(super) fn kill(&mut self, first: Offset, last: Offset, why: Why) {
         self.ledger.kill(first, last, why);
         for at in self.ahead.within(first, last) {
-            let item = self.ahead.remove(at);
+            let item = self.remove_ahead(at);
             if let (Kept::Memory { taken, .. }, Some(item)) = (&mut self.kept, item) {
                 taken.insert(at, item);
             }
@@ -322,18 +404,29 @@ impl Lane {
     ) -> Vec<(Offset, Offset)> {
         let dead = self.ledger.give_back(first, last, how);
         self.from = self.from.min(first);
+        if let Some(keys) = &mut self.by_key {
+            let is_dead = |at: Offset| dead.iter().any(|(from, to)| (*from..=*to).contains(&at));
+            keys.came_back((first..=last).filter(|at| !is_dead(*at)), how.until.is_some());
+        }
         if how.until.is_none() {
             self.show(first, last);
         }
         dead
     }
 
-    /// Messages that were delayed are available now.
-    pub(super) fn ripen(&mut self, now: Millis) {
-        if self.ledger.ripen(now) {
-            self.from = self.ledger.start();
-            self.show(self.from, Offset::MAX);
+    /// Messages that were delayed are available now; those whose keys are held for them, where order is kept by key.
+    pub(super) fn ripen(&mut self, now: Millis) -> Vec<Offset> {
+        if !self.ledger.ripen(now) {
+            return Vec::new();
         }
+        let mut ripe = Vec::new();
+        if let Some(keys) = &mut self.by_key {
+            ripe = keys.ripe(|at| self.ledger.is_available(at));
+            keys.came_back(ripe.iter().copied(), false);
+        }
+        self.from = self.ledger.start();
+        self.show(self.from, Offset::MAX);
+        ripe
     }
 
     /// Of what is in memory and was taken, that is available again which the ledger says is.
@@ -401,7 +494,7 @@ impl Lane {
 
     fn forget(&mut self, first: Offset, last: Offset) {
         for at in self.ahead.within(first, last) {
-            self.ahead.remove(at);
+            self.remove_ahead(at);
         }
         let Kept::Memory { taken, .. } = &mut self.kept else { return };
         for at in taken.within(first, last) {
@@ -413,6 +506,9 @@ impl Lane {
     pub(super) fn close(&mut self) {
         if matches!(self.kept, Kept::Log { .. }) {
             self.ahead = Items::default();
+            if let Some(keys) = &mut self.by_key {
+                keys.forget_read(self.ledger.start());
+            }
         }
     }
 
@@ -421,6 +517,14 @@ impl Lane {
         match &self.kept {
             Kept::Memory { taken, .. } => taken.by_offset.get(&at).cloned(),
             Kept::Log { .. } => None,
+        }
+    }
+
+    /// The time of a message is over: it is dead, or gone, where nobody wants to know.
+    pub(super) fn drop_one(&mut self, at: Offset, why: Option<Why>) {
+        match why {
+            Some(why) => self.kill(at, at, why),
+            None => self.finish(at, at),
         }
     }
 

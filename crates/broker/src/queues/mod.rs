@@ -14,6 +14,7 @@
 //! There is no lock for all queues on the way of a message. Memory is bounded: a stored queue keeps the runs of its
 //! ledger, which are no more than what consumers hold, and what it read ahead.
 
+mod by_key;
 mod consumer;
 mod dead;
 mod dispatch;
@@ -162,7 +163,8 @@ impl Queues {
             let known = state.lanes.len();
             for (log, partition) in open.logs.iter().zip(0..).skip(known) {
                 let key = lane_key(&open, partition);
-                state.lanes.push(Lane::stored(Arc::clone(log), key, None));
+                let lane = Lane::stored(Arc::clone(log), key, None);
+                state.lanes.push(queue.in_order(lane, open.logs.len()));
             }
             let is_more = state.lanes.len() > known;
             drop(state);
@@ -193,10 +195,14 @@ impl Queues {
         owner: crate::PublisherId,
         topic: Option<StoredIn>,
     ) -> Arc<Queue> {
-        let lanes = match &topic {
+        let mut lanes: Vec<_> = match &topic {
             None => (0..=spec.settings.priorities).map(|_| Lane::in_memory()).collect(),
             Some(stored) => self.lanes(inner, stored),
         };
+        if spec.settings.order_by_key {
+            let count = lanes.len();
+            lanes = lanes.into_iter().map(|lane| lane.in_order(count)).collect();
+        }
         let number = self.number();
         let now = inner.options.clock.now();
         let new = NewQueue {

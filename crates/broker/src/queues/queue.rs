@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use base::{Filter, Millis, Offset};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use queue::dispatch::Turn;
 use queue::record::Record;
@@ -79,6 +80,8 @@ pub(super) struct State {
     /// By priority, the highest first.
     pub(super) consumers: Vec<Arc<ConsumerInner>>,
     pub(super) held: HashMap<(u16, Offset), Held>,
+    /// Keys of messages that are out, or come back later, where order is kept by key.
+    pub(super) keys: HashMap<(u16, Offset), Bytes>,
     pub(super) turn: Turn,
     /// The lane that is next where all are equal.
     pub(super) next_lane: usize,
@@ -161,6 +164,7 @@ impl Queue {
             lanes,
             consumers: Vec::new(),
             held: HashMap::new(),
+            keys: HashMap::new(),
             turn: Turn::default(),
             next_lane: 0,
             exclusive: None,
@@ -360,7 +364,7 @@ impl Queue {
                 if state.is_paused {
                     return Ok(None);
                 }
-                match state.next(self.spec.settings.priorities > 0) {
+                match self.next(&mut state, now) {
                     Next::Ready(lane, at) => {
                         let got = self.get_at(&mut state, holder, automatic, (lane, at));
                         drop(state);
@@ -387,6 +391,7 @@ impl Queue {
         let (item, deliveries) = state.take(lane, at)?;
         if automatic {
             state.lane(lane)?.finish(at, at);
+            state.release_key(lane, at);
         } else {
             let held = Held { holder: Arc::clone(&holder.inner), consumer: None };
             state.held.insert((lane, at), held);
@@ -475,12 +480,12 @@ impl Queue {
     fn settle_run(
         &self,
         state: &mut State,
-        (lane, first, last, settlement): (u16, Offset, Offset, Settlement),
+        (number, first, last, settlement): (u16, Offset, Offset, Settlement),
         now: Millis,
     ) {
         let settings = &self.spec.settings;
         let buries = settings.dead_letter.is_some();
-        let Some(lane) = state.lane(lane) else { return };
+        let Some(lane) = state.lane(number) else { return };
         match settlement {
             Settlement::Accept => lane.finish(first, last),
             Settlement::Reject if buries => lane.kill(first, last, Why::Rejected),
@@ -502,6 +507,9 @@ impl Queue {
                     }
                 }
             }
+        }
+        if settings.order_by_key {
+            (first..=last).for_each(|at| state.release_key(number, at));
         }
     }
 
@@ -570,6 +578,27 @@ impl Queue {
             self.expires.store(true, Ordering::Relaxed);
         }
         deadline
+    }
+
+    /// What is next. What is found on the way there whose time is over is dropped.
+    pub(super) fn next(&self, state: &mut State, now: Millis) -> Next {
+        let by_priority = self.spec.settings.priorities > 0;
+        loop {
+            let next = state.next(by_priority);
+            let Next::Ready(lane, at) = next else { return next };
+            if !self.may_expire() || !state.is_over(lane, now) {
+                return next;
+            }
+            let why = self.spec.settings.dead_letter.is_some().then_some(Why::Expired);
+            if let Some(lane) = state.lane(lane) {
+                lane.drop_one(at, why);
+            }
+        }
+    }
+
+    /// A lane that is one of so many, as the queue wants it.
+    pub(super) fn in_order(&self, lane: Lane, lanes: usize) -> Lane {
+        if self.spec.settings.order_by_key { lane.in_order(lanes) } else { lane }
     }
 
     pub(super) fn may_expire(&self) -> bool {
@@ -677,6 +706,12 @@ impl State {
         self.lanes.get_mut(usize::from(lane))
     }
 
+    /// Whether the time is over of what is next in a lane.
+    fn is_over(&mut self, lane: u16, now: Millis) -> bool {
+        let front = self.lane(lane).map(Lane::front);
+        matches!(front, Some(Head::Ready(_, item)) if item.is_over(now))
+    }
+
     pub(super) fn ready(&self) -> u64 {
         self.lanes.iter().map(Lane::ready).sum()
     }
@@ -713,7 +748,7 @@ impl State {
                 false => (self.next_lane + step) % count,
             };
             let Some(number) = u16::try_from(lane).ok() else { continue };
-            match self.lanes.get_mut(lane).map(Lane::head) {
+            match self.lanes.get_mut(lane).map(Lane::front) {
                 Some(Head::Ready(at, _)) => return Next::Ready(number, at),
                 Some(Head::Unread) => return Next::Unread,
                 Some(Head::Empty) | None => {}
@@ -728,6 +763,7 @@ impl State {
         let of = self.lane(lane)?;
         let deliveries = u32::from(of.ledger.deliveries(at));
         let item = of.take(at)?;
+        self.hold_key(lane, at, &item);
         Some((item, deliveries))
     }
 }

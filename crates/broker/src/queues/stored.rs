@@ -52,6 +52,8 @@ struct Value {
     priorities: u8,
     #[serde(default, skip_serializing_if = "is_default")]
     single_active: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    order_by_key: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deliveries_max: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +108,7 @@ pub(super) fn encode(spec: &QueueSpec, stored: &StoredIn, is_paused: bool) -> Ve
         dead_letter_key: key.map(|key| keys::escape(key)),
         priorities: settings.priorities,
         single_active: settings.single_active,
+        order_by_key: settings.order_by_key,
         deliveries_max: settings.deliveries_max,
         retry_delay: settings.retry_delay.map(|delay| (delay.min, delay.max)),
         dispatch: settings.dispatch.name().to_owned(),
@@ -137,6 +140,7 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Stored> {
             dead_letter,
             priorities: value.priorities,
             single_active: value.single_active,
+            order_by_key: value.order_by_key,
             deliveries_max: value.deliveries_max,
             retry_delay: value.retry_delay.map(|(min, max)| RetryDelay { min, max }),
             dispatch: value.dispatch.parse::<Policy>().ok()?,

@@ -17,6 +17,7 @@ use crate::message::Properties;
 use crate::tests::Fixture;
 use crate::{DeathReason, Message, ProduceError, PublisherId};
 
+mod by_key;
 mod dead_letters;
 mod exchanges;
 mod leaving;

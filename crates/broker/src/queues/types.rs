@@ -60,6 +60,10 @@ pub struct QueueSettings {
     pub priorities: u8,
     /// Of all consumers one gets messages, until it is gone.
     pub single_active: bool,
+    /// Of all messages of one key one is out at a time, the oldest, and what comes back of it goes before the others: its
+    /// consumers handle a key in its order, and different keys at the same time. The key is the record's, or the routing
+    /// key, or the subject; what has none is in no order. Such a queue has no priorities.
+    pub order_by_key: bool,
     /// A message that came back more often than this is dead.
     pub deliveries_max: Option<u32>,
     /// What comes back waits before it is delivered again.

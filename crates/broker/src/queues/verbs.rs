@@ -261,6 +261,9 @@ fn check(name: &QueueName, spec: &QueueSpec) -> Result<(), QueueError> {
     if times.into_iter().flatten().any(|time| time < 0) || settings.expires == Some(0) {
         return wrong("a time is not negative, and a queue lives for a while");
     }
+    if settings.order_by_key && settings.priorities > 0 {
+        return wrong("a queue that keeps the order of each key has no priorities");
+    }
     if settings.dead_letter.as_ref().is_some_and(|to| to.exchange.len() > NAME_BYTES_MAX) {
         return wrong("the name of an exchange has 255 bytes at most");
     }
@@ -281,6 +284,7 @@ fn same(is: &QueueSpec, wanted: &QueueSpec) -> Result<(), QueueError> {
         ("dead letter exchange", a.dead_letter == b.dead_letter),
         ("highest priority", a.priorities == b.priorities),
         ("single active consumer", a.single_active == b.single_active),
+        ("order", a.order_by_key == b.order_by_key),
         ("delivery limit", a.deliveries_max == b.deliveries_max),
         ("retry delay", a.retry_delay == b.retry_delay),
     ];

@@ -27,6 +27,7 @@ fn every_argument_of_a_queue_is_understood() {
         .with(b"x-delayed-retry-type", Value::String(b"all"))
         .with(b"x-delayed-retry-min", Value::I32(10))
         .with(b"x-delayed-retry-max", Value::I32(100))
+        .with(b"x-entrepot-order", Value::String(b"key"))
         .with(b"x-unknown", Value::Void);
     let settings = QueueSettings {
         message_ttl: Some(1000),
@@ -40,6 +41,7 @@ fn every_argument_of_a_queue_is_understood() {
         }),
         priorities: 9,
         single_active: true,
+        order_by_key: true,
         deliveries_max: Some(QUORUM_DELIVERIES_MAX),
         retry_delay: Some(RetryDelay { min: 10, max: 100 }),
         ..QueueSettings::default()
@@ -78,6 +80,7 @@ fn what_an_argument_cannot_be_is_said() {
         ("x-dead-letter-routing-key", Value::String(b"without an exchange")),
         ("x-consumer-timeout", Value::String(b"long")),
         ("x-delayed-retry-type", Value::String(b"odd")),
+        ("x-entrepot-order", Value::String(b"odd")),
     ] {
         assert!(refused(name, value).contains(name), "{name}");
     }
