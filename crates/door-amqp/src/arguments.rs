@@ -15,6 +15,7 @@ mod tests;
 const QUORUM_DELIVERIES_MAX: u32 = 20;
 /// Highest priority that a queue can have.
 const PRIORITY_MAX: i64 = 255;
+const CONSUMER_TIMEOUT: &[u8] = b"x-consumer-timeout";
 /// What a queue keeps the order of: `key`, of the messages of each routing key; no other broker knows this.
 const ORDER: &str = "x-entrepot-order";
 /// Longest time, in milliseconds: as much as RabbitMQ takes.
@@ -161,10 +162,10 @@ impl<'a> Arguments<'a> {
 
     /// Arguments that say where and how a queue is kept, which is decided here: they only have to be what they can be.
     fn check_the_rest(&self) -> Result<(), Fault> {
+        self.time("x-consumer-timeout", 0)?;
         for name in [
             "x-quorum-initial-group-size",
             "x-quorum-target-group-size",
-            "x-consumer-timeout",
             "x-consumer-disconnected-timeout",
             "x-max-in-memory-length",
             "x-max-in-memory-bytes",
@@ -239,6 +240,12 @@ pub(crate) fn priority(arguments: &Table<'_>) -> Result<i32, Fault> {
     let Some(value) = arguments.get(b"x-priority") else { return Ok(0) };
     let number = value.integer().and_then(|number| i32::try_from(number).ok());
     number.ok_or_else(|| Fault::precondition("invalid arg 'x-priority': it is no integer"))
+}
+
+/// How long a queue's deliveries may be without an acknowledgement, in milliseconds; 0: for ever.
+pub(crate) fn consumer_timeout(arguments: &[u8]) -> Option<Millis> {
+    let table = Table::new(arguments).unwrap_or_default();
+    table.get(CONSUMER_TIMEOUT).and_then(|value| value.integer())
 }
 
 /// Whether deliveries of a queue say how often there were some before: of a quorum queue.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use base::Millis;
 use broker::exchanges::ExchangeRoutes;
 use broker::queues::{Consumer, Delivered, DeliveryId, Holder, Origin, QueueSink, Settlement};
 use bytes::{Bytes, BytesMut};
@@ -67,7 +68,7 @@ pub(crate) enum Mode {
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     pub(crate) contents: Vec<Content>,
-    pub(crate) settled: Vec<(u64, DeliveryId, Settlement)>,
+    pub(crate) settled: Vec<(u64, Unsettled, Settlement)>,
     /// Of the payloads.
     pub(crate) bytes: usize,
 }
@@ -204,6 +205,28 @@ pub(crate) struct ConsumerOut {
     pub(crate) no_ack: bool,
     /// Deliveries say how often there were some before.
     pub(crate) counts: bool,
+    /// They are to be acknowledged within so many milliseconds; 0: within any.
+    pub(crate) timeout: Millis,
+}
+
+/// A delivery that is not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unsettled {
+    pub(crate) id: DeliveryId,
+    /// When it was delivered, …
+    since: Millis,
+    /// … and for how long it may be out, in milliseconds; 0: for ever.
+    timeout: Millis,
+}
+
+impl Unsettled {
+    fn new(delivered: &Delivered, timeout: Millis) -> Self {
+        Self { id: delivered.id, since: delivered.at, timeout }
+    }
+
+    fn is_overdue(&self, now: Millis) -> bool {
+        self.timeout > 0 && now.saturating_sub(self.since) >= self.timeout
+    }
 }
 
 /// What of a consumer is shown and not needed otherwise.
@@ -309,7 +332,7 @@ impl ChannelOut {
         self.outgoing.push(|out| put_content(place, &get_ok, &made, payload, out));
         if !from.no_ack {
             let number = state.last;
-            state.unacked.push(number, delivered.id);
+            state.unacked.push(number, Unsettled::new(delivered, from.timeout));
         }
     }
 
@@ -369,7 +392,7 @@ impl OutState {
         &mut self,
         tag: u64,
         multiple: bool,
-        each: impl FnMut(u64, DeliveryId),
+        each: impl FnMut(u64, Unsettled),
     ) -> Result<(), Fault> {
         if self.unacked.take(tag, multiple, each) {
             return Ok(());
@@ -378,13 +401,22 @@ impl OutState {
     }
 
     /// Takes all.
-    pub(crate) fn take_all(&mut self, each: impl FnMut(u64, DeliveryId)) {
+    pub(crate) fn take_all(&mut self, each: impl FnMut(u64, Unsettled)) {
         self.unacked.take(0, true, each);
     }
 
     /// Puts back what was taken.
-    pub(crate) fn put_back(&mut self, taken: impl IntoIterator<Item = (u64, DeliveryId)>) {
+    pub(crate) fn put_back(&mut self, taken: impl IntoIterator<Item = (u64, Unsettled)>) {
         self.unacked.put_back(taken);
+    }
+
+    /// A delivery that was not acknowledged in time: its number, and what the time was, in milliseconds.
+    pub(crate) fn overdue(&self, now: Millis) -> Option<(u64, Millis)> {
+        let mut all = self.unacked.entries.iter();
+        all.find_map(|(tag, out)| {
+            let out = out.filter(|out| out.is_overdue(now))?;
+            Some((*tag, out.timeout))
+        })
     }
 }
 
@@ -421,7 +453,7 @@ impl QueueSink for ChannelOut {
         }
         state.last = number;
         if !consumer.no_ack {
-            state.unacked.push(number, delivered.id);
+            state.unacked.push(number, Unsettled::new(&delivered, consumer.timeout));
         }
         true
     }
@@ -448,23 +480,23 @@ impl QueueSink for ChannelOut {
 /// before them are.
 #[derive(Debug, Default)]
 struct Unacked {
-    entries: VecDeque<(u64, Option<DeliveryId>)>,
+    entries: VecDeque<(u64, Option<Unsettled>)>,
 }
 
 impl Unacked {
     fn count(&self) -> usize {
-        self.entries.iter().filter(|(_, id)| id.is_some()).count()
+        self.entries.iter().filter(|(_, out)| out.is_some()).count()
     }
 
-    fn push(&mut self, tag: u64, id: DeliveryId) {
-        self.entries.push_back((tag, Some(id)));
+    fn push(&mut self, tag: u64, out: Unsettled) {
+        self.entries.push_back((tag, Some(out)));
     }
 
     /// Takes one, or all up to it; 0 with `multiple` is all that there are. False: there is none of this number.
-    fn take(&mut self, tag: u64, multiple: bool, mut each: impl FnMut(u64, DeliveryId)) -> bool {
+    fn take(&mut self, tag: u64, multiple: bool, mut each: impl FnMut(u64, Unsettled)) -> bool {
         if multiple && tag == 0 {
-            for (tag, id) in self.entries.drain(..) {
-                id.into_iter().for_each(|id| each(tag, id));
+            for (tag, out) in self.entries.drain(..) {
+                out.into_iter().for_each(|out| each(tag, out));
             }
             return true;
         }
@@ -472,24 +504,24 @@ impl Unacked {
         let Ok(index) = found else { return false };
         let Some((_, place @ Some(_))) = self.entries.get_mut(index) else { return false };
         if multiple {
-            for (tag, id) in self.entries.drain(..=index) {
-                id.into_iter().for_each(|id| each(tag, id));
+            for (tag, out) in self.entries.drain(..=index) {
+                out.into_iter().for_each(|out| each(tag, out));
             }
-        } else if let Some(id) = place.take() {
-            each(tag, id);
+        } else if let Some(out) = place.take() {
+            each(tag, out);
         }
-        while self.entries.front().is_some_and(|(_, id)| id.is_none()) {
+        while self.entries.front().is_some_and(|(_, out)| out.is_none()) {
             self.entries.pop_front();
         }
         true
     }
 
-    fn put_back(&mut self, taken: impl IntoIterator<Item = (u64, DeliveryId)>) {
+    fn put_back(&mut self, taken: impl IntoIterator<Item = (u64, Unsettled)>) {
         let mut all: Vec<_> = self.entries.drain(..).collect();
-        for (tag, id) in taken {
+        for (tag, out) in taken {
             match all.binary_search_by_key(&tag, |(tag, _)| *tag) {
-                Ok(index) => all[index].1 = Some(id),
-                Err(index) => all.insert(index, (tag, Some(id))),
+                Ok(index) => all[index].1 = Some(out),
+                Err(index) => all.insert(index, (tag, Some(out))),
             }
         }
         self.entries = all.into();

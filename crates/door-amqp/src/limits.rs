@@ -17,6 +17,15 @@ pub(crate) const CHANNELS_MAX: u16 = 2047;
 /// A peer is to say something so often, in seconds, unless configured or agreed otherwise (`heartbeat`).
 pub(crate) const HEARTBEAT_SECONDS: u16 = 60;
 
+/// A delivery that is not acknowledged for so long ends its channel, unless configured otherwise (`consumer_timeout`).
+pub(crate) const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Whether there is such a delivery is looked at so often at most, …
+pub(crate) const TIMEOUT_CHECK_MIN: Duration = Duration::from_millis(100);
+
+/// … and so often at least.
+pub(crate) const TIMEOUT_CHECK_MAX: Duration = Duration::from_secs(60);
+
 /// Who is not in by then is cut off (`handshake_timeout`).
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -63,4 +72,5 @@ pub(crate) const MANAGEMENT_GET_MESSAGES_MAX: u64 = 10_000;
 /// How often a connection that is blocked looks whether it is still so.
 pub(crate) const BLOCKED_PERIOD: Duration = Duration::from_millis(500);
 
+const _: () = assert!(TIMEOUT_CHECK_MIN.as_millis() < TIMEOUT_CHECK_MAX.as_millis());
 const _: () = assert!(FRAME_BYTES_MIN <= FRAME_BYTES_MAX);

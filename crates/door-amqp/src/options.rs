@@ -1,6 +1,10 @@
 //! How the door behaves, as far as that is configured.
 
-use crate::limits::{CHANNELS_MAX, FRAME_BYTES_MAX, HEARTBEAT_SECONDS, MESSAGE_BYTES_MAX};
+use std::time::Duration;
+
+use crate::limits::{
+    CHANNELS_MAX, CONSUMER_TIMEOUT, FRAME_BYTES_MAX, HEARTBEAT_SECONDS, MESSAGE_BYTES_MAX,
+};
 
 /// How the door behaves.
 #[derive(Debug, Clone)]
@@ -13,6 +17,8 @@ pub struct AmqpDoorOptions {
     pub channels_max: u16,
     /// How often a peer is to say something, in seconds; 0: not at all.
     pub heartbeat_seconds: u16,
+    /// A delivery is to be acknowledged within this time, where its queue says nothing else; zero: within any.
+    pub consumer_timeout: Duration,
     /// Virtual hosts beside `/`.
     pub virtual_hosts: Vec<String>,
     /// The name that clients are told.
@@ -26,6 +32,7 @@ impl Default for AmqpDoorOptions {
             message_bytes_max: MESSAGE_BYTES_MAX,
             channels_max: CHANNELS_MAX,
             heartbeat_seconds: HEARTBEAT_SECONDS,
+            consumer_timeout: CONSUMER_TIMEOUT,
             virtual_hosts: Vec::new(),
             cluster_name: "entrepot".to_owned(),
         }

@@ -25,7 +25,10 @@ use crate::fault::Fault;
 use crate::handle::Caller;
 use crate::handshake::{self, Agreed};
 use crate::input::Frames;
-use crate::limits::{BLOCKED_PERIOD, COMMITS_MAX, FLUSH_TIMEOUT, HANDSHAKE_TIMEOUT, LINGER};
+use crate::limits::{
+    BLOCKED_PERIOD, COMMITS_MAX, FLUSH_TIMEOUT, HANDSHAKE_TIMEOUT, LINGER, TIMEOUT_CHECK_MAX,
+    TIMEOUT_CHECK_MIN,
+};
 use crate::login::Gate;
 use crate::wire::frame::{put_heartbeat, put_method};
 use crate::wire::method::{
@@ -311,6 +314,8 @@ impl<'s> Session<'s> {
 
     async fn run(&mut self, frames: &mut Frames<ReadHalf>) -> End {
         let mut wanted = 1;
+        let every = self.shared.options.consumer_timeout / 4;
+        let mut checks = interval(every.clamp(TIMEOUT_CHECK_MIN, TIMEOUT_CHECK_MAX));
         loop {
             let eviction = self.room.eviction();
             let filled = tokio::select! {
@@ -319,6 +324,10 @@ impl<'s> Session<'s> {
                     self.news();
                     continue;
                 }
+                _ = checks.tick() => match self.end_overdue() {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                },
                 () = eviction.happens() => {
                     let why = "others wait for the memory of a message that does not end";
                     return End::Reason(CloseReason::Limit(why.into()));
@@ -344,6 +353,26 @@ impl<'s> Session<'s> {
         for channel in self.channels.values_mut() {
             channel.news();
         }
+    }
+
+    /// Ends channels whose client has had a delivery for too long. What they have goes back to the queues.
+    fn end_overdue(&mut self) -> Result<(), End> {
+        let now = self.shared.broker.now();
+        let overdue = |(number, channel): (&u16, &Channel)| {
+            let (tag, timeout) = channel.out.lock().overdue(now)?;
+            Some((*number, tag, timeout))
+        };
+        let all: Vec<_> = self.channels.iter().filter_map(overdue).collect();
+        for (number, tag, timeout) in all {
+            tracing::warn!(channel = number, tag, timeout, "a delivery was not acknowledged in time");
+            let text = format!(
+                "delivery acknowledgement on channel {number} timed out. Timeout value used: {timeout} ms. This timeout \
+                 value can be configured, see consumers doc guide to learn more"
+            );
+            self.judge(number, (0, 0), Err(Fault::precondition(text)))?;
+            self.outgoing.flush();
+        }
+        Ok(())
     }
 
     /// Hands over what was acknowledged, and what is to be stored.

@@ -483,6 +483,7 @@ fn amqp_options(amqp: &config::Amqp) -> AmqpDoorOptions {
         message_bytes_max: amqp.max_message_bytes,
         channels_max: amqp.max_channels.max(1),
         heartbeat_seconds: amqp.heartbeat_seconds,
+        consumer_timeout: Duration::from_millis(amqp.consumer_timeout_ms),
         virtual_hosts: amqp.virtual_hosts.clone(),
         ..AmqpDoorOptions::default()
     }

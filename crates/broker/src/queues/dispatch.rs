@@ -96,7 +96,7 @@ impl Queue {
             (planned, reads)
         };
         let is_some = !planned.is_empty();
-        self.give(planned);
+        self.give(planned, now);
         self.changed();
         let read = match reads {
             Some(further) => self.read(further).await?,
@@ -214,7 +214,7 @@ impl Queue {
     }
 
     /// Gives messages away, and takes back what is refused.
-    fn give(&self, planned: Vec<Planned>) {
+    fn give(&self, planned: Vec<Planned>, now: Millis) {
         if planned.is_empty() {
             return;
         }
@@ -222,7 +222,7 @@ impl Queue {
         let (mut refused, mut done) = (Vec::new(), Vec::new());
         for one in planned {
             let Planned { consumer, lane, at, item, deliveries } = &one;
-            if !consumer.give(self.delivered(*lane, *at, item, *deliveries)) {
+            if !consumer.give(self.delivered((*lane, *at), item, *deliveries, now)) {
                 refused.push(one);
                 continue;
             }

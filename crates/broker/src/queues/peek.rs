@@ -102,7 +102,7 @@ impl Shown {
     fn add(&mut self, queue: &Queue, lane: u16, at: Offset, item: &Item, deliveries: u32) {
         if self.has_room() && !item.is_over(self.now) {
             self.bytes += item.bytes();
-            self.all.push(queue.delivered(lane, at, item, deliveries));
+            self.all.push(queue.delivered((lane, at), item, deliveries, self.now));
         }
     }
 }

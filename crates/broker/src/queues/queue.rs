@@ -366,7 +366,7 @@ impl Queue {
                 }
                 match self.next(&mut state, now) {
                     Next::Ready(lane, at) => {
-                        let got = self.get_at(&mut state, holder, automatic, (lane, at));
+                        let got = self.get_at(&mut state, (holder, automatic), (lane, at), now);
                         drop(state);
                         self.changed();
                         // What is next now may have a time.
@@ -384,9 +384,9 @@ impl Queue {
     fn get_at(
         &self,
         state: &mut State,
-        holder: &Holder,
-        automatic: bool,
+        (holder, automatic): (&Holder, bool),
         (lane, at): (u16, Offset),
+        now: Millis,
     ) -> Option<(Delivered, u64)> {
         let (item, deliveries) = state.take(lane, at)?;
         if automatic {
@@ -396,21 +396,22 @@ impl Queue {
             let held = Held { holder: Arc::clone(&holder.inner), consumer: None };
             state.held.insert((lane, at), held);
         }
-        Some((self.delivered(lane, at, &item, deliveries), state.ready()))
+        Some((self.delivered((lane, at), &item, deliveries, now), state.ready()))
     }
 
     pub(super) fn delivered(
         &self,
-        lane: u16,
-        at: Offset,
+        (lane, at): (u16, Offset),
         item: &Item,
         deliveries: u32,
+        now: Millis,
     ) -> Delivered {
         Delivered {
             id: DeliveryId { queue: self.number, lane, at },
             origin: item.origin.clone(),
             message: Arc::clone(&item.message),
             deliveries,
+            at: now,
         }
     }
 

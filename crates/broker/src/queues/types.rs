@@ -185,6 +185,8 @@ pub struct Delivered {
     pub message: Arc<Message>,
     /// How often it was delivered before this.
     pub deliveries: u32,
+    /// When it was, about.
+    pub at: Millis,
 }
 
 /// How a message came into a queue.

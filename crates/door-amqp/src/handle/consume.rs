@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use broker::queues::ConsumeOptions;
+use base::Millis;
+use broker::queues::{ConsumeOptions, Queue};
 use bytes::Bytes;
 
 use crate::arguments;
@@ -35,6 +36,7 @@ pub(crate) fn handle(
     check(session.caller(), Access::Read, "queue", &name)?;
     let priority = arguments::priority(&consume.arguments)?;
     let counts = arguments::counts_deliveries(&queue.spec().arguments);
+    let timeout = timeout(session, &queue);
     let virtual_host = session.agreed.virtual_host.clone();
     let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
     let Channel { out, holder, prefetch, consumers, next_consumer, .. } = channel;
@@ -50,7 +52,7 @@ pub(crate) fn handle(
     let mut state = out.lock();
     let consumer = queue.consume(holder, options);
     let consumer = consumer.map_err(|error| Fault::queue(&error, &name, &virtual_host))?;
-    let known = ConsumerOut { tag: tag.clone(), queue: name, no_ack: consume.no_ack, counts };
+    let known = ConsumerOut { tag: tag.clone(), queue: name, no_ack: consume.no_ack, counts, timeout };
     state.add(*next_consumer, known);
     let facts = ConsumerFacts {
         exclusive: consume.exclusive,
@@ -67,6 +69,13 @@ pub(crate) fn handle(
     consumers.insert(tag, known);
     *next_consumer += 1;
     Ok(())
+}
+
+/// For how long a queue's deliveries may be without an acknowledgement, in milliseconds; 0: for ever.
+pub(crate) fn timeout(session: &Session<'_>, queue: &Queue) -> Millis {
+    let of_queue = arguments::consumer_timeout(&queue.spec().arguments);
+    let of_all = || session.shared.options.consumer_timeout.as_millis();
+    of_queue.unwrap_or_else(|| Millis::try_from(of_all()).unwrap_or(Millis::MAX))
 }
 
 /// The consumer's tag: the client's, or a new one.
@@ -110,6 +119,7 @@ fn for_answers(
         queue: Bytes::from_static(REPLY_TO),
         no_ack: true,
         counts: false,
+        timeout: 0,
     };
     let mut state = out.lock();
     state.add(*next_consumer, known);

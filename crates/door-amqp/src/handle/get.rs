@@ -4,7 +4,7 @@ use crate::arguments;
 use crate::channel::ConsumerOut;
 use crate::fault::Fault;
 use crate::handle::queue::{self, Found};
-use crate::handle::{Access, check};
+use crate::handle::{Access, check, consume};
 use crate::session::Session;
 use crate::wire::frame::put_method;
 use crate::wire::method::{BasicGet, BasicGetEmpty};
@@ -23,8 +23,13 @@ pub(crate) async fn handle(
     match got {
         Some((delivered, left)) => {
             let counts = arguments::counts_deliveries(&queue.spec().arguments);
-            let from =
-                ConsumerOut { tag: Default::default(), queue: name, no_ack: get.no_ack, counts };
+            let from = ConsumerOut {
+                tag: Default::default(),
+                queue: name,
+                no_ack: get.no_ack,
+                counts,
+                timeout: consume::timeout(session, &queue),
+            };
             let left = u32::try_from(left).unwrap_or(u32::MAX);
             channel.out.got(&delivered, &from, left);
         }

@@ -1,8 +1,8 @@
 //! `basic.ack`, `nack`, `reject` and `recover`: what becomes of deliveries.
 
-use broker::queues::{DeliveryId, Settlement};
+use broker::queues::Settlement;
 
-use crate::channel::{Channel, Mode};
+use crate::channel::{Channel, Mode, Unsettled};
 use crate::fault::Fault;
 use crate::limits::TRANSACTION_ENTRIES_MAX;
 use crate::wire::frame::put_method;
@@ -36,7 +36,7 @@ pub(crate) fn recover(channel: &mut Channel, requeue: bool, answers: bool) -> Re
     }
     // Even in a transaction: it is not undone.
     let Channel { out, settled, .. } = channel;
-    out.lock().take_all(|_, id| settled.push((id, RETURN)));
+    out.lock().take_all(|_, out| settled.push((out.id, RETURN)));
     if answers {
         out.tell(|channel, out| put_method(channel, &BasicRecoverOk {}, out));
     }
@@ -54,7 +54,7 @@ fn settle(
     match mode {
         Mode::Transaction(transaction) => {
             let held = &mut transaction.settled;
-            let each = |tag: u64, id: DeliveryId| held.push((tag, id, settlement));
+            let each = |tag: u64, out: Unsettled| held.push((tag, out, settlement));
             state.take(tag, multiple, each)?;
             if held.len() > TRANSACTION_ENTRIES_MAX {
                 let text = "a transaction with too many acknowledgements";
@@ -62,6 +62,6 @@ fn settle(
             }
             Ok(())
         }
-        _ => state.take(tag, multiple, |_, id| settled.push((id, settlement))),
+        _ => state.take(tag, multiple, |_, out| settled.push((out.id, settlement))),
     }
 }

@@ -54,7 +54,7 @@ pub(crate) async fn commit(session: &mut Session<'_>, number: u16) -> Result<(),
         return Err(Fault::new(Reply::InternalError, format!("cannot commit: {error}")));
     }
     let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
-    channel.settled.extend(settled.into_iter().map(|(_, id, settlement)| (id, settlement)));
+    channel.settled.extend(settled.into_iter().map(|(_, out, settlement)| (out.id, settlement)));
     channel.settle();
     let settled = channel.holder.settled().await;
     settled.map_err(|error| Fault::new(Reply::InternalError, format!("cannot commit: {error}")))?;
@@ -69,7 +69,7 @@ pub(crate) async fn commit(session: &mut Session<'_>, number: u16) -> Result<(),
 pub(crate) fn rollback(channel: &mut Channel) -> Result<(), Fault> {
     let Mode::Transaction(transaction) = &mut channel.mode else { return Err(not_transactional()) };
     let Transaction { settled, .. } = std::mem::take(&mut **transaction);
-    channel.out.lock().put_back(settled.into_iter().map(|(tag, id, _)| (tag, id)));
+    channel.out.lock().put_back(settled.into_iter().map(|(tag, out, _)| (tag, out)));
     channel.out.tell(|channel, out| put_method(channel, &TxRollbackOk {}, out));
     Ok(())
 }

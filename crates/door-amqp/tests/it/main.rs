@@ -15,3 +15,4 @@ mod support;
 mod closes;
 mod management;
 mod messages;
+mod timeouts;

@@ -182,6 +182,8 @@ pub struct Amqp {
     pub max_channels: u16,
     /// A peer is to say something so often, in seconds.
     pub heartbeat_seconds: u16,
+    /// A delivery is to be acknowledged within so many milliseconds. 0: within any.
+    pub consumer_timeout_ms: u64,
     /// Virtual hosts beside `/`.
     pub virtual_hosts: Vec<String>,
     /// The port of the management API. 0: any free port. `None`: there is none.
