@@ -47,6 +47,11 @@ impl Holder {
         self.inner.wake();
     }
 
+    /// How many messages its consumers have at a time, together; 0: any number.
+    pub fn prefetch(&self) -> u32 {
+        self.inner.prefetch.load(Ordering::Relaxed)
+    }
+
     /// What becomes of messages, in this order: one call for many is cheaper. What the holder does not have (any more) is
     /// passed over. Never waits; see [`Self::settled`].
     pub fn settle(&self, of: &[(DeliveryId, Settlement)]) {
@@ -85,6 +90,15 @@ impl Drop for Holder {
 impl HolderInner {
     pub(super) fn knows(&self, queue: &Arc<Queue>) {
         self.queues.lock().entry(queue.number()).or_insert_with(|| Arc::downgrade(queue));
+    }
+
+    /// The same for a consumer of a stream, under its number.
+    pub(super) fn knows_as(&self, number: u64, queue: &Arc<Queue>) {
+        self.queues.lock().insert(number, Arc::downgrade(queue));
+    }
+
+    pub(super) fn forgets(&self, number: u64) {
+        self.queues.lock().remove(&number);
     }
 
     fn wake(&self) {
@@ -182,6 +196,10 @@ impl ConsumerInner {
     /// Takes nothing at present, whatever it may have.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked.load(Ordering::Acquire) || self.is_gone.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
     }
 
     /// Gives it a message; whether it took it. Until it is ready again, it gets nothing else.

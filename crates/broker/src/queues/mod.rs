@@ -24,6 +24,7 @@ mod name;
 mod peek;
 mod queue;
 mod stored;
+mod stream;
 mod types;
 mod verbs;
 
@@ -49,12 +50,14 @@ pub(crate) use stored::decode as read;
 pub use types::{
     ConsumeOptions, DeadLetterTo, DeleteOnly, Delivered, DeliveryId, Origin, Overflow, QueueCounts,
     QueueError, QueueName, QueueSettings, QueueSink, QueueSpec, RetryDelay, Settlement,
+    StreamSettings, StreamStart,
 };
 
 use self::journal::Journal;
 use self::lane::Lane;
 use self::queue::{NewQueue, StoredIn};
 use self::stored::Stored;
+use self::stream::Stream;
 use crate::broker::Inner;
 use crate::metadata::Topic;
 use crate::options::BrokerOptions;
@@ -152,7 +155,7 @@ impl Queues {
     pub(crate) fn topic_changed(&self, inner: &Inner, topic: &Topic) {
         let all = self.stored().into_iter();
         let of = all.filter(|queue| queue.topic.as_ref().is_some_and(|of| of.topic == topic.name));
-        for queue in of {
+        for queue in of.filter(|queue| queue.stream.is_none()) {
             let Some(open) = queue.topic.as_ref().and_then(|of| inner.topics.get(&of.topic)) else {
                 continue;
             };
@@ -195,7 +198,12 @@ impl Queues {
         owner: crate::PublisherId,
         topic: Option<StoredIn>,
     ) -> Arc<Queue> {
+        let is_stream = spec.settings.stream.is_some();
+        let open = topic.as_ref().filter(|_| is_stream);
+        let open = open.and_then(|stored| inner.topics.get(&stored.topic));
+        let stream = open.and_then(|open| open.log(0).map(|log| Stream::new(Arc::clone(log))));
         let mut lanes: Vec<_> = match &topic {
+            _ if is_stream => Vec::new(),
             None => (0..=spec.settings.priorities).map(|_| Lane::in_memory()).collect(),
             Some(stored) => self.lanes(inner, stored),
         };
@@ -212,6 +220,7 @@ impl Queues {
             owner,
             topic,
             lanes,
+            stream,
             memory: Arc::clone(&self.memory),
             now,
         };

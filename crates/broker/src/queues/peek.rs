@@ -29,7 +29,8 @@ impl Queue {
             if state.is_deleted {
                 return Err(QueueError::NotFound);
             }
-            (state.lanes.len(), state.next_lane)
+            // A stream has none, and one log.
+            (state.lanes.len().max(1), state.next_lane)
         };
         let by_priority = self.spec().settings.priorities > 0;
         let (mut lanes, mut left) = (Vec::with_capacity(count), most);
@@ -60,6 +61,15 @@ impl Queue {
 
     async fn peek_lane(&self, number: u16, most: usize) -> Result<Vec<Delivered>, QueueError> {
         let mut shown = Shown { all: Vec::new(), most, bytes: 0, now: self.now() };
+        if let Some(stream) = &self.stream {
+            let mut from = 0;
+            while let Some(reading) = stream.reading(from).filter(|_| shown.has_room()) {
+                let (items, next) = self.read_log(&reading, READ_BYTES).await?.into_items();
+                items.iter().for_each(|(at, item)| shown.add(self, 0, *at, item, 0));
+                from = next.max(reading.from + 1);
+            }
+            return Ok(shown.all);
+        }
         let mut from = 0;
         while shown.has_room() {
             let reading = {

@@ -15,9 +15,10 @@ use store::{Log, Signal};
 use super::consumer::{Consumer, ConsumerInner, Holder, HolderInner};
 use super::journal::Journal;
 use super::lane::{Head, Item, Kept, Lane};
+use super::stream::Stream;
 use super::types::{
     ConsumeOptions, Delivered, DeliveryId, Overflow, QueueCounts, QueueError, QueueName, QueueSpec,
-    Settlement,
+    Settlement, StreamStart,
 };
 use crate::PublisherId;
 use crate::broker::Inner;
@@ -41,6 +42,8 @@ pub struct Queue {
     owner: PublisherId,
     /// Where its messages are, if they are stored.
     pub(super) topic: Option<StoredIn>,
+    /// Where it is a stream.
+    pub(super) stream: Option<Stream>,
     pub(super) state: Mutex<State>,
     /// Tells the queue's task that there may be something to do.
     pub(super) signal: Signal,
@@ -150,13 +153,14 @@ pub(super) struct NewQueue {
     pub(super) owner: PublisherId,
     pub(super) topic: Option<StoredIn>,
     pub(super) lanes: Vec<Lane>,
+    pub(super) stream: Option<Stream>,
     pub(super) memory: Arc<AtomicU64>,
     pub(super) now: Millis,
 }
 
 impl Queue {
     pub(super) fn new(new: NewQueue, journal: Arc<Journal>, broker: Weak<Inner>) -> Self {
-        let NewQueue { number, name, spec, owner, topic, lanes, memory, now } = new;
+        let NewQueue { number, name, spec, owner, topic, lanes, stream, memory, now } = new;
         // What was there before may have a time.
         let expires =
             spec.settings.message_ttl.is_some() || lanes.iter().any(|lane| lane.ready() > 0);
@@ -183,6 +187,7 @@ impl Queue {
             spec,
             owner,
             topic,
+            stream,
             state: Mutex::new(state),
             signal: Signal::default(),
             reads: tokio::sync::Mutex::default(),
@@ -241,7 +246,14 @@ impl Queue {
 
     /// Has its task look whether there is something to do.
     pub(super) fn wake(&self) {
-        self.signal.notify_one();
+        match &self.stream {
+            Some(stream) => stream.wake(),
+            None => self.signal.notify_one(),
+        }
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.state.lock().is_deleted
     }
 
     /// What changed of it is written down some time soon, or counted, where it is in memory.
@@ -255,10 +267,12 @@ impl Queue {
 
     /// How many messages and consumers.
     pub fn counts(&self) -> QueueCounts {
+        let of_stream = self.stream.as_ref().map(Stream::counts);
         let state = self.state.lock();
+        let (ready, held) = of_stream.unwrap_or((state.ready(), state.held.len() as u64));
         QueueCounts {
-            ready: state.ready(),
-            held: state.held.len() as u64,
+            ready,
+            held,
             consumers: u32::try_from(state.consumers.len()).unwrap_or(u32::MAX),
             is_paused: state.is_paused,
         }
@@ -269,7 +283,7 @@ impl Queue {
         self.wake();
     }
 
-    /// Begins to consume. Messages may come before this returns.
+    /// Begins to consume. Messages may come before this returns. A stream is read from now on, see [`Self::read_stream`].
     ///
     /// # Errors
     /// [`QueueError::InExclusiveUse`], [`QueueError::NotFound`], [`QueueError::LimitReached`].
@@ -278,6 +292,20 @@ impl Queue {
         holder: &Holder,
         options: ConsumeOptions,
     ) -> Result<Consumer, QueueError> {
+        if self.stream.is_some() {
+            return self.read_stream(holder, options, StreamStart::Next);
+        }
+        let inner = self.join(holder, options)?;
+        self.wake();
+        Ok(Consumer { queue: Arc::downgrade(self), inner })
+    }
+
+    /// Adds a consumer.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        holder: &Holder,
+        options: ConsumeOptions,
+    ) -> Result<Arc<ConsumerInner>, QueueError> {
         let mut state = self.state.lock();
         if state.is_deleted {
             return Err(QueueError::NotFound);
@@ -304,8 +332,7 @@ impl Queue {
         state.had_consumers = true;
         drop(state);
         holder.inner.knows(self);
-        self.wake();
-        Ok(Consumer { queue: Arc::downgrade(self), inner })
+        Ok(inner)
     }
 
     pub(super) fn remove_consumer(self: &Arc<Self>, id: u64) {
@@ -321,6 +348,9 @@ impl Queue {
         }
         let goes = self.spec.auto_delete && is_unused && state.had_consumers && !state.is_deleted;
         drop(state);
+        if let Some(stream) = &self.stream {
+            stream.remove(id);
+        }
         self.wake();
         if goes {
             self.delete_later(true);
@@ -345,12 +375,13 @@ impl Queue {
     /// The message that is next, if there is one and the queue is not paused, and how many there are after it.
     ///
     /// # Errors
-    /// [`QueueError::NotFound`], [`QueueError::Unavailable`].
+    /// [`QueueError::NotFound`], [`QueueError::Unavailable`]; [`QueueError::NotAllowed`]: it is a stream.
     pub async fn get(
         self: &Arc<Self>,
         holder: &Holder,
         automatic: bool,
     ) -> Result<Option<(Delivered, u64)>, QueueError> {
+        self.check_takes()?;
         holder.inner.knows(self);
         loop {
             {
@@ -399,6 +430,14 @@ impl Queue {
         Some((self.delivered((lane, at), &item, deliveries, now), state.ready()))
     }
 
+    /// Whether messages can be taken out of it.
+    fn check_takes(&self) -> Result<(), QueueError> {
+        match self.stream {
+            None => Ok(()),
+            Some(_) => Err(QueueError::NotAllowed("a stream keeps what is read of it".to_owned())),
+        }
+    }
+
     pub(super) fn delivered(
         &self,
         (lane, at): (u16, Offset),
@@ -412,14 +451,16 @@ impl Queue {
             message: Arc::clone(&item.message),
             deliveries,
             at: now,
+            offset: None,
         }
     }
 
     /// All messages that are ready are gone; how many.
     ///
     /// # Errors
-    /// [`QueueError::NotFound`], [`QueueError::Unavailable`].
+    /// [`QueueError::NotFound`], [`QueueError::Unavailable`]; [`QueueError::NotAllowed`]: it is a stream.
     pub async fn purge(self: &Arc<Self>) -> Result<u64, QueueError> {
+        self.check_takes()?;
         let count = {
             let mut state = self.state.lock();
             if state.is_deleted {
@@ -442,6 +483,9 @@ impl Queue {
         holder: &Arc<HolderInner>,
         of: &[(DeliveryId, Settlement)],
     ) {
+        if let Some(stream) = &self.stream {
+            return stream.settle(holder, of);
+        }
         let now = self.now();
         let mut released = 0;
         let mut state = self.state.lock();
@@ -681,6 +725,9 @@ impl Queue {
             }
         }
         consumers.iter().for_each(|consumer| consumer.sink.cancelled(consumer.tag));
+        if let Some(stream) = &self.stream {
+            stream.close();
+        }
         let tombstones = lanes.iter().filter_map(|lane| match &lane.kept {
             Kept::Log { key, .. } => Some(Ledger::tombstone(key)),
             Kept::Memory { .. } => None,

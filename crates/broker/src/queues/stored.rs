@@ -6,7 +6,9 @@ use queue::dispatch::Policy;
 use serde::{Deserialize, Serialize};
 
 use super::queue::StoredIn;
-use super::types::{DeadLetterTo, Overflow, QueueName, QueueSettings, QueueSpec, RetryDelay};
+use super::types::{
+    DeadLetterTo, Overflow, QueueName, QueueSettings, QueueSpec, RetryDelay, StreamSettings,
+};
 use crate::metadata::keys;
 
 /// Begins the keys.
@@ -61,6 +63,15 @@ struct Value {
     dispatch: String,
     #[serde(default, skip_serializing_if = "is_default")]
     is_paused: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stream: Option<StreamValue>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct StreamValue {
+    age_max: Option<Millis>,
+    bytes_max: Option<u64>,
+    segment_bytes: Option<u64>,
 }
 
 /// A queue as it is read back.
@@ -113,6 +124,10 @@ pub(super) fn encode(spec: &QueueSpec, stored: &StoredIn, is_paused: bool) -> Ve
         retry_delay: settings.retry_delay.map(|delay| (delay.min, delay.max)),
         dispatch: settings.dispatch.name().to_owned(),
         is_paused,
+        stream: settings.stream.map(|stream| {
+            let StreamSettings { age_max, bytes_max, segment_bytes } = stream;
+            StreamValue { age_max, bytes_max, segment_bytes }
+        }),
     })
 }
 
@@ -144,6 +159,10 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Stored> {
             deliveries_max: value.deliveries_max,
             retry_delay: value.retry_delay.map(|(min, max)| RetryDelay { min, max }),
             dispatch: value.dispatch.parse::<Policy>().ok()?,
+            stream: value.stream.map(|stream| {
+                let StreamValue { age_max, bytes_max, segment_bytes } = stream;
+                StreamSettings { age_max, bytes_max, segment_bytes }
+            }),
         };
         let spec = QueueSpec {
             durable: true,

@@ -70,6 +70,34 @@ pub struct QueueSettings {
     pub retry_delay: Option<RetryDelay>,
     /// Which consumer is next.
     pub dispatch: Policy,
+    /// It keeps what is read of it; then only what is said here of it has any meaning.
+    pub stream: Option<StreamSettings>,
+}
+
+/// How long a stream keeps messages: until either is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamSettings {
+    /// Oldest message, in milliseconds.
+    pub age_max: Option<Millis>,
+    /// Most bytes.
+    pub bytes_max: Option<u64>,
+    /// What is dropped at once is a segment of about so many bytes, if that is not to be as it is for all topics.
+    pub segment_bytes: Option<u64>,
+}
+
+/// Where somebody begins to read a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamStart {
+    /// With the first message that is there.
+    First,
+    /// With the last that were stored together.
+    Last,
+    /// With what comes from now on.
+    Next,
+    /// With this one, or the nearest that is there.
+    Offset(Offset),
+    /// With the first that is not older than this.
+    Time(Millis),
 }
 
 /// What happens to a queue that is full.
@@ -187,6 +215,8 @@ pub struct Delivered {
     pub deliveries: u32,
     /// When it was, about.
     pub at: Millis,
+    /// Where it is in a stream; none of other queues.
+    pub offset: Option<Offset>,
 }
 
 /// How a message came into a queue.

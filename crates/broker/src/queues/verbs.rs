@@ -104,14 +104,7 @@ impl Broker {
         let chance = TopicId::random(self.options().random.as_ref()).0;
         let topic = name::topic_name(name, chance);
         let partitions = i32::from(spec.settings.priorities) + 1;
-        let config = [
-            ("entrepot.queue", "true".to_owned()),
-            ("retention.ms", "-1".to_owned()),
-            ("retention.bytes", "-1".to_owned()),
-            ("max.message.bytes", TOPIC_BATCH_BYTES_MAX.to_string()),
-        ];
-        let config: BTreeMap<_, _> =
-            config.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let config = topic_config(spec);
         let new = NewTopic { name: topic.clone(), partitions: Some(partitions), config };
         match self.create_topic(new).await {
             Ok(_) => Ok(StoredIn { topic, is_own: true }),
@@ -119,6 +112,10 @@ impl Broker {
                 let open = self.topic(&topic).ok_or(QueueError::NotFound)?;
                 if open.topic.internal {
                     return Err(QueueError::NotAllowed(format!("topic '{topic}' is internal")));
+                }
+                if spec.settings.stream.is_some() && open.topic.partitions.len() != 1 {
+                    let text = "the topic of this name has several partitions, and a stream has one";
+                    return Err(QueueError::NotAllowed(text.to_owned()));
                 }
                 if open.topic.partitions.len() <= usize::from(spec.settings.priorities) {
                     let text = "the topic of this name has too few partitions for the priorities";
@@ -245,6 +242,21 @@ impl Broker {
     }
 }
 
+/// The configuration of the topic of a queue: what is in it is there until the queue, or a stream's limits, say otherwise.
+fn topic_config(spec: &QueueSpec) -> BTreeMap<String, String> {
+    let stream = spec.settings.stream.unwrap_or_default();
+    let limit = |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
+    let age = stream.age_max.and_then(|age| u64::try_from(age).ok());
+    let config = [
+        ("entrepot.queue", Some("true".to_owned())),
+        ("retention.ms", Some(limit(age))),
+        ("retention.bytes", Some(limit(stream.bytes_max))),
+        ("segment.bytes", stream.segment_bytes.map(|bytes| bytes.to_string())),
+        ("max.message.bytes", Some(TOPIC_BATCH_BYTES_MAX.to_string())),
+    ];
+    config.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
+
 fn check(name: &QueueName, spec: &QueueSpec) -> Result<(), QueueError> {
     let wrong = |text: &str| Err(QueueError::NotAllowed(text.to_owned()));
     if name.name.is_empty() {
@@ -263,6 +275,10 @@ fn check(name: &QueueName, spec: &QueueSpec) -> Result<(), QueueError> {
     }
     if settings.order_by_key && settings.priorities > 0 {
         return wrong("a queue that keeps the order of each key has no priorities");
+    }
+    let has_lanes = settings.priorities > 0 || settings.order_by_key;
+    if settings.stream.is_some() && (!spec.is_stored() || spec.auto_delete || has_lanes) {
+        return wrong("a stream is durable, for everybody, and has one order");
     }
     if settings.dead_letter.as_ref().is_some_and(|to| to.exchange.len() > NAME_BYTES_MAX) {
         return wrong("the name of an exchange has 255 bytes at most");
@@ -287,6 +303,7 @@ fn same(is: &QueueSpec, wanted: &QueueSpec) -> Result<(), QueueError> {
         ("order", a.order_by_key == b.order_by_key),
         ("delivery limit", a.deliveries_max == b.deliveries_max),
         ("retry delay", a.retry_delay == b.retry_delay),
+        ("stream", a.stream == b.stream),
     ];
     match checks.into_iter().find(|(_, same)| !same) {
         Some((what, _)) => Err(QueueError::NotEquivalent { what }),
