@@ -1,11 +1,14 @@
 //! What queues and exchanges are declared with.
 
 use base::Millis;
-use broker::queues::{DeadLetterTo, Overflow, QueueSettings, RetryDelay};
+use broker::queues::{
+    DeadLetterTo, Overflow, QueueSettings, RetryDelay, StreamSettings, StreamStart,
+};
 use bytes::Bytes;
 
-use crate::fault::{Fault, quoted};
+use crate::fault::{Fault, named, quoted};
 use crate::map;
+use crate::wire::reply::Reply;
 use crate::wire::table::{Table, Value};
 
 #[cfg(test)]
@@ -18,6 +21,28 @@ const PRIORITY_MAX: i64 = 255;
 const CONSUMER_TIMEOUT: &[u8] = b"x-consumer-timeout";
 /// What a queue keeps the order of: `key`, of the messages of each routing key; no other broker knows this.
 const ORDER: &str = "x-entrepot-order";
+const MAX_AGE: &str = "x-max-age";
+/// What is said of a stream and means nothing to it.
+const NOT_OF_STREAMS: [&str; 15] = [
+    "x-message-ttl",
+    "x-expires",
+    "x-max-length",
+    "x-overflow",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-max-priority",
+    "x-single-active-consumer",
+    "x-delivery-limit",
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+    "x-queue-mode",
+    ORDER,
+];
+/// Segments of topics are no smaller and no larger than this, in bytes.
+const SEGMENT_BYTES_MIN: i64 = 1024 * 1024;
+const SEGMENT_BYTES_MAX: i64 = i32::MAX as i64;
 /// Longest time, in milliseconds: as much as RabbitMQ takes.
 const TIME_MAX: i64 = 0xffff_ffff;
 
@@ -119,6 +144,31 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    fn stream(&self) -> Result<StreamSettings, Fault> {
+        for name in NOT_OF_STREAMS {
+            if self.table.get(name.as_bytes()).is_some() {
+                let of = named("queue", self.of.queue, self.of.virtual_host);
+                return Err(Fault::precondition(format!(
+                    "invalid arg '{name}' for {of} of queue type rabbit_stream_queue"
+                )));
+            }
+        }
+        let age_max = match self.text(MAX_AGE)? {
+            None => None,
+            Some(text) => {
+                let age = age(text).ok_or_else(|| self.of.invalid(MAX_AGE, "invalid_max_age"))?;
+                Some(age)
+            }
+        };
+        let segment = self.integer("x-stream-max-segment-size-bytes", 0, i64::MAX)?;
+        let segment = segment.map(|bytes| bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX));
+        Ok(StreamSettings {
+            age_max,
+            bytes_max: count(self.integer("x-max-length-bytes", 0, i64::MAX)?),
+            segment_bytes: count(segment),
+        })
+    }
+
     fn order_by_key(&self) -> Result<bool, Fault> {
         match self.text(ORDER)? {
             None | Some(b"none") => Ok(false),
@@ -188,6 +238,59 @@ impl<'a> Arguments<'a> {
     }
 }
 
+fn count(number: Option<i64>) -> Option<u64> {
+    number.and_then(|number| u64::try_from(number).ok())
+}
+
+/// A time as RabbitMQ writes ages: a number and `Y`, `M`, `D`, `h`, `m` or `s`.
+fn age(text: &[u8]) -> Option<Millis> {
+    let (unit, number) = text.split_last()?;
+    let seconds: Millis = match unit {
+        b'Y' => 365 * 24 * 3600,
+        b'M' => 30 * 24 * 3600,
+        b'D' => 24 * 3600,
+        b'h' => 3600,
+        b'm' => 60,
+        b's' => 1,
+        _ => return None,
+    };
+    let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+    let number = std::str::from_utf8(number).ok().filter(|_| is_number)?;
+    number.parse::<Millis>().ok()?.checked_mul(seconds * 1000)
+}
+
+/// Where to begin to read a stream (`x-stream-offset`).
+///
+/// # Errors
+/// There is no such place.
+pub(crate) fn stream_start(
+    arguments: &Table<'_>,
+    of: Of<'_>,
+    now: Millis,
+) -> Result<StreamStart, Fault> {
+    let wrong = |why: &str| {
+        let of = named("queue", of.queue, of.virtual_host);
+        Fault::new(Reply::PreconditionFailed, format!("failed consuming from stream {of}: {why}"))
+    };
+    match arguments.get(b"x-stream-offset") {
+        None | Some(Value::String(b"next")) => Ok(StreamStart::Next),
+        Some(Value::String(b"first")) => Ok(StreamStart::First),
+        Some(Value::String(b"last")) => Ok(StreamStart::Last),
+        Some(Value::String(text)) => {
+            let age = age(text).ok_or_else(|| wrong("invalid_max_age"))?;
+            Ok(StreamStart::Time(now.saturating_sub(age)))
+        }
+        Some(Value::Timestamp(seconds)) => {
+            let time = Millis::try_from(seconds.saturating_mul(1000)).unwrap_or(Millis::MAX);
+            Ok(StreamStart::Time(time))
+        }
+        Some(other) => {
+            let offset = other.integer().filter(|offset| *offset >= 0);
+            offset.map(StreamStart::Offset).ok_or_else(|| wrong("invalid_offset_arg"))
+        }
+    }
+}
+
 /// Understands the arguments of a queue.
 ///
 /// # Errors
@@ -195,8 +298,12 @@ impl<'a> Arguments<'a> {
 pub(crate) fn of_queue(table: Table<'_>, of: Of<'_>) -> Result<QueueArguments, Fault> {
     let arguments = Arguments { table, of };
     let kind = arguments.kind()?;
+    if kind == QueueType::Stream {
+        arguments.check_the_rest()?;
+        let stream = Some(arguments.stream()?);
+        return Ok(QueueArguments { kind, settings: QueueSettings { stream, ..Default::default() } });
+    }
     let priorities = arguments.integer("x-max-priority", 0, PRIORITY_MAX)?;
-    let count = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
     let settings = QueueSettings {
         message_ttl: arguments.time("x-message-ttl", 0)?,
         expires: arguments.time("x-expires", 1)?,

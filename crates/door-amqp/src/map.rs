@@ -39,6 +39,7 @@ pub(crate) const TOPIC_EXCHANGE: &[u8] = b"amq.topic";
 const CORRELATION_ID: &[u8] = b"x-correlation-id";
 const REPLY_TO_TOPIC: &[u8] = b"x-reply-to-topic";
 const DELIVERY_COUNT: &[u8] = b"x-delivery-count";
+const STREAM_OFFSET: &[u8] = b"x-stream-offset";
 const DEATHS: &[u8] = b"x-death";
 
 /// A message for the core. `payload` and `properties` are shared.
@@ -185,7 +186,7 @@ pub(crate) fn properties(delivered: &Delivered, counts: bool) -> Cow<'_, [u8]> {
     let own = message.original.as_ref().and_then(|original| original.of(NAMES));
     let counts = counts && delivered.deliveries > 0;
     match own {
-        Some(bytes) if message.deaths.is_empty() && !counts => Cow::Borrowed(bytes),
+        Some(bytes) if is_as_it_was(delivered, counts) => Cow::Borrowed(bytes),
         Some(bytes) => {
             let known = Properties::decode(bytes).unwrap_or_default();
             Cow::Owned(with_history(known, delivered, counts))
@@ -194,12 +195,20 @@ pub(crate) fn properties(delivered: &Delivered, counts: bool) -> Cow<'_, [u8]> {
     }
 }
 
+/// Whether there is nothing to be told of what became of a message.
+fn is_as_it_was(delivered: &Delivered, counts: bool) -> bool {
+    delivered.message.deaths.is_empty() && !counts && delivered.offset.is_none()
+}
+
 /// The same properties, and what became of the message since it was published.
 fn with_history(properties: Properties<'_>, delivered: &Delivered, counts: bool) -> Vec<u8> {
     let deaths = &delivered.message.deaths;
     let mut headers = TableBuf::default();
-    let is_told_anew =
-        |name: &[u8]| name == DELIVERY_COUNT || (!deaths.is_empty() && is_of_deaths(name));
+    let is_told_anew = |name: &[u8]| {
+        name == DELIVERY_COUNT
+            || (name == STREAM_OFFSET && delivered.offset.is_some())
+            || (!deaths.is_empty() && is_of_deaths(name))
+    };
     for (name, value) in properties.headers.iter().flat_map(Table::entries) {
         if !is_told_anew(name) {
             headers.push(name, value);
@@ -207,6 +216,9 @@ fn with_history(properties: Properties<'_>, delivered: &Delivered, counts: bool)
     }
     if counts {
         headers.push(DELIVERY_COUNT, Value::I64(delivered.deliveries.into()));
+    }
+    if let Some(offset) = delivered.offset {
+        headers.push(STREAM_OFFSET, Value::I64(offset));
     }
     // It waits as long as it wants where it is now.
     let is_spent = deaths.iter().any(|death| death.reason == DeathReason::Expired);
@@ -294,7 +306,7 @@ fn foreign(delivered: &Delivered, counts: bool) -> Vec<u8> {
         timestamp: seconds,
         ..Properties::default()
     };
-    if message.deaths.is_empty() && !counts {
+    if is_as_it_was(delivered, counts) {
         let mut out = Vec::new();
         properties.encode(&mut out);
         return out;

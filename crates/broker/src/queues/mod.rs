@@ -23,6 +23,7 @@ mod lane;
 mod name;
 mod peek;
 mod queue;
+mod settle;
 mod stored;
 mod stream;
 mod types;

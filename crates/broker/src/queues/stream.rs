@@ -179,7 +179,16 @@ impl Queue {
         // What is published after this is new.
         let end = stream.log.stable_end();
         let (queue, log) = (Arc::clone(self), Arc::clone(&stream.log));
-        tokio::spawn(async move { queue.run_reader(&reader, &log, (start, end)).await });
+        let mut tasks = inner.queues.tasks.lock();
+        let number = reader.number;
+        let task = tokio::spawn(async move {
+            queue.run_reader(&reader, &log, (start, end)).await;
+            if let Some(inner) = queue.broker.upgrade() {
+                inner.queues.tasks.lock().remove(&number);
+            }
+        });
+        tasks.insert(number, task);
+        drop(tasks);
         Ok(Consumer { queue: Arc::downgrade(self), inner: consumer })
     }
 
@@ -193,13 +202,11 @@ impl Queue {
         let mut place = None;
         while !reader.consumer.is_gone() && !self.is_deleted() {
             let turn = async {
-                let place = match &mut place {
-                    Some(place) => place,
-                    none => {
-                        let from = find(log, start, end).await?;
-                        none.insert(Place { from, ahead: VecDeque::new() })
-                    }
-                };
+                if place.is_none() {
+                    let from = find(log, start, end).await?;
+                    place = Some(Place { from, ahead: VecDeque::new() });
+                }
+                let Some(place) = &mut place else { return Ok(false) };
                 self.read_on(reader, place).await
             };
             match turn.await {
@@ -215,7 +222,7 @@ impl Queue {
 
     /// Delivers what was read, and reads more, if all of that was taken. Whether anything was read.
     async fn read_on(&self, reader: &Reader, place: &mut Place) -> Result<bool, QueueError> {
-        if !self.counts().is_paused {
+        if !self.state.lock().is_paused {
             reader.give(&mut place.ahead, self.now());
         }
         let reading = self.stream.as_ref().and_then(|stream| stream.reading(place.from));

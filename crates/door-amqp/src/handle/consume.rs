@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use base::Millis;
-use broker::queues::{ConsumeOptions, Queue};
+use broker::queues::{ConsumeOptions, Queue, StreamStart};
 use bytes::Bytes;
 
-use crate::arguments;
+use crate::arguments::{self, Of};
 use crate::channel::{Channel, ChannelOut, ConsumerFacts, ConsumerOut, Consuming};
-use crate::fault::{Fault, quoted};
+use crate::fault::{Fault, named, quoted};
 use crate::handle::queue::{self, Found};
 use crate::handle::{Access, check};
 use crate::limits::CONSUMERS_MAX;
@@ -38,6 +38,10 @@ pub(crate) fn handle(
     let counts = arguments::counts_deliveries(&queue.spec().arguments);
     let timeout = timeout(session, &queue);
     let virtual_host = session.agreed.virtual_host.clone();
+    let start = match queue.spec().settings.stream {
+        Some(_) => Some(stream_start(session, number, consume, &name)?),
+        None => None,
+    };
     let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
     let Channel { out, holder, prefetch, consumers, next_consumer, .. } = channel;
     let options = ConsumeOptions {
@@ -50,7 +54,10 @@ pub(crate) fn handle(
     };
     // Nothing is delivered before the lock is free, and by then the client knows.
     let mut state = out.lock();
-    let consumer = queue.consume(holder, options);
+    let consumer = match start {
+        Some(start) => queue.read_stream(holder, options, start),
+        None => queue.consume(holder, options),
+    };
     let consumer = consumer.map_err(|error| Fault::queue(&error, &name, &virtual_host))?;
     let known = ConsumerOut { tag: tag.clone(), queue: name, no_ack: consume.no_ack, counts, timeout };
     state.add(*next_consumer, known);
@@ -69,6 +76,31 @@ pub(crate) fn handle(
     consumers.insert(tag, known);
     *next_consumer += 1;
     Ok(())
+}
+
+/// Where a stream is read from, and whether that can be as it is asked for.
+fn stream_start(
+    session: &Session<'_>,
+    number: u16,
+    consume: &BasicConsume<'_>,
+    name: &[u8],
+) -> Result<StreamStart, Fault> {
+    let virtual_host = &session.agreed.virtual_host;
+    let of = named("queue", name, virtual_host);
+    let channel = session.channels.get(&number);
+    if channel.is_some_and(|channel| channel.prefetch == 0) {
+        let text = format!("consumer prefetch count is not set for stream {of}");
+        return Err(Fault::precondition(text));
+    }
+    if consume.no_ack {
+        let text = format!("automatic acknowledgement not supported by stream {of}");
+        return Err(Fault::new(Reply::NotImplemented, text));
+    }
+    if channel.is_some_and(|channel| channel.holder.prefetch() > 0) {
+        return Err(Fault::new(Reply::NotImplemented, format!("{of} does not support global qos")));
+    }
+    let now = session.shared.broker.now();
+    arguments::stream_start(&consume.arguments, Of { queue: name, virtual_host }, now)
 }
 
 /// For how long a queue's deliveries may be without an acknowledgement, in milliseconds; 0: for ever.

@@ -17,6 +17,7 @@ pub(crate) async fn handle(
 ) -> Result<(), Fault> {
     let Found { name, queue } = queue::find(session, number, &get.queue)?;
     check(session.caller(), Access::Read, "queue", &name)?;
+    queue::check_takes(session, &name, &queue, "basic.get")?;
     let Some(channel) = session.channels.get(&number) else { return Ok(()) };
     let got = queue.get(&channel.holder, get.no_ack).await;
     let got = got.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;

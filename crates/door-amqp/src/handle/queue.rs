@@ -15,6 +15,7 @@ use crate::wire::method::{
     QueueDeclare, QueueDeclareOk, QueueDelete, QueueDeleteOk, QueuePurge, QueuePurgeOk,
 };
 use crate::wire::reader::Short;
+use crate::wire::reply::Reply;
 use crate::wire::table::Table;
 
 /// A queue, and what it is called.
@@ -91,6 +92,9 @@ pub(crate) async fn make(
     check(caller, Access::Configure, "queue", &name)?;
     let of = Of { queue: &name, virtual_host };
     let QueueArguments { settings, .. } = arguments::of_queue(declare.arguments, of)?;
+    if settings.stream.is_some() {
+        check_stream(declare, of)?;
+    }
     if let Some(to) = &settings.dead_letter {
         let key = to.key.as_ref().unwrap_or(&name);
         check_key(caller, Access::Write, &to.exchange, key)?;
@@ -115,6 +119,22 @@ pub(crate) async fn make(
         // Somebody else was faster.
         Ok((queue, false)) => same(caller, &name, &queue, &spec).map(|()| (name, queue, false)),
         Err(error) => Err(Fault::queue(&error, &name, virtual_host)),
+    }
+}
+
+/// What a stream cannot be.
+fn check_stream(declare: &QueueDeclare<'_>, of: Of<'_>) -> Result<(), Fault> {
+    let checks = [
+        ("auto-delete", declare.auto_delete),
+        ("exclusive-owner", declare.exclusive),
+        ("non-durable", !declare.durable),
+    ];
+    match checks.into_iter().find(|(_, is)| *is) {
+        None => Ok(()),
+        Some((what, _)) => {
+            let of = named("queue", of.queue, of.virtual_host);
+            Err(Fault::precondition(format!("invalid property '{what}' for {of}")))
+        }
     }
 }
 
@@ -174,6 +194,21 @@ pub(crate) async fn delete(
     Ok(())
 }
 
+/// Messages are not taken out of a stream.
+pub(crate) fn check_takes(
+    session: &Session<'_>,
+    name: &[u8],
+    queue: &Queue,
+    method: &str,
+) -> Result<(), Fault> {
+    if queue.spec().settings.stream.is_none() {
+        return Ok(());
+    }
+    let of = named("queue", name, &session.agreed.virtual_host);
+    let text = format!("{method} not supported by stream queues {of}");
+    Err(Fault::new(Reply::NotImplemented, text))
+}
+
 /// Drops what waits in a queue.
 pub(crate) async fn purge(
     session: &mut Session<'_>,
@@ -182,6 +217,7 @@ pub(crate) async fn purge(
 ) -> Result<(), Fault> {
     let Found { name, queue } = find(session, number, &purge.queue)?;
     check(session.caller(), Access::Read, "queue", &name)?;
+    check_takes(session, &name, &queue, "queue.purge")?;
     let purged = queue.purge().await;
     let count =
         purged.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;

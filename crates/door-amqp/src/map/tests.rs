@@ -8,7 +8,14 @@ use crate::wire::reply::Reply;
 
 fn delivered(message: Message, deliveries: u32) -> Delivered {
     let id = DeliveryId::default();
-    Delivered { id, origin: Origin::Queue, message: Arc::new(message), deliveries }
+    Delivered {
+        id,
+        origin: Origin::Queue,
+        message: Arc::new(message),
+        deliveries,
+        at: 0,
+        offset: None,
+    }
 }
 
 fn encoded(properties: &Properties<'_>) -> Bytes {
