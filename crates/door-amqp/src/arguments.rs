@@ -41,7 +41,7 @@ const NOT_OF_STREAMS: [&str; 15] = [
     ORDER,
 ];
 /// Segments of topics are no smaller and no larger than this, in bytes.
-const SEGMENT_BYTES_MIN: i64 = 1024 * 1024;
+const SEGMENT_BYTES_MIN: i64 = 64 * 1024;
 const SEGMENT_BYTES_MAX: i64 = i32::MAX as i64;
 /// Longest time, in milliseconds: as much as RabbitMQ takes.
 const TIME_MAX: i64 = 0xffff_ffff;

@@ -23,6 +23,7 @@ mod exchanges;
 mod leaving;
 mod looking;
 mod restart;
+mod streams;
 
 const ME: PublisherId = PublisherId(77);
 const PATIENCE: Duration = Duration::from_secs(30);

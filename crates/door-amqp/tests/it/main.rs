@@ -15,4 +15,5 @@ mod support;
 mod closes;
 mod management;
 mod messages;
+mod streams;
 mod timeouts;
