@@ -265,7 +265,7 @@ impl Broker {
         for target in &route.queues {
             let queue = &target.queue;
             let is_full = match &target.topic {
-                Some(_) if queue.is_full(bytes) => true,
+                Some(_) if !queue.has_room(1, bytes) => true,
                 Some(topic) => {
                     stored.push((queue, topic, route.is_straight(target)));
                     false

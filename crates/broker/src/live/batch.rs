@@ -221,7 +221,7 @@ impl Batch {
             let Some((_, partitions)) = self.topics.get_mut(at) else { continue };
             let limit = topic.config.max_message_bytes;
             partitions.entry(partition).or_default().push(&record, limit)?;
-            self.coming.extend(Coming::of(queue));
+            self.coming.extend(Coming::of(queue, 1));
             self.bytes += size;
             places.push(Target::Topic(at, partition));
         }

@@ -23,6 +23,7 @@ mod lane;
 mod name;
 mod peek;
 mod queue;
+mod room;
 mod settle;
 mod stored;
 mod stream;
@@ -42,7 +43,8 @@ use store::Store;
 use tokio::task::JoinHandle;
 
 pub use self::queue::Queue;
-pub(crate) use self::queue::{Coming, Pushed};
+pub(crate) use self::queue::Pushed;
+pub(crate) use self::room::Coming;
 pub use consumer::{Consumer, Holder};
 pub(crate) use lane::Item;
 pub(crate) use stored::PREFIX;
@@ -57,6 +59,7 @@ pub use types::{
 use self::journal::Journal;
 use self::lane::Lane;
 use self::queue::{NewQueue, StoredIn};
+use self::room::Refusing;
 use self::stored::Stored;
 use self::stream::Stream;
 use crate::broker::Inner;
@@ -89,6 +92,7 @@ pub(crate) struct Queues {
     /// What was read back and belongs to queues that are opened at start.
     ledgers: Mutex<Ledgers>,
     tasks: Mutex<HashMap<u64, JoinHandle<()>>>,
+    refusing: Refusing,
 }
 
 impl Queues {
@@ -106,6 +110,7 @@ impl Queues {
             changes: tokio::sync::Mutex::default(),
             ledgers: Mutex::new(ledgers),
             tasks: Mutex::default(),
+            refusing: Refusing::default(),
         }))
     }
 
@@ -228,6 +233,7 @@ impl Queues {
         let queue = Queue::new(new, Arc::clone(&self.journal), Arc::downgrade(inner));
         let queue = Arc::new(queue);
         self.maps.write().insert(name, Arc::clone(&queue));
+        self.refusing.add(&queue);
         let task = tokio::spawn(Arc::clone(&queue).run());
         let mut tasks = self.tasks.lock();
         tasks.insert(number, task);
@@ -253,6 +259,7 @@ impl Queues {
     /// Takes a queue out.
     fn remove(&self, queue: &Arc<Queue>) {
         self.maps.write().remove(queue.name());
+        self.refusing.remove(queue);
         self.tasks.lock().remove(&queue.number());
     }
 }

@@ -113,28 +113,6 @@ pub(super) struct Held {
     pub(super) consumer: Option<Arc<ConsumerInner>>,
 }
 
-/// A message on its way into the log of a queue that refuses what is too many: counted until it is there.
-#[derive(Debug)]
-pub(crate) struct Coming(Arc<Queue>);
-
-impl Coming {
-    /// `None`: that queue does not count.
-    pub(crate) fn of(queue: &Arc<Queue>) -> Option<Self> {
-        let settings = &queue.spec().settings;
-        if settings.length_max.is_none() || settings.overflow == Overflow::DropHead {
-            return None;
-        }
-        queue.coming.fetch_add(1, Ordering::AcqRel);
-        Some(Self(Arc::clone(queue)))
-    }
-}
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        self.0.coming.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// What became of a message that is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
@@ -557,21 +535,6 @@ impl Queue {
     /// The lane for a message of this priority.
     pub(crate) fn lane_of(&self, priority: Option<u8>) -> usize {
         usize::from(priority.unwrap_or(0).min(self.spec.settings.priorities))
-    }
-
-    /// Whether a message more is refused.
-    pub(crate) fn is_full(&self, bytes: u64) -> bool {
-        let settings = &self.spec.settings;
-        if settings.overflow == Overflow::DropHead {
-            return false;
-        }
-        let coming = self.coming.load(Ordering::Acquire);
-        let (ready, in_log) = {
-            let state = self.state.lock();
-            (state.ready() + coming, state.log_bytes())
-        };
-        settings.length_max.is_some_and(|most| ready >= most)
-            || settings.bytes_max.is_some_and(|most| in_log + bytes > most)
     }
 
     /// Its topic and that topic's filters.

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::produce::{Produce, ProduceError, Refusal, RefusedRecord};
 use crate::Broker;
+use crate::queues::Coming;
 use crate::topic_config::{Times, TopicConfig};
 use crate::topics::OpenTopic;
 
@@ -24,9 +25,11 @@ static OPENING: Semaphore = Semaphore::const_new(2);
 const REFUSED_TOLD_MAX: usize = 1000;
 
 /// A batch that may be appended.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) append: Append,
+    /// Counts it for the queue that it goes to.
+    pub(super) coming: Option<Coming>,
     /// The time of its records, where it is the broker's.
     pub(super) append_time: Option<Millis>,
 }
@@ -89,10 +92,11 @@ impl Broker {
                 TxnPartition { topic: topic.topic.name.as_str().into(), partition: *partition };
             self.inner.groups.verify(producer, &partition)?;
         }
+        let coming = self.room_in_queue(&topic.topic.name, &batch)?;
         let (batch, append_time) = fit(topic, *partition, batch, now)?;
         let epoch = topic.leader_epoch(*partition);
         let append = Append { log: Arc::clone(log), batches: vec![batch], epoch };
-        Ok(Admitted { append, append_time })
+        Ok(Admitted { append, coming, append_time })
     }
 }
 

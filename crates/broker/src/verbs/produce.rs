@@ -10,6 +10,7 @@ use store::{AppendError, Appended, Pending};
 
 use super::admission::Admitted;
 use crate::Broker;
+use crate::queues::Coming;
 use crate::topics::OpenTopic;
 
 /// Batches for one partition.
@@ -147,6 +148,8 @@ pub struct Producing {
     pending: Option<Pending>,
     /// Those refused at once; the others are answered by the log, in order, and bear this time.
     checked: Vec<Result<Option<Millis>, ProduceError>>,
+    /// What queues count until it is stored.
+    coming: Vec<Coming>,
 }
 
 impl Broker {
@@ -155,22 +158,24 @@ impl Broker {
     pub async fn produce(&self, entries: Vec<Produce>) -> Producing {
         let mut checked = Vec::with_capacity(entries.len());
         let mut accepted = Vec::with_capacity(entries.len());
+        let mut counted = Vec::new();
         for outcome in self.admit(entries).await {
-            checked.push(outcome.map(|Admitted { append, append_time }| {
+            checked.push(outcome.map(|Admitted { append, coming, append_time }| {
                 accepted.push(append);
+                counted.extend(coming);
                 append_time
             }));
         }
         if accepted.is_empty() {
-            return Producing { pending: None, checked };
+            return Producing { pending: None, checked, coming: counted };
         }
         match self.inner.store.append(accepted).await {
-            Ok(pending) => Producing { pending: Some(pending), checked },
+            Ok(pending) => Producing { pending: Some(pending), checked, coming: counted },
             Err(error) => {
                 for outcome in checked.iter_mut().filter(|outcome| outcome.is_ok()) {
                     *outcome = Err(error.clone().into());
                 }
-                Producing { pending: None, checked }
+                Producing { pending: None, checked, coming: counted }
             }
         }
     }
@@ -184,6 +189,7 @@ impl Producing {
             Some(pending) => pending.await,
             None => Vec::new(),
         };
+        drop(self.coming);
         let mut stored = stored.into_iter();
         let outcome = |checked: Result<Option<Millis>, ProduceError>| {
             let append_time = checked?;

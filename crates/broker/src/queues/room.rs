@@ -1,0 +1,113 @@
+//! Room in stored queues that refuse what is too many: for who publishes to them, and for who writes to their topics
+//! without knowing of them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::RwLock;
+use store::batch::Batch;
+
+use super::queue::Queue;
+use super::types::Overflow;
+use crate::Broker;
+use crate::verbs::produce::ProduceError;
+
+/// Messages on their way into the log of a queue that refuses what is too many: counted until they are there.
+#[derive(Debug)]
+pub(crate) struct Coming {
+    queue: Arc<Queue>,
+    count: u64,
+}
+
+impl Coming {
+    /// `None`: that queue does not count.
+    pub(crate) fn of(queue: &Arc<Queue>, count: u64) -> Option<Self> {
+        let settings = &queue.spec().settings;
+        if settings.length_max.is_none() || settings.overflow == Overflow::DropHead {
+            return None;
+        }
+        queue.coming.fetch_add(count, Ordering::AcqRel);
+        Some(Self { queue: Arc::clone(queue), count })
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.queue.coming.fetch_sub(self.count, Ordering::AcqRel);
+    }
+}
+
+impl Queue {
+    /// Whether so many messages more, with so many bytes, are taken.
+    pub(crate) fn has_room(&self, count: u64, bytes: u64) -> bool {
+        let settings = &self.spec().settings;
+        if settings.overflow == Overflow::DropHead {
+            return true;
+        }
+        let coming = self.coming.load(Ordering::Acquire);
+        let (ready, in_log) = {
+            let state = self.state.lock();
+            (state.ready() + coming, state.log_bytes())
+        };
+        settings.length_max.is_none_or(|most| ready + count <= most)
+            && settings.bytes_max.is_none_or(|most| in_log + bytes <= most)
+    }
+
+    /// Whether it refuses what is too many.
+    fn refuses(&self) -> bool {
+        let settings = &self.spec().settings;
+        let is_limited = settings.length_max.is_some() || settings.bytes_max.is_some();
+        is_limited && settings.overflow != Overflow::DropHead && settings.stream.is_none()
+    }
+}
+
+/// Stored queues that refuse what is too many, by their topics.
+#[derive(Debug, Default)]
+pub(super) struct Refusing {
+    /// Most brokers have none, and no lock is taken.
+    count: AtomicUsize,
+    by_topic: RwLock<HashMap<String, Weak<Queue>>>,
+}
+
+impl Refusing {
+    pub(super) fn add(&self, queue: &Arc<Queue>) {
+        if let Some(topic) = queue.stored_in().filter(|_| queue.refuses()) {
+            let mut all = self.by_topic.write();
+            all.insert(topic, Arc::downgrade(queue));
+            self.count.store(all.len(), Ordering::Release);
+        }
+    }
+
+    pub(super) fn remove(&self, queue: &Queue) {
+        if let Some(topic) = queue.stored_in() {
+            let mut all = self.by_topic.write();
+            all.remove(&topic);
+            self.count.store(all.len(), Ordering::Release);
+        }
+    }
+
+    fn get(&self, topic: &str) -> Option<Arc<Queue>> {
+        match self.count.load(Ordering::Acquire) {
+            0 => None,
+            _ => self.by_topic.read().get(topic)?.upgrade(),
+        }
+    }
+}
+
+impl Broker {
+    /// Asks the queue that a topic is, if it is one that refuses what is too many, whether it takes a batch: all of it, or
+    /// nothing. What is returned counts as messages of it until it is dropped.
+    pub(crate) fn room_in_queue(
+        &self,
+        topic: &str,
+        batch: &Batch,
+    ) -> Result<Option<Coming>, ProduceError> {
+        let Some(queue) = self.inner.queues.refusing.get(topic) else { return Ok(None) };
+        let count = u64::try_from(batch.header().record_count).unwrap_or(0);
+        match queue.has_room(count, batch.bytes().len() as u64) {
+            true => Ok(Coming::of(&queue, count)),
+            false => Err(ProduceError::Refused),
+        }
+    }
+}
