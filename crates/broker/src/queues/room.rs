@@ -104,7 +104,7 @@ impl Broker {
         batch: &Batch,
     ) -> Result<Option<Coming>, ProduceError> {
         let Some(queue) = self.inner.queues.refusing.get(topic) else { return Ok(None) };
-        let count = u64::try_from(batch.header().record_count).unwrap_or(0);
+        let count = u64::try_from(batch.header().count).unwrap_or(0);
         match queue.has_room(count, batch.bytes().len() as u64) {
             true => Ok(Coming::of(&queue, count)),
             false => Err(ProduceError::Refused),

@@ -23,6 +23,7 @@ mod exchanges;
 mod leaving;
 mod looking;
 mod restart;
+mod room;
 mod streams;
 
 const ME: PublisherId = PublisherId(77);

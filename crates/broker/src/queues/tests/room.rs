@@ -1,0 +1,73 @@
+//! Queues that refuse what is too many, and who writes to their topics without knowing of them.
+
+use store::batch::{BatchBuilder, Compression, NewRecord};
+
+use super::*;
+use crate::{Produce, Produced};
+
+impl Fixture {
+    /// As a producer of batches does it.
+    async fn produce(&self, topic: &str, values: &[&str]) -> Result<Produced, ProduceError> {
+        let mut batch = BatchBuilder::new(Compression::None);
+        for value in values {
+            let value = Some(value.as_bytes());
+            batch.push(&NewRecord { timestamp: 1, key: None, value, headers: &[] });
+        }
+        let records = batch.build().unwrap().bytes().clone();
+        let topic = self.broker.topic(topic).unwrap();
+        let entry = Produce { topic, partition: 0, records };
+        self.broker.produce(vec![entry]).await.done().await.remove(0)
+    }
+}
+
+fn limited(settings: QueueSettings) -> QueueSpec {
+    with(QueueSettings { overflow: Overflow::Reject, ..settings })
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_batches_for_its_topic_too() {
+    let fixture = Fixture::start().await;
+    let three = limited(QueueSettings { length_max: Some(3), ..QueueSettings::default() });
+    let queue = fixture.queue("q", &three).await;
+    fixture.produce("q", &["a", "b"]).await.unwrap();
+    let refused = fixture.produce("q", &["c", "d"]).await;
+    assert_eq!(refused, Err(ProduceError::Refused), "all of it or nothing");
+    assert_eq!(queue.counts().ready, 2);
+    fixture.produce("q", &["c"]).await.unwrap();
+    assert_eq!(fixture.produce("q", &["d"]).await, Err(ProduceError::Refused));
+    assert_eq!(queue.coming.load(Ordering::SeqCst), 0, "what is stored or refused is not coming");
+    let holder = fixture.broker.new_holder(0);
+    let all = get_all(&queue, &holder).await;
+    assert_eq!(values(&all), ["a", "b", "c"]);
+    fixture.produce("q", &["d"]).await.unwrap();
+    // So it is after a restart, and as long as there is the queue.
+    drop((queue, holder));
+    let fixture = fixture.restart().await;
+    assert_eq!(fixture.produce("q", &["e"]).await, Err(ProduceError::Refused));
+
+    let bytes = limited(QueueSettings { bytes_max: Some(1_000), ..QueueSettings::default() });
+    fixture.queue("b", &bytes).await;
+    let large = "x".repeat(600);
+    fixture.produce("b", &[&large]).await.unwrap();
+    assert_eq!(fixture.produce("b", &[&large]).await, Err(ProduceError::Refused));
+
+    // What is nobody's but the queue's subscription to it goes on when that is gone.
+    fixture.topic("orders", 1, &[]).await;
+    let one = limited(QueueSettings { length_max: Some(1), ..QueueSettings::default() });
+    let queue = fixture.queue("orders", &one).await;
+    fixture.produce("orders", &["a"]).await.unwrap();
+    assert_eq!(fixture.produce("orders", &["b"]).await, Err(ProduceError::Refused));
+    fixture.broker.delete_queue(queue.name(), DeleteOnly::default(), ME).await.unwrap();
+    fixture.produce("orders", &["b"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_queue_that_drops_the_oldest_refuses_nobody() {
+    let fixture = Fixture::start().await;
+    let settings = QueueSettings { length_max: Some(1), ..QueueSettings::default() };
+    let queue = fixture.queue("q", &with(settings)).await;
+    fixture.produce("q", &["a", "b", "c"]).await.unwrap();
+    until("the oldest are gone", || queue.counts().ready == 1).await;
+    let holder = fixture.broker.new_holder(0);
+    assert_eq!(values(&get_all(&queue, &holder).await), ["c"]);
+}
