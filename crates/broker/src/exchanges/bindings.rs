@@ -15,7 +15,7 @@ use super::types::{
 };
 use crate::Broker;
 use crate::live::{Accepted, Delivery, SubscribeOptions, Subscriber, Subscription};
-use crate::queues::{Item, Origin, Pushed, Queue};
+use crate::queues::{Item, Origin, Pushed, Queue, QueueName};
 
 /// Most bindings of one exchange.
 const BINDINGS_MAX: usize = 200_000;
@@ -131,10 +131,15 @@ impl Exchange {
             return Err(ExchangeError::LimitReached);
         }
         let mut bound = Bound { stored, pattern: None, _subscription: subscription };
-        if self.spec.kind == ExchangeKind::Topic {
+        let filter = match (self.spec.kind, to) {
+            (ExchangeKind::Topic, _) => Some(pattern(&binding.key)),
+            // Queues get what they are bound to as topics and subscribers do.
+            (ExchangeKind::Subjects, BindTo::Exchange(_)) => Some(subject_filter(&binding.key)?),
+            _ => None,
+        };
+        if let Some(filter) = filter {
             state.next += 1;
             let item = ByPattern { number: state.next, to: Arc::new(to.clone()) };
-            let filter = pattern(&binding.key);
             let key = state.patterns.insert(&filter, item, None);
             let key = key.ok_or_else(|| too_many_words(&binding.key))?;
             bound.pattern = Some((filter, key));
@@ -202,9 +207,25 @@ impl Exchange {
                 let all = state.bindings.keys().filter(|(binding, _)| matches(binding));
                 all.for_each(|(_, to)| with(to));
             }
-            // The router of subjects knows.
-            ExchangeKind::Subjects => {}
+            // Of queues the router of subjects knows.
+            ExchangeKind::Subjects => {
+                let found = state.patterns.find(&subject_of(key));
+                found.singles().for_each(|one| with(&one.to));
+            }
         }
+    }
+
+    /// Whether it is the space of subjects, and an exchange is bound to it.
+    pub(super) fn leads_on(&self) -> bool {
+        self.spec.kind == ExchangeKind::Subjects && !self.state.read().patterns.is_empty()
+    }
+
+    /// Whether a queue is bound to what is published to a subject.
+    pub(super) fn has_queue(&self, name: &QueueName, subject: &Subject) -> bool {
+        let state = self.state.read();
+        let of = state.bindings.keys().filter(|(_, to)| matches!(to, BindTo::Queue(of) if of == name));
+        let mut filters = of.filter_map(|(binding, _)| subject_filter(&binding.key).ok());
+        filters.any(|filter| filter.matches(subject))
     }
 }
 
@@ -247,6 +268,11 @@ fn too_many_words(key: &[u8]) -> ExchangeError {
     ExchangeError::NotAllowed(format!("'{key}' has more words than a pattern may have"))
 }
 
+/// The subject of a routing key. A word that would be a wildcard is one that nobody else can write.
+pub(super) fn subject_of(key: &[u8]) -> Subject {
+    KEYS.subject(key).unwrap_or_else(|_| words(key))
+}
+
 /// The filter of a binding to the space of subjects.
 pub(super) fn subject_filter(key: &[u8]) -> Result<Filter, ExchangeError> {
     let wrong = |error: base::subject::NotAFilter| ExchangeError::NotAllowed(error.to_string());
@@ -257,17 +283,14 @@ pub(super) fn subject_filter(key: &[u8]) -> Result<Filter, ExchangeError> {
     }
 }
 
-/// A queue in memory subscribes; the topic of a stored one keeps what is bound.
+/// A queue in memory subscribes; the topic of a stored one keeps what is bound, and exchanges are asked for each subject.
 fn subscribe(
     broker: &Broker,
     to: &BindTo,
     binding: &Binding,
 ) -> Result<Option<Subscription>, ExchangeError> {
     let filter = subject_filter(&binding.key)?;
-    let BindTo::Queue(name) = to else {
-        let text = "an exchange cannot be bound to the space of subjects";
-        return Err(ExchangeError::NotAllowed(text.to_owned()));
-    };
+    let BindTo::Queue(name) = to else { return Ok(None) };
     let queue = broker.queue(name).ok_or(ExchangeError::NoQueue)?;
     if queue.is_stored() {
         return Ok(None);

@@ -2,19 +2,20 @@
 //!
 //! One kind, [`ExchangeKind::Subjects`], is the space of subjects itself: what is published to it goes to whoever
 //! subscribes to the subject, whatever its protocol, and a queue that is bound to it gets what others publish: a stored
-//! one since its topic is told to keep it, one in memory since it subscribes.
+//! one since its topic is told to keep it, one in memory since it subscribes. Exchanges may be bound to it, too.
 //!
 //! Publishers remember routes ([`ExchangeRoutes`]); one counter says whether anything has changed since.
 
 mod bindings;
 mod route;
 mod stored;
+mod subjects;
 mod types;
 mod verbs;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use cluster::KeyValue;
@@ -22,6 +23,7 @@ use parking_lot::RwLock;
 
 pub use bindings::Exchange;
 pub use route::{ExchangeRoutes, QueueRoute, Target};
+pub(crate) use subjects::LedOn;
 pub(crate) use stored::{BINDINGS, EXCHANGES};
 #[cfg(feature = "fuzzing")]
 pub(crate) use stored::{binding as read_binding, exchange as read_exchange};
@@ -44,12 +46,32 @@ pub(crate) struct Exchanges {
     epoch: AtomicU64,
     /// One changes something at a time, so that there is one outcome.
     changes: tokio::sync::Mutex<()>,
+    /// Exchanges that are the space of subjects, …
+    of_subjects: RwLock<Vec<Arc<Exchange>>>,
+    /// … and whether other exchanges are bound to any of them.
+    leads_on: AtomicBool,
 }
 
 impl Exchanges {
     /// Routes are looked up anew.
     pub(crate) fn changed(&self) {
+        let leads_on = self.of_subjects.read().iter().any(|exchange| exchange.leads_on());
+        self.leads_on.store(leads_on, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether what is published to subjects goes on to other exchanges.
+    pub(crate) fn leads_on(&self) -> bool {
+        self.leads_on.load(Ordering::Acquire)
+    }
+
+    /// Adds an exchange.
+    fn add(&self, exchange: Exchange) {
+        let exchange = Arc::new(exchange);
+        if exchange.spec().kind == ExchangeKind::Subjects {
+            self.of_subjects.write().push(Arc::clone(&exchange));
+        }
+        self.maps.write().insert(exchange.name().clone(), exchange);
     }
 
     /// Nobody else changes anything while this is held.
@@ -71,17 +93,16 @@ impl Exchanges {
 
     /// The exchange that is the space of subjects, in this namespace.
     pub(crate) fn of_subjects(&self, space: &Bytes) -> Option<Bytes> {
-        let maps = self.maps.read();
-        let mut all = maps.values().filter(|one| one.spec().kind == ExchangeKind::Subjects);
-        all.find(|one| one.name().space == *space).map(|one| one.name().name.clone())
+        let all = self.of_subjects.read();
+        let of = all.iter().find(|one| one.name().space == *space);
+        of.map(|one| one.name().name.clone())
     }
 
     /// Opens the exchanges that there were, with what is bound to them. Queues are open already.
     pub(crate) fn begin(&self, broker: &Broker, kvs: &[KeyValue]) {
         for kv in kvs.iter().filter(|kv| kv.key.starts_with(EXCHANGES.as_bytes())) {
             if let Some((name, spec)) = stored::exchange(&kv.key, &kv.value) {
-                let exchange = Arc::new(Exchange::new(name.clone(), spec));
-                self.maps.write().insert(name, exchange);
+                self.add(Exchange::new(name, spec));
             }
         }
         for kv in kvs.iter().filter(|kv| kv.key.starts_with(BINDINGS.as_bytes())) {
@@ -125,6 +146,7 @@ impl Exchanges {
     fn forget(&self, exchange: &Arc<Exchange>) -> Vec<String> {
         let name = exchange.name();
         self.maps.write().remove(name);
+        self.of_subjects.write().retain(|other| other.name() != name);
         let mut removed = exchange.clear();
         if exchange.spec().durable {
             removed.push(stored::exchange_key(name));

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use base::Subject;
-use base::subject::KEYS;
 use bytes::Bytes;
 
+use super::bindings::{Exchange, subject_of};
 use super::types::{BindTo, ExchangeError, ExchangeKind, ExchangeName, Headers};
 use crate::Broker;
 use crate::live::{Batch, Route, Routed};
@@ -50,6 +50,25 @@ impl QueueRoute {
     /// The queues; those that are bound to the space of subjects are not among them.
     pub fn queues(&self) -> &[Target] {
         &self.queues
+    }
+
+    /// That of queues alone, with this exchange and routing key.
+    pub(super) fn to_queues(
+        (exchange, key): (Bytes, Bytes),
+        queues: Vec<Target>,
+        epoch: u64,
+        by_headers: bool,
+    ) -> Self {
+        Self { exchange, key, queues, subjects: Vec::new(), epoch, by_headers }
+    }
+
+    /// Whether headers decide, so that it is another one for each message.
+    pub(super) fn is_by_headers(&self) -> bool {
+        self.by_headers
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The same without some queues.
@@ -141,44 +160,64 @@ impl ExchangeRoutes {
         headers: &mut dyn FnMut() -> Headers,
     ) -> Result<QueueRoute, ExchangeError> {
         let epoch = broker.inner.exchanges.epoch();
-        let mut search = Search {
-            broker,
-            space: &self.space,
-            headers,
-            queues: Vec::new(),
-            subjects: Vec::new(),
-            by_headers: false,
-        };
+        let mut search = Search::new(broker, &self.space, headers);
         for key in std::iter::once(&key).chain(extra) {
             search.look(&exchange, key)?;
         }
-        let Search { mut queues, subjects, by_headers, .. } = search;
-        queues.sort_unstable();
-        queues.dedup();
-        let target = |name: QueueName| {
-            let queue = broker.queue(&name)?;
-            let topic = match queue.stored_in() {
-                None => None,
-                Some(topic) => Some(broker.topic(&topic)?),
-            };
-            Some(Target { queue, topic })
-        };
-        let queues = queues.into_iter().filter_map(target).collect();
+        let (queues, subjects, by_headers) = search.found();
         Ok(QueueRoute { exchange, key, queues, subjects, epoch, by_headers })
     }
 }
 
 /// Going from exchange to exchange.
-struct Search<'a> {
+pub(super) struct Search<'a> {
     broker: &'a Broker,
     space: &'a Bytes,
     headers: &'a mut dyn FnMut() -> Headers,
     queues: Vec<QueueName>,
     subjects: Vec<Arc<Route>>,
     by_headers: bool,
+    /// Spaces of subjects that it came to, with the subjects.
+    spaces: Vec<(Arc<Exchange>, Subject)>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        broker: &'a Broker,
+        space: &'a Bytes,
+        headers: &'a mut dyn FnMut() -> Headers,
+    ) -> Self {
+        Self {
+            broker,
+            space,
+            headers,
+            queues: Vec::new(),
+            subjects: Vec::new(),
+            by_headers: false,
+            spaces: Vec::new(),
+        }
+    }
+
+    /// The queues, each once; subjects; and whether headers decided.
+    pub(super) fn found(self) -> (Vec<Target>, Vec<Arc<Route>>, bool) {
+        let Self { broker, mut queues, subjects, by_headers, spaces, .. } = self;
+        queues.sort_unstable();
+        queues.dedup();
+        // Who gets it by the subject does not get it twice.
+        let has_it = |name: &QueueName| {
+            spaces.iter().any(|(exchange, subject)| exchange.has_queue(name, subject))
+        };
+        let target = |name: QueueName| {
+            let queue = broker.queue(&name).filter(|_| !has_it(&name))?;
+            let topic = match queue.stored_in() {
+                None => None,
+                Some(topic) => Some(broker.topic(&topic)?),
+            };
+            Some(Target { queue, topic })
+        };
+        (queues.into_iter().filter_map(target).collect(), subjects, by_headers)
+    }
+
     fn look(&mut self, exchange: &Bytes, key: &Bytes) -> Result<(), ExchangeError> {
         if exchange.is_empty() {
             self.queues.push(QueueName { space: self.space.clone(), name: key.clone() });
@@ -188,26 +227,30 @@ impl Search<'_> {
         if self.broker.exchange(&first).is_none() {
             return Err(ExchangeError::NotFound);
         }
+        self.go(first, key, true);
+        Ok(())
+    }
+
+    /// From an exchange on; `publishes`: to the subjects that it comes to, too.
+    pub(super) fn go(&mut self, first: ExchangeName, key: &Bytes, publishes: bool) {
         let (mut seen, mut open) = (HashSet::from([first.clone()]), vec![first]);
         while let Some(name) = open.pop() {
             // Deleted meanwhile, or an alternate one that there is not.
             let Some(exchange) = self.broker.exchange(&name) else { continue };
             let mut next = Vec::new();
-            let found = match exchange.spec().kind {
-                ExchangeKind::Subjects => self.look_in_subjects(key),
-                kind => {
-                    self.by_headers |= kind == ExchangeKind::Headers;
-                    let (queues, mut found) = (&mut self.queues, false);
-                    exchange.find(key, self.headers, |to| {
-                        found = true;
-                        match to {
-                            BindTo::Queue(name) => queues.push(name.clone()),
-                            BindTo::Exchange(name) => next.push(name.clone()),
-                        }
-                    });
-                    found
+            let kind = exchange.spec().kind;
+            self.by_headers |= kind == ExchangeKind::Headers;
+            let (queues, mut found) = (&mut self.queues, false);
+            exchange.find(key, self.headers, |to| {
+                found = true;
+                match to {
+                    BindTo::Queue(name) => queues.push(name.clone()),
+                    BindTo::Exchange(name) => next.push(name.clone()),
                 }
-            };
+            });
+            if kind == ExchangeKind::Subjects {
+                found |= self.look_in_subjects(&exchange, key, publishes);
+            }
             if let Some(alternate) = exchange.spec().alternate.as_ref().filter(|_| !found) {
                 if alternate.is_empty() {
                     let queue = QueueName { space: self.space.clone(), name: key.clone() };
@@ -219,14 +262,15 @@ impl Search<'_> {
             }
             open.extend(next.into_iter().filter(|name| seen.insert(name.clone())));
         }
-        Ok(())
     }
 
     /// Whether anybody wants what is published to the subject of this key.
-    fn look_in_subjects(&mut self, key: &Bytes) -> bool {
-        // A word that would be a wildcard is one that nobody else can write.
-        let raw = || Subject::from_levels(key.split(|byte| *byte == b'.'));
-        let subject = KEYS.subject(key).unwrap_or_else(|_| raw());
+    fn look_in_subjects(&mut self, exchange: &Arc<Exchange>, key: &Bytes, publishes: bool) -> bool {
+        let subject = subject_of(key);
+        self.spaces.push((Arc::clone(exchange), subject.clone()));
+        if !publishes {
+            return true;
+        }
         let route = self.broker.find_route(subject);
         let found = !route.topics().is_empty() || route.receivers() + route.sessions() > 0;
         self.subjects.push(route);
@@ -254,10 +298,25 @@ impl Broker {
     ) -> Result<Routed, ProduceError> {
         let mut routed = Routed { receivers: 0, stored: None };
         for subject in &route.subjects {
-            let some = self.route(subject, message, batch)?;
+            // Where it leads on to is among the queues.
+            let some = self.route_here(subject, message, batch)?;
             routed.receivers += some.receivers;
             routed.stored = routed.stored.or(some.stored);
         }
+        match self.push_to_queues(route, message, batch, &mut routed)? {
+            true => Err(ProduceError::Refused),
+            false => Ok(routed),
+        }
+    }
+
+    /// Publishes a message to the queues of a route. Whether any of them refused it.
+    pub(super) fn push_to_queues(
+        &self,
+        route: &QueueRoute,
+        message: &Message,
+        batch: &mut Batch,
+        routed: &mut Routed,
+    ) -> Result<bool, ProduceError> {
         let bytes = message.value.as_ref().map_or(0, Bytes::len) as u64;
         let mut stored = Vec::new();
         let mut kept: Option<Arc<Message>> = None;
@@ -292,7 +351,7 @@ impl Broker {
             let number = batch.push_for_queues(self, message, via, &stored, routed.stored)?;
             routed.stored = Some(number);
         }
-        if is_refused { Err(ProduceError::Refused) } else { Ok(routed) }
+        Ok(is_refused)
     }
 
     /// A full queue refused a message, which may be a dead letter then.

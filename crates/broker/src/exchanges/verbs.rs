@@ -43,8 +43,7 @@ impl Broker {
             let put = Op::put(stored::exchange_key(name), stored::encode_exchange(spec));
             self.inner.meta.txn(Txn::new().then(put)).await.map_err(unavailable)?;
         }
-        let exchange = Arc::new(Exchange::new(name.clone(), spec.clone()));
-        exchanges.maps.write().insert(name.clone(), exchange);
+        exchanges.add(Exchange::new(name.clone(), spec.clone()));
         exchanges.changed();
         Ok(true)
     }

@@ -39,6 +39,18 @@ impl Broker {
         message: &Message,
         batch: &mut Batch,
     ) -> Result<Routed, ProduceError> {
+        let mut routed = self.route_here(route, message, batch)?;
+        self.lead_on((&route.subject, &route.led_on), message, batch, &mut routed)?;
+        Ok(routed)
+    }
+
+    /// The same, without the exchanges that are bound to the space of subjects.
+    pub(crate) fn route_here(
+        &self,
+        route: &Route,
+        message: &Message,
+        batch: &mut Batch,
+    ) -> Result<Routed, ProduceError> {
         let live = &self.inner.live;
         live.answers.answered(&route.subject);
         let sessions = match message.guaranteed && route.sessions() > 0 {

@@ -12,6 +12,7 @@ use router::{GroupMatch, Matches, Seeded};
 use super::Live;
 use super::subscriber::Listener;
 use crate::Broker;
+use crate::exchanges::LedOn;
 use crate::message::PublisherId;
 use crate::sessions::Waiter;
 use crate::topics::{Bound, OpenTopic};
@@ -45,6 +46,8 @@ pub struct Route {
     /// Those of the matches that overlap, with their tags.
     pub(super) overlapping: Vec<(Vec<Listener>, Vec<u64>)>,
     pub(super) topics: Vec<Arc<OpenTopic>>,
+    /// Where exchanges lead from it.
+    pub(super) led_on: LedOn,
     /// Those who do not want what they publish themselves.
     quiet: Vec<PublisherId>,
     /// Sessions that it waits for, if its publisher wants to be sure.
@@ -219,6 +222,7 @@ impl Live {
             matches,
             overlapping,
             topics,
+            led_on: LedOn::default(),
             quiet,
             waiters,
             is_allowed,

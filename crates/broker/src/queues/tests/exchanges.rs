@@ -231,3 +231,66 @@ async fn what_others_publish_to_a_subject_lands_in_queues_and_the_reverse() {
     }
     assert!(fixture.send("subjects", "a", message("lost")).await.unwrap().is_lost());
 }
+
+#[tokio::test]
+async fn what_is_published_to_a_subject_goes_on_to_the_exchanges_that_are_bound_to_it() {
+    let fixture = Fixture::start().await;
+    fixture.exchange("subjects", ExchangeKind::Subjects).await;
+    fixture.exchange("x", ExchangeKind::Topic).await;
+    fixture.exchange("y", ExchangeKind::Fanout).await;
+    let to = |name: &str| BindTo::Exchange(exchange_name(name));
+    let binding = |key: &str| Binding { key: bytes(key), ..Binding::default() };
+    let bind = async |from: &str, name: &str, key: &str| {
+        fixture.broker.bind(&exchange_name(from), &to(name), binding(key)).await.unwrap();
+    };
+    bind("subjects", "x", "a.#").await;
+    // In a circle, and by two ways.
+    bind("x", "subjects", "#").await;
+    bind("x", "y", "#").await;
+    for (name, spec) in ["d", "t"].into_iter().zip(both(&QueueSettings::default())) {
+        fixture.queue(name, &spec).await;
+        fixture.bind("x", name, "*.b").await;
+        fixture.bind("y", name, "").await;
+    }
+    fixture.queue("direct", &durable()).await;
+    fixture.bind("subjects", "direct", "a.b").await;
+    fixture.bind("y", "direct", "").await;
+    // As another protocol does, which is told when it is stored.
+    let publish = async |key: &'static str, value: &str| {
+        let route = fixture.broker.find_route(KEYS.subject(key.as_bytes()).unwrap());
+        let mut batch = Batch::default();
+        let routed = fixture.broker.route(&route, &message(value), &mut batch).unwrap();
+        for stored in fixture.broker.store(batch).await.done().await {
+            stored.unwrap();
+        }
+        routed
+    };
+    let routed = publish("a.b", "one").await;
+    assert!(routed.stored.is_some() && routed.receivers > 0);
+    assert!(publish("b.b", "lost").await.is_lost());
+    // And through the exchange.
+    assert!(!fixture.send("subjects", "a.b", message("two")).await.unwrap().is_lost());
+    for name in ["d", "t", "direct"] {
+        let queue = fixture.broker.queue(&queue_name(name)).unwrap();
+        until("both came", || queue.counts().ready >= 2).await;
+        let all = fixture.drain(name).await;
+        assert_eq!(values(&all), ["one", "two"], "{name}, each once");
+        if name == "d" {
+            let (exchange, key) = (bytes("subjects"), bytes("a.b"));
+            assert_eq!(all[0].origin, Origin::Exchange { exchange, key });
+        }
+    }
+    let route = fixture.broker.find_route(KEYS.subject(b"a.b").unwrap());
+    fixture.broker.unbind(&exchange_name("subjects"), &to("x"), &binding("a.#")).await.unwrap();
+    let mut batch = Batch::default();
+    let routed = fixture.broker.route(&route, &message("three"), &mut batch).unwrap();
+    fixture.broker.store(batch).await.done().await;
+    assert_eq!(routed.receivers, 0, "what a publisher remembers is not what was");
+    assert_eq!(fixture.drain("d").await.len() + fixture.drain("t").await.len(), 0);
+    assert_eq!(values(&fixture.drain("direct").await), ["three"]);
+    // A restart leaves it as it is.
+    bind("subjects", "y", "c").await;
+    let fixture = fixture.restart().await;
+    assert!(!fixture.send("subjects", "c", message("four")).await.unwrap().is_lost());
+    assert_eq!(values(&fixture.drain("d").await), ["four"]);
+}
