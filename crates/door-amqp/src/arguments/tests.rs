@@ -98,3 +98,71 @@ fn tables_that_ask_for_the_same_are_the_same() {
     let other = TableBuf::default().with(b"comment", Value::Bool(true));
     assert_eq!(difference(other.table(), Table::default()), None, "it asks for nothing");
 }
+
+#[test]
+fn a_stream_has_limits_and_nothing_else() {
+    let stream = || TableBuf::default().with(b"x-queue-type", Value::String(b"stream"));
+    let table = stream()
+        .with(b"x-max-age", Value::String(b"7D"))
+        .with(b"x-max-length-bytes", Value::I64(5_000))
+        .with(b"x-stream-max-segment-size-bytes", Value::I32(1))
+        .with(b"x-stream-filter-size-bytes", Value::I32(16));
+    let wanted = StreamSettings {
+        age_max: Some(7 * 24 * 3_600_000),
+        bytes_max: Some(5_000),
+        segment_bytes: Some(64 * 1024),
+    };
+    let settings = QueueSettings { stream: Some(wanted), ..QueueSettings::default() };
+    let wanted = QueueArguments { kind: QueueType::Stream, settings };
+    assert_eq!(of_queue(table.table(), OF), Ok(wanted));
+    for name in NOT_OF_STREAMS {
+        let table = stream().with(name.as_bytes(), Value::I32(1));
+        let text = of_queue(table.table(), OF).unwrap_err().text;
+        let wanted = format!(
+            "invalid arg '{name}' for queue 'q' in vhost '/' of queue type rabbit_stream_queue"
+        );
+        assert_eq!(text, wanted);
+    }
+    for age in ["", "7", "D", "7W", "-7D", "7 D", "99999999999999999999Y", "9223372036854775807s"] {
+        let table = stream().with(b"x-max-age", Value::String(age.as_bytes()));
+        let text = of_queue(table.table(), OF).unwrap_err().text;
+        assert!(text.ends_with("invalid_max_age"), "{age}: {text}");
+    }
+}
+
+#[test]
+fn a_stream_is_read_from_where_a_consumer_says() {
+    const NOW: Millis = 1_700_000_000_000;
+    let start = |value| {
+        let table = TableBuf::default().with(b"x-stream-offset", value);
+        stream_start(&table.table(), OF, NOW)
+    };
+    assert_eq!(stream_start(&Table::default(), OF, NOW), Ok(StreamStart::Next));
+    for (text, wanted) in [
+        ("first", StreamStart::First),
+        ("last", StreamStart::Last),
+        ("next", StreamStart::Next),
+        ("1h", StreamStart::Time(NOW - 3_600_000)),
+        ("2m", StreamStart::Time(NOW - 120_000)),
+    ] {
+        assert_eq!(start(Value::String(text.as_bytes())), Ok(wanted), "{text}");
+    }
+    assert_eq!(start(Value::U8(7)), Ok(StreamStart::Offset(7)));
+    assert_eq!(start(Value::I64(1 << 40)), Ok(StreamStart::Offset(1 << 40)));
+    assert_eq!(start(Value::Timestamp(1_700)), Ok(StreamStart::Time(1_700_000)));
+    assert_eq!(start(Value::Timestamp(u64::MAX)), Ok(StreamStart::Time(Millis::MAX)));
+    for odd in [Value::String(b"soon"), Value::I32(-1), Value::Bool(true), Value::F64(1.0)] {
+        let fault = start(odd).unwrap_err();
+        assert_eq!(fault.reply, Reply::PreconditionFailed);
+        let begins = "failed consuming from stream queue 'q' in vhost '/': invalid_";
+        assert!(fault.text.starts_with(begins), "{}", fault.text);
+    }
+}
+
+#[test]
+fn a_queue_may_say_how_long_deliveries_may_be_out() {
+    let table = TableBuf::default().with(b"x-consumer-timeout", Value::I32(5_000));
+    assert_eq!(consumer_timeout(table.table().bytes()), Some(5_000));
+    assert_eq!(consumer_timeout(b""), None);
+    assert_eq!(of_queue(table.table(), OF).unwrap().settings, QueueSettings::default());
+}

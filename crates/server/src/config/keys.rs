@@ -403,7 +403,7 @@ pub(crate) const KEYS: &[Key] = &[
         "Channels that one AMQP connection may have (`channel_max`)."),
     key("amqp.heartbeat_seconds", "60", Field::U16(|c| &mut c.amqp.heartbeat_seconds),
         "How often AMQP clients are asked to say something, in seconds. 0 for never."),
-    key("amqp.consumer_timeout_ms", "1800000", Field::U64(|c| &mut c.amqp.consumer_timeout_ms, 0, u32::MAX as u64),
+    key("amqp.consumer_timeout_ms", "1800000", Field::U64(|c| &mut c.amqp.consumer_timeout_ms, 0, 4_294_967_295),
         "How long an AMQP client may have a delivery without acknowledging it (`consumer_timeout`), in milliseconds, where the queue says nothing else (`x-consumer-timeout`): then its channel ends, and what it has goes back. 0 for any time."),
     key("amqp.virtual_hosts", "", Field::List(|c| &mut c.amqp.virtual_hosts),
         "Virtual hosts that AMQP and STOMP clients may open, beside `/`. They stay once they were made, until they are deleted through the management API."),
