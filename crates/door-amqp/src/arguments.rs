@@ -299,8 +299,8 @@ pub(crate) fn of_queue(table: Table<'_>, of: Of<'_>) -> Result<QueueArguments, F
     let arguments = Arguments { table, of };
     let kind = arguments.kind()?;
     if kind == QueueType::Stream {
-        arguments.check_the_rest()?;
         let stream = Some(arguments.stream()?);
+        arguments.check_the_rest()?;
         return Ok(QueueArguments { kind, settings: QueueSettings { stream, ..Default::default() } });
     }
     let priorities = arguments.integer("x-max-priority", 0, PRIORITY_MAX)?;
