@@ -301,7 +301,10 @@ pub(crate) fn of_queue(table: Table<'_>, of: Of<'_>) -> Result<QueueArguments, F
     if kind == QueueType::Stream {
         let stream = Some(arguments.stream()?);
         arguments.check_the_rest()?;
-        return Ok(QueueArguments { kind, settings: QueueSettings { stream, ..Default::default() } });
+        return Ok(QueueArguments {
+            kind,
+            settings: QueueSettings { stream, ..Default::default() },
+        });
     }
     let priorities = arguments.integer("x-max-priority", 0, PRIORITY_MAX)?;
     let settings = QueueSettings {

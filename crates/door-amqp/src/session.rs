@@ -364,7 +364,12 @@ impl<'s> Session<'s> {
         };
         let all: Vec<_> = self.channels.iter().filter_map(overdue).collect();
         for (number, tag, timeout) in all {
-            tracing::warn!(channel = number, tag, timeout, "a delivery was not acknowledged in time");
+            tracing::warn!(
+                channel = number,
+                tag,
+                timeout,
+                "a delivery was not acknowledged in time"
+            );
             let text = format!(
                 "delivery acknowledgement on channel {number} timed out. Timeout value used: {timeout} ms. This timeout \
                  value can be configured, see consumers doc guide to learn more"

@@ -223,7 +223,8 @@ impl Exchange {
     /// Whether a queue is bound to what is published to a subject.
     pub(super) fn has_queue(&self, name: &QueueName, subject: &Subject) -> bool {
         let state = self.state.read();
-        let of = state.bindings.keys().filter(|(_, to)| matches!(to, BindTo::Queue(of) if of == name));
+        let of =
+            state.bindings.keys().filter(|(_, to)| matches!(to, BindTo::Queue(of) if of == name));
         let mut filters = of.filter_map(|(binding, _)| subject_filter(&binding.key).ok());
         filters.any(|filter| filter.matches(subject))
     }
@@ -240,7 +241,7 @@ impl State {
 
 /// Comes before all others.
 fn first() -> BindTo {
-    let name = crate::queues::QueueName { space: Bytes::new(), name: Bytes::new() };
+    let name = QueueName { space: Bytes::new(), name: Bytes::new() };
     BindTo::Queue(name)
 }
 

@@ -23,10 +23,10 @@ use parking_lot::RwLock;
 
 pub use bindings::Exchange;
 pub use route::{ExchangeRoutes, QueueRoute, Target};
-pub(crate) use subjects::LedOn;
 pub(crate) use stored::{BINDINGS, EXCHANGES};
 #[cfg(feature = "fuzzing")]
 pub(crate) use stored::{binding as read_binding, exchange as read_exchange};
+pub(crate) use subjects::LedOn;
 pub use types::{
     BindTo, Binding, ExchangeError, ExchangeKind, ExchangeName, ExchangeSpec, HeaderMatch,
     HeaderValue, Headers,

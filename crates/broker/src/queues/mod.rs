@@ -42,8 +42,8 @@ use parking_lot::{Mutex, RwLock};
 use store::Store;
 use tokio::task::JoinHandle;
 
-pub use self::queue::Queue;
 pub(crate) use self::queue::Pushed;
+pub use self::queue::Queue;
 pub(crate) use self::room::Coming;
 pub use consumer::{Consumer, Holder};
 pub(crate) use lane::Item;

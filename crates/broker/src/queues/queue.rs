@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use queue::dispatch::Turn;
 use queue::record::Record;
-use queue::shared::{Ledger, Returned, Why};
+use queue::shared::{Ledger, Why};
 use store::{Log, Signal};
 
 use super::consumer::{Consumer, ConsumerInner, Holder, HolderInner};
@@ -18,7 +18,7 @@ use super::lane::{Head, Item, Kept, Lane};
 use super::stream::Stream;
 use super::types::{
     ConsumeOptions, Delivered, DeliveryId, Overflow, QueueCounts, QueueError, QueueName, QueueSpec,
-    Settlement, StreamStart,
+    StreamStart,
 };
 use crate::PublisherId;
 use crate::broker::Inner;

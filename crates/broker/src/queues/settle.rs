@@ -61,7 +61,7 @@ impl Queue {
         (number, first, last, settlement): (u16, Offset, Offset, Settlement),
         now: Millis,
     ) {
-        let settings = &self.spec.settings;
+        let settings = &self.spec().settings;
         let buries = settings.dead_letter.is_some();
         let Some(lane) = state.lane(number) else { return };
         match settlement {
@@ -99,7 +99,7 @@ impl Queue {
         drop(state);
         of.sort_unstable();
         let back = Settlement::Return { counted: true, after: 0 };
-        let id = |(lane, at)| (DeliveryId { queue: self.number, lane, at }, back);
+        let id = |(lane, at)| (DeliveryId { queue: self.number(), lane, at }, back);
         let of: Vec<_> = of.into_iter().map(id).collect();
         if !of.is_empty() {
             self.settle(holder, &of);

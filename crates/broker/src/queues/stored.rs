@@ -205,9 +205,15 @@ mod tests {
                 }),
                 priorities: 9,
                 single_active: true,
+                order_by_key: true,
                 deliveries_max: Some(5),
                 retry_delay: Some(RetryDelay { min: 6, max: 7 }),
                 dispatch: Policy::LeastInFlight,
+                stream: Some(StreamSettings {
+                    age_max: Some(8),
+                    bytes_max: Some(9),
+                    segment_bytes: None,
+                }),
             },
             arguments: bytes(b"\x00\x01"),
         };

@@ -114,7 +114,8 @@ impl Broker {
                     return Err(QueueError::NotAllowed(format!("topic '{topic}' is internal")));
                 }
                 if spec.settings.stream.is_some() && open.topic.partitions.len() != 1 {
-                    let text = "the topic of this name has several partitions, and a stream has one";
+                    let text =
+                        "the topic of this name has several partitions, and a stream has one";
                     return Err(QueueError::NotAllowed(text.to_owned()));
                 }
                 if open.topic.partitions.len() <= usize::from(spec.settings.priorities) {
@@ -245,7 +246,8 @@ impl Broker {
 /// The configuration of the topic of a queue: what is in it is there until the queue, or a stream's limits, say otherwise.
 fn topic_config(spec: &QueueSpec) -> BTreeMap<String, String> {
     let stream = spec.settings.stream.unwrap_or_default();
-    let limit = |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
+    let limit =
+        |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
     let age = stream.age_max.and_then(|age| u64::try_from(age).ok());
     let config = [
         ("entrepot.queue", Some("true".to_owned())),

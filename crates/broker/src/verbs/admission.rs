@@ -44,7 +44,7 @@ impl Broker {
             return entries.iter().map(|entry| self.check(entry, now)).collect();
         }
         let count = entries.len();
-        let closed = || vec![Err(ProduceError::from(AppendError::Closed)); count];
+        let closed = || (0..count).map(|_| Err(AppendError::Closed.into())).collect();
         let broker = self.clone();
         let work = move || entries.iter().map(|entry| broker.check(entry, now)).collect();
         self.open_batches(work).await.unwrap_or_else(|_| closed())

@@ -59,7 +59,8 @@ pub(crate) fn handle(
         None => queue.consume(holder, options),
     };
     let consumer = consumer.map_err(|error| Fault::queue(&error, &name, &virtual_host))?;
-    let known = ConsumerOut { tag: tag.clone(), queue: name, no_ack: consume.no_ack, counts, timeout };
+    let known =
+        ConsumerOut { tag: tag.clone(), queue: name, no_ack: consume.no_ack, counts, timeout };
     state.add(*next_consumer, known);
     let facts = ConsumerFacts {
         exclusive: consume.exclusive,

@@ -12,7 +12,8 @@ fn stream() -> TableBuf {
 
 async fn declare(client: &mut Client, arguments: &TableBuf) {
     let arguments = arguments.table();
-    let declare = QueueDeclare { queue: Short(b"s"), durable: true, arguments, ..Default::default() };
+    let declare =
+        QueueDeclare { queue: Short(b"s"), durable: true, arguments, ..Default::default() };
     client.say(1, &declare).await;
     assert!(client.next().await.starts_with("1 queue.declare_ok"));
 }
@@ -93,11 +94,22 @@ async fn what_streams_do_not_have_is_refused_in_rabbitmq_s_words() {
     let with_ttl = stream().with(b"x-message-ttl", Value::I32(1));
     let with_age = stream().with(b"x-max-age", Value::String(b"1x"));
     let plain = stream();
-    let declaring = |arguments: &'static str, durable, exclusive, auto_delete| (arguments, durable, exclusive, auto_delete);
+    let declaring = |arguments: &'static str, durable, exclusive, auto_delete| {
+        (arguments, durable, exclusive, auto_delete)
+    };
     let declares = [
-        (declaring("plain", false, false, false), "invalid property 'non-durable' for queue 'n' in vhost '/'"),
-        (declaring("plain", true, true, false), "invalid property 'exclusive-owner' for queue 'n' in vhost '/'"),
-        (declaring("plain", true, false, true), "invalid property 'auto-delete' for queue 'n' in vhost '/'"),
+        (
+            declaring("plain", false, false, false),
+            "invalid property 'non-durable' for queue 'n' in vhost '/'",
+        ),
+        (
+            declaring("plain", true, true, false),
+            "invalid property 'exclusive-owner' for queue 'n' in vhost '/'",
+        ),
+        (
+            declaring("plain", true, false, true),
+            "invalid property 'auto-delete' for queue 'n' in vhost '/'",
+        ),
         (
             declaring("ttl", true, false, false),
             "invalid arg 'x-message-ttl' for queue 'n' in vhost '/' of queue type rabbit_stream_queue",
@@ -114,10 +126,19 @@ async fn what_streams_do_not_have_is_refused_in_rabbitmq_s_words() {
             _ => plain.table(),
         };
         let queue = Short(b"n");
-        let declare =
-            QueueDeclare { queue, durable, exclusive, auto_delete, arguments, ..Default::default() };
+        let declare = QueueDeclare {
+            queue,
+            durable,
+            exclusive,
+            auto_delete,
+            arguments,
+            ..Default::default()
+        };
         client.say(1, &declare).await;
-        assert_eq!(client.next().await, format!("1 channel.close 406 PRECONDITION_FAILED - {wanted}"));
+        assert_eq!(
+            client.next().await,
+            format!("1 channel.close 406 PRECONDITION_FAILED - {wanted}")
+        );
         reopen(&mut client).await;
     }
     let consume = BasicConsume { queue: Short(b"s"), ..Default::default() };
@@ -131,7 +152,10 @@ async fn what_streams_do_not_have_is_refused_in_rabbitmq_s_words() {
         let arguments = arguments.table();
         client.say(1, &BasicConsume { queue: Short(b"s"), arguments, ..Default::default() }).await;
         let text = format!("failed consuming from stream queue 's' in vhost '/': {why}");
-        assert_eq!(client.next().await, format!("1 channel.close 406 PRECONDITION_FAILED - {text}"));
+        assert_eq!(
+            client.next().await,
+            format!("1 channel.close 406 PRECONDITION_FAILED - {text}")
+        );
         reopen(&mut client).await;
     }
 }
@@ -169,6 +193,9 @@ async fn what_no_server_does_for_streams_ends_the_connection() {
                 client.say(1, &BasicConsume { queue, no_ack, ..Default::default() }).await;
             }
         }
-        assert_eq!(client.next().await, format!("0 connection.close 540 NOT_IMPLEMENTED - {wanted}"));
+        assert_eq!(
+            client.next().await,
+            format!("0 connection.close 540 NOT_IMPLEMENTED - {wanted}")
+        );
     }
 }

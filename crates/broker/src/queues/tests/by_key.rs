@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use base::Random;
-
 use super::*;
 
 fn ordered(durable: bool) -> QueueSpec {
@@ -36,7 +34,8 @@ struct Chance(u64);
 
 impl Chance {
     fn below(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % most
     }
 }
@@ -228,7 +227,10 @@ async fn a_key_that_is_stuck_takes_bounded_memory() {
     let many = |key: &str| -> Vec<_> {
         (0..20_000).map(|n| Message { key: Some(bytes(key)), ..message(&n.to_string()) }).collect()
     };
-    fixture.broker.publish(&topic, &many("k")).await.unwrap();
+    // A batch is read whole, so that it takes many of them.
+    for some in many("k").chunks(1_000) {
+        fixture.broker.publish(&topic, some).await.unwrap();
+    }
     let (holder, sink) = (fixture.broker.new_holder(0), Arc::new(Sink::default()));
     let _consumer = queue.consume(&holder, options(&sink)).unwrap();
     let first = sink.take(1).await;

@@ -45,7 +45,8 @@ async fn what_is_looked_at_comes_in_the_order_of_delivery() {
     // Of a topic with several partitions, one of each in turn.
     let topic = fixture.topic("p", 3, &[("entrepot.partitioner", "list:0=0,1=1,2=2")]).await;
     let queue = fixture.queue("p", &durable()).await;
-    let keyed = |n: usize| Message { key: Some(bytes(&(n % 3).to_string())), ..message(&n.to_string()) };
+    let keyed =
+        |n: usize| Message { key: Some(bytes(&(n % 3).to_string())), ..message(&n.to_string()) };
     let all: Vec<_> = (0..7).map(keyed).collect();
     fixture.broker.publish(&topic, &all).await.unwrap();
     let seen = values(&queue.peek(10).await.unwrap());

@@ -27,7 +27,10 @@ async fn what_is_read_of_a_stream_stays_for_others_and_after_a_restart() {
         let (holder, sink) = (fixture.broker.new_holder(0), Arc::new(Sink::default()));
         let reader = queue.read_stream(&holder, taking(&sink, 10), StreamStart::First).unwrap();
         let got = sink.take(3).await;
-        assert_eq!((values(&got), offsets(&got)), (vec!["a".into(), "b".into(), "c".into()], vec![0, 1, 2]));
+        assert_eq!(
+            (values(&got), offsets(&got)),
+            (vec!["a".into(), "b".into(), "c".into()], vec![0, 1, 2])
+        );
         assert!(got.iter().all(|one| one.deliveries == 0), "round {round}");
         assert_eq!(queue.counts(), tally(3, 3, 1));
         // Whatever is said of them.
