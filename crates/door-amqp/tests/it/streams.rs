@@ -85,55 +85,42 @@ async fn a_stream_is_read_by_offsets_as_far_as_there_is_credit() {
 }
 
 #[tokio::test]
-async fn what_streams_do_not_have_is_refused_in_rabbitmq_s_words() {
+async fn a_stream_that_cannot_be_is_refused_in_rabbitmq_s_words() {
     let fixture = Fixture::start().await;
     let mut client = fixture.channel().await;
-    declare(&mut client, &stream()).await;
-    let offset = |value| TableBuf::default().with(b"x-stream-offset", value);
-    let (odd, negative) = (offset(Value::String(b"soon")), offset(Value::I32(-1)));
     let with_ttl = stream().with(b"x-message-ttl", Value::I32(1));
     let with_age = stream().with(b"x-max-age", Value::String(b"1x"));
+    let of = "queue 'n' in vhost '/'";
     let plain = stream();
-    let declaring = |arguments: &'static str, durable, exclusive, auto_delete| {
-        (arguments, durable, exclusive, auto_delete)
+    let declare = QueueDeclare {
+        queue: Short(b"n"),
+        durable: true,
+        arguments: plain.table(),
+        ..Default::default()
     };
-    let declares = [
+    let cases = [
         (
-            declaring("plain", false, false, false),
-            "invalid property 'non-durable' for queue 'n' in vhost '/'",
+            QueueDeclare { durable: false, ..declare },
+            format!("invalid property 'non-durable' for {of}"),
         ),
         (
-            declaring("plain", true, true, false),
-            "invalid property 'exclusive-owner' for queue 'n' in vhost '/'",
+            QueueDeclare { exclusive: true, ..declare },
+            format!("invalid property 'exclusive-owner' for {of}"),
         ),
         (
-            declaring("plain", true, false, true),
-            "invalid property 'auto-delete' for queue 'n' in vhost '/'",
+            QueueDeclare { auto_delete: true, ..declare },
+            format!("invalid property 'auto-delete' for {of}"),
         ),
         (
-            declaring("ttl", true, false, false),
-            "invalid arg 'x-message-ttl' for queue 'n' in vhost '/' of queue type rabbit_stream_queue",
+            QueueDeclare { arguments: with_ttl.table(), ..declare },
+            format!("invalid arg 'x-message-ttl' for {of} of queue type rabbit_stream_queue"),
         ),
         (
-            declaring("age", true, false, false),
-            "invalid arg 'x-max-age' for queue 'n' in vhost '/': invalid_max_age",
+            QueueDeclare { arguments: with_age.table(), ..declare },
+            format!("invalid arg 'x-max-age' for {of}: invalid_max_age"),
         ),
     ];
-    for ((arguments, durable, exclusive, auto_delete), wanted) in declares {
-        let arguments = match arguments {
-            "ttl" => with_ttl.table(),
-            "age" => with_age.table(),
-            _ => plain.table(),
-        };
-        let queue = Short(b"n");
-        let declare = QueueDeclare {
-            queue,
-            durable,
-            exclusive,
-            auto_delete,
-            arguments,
-            ..Default::default()
-        };
+    for (declare, wanted) in cases {
         client.say(1, &declare).await;
         assert_eq!(
             client.next().await,
@@ -141,8 +128,16 @@ async fn what_streams_do_not_have_is_refused_in_rabbitmq_s_words() {
         );
         reopen(&mut client).await;
     }
-    let consume = BasicConsume { queue: Short(b"s"), ..Default::default() };
-    client.say(1, &consume).await;
+}
+
+#[tokio::test]
+async fn who_reads_a_stream_says_from_where_and_how_much() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.channel().await;
+    declare(&mut client, &stream()).await;
+    let offset = |value| TableBuf::default().with(b"x-stream-offset", value);
+    let (odd, negative) = (offset(Value::String(b"soon")), offset(Value::I32(-1)));
+    client.say(1, &BasicConsume { queue: Short(b"s"), ..Default::default() }).await;
     let text = "consumer prefetch count is not set for stream queue 's' in vhost '/'";
     assert_eq!(client.next().await, format!("1 channel.close 406 PRECONDITION_FAILED - {text}"));
     reopen(&mut client).await;
