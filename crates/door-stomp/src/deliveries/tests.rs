@@ -16,7 +16,10 @@ fn subscribe(to: &Deliveries, number: u64, id: &'static str, mode: AckMode) {
 fn deliver(to: &Deliveries, number: u64) -> bool {
     let message = Message { value: Some(Bytes::from_static(b"hi")), ..Message::default() };
     let (id, origin) = (DeliveryId::default(), Origin::Queue);
-    to.deliver(number, Delivered { id, origin, message: Arc::new(message), deliveries: 1 })
+    to.deliver(
+        number,
+        Delivered { id, origin, message: Arc::new(message), deliveries: 1, at: 0, offset: None },
+    )
 }
 
 fn told(to: &Deliveries) -> String {

@@ -19,7 +19,7 @@ fn sent(lines: &str) -> Message {
 
 fn delivered(message: Message) -> Delivered {
     let (id, origin) = (DeliveryId::default(), Origin::Queue);
-    Delivered { id, origin, message: Arc::new(message), deliveries: 0 }
+    Delivered { id, origin, message: Arc::new(message), deliveries: 0, at: 0, offset: None }
 }
 
 /// What a client would read: the headers, as text, and the body. Written as a `SEND`, which is parsed here.
