@@ -63,6 +63,12 @@ pub(crate) const CLIENT_PROPERTIES_BYTES_MAX: usize = 4 * 1024;
 /// Largest body of a management request, in bytes: definitions are the largest.
 pub(crate) const MANAGEMENT_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Values in the JSON of one management request; the headers of a message are most of them.
+pub(crate) const MANAGEMENT_VALUES_MAX: usize = 20_000;
+
+/// Values in definitions, which only administrators send: some 70,000 queues.
+pub(crate) const MANAGEMENT_DEFINITIONS_VALUES_MAX: usize = 500_000;
+
 /// Payloads that one management request takes out of a queue, in bytes, and one more.
 pub(crate) const MANAGEMENT_GET_BYTES_MAX: usize = 16 * 1024 * 1024;
 

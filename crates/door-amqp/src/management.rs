@@ -29,7 +29,8 @@ use base::Principal;
 use broker::PublisherId;
 use broker::access::{Actor, Operation};
 use bytes::Bytes;
-use door::http::{self, Answer, Method, Request, StatusCode, Transport, header};
+use door::http::{self, Answer, HeaderMap, Method, Request, StatusCode, Transport, header};
+use door::sasl::Login;
 use door::{BoxFuture, CloseReason, Connection, Door, Logins};
 use serde_json::Value as Json;
 
@@ -37,7 +38,7 @@ use self::body::Body;
 use self::refusal::Refusal;
 use crate::Shared;
 use crate::handle::Caller;
-use crate::limits::MANAGEMENT_BODY_BYTES_MAX;
+use crate::limits::{MANAGEMENT_BODY_BYTES_MAX, MANAGEMENT_VALUES_MAX};
 
 /// The management API of an [`AmqpDoor`](crate::AmqpDoor), as a door of its own.
 pub struct AmqpManagement {
@@ -82,20 +83,26 @@ async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseR
     let host = peer.ip().to_string().into();
     let guest = Guest { shared, logins, transport: principal, host };
     let (guest, transport) = (&guest, Transport { stream, room, stopping });
-    http::serve(transport, MANAGEMENT_BODY_BYTES_MAX, move |request| answer(guest, request)).await
+    let admit = move |headers| admit(guest, headers);
+    let answer = move |login, request| answer(guest, login, request);
+    http::serve(transport, MANAGEMENT_BODY_BYTES_MAX, admit, answer).await
 }
 
-async fn answer(guest: &Guest, request: Request) -> Answer {
+async fn admit(guest: &Guest, headers: HeaderMap) -> Result<Login, Answer> {
+    let login = Box::pin(http::log_in(guest.logins.as_ref(), &guest.transport, &headers)).await;
+    login.map_err(|error| Refusal::from(error).into_answer())
+}
+
+async fn answer(guest: &Guest, login: Login, request: Request) -> Answer {
     // Boxed: what a request needs does not stay with an idle connection.
-    match Box::pin(handle(guest, request)).await {
+    match Box::pin(handle(guest, login, request)).await {
         Ok(answer) => answer,
         Err(refusal) => refusal.into_answer(),
     }
 }
 
-async fn handle(guest: &Guest, request: Request) -> Outcome {
-    let Guest { shared, logins, transport, host } = guest;
-    let login = http::log_in(logins.as_ref(), transport, &request.headers).await?;
+async fn handle(guest: &Guest, login: Login, request: Request) -> Outcome {
+    let Guest { shared, logins, host, .. } = guest;
     let is_reading = matches!(request.method, Method::GET | Method::HEAD);
     // Where nobody asks for a password, no page of any site has a business here: names can be made to lead to us.
     let is_page = logins.is_none() && request.headers.contains_key(header::ORIGIN);
@@ -168,7 +175,7 @@ impl Ask<'_> {
 
     /// The body, which is a JSON object, or nothing.
     fn body(&self) -> Result<Body, Refusal> {
-        Body::parse(&self.request.body)
+        Body::parse(&self.request.body, MANAGEMENT_VALUES_MAX)
     }
 
     /// Whether they may know of a queue or an exchange.

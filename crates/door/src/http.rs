@@ -126,26 +126,35 @@ pub struct Transport {
     pub stopping: watch::Receiver<bool>,
 }
 
-/// Answers the requests of one connection, one after the other, until either side ends it. A body of more than
-/// `body_bytes_max` bytes is refused.
+/// Answers the requests of one connection, one after the other, until either side ends it. `admit` says of a head
+/// whose request it is; nothing is read of the body of who is refused. A body of more than `body_bytes_max` bytes is
+/// refused, too.
 ///
 /// # Errors
 /// The client broke the protocol, was too slow, or its memory was needed by others.
-pub async fn serve<H, F>(
+pub async fn serve<A, G, L, H, F>(
     transport: Transport,
     body_bytes_max: usize,
+    admit: A,
     handle: H,
 ) -> Result<(), CloseReason>
 where
-    H: Fn(Request) -> F,
+    A: Fn(HeaderMap) -> G,
+    G: Future<Output = Result<L, Answer>>,
+    H: Fn(L, Request) -> F,
     F: Future<Output = Answer>,
 {
     let Transport { stream, room, mut stopping } = transport;
     let room = room.of_connection();
     let eviction = room.eviction();
-    let (room, handle) = (&room, &handle);
+    let (room, admit, handle) = (&room, &admit, &handle);
     let service = service_fn(move |request: hyper::Request<Incoming>| async move {
-        let answer = answer(request, (room, body_bytes_max), handle).await;
+        let answer = match admit(request.headers().clone()).await {
+            Ok(login) => {
+                answer(request, (room, body_bytes_max), |request| handle(login, request)).await
+            }
+            Err(refused) => refused,
+        };
         Ok::<_, Infallible>(answer.into_response())
     });
     let mut http = http1::Builder::new();
@@ -186,10 +195,10 @@ fn reason(error: hyper::Error) -> CloseReason {
 async fn answer<H, F>(
     request: hyper::Request<Incoming>,
     (room, body_bytes_max): (&ConnectionRoom, usize),
-    handle: &H,
+    handle: H,
 ) -> Answer
 where
-    H: Fn(Request) -> F,
+    H: FnOnce(Request) -> F,
     F: Future<Output = Answer>,
 {
     let (head, body) = request.into_parts();

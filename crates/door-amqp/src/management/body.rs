@@ -11,10 +11,14 @@ use crate::wire::table::TableBuf;
 pub(super) struct Body(Map<String, Json>);
 
 impl Body {
-    /// Reads it; nothing at all is an object without anything in it.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+    /// Reads it; nothing at all is an object without anything in it. More than `values_max` values are refused before
+    /// any is made: a small one may take a hundred times as much in memory as in a body.
+    pub(super) fn parse(bytes: &[u8], values_max: usize) -> Result<Self, Refusal> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
+        }
+        if values(bytes) > values_max {
+            return Err(Refusal::bad(format!("more than {values_max} values")));
         }
         let json = serde_json::from_slice(bytes);
         Self::of(json.map_err(|error| Refusal::bad(format!("not_json: {error}")))?)
@@ -95,12 +99,12 @@ impl Body {
         }
     }
 
-    /// A list of objects; an empty one if it is not said.
-    pub(super) fn list(&self, name: &str) -> Result<Vec<Self>, Refusal> {
-        match self.get(name) {
-            None => Ok(Vec::new()),
-            Some(Json::Array(items)) => items.iter().cloned().map(Self::of).collect(),
-            Some(other) => Err(wrong(name, "a list", other)),
+    /// A list of objects, which is taken out; an empty one if it is not said.
+    pub(super) fn take_list(&mut self, name: &str) -> Result<Vec<Self>, Refusal> {
+        match self.0.remove(name) {
+            None | Some(Json::Null) => Ok(Vec::new()),
+            Some(Json::Array(items)) => items.into_iter().map(Self::of).collect(),
+            Some(other) => Err(wrong(name, "a list", &other)),
         }
     }
 
@@ -120,6 +124,22 @@ impl Body {
             Some(other) => Err(wrong("tags", "a text or a list", other)),
         }
     }
+}
+
+/// As many values as JSON may have at most, if it is JSON: each but the first stands behind what opens a list or an
+/// object, or behind a comma.
+fn values(json: &[u8]) -> usize {
+    let (mut count, mut is_text, mut is_escaped) = (1, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b'[' | b'{' | b',' if !is_text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 fn wrong(name: &str, wanted: &str, is: &Json) -> Refusal {

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::handle::exchange::kind_name;
 use crate::handshake::RABBITMQ_VERSION;
+use crate::limits::MANAGEMENT_DEFINITIONS_VALUES_MAX;
 
 pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     ask.check_administrator()?;
@@ -117,18 +118,18 @@ fn bindings_of(ask: &Ask<'_>, host: Option<&Host>) -> Json {
 
 /// Declares what a body says. What is there already and is not the same is refused, and what comes after it not done.
 async fn import(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
-    let body = ask.body()?;
-    if !body.list("policies")?.is_empty() {
+    let mut body = Body::parse(&ask.request.body, MANAGEMENT_DEFINITIONS_VALUES_MAX)?;
+    if !body.take_list("policies")?.is_empty() {
         return Err(Refusal::bad("policies are not supported: take them out"));
     }
     if host.is_none() {
-        for one in body.list("vhosts")? {
+        for one in body.take_list("vhosts")? {
             virtual_hosts::make(ask, one.needed("name")?.as_bytes()).await?;
         }
-        for one in body.list("users")? {
+        for one in body.take_list("users")? {
             import_user(ask, &one).await?;
         }
-        let mut permissions = body.list("permissions")?;
+        let mut permissions = body.take_list("permissions")?;
         // They are set for this one, and are those of all then.
         permissions.sort_by_key(|one| !matches!(one.text("vhost"), Ok(Some("/"))));
         for one in permissions {
@@ -136,15 +137,15 @@ async fn import(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
             permissions::put(ask, (host, user), &one).await?;
         }
     }
-    for one in body.list("exchanges")? {
+    for one in body.take_list("exchanges")? {
         let host = host_of(ask, host, &one)?;
         exchanges::declare(ask, &host, one.needed("name")?.as_bytes(), &one).await?;
     }
-    for one in body.list("queues")? {
+    for one in body.take_list("queues")? {
         let host = host_of(ask, host, &one)?;
         queues::declare(ask, &host, one.needed("name")?.as_bytes(), &one).await?;
     }
-    for one in body.list("bindings")? {
+    for one in body.take_list("bindings")? {
         let host = host_of(ask, host, &one)?;
         import_binding(ask, &host, &one).await?;
     }

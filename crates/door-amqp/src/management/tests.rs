@@ -7,7 +7,7 @@ use super::{json, page, text};
 use crate::wire::table::{ArrayBuf, TableBuf, Value};
 
 fn body(json: &Json) -> Body {
-    Body::parse(json.to_string().as_bytes()).unwrap()
+    Body::parse(json.to_string().as_bytes(), 100).unwrap()
 }
 
 #[test]
@@ -65,7 +65,9 @@ fn numbers_and_truth_may_be_written_as_texts() {
     assert_eq!(body.tags().unwrap(), ["a", "b"]);
     assert_eq!(body.needed("none").unwrap_err().reason, "key_missing: none");
     assert!(
-        Body::parse(b" \n").is_ok() && Body::parse(b"[]").is_err() && Body::parse(b"{").is_err()
+        Body::parse(b" \n", 1).is_ok()
+            && Body::parse(b"[]", 9).is_err()
+            && Body::parse(b"{", 9).is_err()
     );
 }
 
@@ -122,4 +124,12 @@ fn a_refusal_says_what_and_why() {
     assert_eq!(answer.status.as_u16(), 400);
     let answer = Refusal::not_allowed("look").into_answer();
     assert!(answer.headers.contains_key("www-authenticate"));
+}
+
+#[test]
+fn values_are_counted_before_any_is_made() {
+    let text = br#"{"a":"[,{\",","b":[1,{}]}"#;
+    assert!(Body::parse(text, 6).is_ok(), "what stands in texts is no value");
+    assert!(Body::parse(text, 5).is_err());
+    assert!(Body::parse(br#"{"a\\":[1,2,3]}"#, 4).is_err(), "an escaped backslash escapes nothing");
 }

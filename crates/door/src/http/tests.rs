@@ -20,12 +20,16 @@ async fn exchange(sent: &[u8], bytes_max: usize) -> (String, Result<(), CloseRea
     let (stream, _) = listener.accept().await.unwrap();
     let (_stop, stopping) = watch::channel(false);
     let transport = Transport { stream: stream.into(), room: RequestRoom::unlimited(), stopping };
-    let echo = |request: Request| async move {
+    let admit = |headers: HeaderMap| async move {
+        let known = headers.get(header::FROM).is_none_or(|from| from != "nobody");
+        known.then_some(()).ok_or_else(|| Answer::empty(StatusCode::UNAUTHORIZED))
+    };
+    let echo = |(), request: Request| async move {
         let path: Vec<_> = request.path.iter().map(|part| String::from_utf8_lossy(part)).collect();
         let told = format!("{} {} {}", request.method, path.join("|"), request.body.len());
         Answer::json(StatusCode::OK, told)
     };
-    let serving = serve(transport, bytes_max, echo);
+    let serving = serve(transport, bytes_max, admit, echo);
     let talking = async {
         // Who is cut off in the middle of a request still reads the answer.
         let _cut = client.write_all(sent).await;
@@ -61,6 +65,17 @@ async fn a_body_that_is_too_large_is_refused_whether_or_not_it_says_so() {
         let (answered, _) = exchange(sent, 10).await;
         assert!(answered.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{answered}");
     }
+}
+
+#[tokio::test]
+async fn of_who_is_not_admitted_no_body_is_waited_for() {
+    let sent = b"PUT /x HTTP/1.1\r\nHost: h\r\nFrom: nobody\r\nContent-Length: 1000\r\n\r\n";
+    let (answered, _) = exchange(sent, 1000).await;
+    assert!(answered.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{answered}");
+    let sent = b"GET /x HTTP/1.1\r\nHost: h\r\nFrom: nobody\r\n\r\n\
+        GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let (answered, _) = exchange(sent, 1000).await;
+    assert!(answered.contains("200 OK"), "the next one may say who it is: {answered}");
 }
 
 #[tokio::test]

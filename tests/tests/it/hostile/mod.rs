@@ -6,6 +6,7 @@
 mod bombs;
 mod connections;
 mod kafka;
+mod management;
 mod mqtt;
 mod nats;
 mod stomp;
