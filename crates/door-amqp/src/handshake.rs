@@ -108,7 +108,7 @@ pub(crate) async fn run(
     let payload = next(frames).await?;
     let Method::ConnectionOpen(open) = decode(&payload)? else { return Err(not_due(&payload)) };
     let virtual_host = virtual_host(shared, &open)?;
-    shared.predeclare().await.map_err(|error| {
+    shared.spaces.prepare().await.map_err(|error| {
         End::fault(Fault::new(Reply::InternalError, format!("exchanges cannot be made: {error}")))
     })?;
     outgoing.push(|out| put_method(0, &ConnectionOpenOk::default(), out));
@@ -238,7 +238,7 @@ async fn tune(
 
 fn virtual_host(shared: &Shared, open: &ConnectionOpen<'_>) -> Result<Bytes, End> {
     let name = open.virtual_host.0;
-    if shared.space_of(name).is_some() {
+    if shared.spaces.find(name).is_some() {
         return Ok(Bytes::copy_from_slice(name));
     }
     let text = format!("vhost {} not found", quoted(name));

@@ -109,7 +109,7 @@ async fn handle(guest: &Guest, login: Login, request: Request) -> Outcome {
     if !is_reading && (is_page || request.is_cross_site()) {
         return Err(Refusal::cross_site());
     }
-    shared.predeclare().await.map_err(|error| Refusal::unavailable(error.to_string()))?;
+    shared.spaces.prepare().await.map_err(|error| Refusal::unavailable(error.to_string()))?;
     let is_open = logins.is_none();
     let configured = logins.as_ref().map(|logins| &logins.options().plain_users.0);
     let said = http::name_said(&request.headers).filter(|_| is_open);
@@ -158,7 +158,7 @@ impl Ask<'_> {
 
     /// A virtual host.
     fn host(&self, name: &[u8]) -> Result<Host, Refusal> {
-        let space = self.shared.space_of(name).ok_or_else(Refusal::not_found)?;
+        let space = self.shared.spaces.find(name).ok_or_else(Refusal::not_found)?;
         Ok(Host { name: Bytes::copy_from_slice(name), space })
     }
 

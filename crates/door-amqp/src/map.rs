@@ -17,7 +17,7 @@ use std::fmt::Write;
 
 use base::Millis;
 use base::subject::{Escape, KEYS};
-use broker::exchanges::{HeaderValue, Headers};
+use broker::exchanges::{HeaderValue, Headers, SUBJECTS};
 use broker::queues::Delivered;
 use broker::{Death, DeathReason, Message, Original, Properties as CoreProperties, PublisherId};
 use bytes::Bytes;
@@ -34,7 +34,7 @@ mod tests;
 pub(crate) static NAMES: &Escape = &KEYS;
 
 /// The exchange that is the space of subjects.
-pub(crate) const TOPIC_EXCHANGE: &[u8] = b"amq.topic";
+pub(crate) const TOPIC_EXCHANGE: &[u8] = SUBJECTS.as_bytes();
 
 const CORRELATION_ID: &[u8] = b"x-correlation-id";
 const REPLY_TO_TOPIC: &[u8] = b"x-reply-to-topic";

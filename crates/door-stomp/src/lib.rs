@@ -7,10 +7,8 @@ use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
 use broker::Broker;
-use broker::exchanges::{ExchangeError, ExchangeKind, ExchangeName, ExchangeSpec};
-use bytes::Bytes;
+use broker::exchanges::Spaces;
 use door::{BoxFuture, CloseReason, Connection, Door};
-use tokio::sync::OnceCell;
 
 mod arguments;
 mod beat;
@@ -31,15 +29,6 @@ mod wire;
 
 pub use options::StompDoorOptions;
 
-/// Exchanges that are there from the beginning.
-const PREDECLARED: [(&str, ExchangeKind); 5] = [
-    ("amq.direct", ExchangeKind::Direct),
-    ("amq.fanout", ExchangeKind::Fanout),
-    ("amq.topic", ExchangeKind::Topic),
-    ("amq.headers", ExchangeKind::Headers),
-    ("amq.match", ExchangeKind::Headers),
-];
-
 /// The STOMP door.
 pub struct StompDoor {
     shared: Arc<Shared>,
@@ -48,8 +37,8 @@ pub struct StompDoor {
 impl StompDoor {
     /// For clients of `broker`.
     pub fn new(broker: Broker, options: StompDoorOptions) -> Self {
-        let predeclared = OnceCell::new();
-        Self { shared: Arc::new(Shared { broker, options, predeclared }) }
+        let spaces = Spaces::new(broker.clone(), &options.virtual_hosts);
+        Self { shared: Arc::new(Shared { broker, options, spaces }) }
     }
 }
 
@@ -74,37 +63,6 @@ impl Door for StompDoor {
 struct Shared {
     broker: Broker,
     options: StompDoorOptions,
-    /// The exchanges that every virtual host has are there.
-    predeclared: OnceCell<()>,
-}
-
-impl Shared {
-    /// Makes the exchanges that every virtual host has, the first time. Those of another door's making are the same.
-    ///
-    /// # Errors
-    /// They could not be written; the next connection tries again.
-    async fn predeclare(&self) -> Result<(), ExchangeError> {
-        let making = || async {
-            let others = self.options.virtual_hosts.iter();
-            let others = others.map(|host| Bytes::copy_from_slice(host.as_bytes()));
-            for space in std::iter::once(Bytes::new()).chain(others) {
-                for (name, kind) in PREDECLARED {
-                    // Of the default namespace, it is the space of subjects.
-                    let is_subjects = space.is_empty() && name.as_bytes() == map::TOPIC_EXCHANGE;
-                    let spec = ExchangeSpec {
-                        kind: if is_subjects { ExchangeKind::Subjects } else { kind },
-                        durable: true,
-                        auto_delete: false,
-                        internal: false,
-                        alternate: None,
-                        arguments: Bytes::new(),
-                    };
-                    let name = ExchangeName { space: space.clone(), name: name.into() };
-                    self.broker.declare_exchange(&name, &spec).await?;
-                }
-            }
-            Ok(())
-        };
-        self.predeclared.get_or_try_init(making).await.copied()
-    }
+    /// Virtual hosts.
+    spaces: Spaces,
 }

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use base::Millis;
 use base::subject::{Escape, Rules, Wildcard};
-use broker::exchanges::{HeaderValue, Headers as Compared};
+use broker::exchanges::{HeaderValue, Headers as Compared, SUBJECTS};
 use broker::queues::Delivered;
 use broker::{DeathReason, Message, Original, PublisherId};
 use bytes::Bytes;
@@ -45,7 +45,7 @@ pub(crate) static NAMES: Escape = Escape::new(Rules {
 });
 
 /// The exchange that is the space of subjects.
-pub(crate) const TOPIC_EXCHANGE: &[u8] = b"amq.topic";
+pub(crate) const TOPIC_EXCHANGE: &[u8] = SUBJECTS.as_bytes();
 
 const EXPIRATION: &[u8] = b"expiration";
 const REPLY_TO: &[u8] = b"reply-to";

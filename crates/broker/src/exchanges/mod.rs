@@ -8,6 +8,7 @@
 
 mod bindings;
 mod route;
+mod spaces;
 mod stored;
 mod subjects;
 mod types;
@@ -23,6 +24,7 @@ use parking_lot::RwLock;
 
 pub use bindings::Exchange;
 pub use route::{ExchangeRoutes, QueueRoute, Target};
+pub use spaces::{MARK, SUBJECTS, Spaces};
 pub(crate) use stored::{BINDINGS, EXCHANGES};
 #[cfg(feature = "fuzzing")]
 pub(crate) use stored::{binding as read_binding, exchange as read_exchange};

@@ -19,16 +19,6 @@ const KINDS: [(&str, ExchangeKind); 4] = [
     ("headers", ExchangeKind::Headers),
 ];
 
-/// Exchanges that are there from the beginning.
-pub(crate) const PREDECLARED: [(&str, ExchangeKind); 6] = [
-    ("amq.direct", ExchangeKind::Direct),
-    ("amq.fanout", ExchangeKind::Fanout),
-    ("amq.topic", ExchangeKind::Topic),
-    ("amq.headers", ExchangeKind::Headers),
-    ("amq.match", ExchangeKind::Headers),
-    ("amq.rabbitmq.trace", ExchangeKind::Topic),
-];
-
 /// Nobody changes the exchange without a name, and nobody is bound to it (§3.1.3.1).
 pub(crate) fn check_default(name: &[u8]) -> Result<(), Fault> {
     if !name.is_empty() {

@@ -50,7 +50,7 @@ fn export(ask: &Ask<'_>, host: Option<&Host>) -> Json {
     );
     put("explanation", json!("Definitions of an Entrepot broker"));
     if host.is_none() {
-        let hosts = ask.shared.virtual_hosts();
+        let hosts = ask.shared.spaces.names();
         let names = users::names(ask);
         put("users", names.iter().map(|name| users::view(ask, name)).collect());
         put("vhosts", hosts.iter().map(|host| json!({ "name": text(host) })).collect());

@@ -92,8 +92,8 @@ fn list(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
     let spaces = match host {
         Some(host) => vec![host.space.clone()],
         None => {
-            let hosts = ask.shared.virtual_hosts();
-            hosts.iter().filter_map(|host| ask.shared.space_of(host)).collect()
+            let hosts = ask.shared.spaces.names();
+            hosts.iter().filter_map(|host| ask.shared.spaces.find(host)).collect()
         }
     };
     let kept = visible(ask, host).into_iter().map(Shown::Kept);

@@ -77,7 +77,7 @@ fn overview(ask: &Ask<'_>) -> Json {
             "connections": clients.len(),
             "consumers": consumers,
             // The one without a name, which every virtual host has, is not kept.
-            "exchanges": broker.exchanges().len() + ask.shared.virtual_hosts().len(),
+            "exchanges": broker.exchanges().len() + ask.shared.spaces.names().len(),
             "queues": queues.len(),
         },
         "statistics_db_event_queue": 0,

@@ -21,7 +21,7 @@ const KINDS: [(&str, Access); 3] =
 
 pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     match (verb, rest) {
-        ("GET", []) => list(ask, &ask.shared.virtual_hosts(), None),
+        ("GET", []) => list(ask, &ask.shared.spaces.names(), None),
         ("GET", [host, user]) => {
             let (host, user) = (ask.host(host)?, text(user));
             may_see(ask, &user)?;

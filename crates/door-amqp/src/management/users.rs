@@ -41,7 +41,7 @@ pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome 
         ("POST", [b"bulk-delete"]) => bulk_delete(ask).await,
         ("GET", [name, b"permissions"]) => {
             let name = find(ask, name)?;
-            permissions::list(ask, &ask.shared.virtual_hosts(), Some(&name))
+            permissions::list(ask, &ask.shared.spaces.names(), Some(&name))
         }
         ("GET", [name, b"topic-permissions"]) => {
             find(ask, name)?;

@@ -1,7 +1,7 @@
 //! Virtual hosts: `/vhosts`. Those of the configuration are there always; others are made and deleted here. One is there
 //! as long as its exchanges are.
 
-use broker::exchanges::ExchangeError;
+use broker::exchanges::{ExchangeError, MARK};
 use broker::queues::{DeleteOnly, QueueCounts, QueueError};
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
@@ -9,7 +9,6 @@ use serde_json::{Map, Value as Json, json};
 use super::refusal::{Refusal, of_queue};
 use super::routes::unknown;
 use super::{Ask, Host, Outcome, connections, done, made, overview, page, permissions, text};
-use crate::VIRTUAL_HOST_MARK;
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -17,7 +16,7 @@ const NAME_BYTES_MAX: usize = 255;
 pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     match (verb, rest) {
         ("GET", []) => {
-            let hosts = ask.shared.virtual_hosts();
+            let hosts = ask.shared.spaces.names();
             let counts = Counts::of(ask);
             let name = |host: &Bytes| text(host);
             page::reply(&ask.request.query, &hosts, name, |host| view(ask, &counts, host))
@@ -56,7 +55,7 @@ impl Counts {
 }
 
 fn view(ask: &Ask<'_>, counts: &Counts, host: &Bytes) -> Json {
-    let space = ask.shared.space_of(host).unwrap_or_default();
+    let space = ask.shared.spaces.find(host).unwrap_or_default();
     let counts = counts.0.get(&space).cloned().unwrap_or_default();
     let mut shown = match overview::totals(counts.into_iter()) {
         Json::Object(fields) => fields,
@@ -69,7 +68,10 @@ fn view(ask: &Ask<'_>, counts: &Counts, host: &Bytes) -> Json {
     put("metadata", json!({ "description": "", "tags": [] }));
     put("default_queue_type", json!("classic"));
     put("tracing", json!(false));
-    put("protected_from_deletion", json!(space.is_empty() || ask.shared.is_configured(host)));
+    put(
+        "protected_from_deletion",
+        json!(space.is_empty() || ask.shared.spaces.is_configured(host)),
+    );
     put("cluster_state", json!({ (overview::node_name(ask)): "running" }));
     Json::Object(shown)
 }
@@ -77,7 +79,7 @@ fn view(ask: &Ask<'_>, counts: &Counts, host: &Bytes) -> Json {
 /// Makes one; whether it is new.
 pub(super) async fn make(ask: &Ask<'_>, name: &[u8]) -> Result<bool, Refusal> {
     ask.check_administrator()?;
-    if ask.shared.space_of(name).is_some() {
+    if ask.shared.spaces.find(name).is_some() {
         return Ok(false);
     }
     let has_controls = || text(name).chars().any(char::is_control);
@@ -85,7 +87,7 @@ pub(super) async fn make(ask: &Ask<'_>, name: &[u8]) -> Result<bool, Refusal> {
         let reason = "the name of a virtual host has 1 to 255 bytes and no control characters";
         return Err(Refusal::bad(reason));
     }
-    let made = ask.shared.make_virtual_host(&Bytes::copy_from_slice(name)).await;
+    let made = ask.shared.spaces.make(&Bytes::copy_from_slice(name)).await;
     made.map_err(|error| Refusal::unavailable(error.to_string()))?;
     Ok(true)
 }
@@ -94,7 +96,7 @@ pub(super) async fn make(ask: &Ask<'_>, name: &[u8]) -> Result<bool, Refusal> {
 /// clients made until then goes after that.
 async fn delete(ask: &Ask<'_>, host: &Host) -> Outcome {
     ask.check_administrator()?;
-    if host.space.is_empty() || ask.shared.is_configured(&host.name) {
+    if host.space.is_empty() || ask.shared.spaces.is_configured(&host.name) {
         let reason = "the configuration has this virtual host: it stays (amqp.virtual_hosts)";
         return Err(Refusal::bad(reason));
     }
@@ -106,7 +108,7 @@ async fn delete(ask: &Ask<'_>, host: &Host) -> Outcome {
 /// Closes its connections, and deletes its queues and exchanges; at last the mark, too.
 async fn empty(ask: &Ask<'_>, host: &Host, is_last: bool) -> Result<(), Refusal> {
     let broker = &ask.shared.broker;
-    let mark = ask.caller(host).exchange_name(VIRTUAL_HOST_MARK.as_bytes());
+    let mark = ask.caller(host).exchange_name(MARK.as_bytes());
     let refused = |error: &ExchangeError| Refusal::unavailable(error.to_string());
     if is_last {
         match broker.delete_exchange(&mark, false).await {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use door::{Input, Outgoing, ReadHalf};
 use tokio::time::sleep;
 
+use crate::Shared;
 use crate::beat::Beats;
 use crate::fault::{Fault, quoted};
 use crate::limits::BOUNDS_BEFORE_LOGIN;
@@ -15,7 +16,6 @@ use crate::session::End;
 use crate::wire::Version;
 use crate::wire::encode::Writer;
 use crate::wire::parse::{Command, Frame, Headers, Looked, Parsed, parse};
-use crate::{Shared, StompDoorOptions};
 
 /// What was agreed.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub(crate) async fn run(
     let hello = first(input).await?;
     let actor = login(shared, gate, &hello, peer).await?;
     let virtual_host = virtual_host(shared, hello.host.as_deref())?;
-    shared.predeclare().await.map_err(|error| {
+    shared.spaces.prepare().await.map_err(|error| {
         End::fault(Fault::internal(format!("exchanges cannot be made: {error}")))
     })?;
     let random = &shared.broker.options().random;
@@ -147,13 +147,10 @@ async fn login(shared: &Shared, gate: &Gate, hello: &Hello, peer: &str) -> Resul
 /// machine, so that it can be configured to mean `/`.
 fn virtual_host(shared: &Shared, said: Option<&[u8]>) -> Result<Bytes, End> {
     const DEFAULT: &[u8] = b"/";
-    let StompDoorOptions { virtual_hosts, any_host, .. } = &shared.options;
     match said {
-        None | Some(DEFAULT) => Ok(Bytes::from_static(DEFAULT)),
-        Some(name) if virtual_hosts.iter().any(|host| host.as_bytes() == name) => {
-            Ok(Bytes::copy_from_slice(name))
-        }
-        Some(_) if *any_host => Ok(Bytes::from_static(DEFAULT)),
+        None => Ok(Bytes::from_static(DEFAULT)),
+        Some(name) if shared.spaces.find(name).is_some() => Ok(Bytes::copy_from_slice(name)),
+        Some(_) if shared.options.any_host => Ok(Bytes::from_static(DEFAULT)),
         Some(name) => {
             let detail = format!("Virtual host '{}' access denied", quoted(name));
             Err(End::Refused(Fault::new("Bad CONNECT", detail.as_str()), detail))
