@@ -1,5 +1,7 @@
 //! What is refused, and in which words.
 
+use broker::exchanges::Spaces;
+use bytes::Bytes;
 use door_stomp::StompDoorOptions;
 
 use crate::support::{Fixture, HELLO};
@@ -117,8 +119,15 @@ async fn a_host_is_a_virtual_host_unless_any_name_will_do() {
         assert_eq!(detail, format!("Virtual host '{denied}' access denied"));
     }
     let any = Fixture::with(StompDoorOptions { any_host: true, ..options }).await;
-    for (fixture, host) in [(&fixture, ""), (&fixture, "host:other\n"), (&any, "host:localhost\n")]
-    {
+    // As somebody does who manages the broker.
+    let spaces = Spaces::new(fixture.broker.clone(), &[]);
+    spaces.make(&Bytes::from_static(b"made")).await.unwrap();
+    for (fixture, host) in [
+        (&fixture, ""),
+        (&fixture, "host:other\n"),
+        (&fixture, "host:made\n"),
+        (&any, "host:localhost\n"),
+    ] {
         let mut client = fixture.connect().await;
         client.write(&hello(host)).await;
         assert_eq!(client.next().await.command, "CONNECTED", "{host:?}");
