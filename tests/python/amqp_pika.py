@@ -244,6 +244,11 @@ def exchanges(port):
     channel.basic_publish('entry', 'elsewhere', b'')
     assert [len(get_all(channel, name, auto_ack=True)) for name in ('bound', 'others')] == [1, 1]
     channel.exchange_unbind('x.fanout', 'entry', 'in')
+    # What is not there is not bound.
+    channel.queue_unbind('nowhere', 'x.fanout', 'k')
+    channel.queue_unbind('nowhere', 'none', 'k')
+    channel.exchange_unbind('none', 'x.fanout', 'k')
+    channel.exchange_unbind('x.fanout', 'none', 'k')
     channel.exchange_delete('entry')
     text = refused(404, lambda: (channel.basic_publish('entry', 'in', b''), channel.queue_declare('bound', passive=True)))
     assert text == "NOT_FOUND - no exchange 'entry' in vhost '/'", text
@@ -308,6 +313,19 @@ def dead_letters(port):
     (method, said, _), = drain(channel, 'dead', 1)
     assert said.headers['x-death'][0]['reason'] == 'delivery_limit', said
     channel.basic_ack(method.delivery_tag)
+    channel.cancel()
+    # An exchange that goes by headers reads those of a dead letter, too: of a queue in memory, and of a stored one.
+    channel.exchange_declare('dead.headers', 'headers')
+    for kept, name in ((False, 'old.memory'), (True, 'old.stored')):
+        channel.queue_bind('dead', 'dead.headers', '', {'x-match': 'all', 'from': name, 'n': 7})
+        channel.queue_declare(name, durable=kept, arguments={'x-dead-letter-exchange': 'dead.headers'})
+        for n in (7, 8):
+            said = pika.BasicProperties(delivery_mode=2, expiration='10', headers={'from': name, 'n': n})
+            channel.basic_publish('', name, str(n).encode(), said)
+        (method, said, body), = drain(channel, 'dead', 1)
+        assert (body, said.headers['x-death'][0]['queue']) == (b'7', name), (body, said)
+        channel.basic_ack(method.delivery_tag)
+        channel.cancel()
     connection.close()
     emit('dead_letters')
 

@@ -195,6 +195,8 @@ pub(crate) struct OutState {
     refused: Vec<u64>,
     /// Those whose queues are gone.
     cancelled: Vec<Bytes>,
+    /// Of those, who is told later, where somebody waits for another answer first.
+    held: Option<Vec<Bytes>>,
 }
 
 /// A consumer, as far as deliveries need it.
@@ -302,6 +304,25 @@ impl ChannelOut {
         let state = self.state.lock();
         if !state.is_closed {
             self.outgoing.push(|out| encode(self.number, out));
+        }
+    }
+
+    /// Says nothing of consumers whose queues go, until [`Self::tell_cancelled`].
+    pub(crate) fn hold_cancelled(&self) {
+        self.state.lock().held = Some(Vec::new());
+    }
+
+    /// Says what was not said since then.
+    pub(crate) fn tell_cancelled(&self) {
+        let mut state = self.state.lock();
+        let held = state.held.take().unwrap_or_default();
+        held.iter().for_each(|tag| self.put_cancel(&state, tag));
+    }
+
+    fn put_cancel(&self, state: &OutState, tag: &[u8]) {
+        if self.tells_cancel && !state.is_closed {
+            let cancel = BasicCancel { consumer_tag: Short(tag), nowait: true };
+            self.outgoing.push(|out| put_method(self.number, &cancel, out));
         }
     }
 
@@ -466,9 +487,9 @@ impl QueueSink for ChannelOut {
         let mut state = self.state.lock();
         let Some(consumer) = state.consumers.remove(&tag) else { return };
         state.described.remove(&tag);
-        if self.tells_cancel && !state.is_closed {
-            let cancel = BasicCancel { consumer_tag: Short(&consumer.tag), nowait: true };
-            self.outgoing.push(|out| put_method(self.number, &cancel, out));
+        match &mut state.held {
+            Some(held) => held.push(consumer.tag.clone()),
+            None => self.put_cancel(&state, &consumer.tag),
         }
         state.cancelled.push(consumer.tag);
         drop(state);

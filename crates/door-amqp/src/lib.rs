@@ -44,6 +44,7 @@ pub struct AmqpDoor {
 impl AmqpDoor {
     /// For clients of `broker`.
     pub fn new(broker: Broker, options: AmqpDoorOptions) -> Self {
+        broker.read_headers_with(map::stored_headers);
         let (replies, clients) = (Arc::default(), Clients::default());
         let spaces = Spaces::new(broker.clone(), &options.virtual_hosts).with_internal(&INTERNAL);
         Self { shared: Arc::new(Shared { broker, options, replies, clients, spaces }) }

@@ -155,6 +155,22 @@ pub(crate) fn compared_headers(properties: &Properties<'_>) -> Headers {
     table.entries().map(compared).collect()
 }
 
+/// The same of a message in a queue; what others published has text.
+pub(crate) fn stored_headers(message: &Message) -> Headers {
+    match message.original.as_ref().and_then(|original| original.of(NAMES)) {
+        Some(bytes) => {
+            Properties::decode(bytes).map_or_else(|_| Headers::new(), |p| compared_headers(&p))
+        }
+        None => {
+            let text = |(name, value): &(Bytes, Option<Bytes>)| {
+                let value = value.as_deref().map_or(Value::Void, Value::String);
+                (name.clone(), header_value(&value))
+            };
+            message.headers.iter().map(text).collect()
+        }
+    }
+}
+
 /// A value as exchanges compare it.
 pub(crate) fn header_value(value: &Value<'_>) -> HeaderValue {
     let (letter, bytes): (u8, Cow<'_, [u8]>) = match value {

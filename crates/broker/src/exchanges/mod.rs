@@ -15,8 +15,8 @@ mod types;
 mod verbs;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use cluster::KeyValue;
@@ -34,11 +34,22 @@ pub use types::{
     HeaderValue, Headers,
 };
 
-use crate::Broker;
 use crate::queues::QueueName;
+use crate::{Broker, Message};
 
 /// Most exchanges of a broker.
 const EXCHANGES_MAX: usize = 100_000;
+
+/// Reads the headers of a message that is in a queue, as its publisher's door compares them.
+pub type ReadHeaders = fn(&Message) -> Headers;
+
+impl Broker {
+    /// Says how headers are read where a queue gives up a message, and an exchange that goes by headers gets it: its
+    /// publisher's door is not there then. The first who says so is asked.
+    pub fn read_headers_with(&self, read: ReadHeaders) {
+        self.inner.exchanges.reader.get_or_init(|| read);
+    }
+}
 
 /// All exchanges of this broker.
 #[derive(Debug, Default)]
@@ -52,6 +63,7 @@ pub(crate) struct Exchanges {
     of_subjects: RwLock<Vec<Arc<Exchange>>>,
     /// … and whether other exchanges are bound to any of them.
     leads_on: AtomicBool,
+    reader: OnceLock<ReadHeaders>,
 }
 
 impl Exchanges {
@@ -79,6 +91,11 @@ impl Exchanges {
     /// Nobody else changes anything while this is held.
     pub(crate) async fn change(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.changes.lock().await
+    }
+
+    /// A message's headers, if there is anybody who can read them.
+    pub(crate) fn headers(&self, message: &Message) -> Headers {
+        self.reader.get().map(|read| read(message)).unwrap_or_default()
     }
 
     fn epoch(&self) -> u64 {

@@ -162,8 +162,8 @@ impl Broker {
         let key = to.key.clone().unwrap_or(key);
         let space = &queue.name().space;
         let mut routes = self.new_exchange_routes(space.clone());
-        // Headers are the door's to read, who is not here: an exchange that goes by them gets none.
-        let route = match routes.find(self, &to.exchange, &key, &[], Vec::new) {
+        let headers = || self.inner.exchanges.headers(&message);
+        let route = match routes.find(self, &to.exchange, &key, &[], headers) {
             Ok(route) => route.without(|target| is_cycle(&message.deaths, &target.name().name)),
             // As it is with a route that leads nowhere.
             Err(ExchangeError::NotFound) => return Ok(()),

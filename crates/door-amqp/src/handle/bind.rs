@@ -46,13 +46,18 @@ pub(crate) async fn queue(
     Ok(())
 }
 
-/// It gets no more.
+/// It gets no more. Where it, the exchange or the binding is not there, that is so already: clients unbind what was
+/// deleted with its last consumer.
 pub(crate) async fn queue_not(
     session: &mut Session<'_>,
     number: u16,
     unbind: &QueueUnbind<'_>,
 ) -> Result<(), Fault> {
-    let Found { name, .. } = queue::find(session, number, &unbind.queue)?;
+    let name = queue::name(session, number, &unbind.queue)?;
+    if let Some(queue) = session.shared.broker.queue(&session.queue_name(&name)) {
+        let own = queue.check_owner(session.owner.id);
+        own.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
+    }
     let key = match unbind.queue.is_empty() && unbind.routing_key.is_empty() {
         true => &name[..],
         false => &unbind.routing_key[..],
@@ -77,7 +82,7 @@ pub(crate) async fn exchange(
     Ok(())
 }
 
-/// It gets no more.
+/// It gets no more, as above.
 pub(crate) async fn exchange_not(
     session: &mut Session<'_>,
     number: u16,
@@ -100,7 +105,7 @@ pub(crate) async fn exchanges(
     check_default(destination)?;
     check(caller, Access::Write, "exchange", destination)?;
     let name = caller.exchange_name(destination);
-    if caller.broker.exchange(&name).is_none() {
+    if binds && caller.broker.exchange(&name).is_none() {
         return Err(Fault::exchange(&ExchangeError::NotFound, destination, caller.virtual_host));
     }
     change(caller, from, &BindTo::Exchange(name), binds).await
@@ -118,7 +123,9 @@ pub(crate) async fn change(
     let Caller { broker, virtual_host, .. } = caller;
     let source = caller.exchange_name(from.exchange);
     let refused = |error: &ExchangeError| Fault::exchange(error, from.exchange, virtual_host);
-    let known = broker.exchange(&source).ok_or_else(|| refused(&ExchangeError::NotFound))?;
+    let Some(known) = broker.exchange(&source) else {
+        return if binds { Err(refused(&ExchangeError::NotFound)) } else { Ok(()) };
+    };
     let matching = match known.spec().kind {
         ExchangeKind::Headers => Some(header_match(&from.arguments)?),
         _ => None,
@@ -132,7 +139,11 @@ pub(crate) async fn change(
         true => broker.bind(&source, to, binding).await,
         false => broker.unbind(&source, to, &binding).await,
     };
-    changed.map_err(|error| refused(&error))
+    match changed {
+        // Deleted meanwhile.
+        Err(ExchangeError::NotFound) if !binds => Ok(()),
+        changed => changed.map_err(|error| refused(&error)),
+    }
 }
 
 fn answer<M: Arguments>(session: &Session<'_>, number: u16, nowait: bool, told: &M) {

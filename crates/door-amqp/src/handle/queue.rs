@@ -178,20 +178,25 @@ pub(crate) async fn delete(
     check(session.caller(), Access::Configure, "queue", &name)?;
     let only = DeleteOnly { unused: delete.if_unused, empty: delete.if_empty };
     let broker = &session.shared.broker;
+    let Some(channel) = session.channels.get(&number) else { return Ok(()) };
+    // Who deletes what they consume from waits for that answer, and takes another for an error.
+    let out = Arc::clone(&channel.out);
+    out.hold_cancelled();
     let deleted = broker.delete_queue(&session.queue_name(&name), only, session.owner.id).await;
-    let count = match deleted {
-        Ok(count) => count,
-        Err(QueueError::NotFound) => 0,
-        Err(error) => return Err(Fault::queue(&error, &name, &session.agreed.virtual_host)),
+    let answered = match deleted {
+        Ok(count) => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
+        Err(QueueError::NotFound) => Ok(0),
+        Err(error) => Err(Fault::queue(&error, &name, &session.agreed.virtual_host)),
     };
-    let message_count = u32::try_from(count).unwrap_or(u32::MAX);
-    let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
-    channel.news();
-    if !delete.nowait {
-        let told = QueueDeleteOk { message_count };
-        channel.out.tell(|channel, out| put_method(channel, &told, out));
+    if let Some(channel) = session.channels.get_mut(&number) {
+        channel.news();
     }
-    Ok(())
+    if let (Ok(message_count), false) = (&answered, delete.nowait) {
+        let told = QueueDeleteOk { message_count: *message_count };
+        out.tell(|channel, out| put_method(channel, &told, out));
+    }
+    out.tell_cancelled();
+    answered.map(drop)
 }
 
 /// Messages are not taken out of a stream.
