@@ -28,24 +28,8 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("zookeeper", zookeeper()),
         ("amqp", amqp()),
         ("mqtt", mqtt()),
-        (
-            "nats",
-            texts(&[
-                "CONNECT {\"verbose\":true,\"headers\":true}\r\nPING\r\nPONG\r\n+OK\r\n",
-                "PUB a.b _INBOX.1 5\r\nhello\r\nSUB a.* q 1\r\nUNSUB 1 3\r\n",
-                "HPUB a 23 25\r\nNATS/1.0 503\r\nA: 1\r\n\r\nok\r\n-ERR 'x'\r\n",
-            ]),
-        ),
-        (
-            "stomp",
-            texts(&[
-                "STOMP\naccept-version:1.0,1.1,1.2\nhost:/\nheart-beat:1000,2000\n\n\0\n",
-                "SEND\ndestination:/exchange/e/k%2Fl\nreply-to:/temp-queue/a\nx-message-ttl:5\n\nhi\0",
-                "SEND\r\ndestination:/queue/a\\cb\r\ncontent-length:3\r\n\r\n\0a\0\0\n\n",
-                "SUBSCRIBE\nid:0\ndestination:/topic/a.*.#\nack:client\ndurable:true\n\n\0",
-                "BEGIN\ntransaction:t\n\n\0NACK\nid:a\nrequeue:false\ntransaction:t\n\n\0ABORT\ntransaction:t\n\n\0",
-            ]),
-        ),
+        ("nats", nats()),
+        ("stomp", stomp()),
         ("batch", batches()),
         ("message-set", message_sets()),
         ("codec", codecs()),
@@ -93,7 +77,26 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     ]
 }
 
-/// A CONNECT of each version, and one packet of each other kind.
+/// Of each direction's commands.
+fn nats() -> Vec<Vec<u8>> {
+    texts(&[
+        "CONNECT {\"verbose\":true,\"headers\":true}\r\nPING\r\nPONG\r\n+OK\r\n",
+        "PUB a.b _INBOX.1 5\r\nhello\r\nSUB a.* q 1\r\nUNSUB 1 3\r\n",
+        "HPUB a 23 25\r\nNATS/1.0 503\r\nA: 1\r\n\r\nok\r\n-ERR 'x'\r\n",
+    ])
+}
+
+/// Frames of all versions, with the headers that mean something.
+fn stomp() -> Vec<Vec<u8>> {
+    texts(&[
+        "STOMP\naccept-version:1.0,1.1,1.2\nhost:/\nheart-beat:1000,2000\n\n\0\n",
+        "SEND\ndestination:/exchange/e/k%2Fl\nreply-to:/temp-queue/a\nx-message-ttl:5\n\nhi\0",
+        "SEND\r\ndestination:/queue/a\\cb\r\ncontent-length:3\r\n\r\n\0a\0\0\n\n",
+        "SUBSCRIBE\nid:0\ndestination:/topic/a.*.#\nack:client\ndurable:true\n\n\0",
+        "BEGIN\ntransaction:t\n\n\0NACK\nid:a\nrequeue:false\ntransaction:t\n\n\0ABORT\ntransaction:t\n\n\0",
+    ])
+}
+
 /// What a client says from its login to an acknowledgement, and a message with all properties.
 fn amqp() -> Vec<Vec<u8>> {
     use door_amqp::wire::frame::{put_content, put_heartbeat, put_method};
@@ -148,6 +151,7 @@ fn amqp() -> Vec<Vec<u8>> {
     vec![talk, message]
 }
 
+/// A CONNECT of each version, and one packet of each other kind.
 fn mqtt() -> Vec<Vec<u8>> {
     let packets: [&[u8]; 10] = [
         b"\x10\x14\0\x06MQIsdp\x03\xc2\0\x3c\0\0\0\x01u\0\x01p",
