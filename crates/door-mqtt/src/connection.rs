@@ -351,6 +351,7 @@ impl Client {
                 }
                 Event::Cut(reason) => {
                     self.hear_out().await;
+                    self.session.was_heard(self.number);
                     return End::Told(reason, reason.text().into());
                 }
                 Event::Stop => {

@@ -73,6 +73,8 @@ pub(crate) const RETAINED_AHEAD: usize = 2 * RETAINED_PAGE;
 
 /// How often a connection whose place another has taken is read from before it is closed.
 pub(crate) const HEARD_OUT_MAX: usize = 16;
+/// How long a client that is there again waits for what it said before to be heard.
+pub(crate) const HEARING_OUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sessions that may exist at once, connected or not.
 pub(crate) const SESSIONS_MAX: usize = 1_000_000;

@@ -13,6 +13,7 @@ use broker::access::{Actor, Operation, ResourceKind};
 use broker::live::{Accepted, Delivery, Pressure, Subscriber};
 use broker::sessions::Session as Kept;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
 
 use crate::counts::Counts;
 use crate::limits::SLOWED_MAX;
@@ -75,6 +76,8 @@ pub(crate) struct State {
     connection: u64,
     /// Why the attached connection is to close.
     cut: Option<Reason>,
+    /// Who waits until that has heard out what its client sent.
+    heard: Option<oneshot::Sender<()>>,
     waker: Option<Waker>,
     /// Publishers that wait until the client has read more.
     slowed: Vec<Waker>,
@@ -120,6 +123,7 @@ impl Session {
             actor: None,
             connection: 0,
             cut: None,
+            heard: None,
             waker: None,
             slowed: Vec::new(),
         };
@@ -140,7 +144,7 @@ impl Session {
         let was_attached = state.outbound.is_attached();
         let waker = state.waker.take();
         let before = std::mem::replace(&mut state.connection, connection);
-        state.cut = None;
+        (state.cut, state.heard) = (None, None);
         state.expiry = terms.expiry;
         state.actor = Some(terms.actor).filter(|actor| !actor.is_free());
         state.outbound.attach(terms.allowance);
@@ -190,6 +194,29 @@ impl Session {
         }
     }
 
+    /// Ends the connection that is attached: its client is there again. What is returned is over when all was heard
+    /// that the client had sent on it: it may have said goodbye, or how long the session is to last.
+    pub(crate) fn hear_out(&self) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.state.lock();
+        if !state.outbound.is_attached() {
+            return None;
+        }
+        let (heard, waits) = oneshot::channel();
+        (state.cut, state.heard) = (Some(Reason::TAKEN_OVER), Some(heard));
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+        Some(waits)
+    }
+
+    /// A connection has heard its client out.
+    pub(crate) fn was_heard(&self, connection: u64) {
+        let mut state = self.state.lock();
+        if state.connection == connection {
+            state.heard = None;
+        }
+    }
+
     /// Detaches a connection, unless another has taken its place.
     pub(crate) fn detach(&self, connection: u64, goodbye: Goodbye) -> Option<Left> {
         let mut state = self.state.lock();
@@ -197,7 +224,7 @@ impl Session {
             return None;
         }
         state.outbound.detach();
-        state.waker = None;
+        (state.waker, state.heard) = (None, None);
         std::mem::take(&mut state.slowed).into_iter().for_each(Waker::wake);
         if goodbye == Goodbye::Proper {
             state.will = None;

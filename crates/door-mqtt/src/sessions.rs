@@ -14,10 +14,10 @@ use broker::sessions::{OpenSession, Session as Kept, SessionError, Wanted};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{MutexGuard, Notify, OwnedMutexGuard};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::counts::Counts;
-use crate::limits::SESSIONS_MAX;
+use crate::limits::{HEARING_OUT_TIMEOUT, SESSIONS_MAX};
 use crate::session::subscriptions::Granted;
 use crate::session::{Expiry, Left, Session, kept};
 use crate::will::Will;
@@ -168,6 +168,10 @@ impl Sessions {
         if known.is_none() && self.count() >= SESSIONS_MAX {
             return Err(SessionError::TooMany);
         }
+        if let Some(heard) = known.as_ref().and_then(|known| known.hear_out()) {
+            // Its end, or that of the wait, which is not for a connection that cannot go on.
+            let _heard = timeout(HEARING_OUT_TIMEOUT, heard).await;
+        }
         let attached = known.clone().filter(|known| known.is_attached());
         let mut displaced = Displaced(attached);
         let id = Bytes::copy_from_slice(client_id.as_bytes());
@@ -188,9 +192,13 @@ impl Sessions {
             return Ok(Opened { session, is_present, replaced: None, _pause: pause });
         }
         let publisher = self.broker.new_publisher();
+        // One that its client has just left, and that ends with its connection, may not be deleted yet.
+        let goes_on = |known: &Session| {
+            !known.is_attached() && (known.kept.is_none() || known.lock().expiry > Expiry::AT_ONCE)
+        };
         let is_present = !clean_start
             && self.broker.has_session(&id)
-            && known.as_ref().is_none_or(|known| !known.is_attached());
+            && known.as_ref().is_none_or(|known| goes_on(known));
         let (kept, is_present) = match is_present || expiry > Expiry::AT_ONCE {
             true => {
                 let how = OpenSession { publisher, keep: expiry.keep(), anew: !is_present };
@@ -372,6 +380,8 @@ impl Sessions {
             {
                 let mut state = session.lock();
                 (state.will, state.will_due) = (Some(Box::new(will)), Some(due));
+                // It has outlived a connection; the core knows for how long.
+                state.expiry = Expiry::NEVER;
             }
             let session = Arc::new(session);
             let after = u64::try_from(due.saturating_sub(self.broker.now())).unwrap_or(0);

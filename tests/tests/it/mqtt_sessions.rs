@@ -114,6 +114,34 @@ fn a_session_that_is_taken_over_again_and_again_loses_nothing_and_comes_to_rest(
     comes_to_rest(&broker);
 }
 
+/// What a client says last on one connection counts before what it says first on the next, whoever reads it sooner.
+#[test]
+fn who_ends_a_session_with_a_goodbye_and_is_back_at_once_has_a_new_one() {
+    let broker = Serve::new().start();
+    // Version 5, no keep alive; the session is kept for an hour.
+    let mut body = [&text("MQTT")[..], &[5, 0, 0, 0, 5, 0x11]].concat();
+    body.extend(3600_u32.to_be_bytes());
+    body.extend(text("s"));
+    let connect = packet(0x10, &body);
+    // After all it is not kept.
+    let goodbye = packet(0xe0, &[0, 5, 0x11, 0, 0, 0, 0]);
+    let mut before = Vec::new();
+    for round in 0..500 {
+        let mut stream = TcpStream::connect(("127.0.0.1", broker.mqtt())).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&connect).unwrap();
+        let mut start = [0; 4];
+        stream.read_exact(&mut start).unwrap();
+        assert_eq!(start[..1], [0x20], "CONNACK");
+        assert_eq!(start[2..], [0, 0], "round {round}: no session, and success");
+        stream.write_all(&goodbye).unwrap();
+        // Some stay open a little longer.
+        before.push(stream);
+        before.drain(..before.len().saturating_sub(round % 3));
+    }
+}
+
 /// Whether some file below a folder has these bytes in it.
 fn is_on_disk(folder: &Path, bytes: &[u8]) -> bool {
     std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
