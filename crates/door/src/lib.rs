@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod datagram;
 mod frame;
 pub mod http;
 mod input;
@@ -28,6 +29,7 @@ mod stream;
 pub mod tls;
 mod websocket;
 
+pub use datagram::{DatagramOptions, Datagrams};
 pub use frame::FrameReader;
 pub use input::Input;
 pub use limit::{Bounds, ConnectionLimit, Pace};

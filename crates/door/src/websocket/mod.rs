@@ -1,8 +1,9 @@
 //! WebSocket (RFC 6455) as a server: for protocols that are a stream of bytes, carried in binary
 //! messages. To a door it is a [`Stream`](crate::Stream) like any other.
 //!
-//! Where one message ends and the next begins means nothing to such protocols, so nothing is
-//! gathered: a frame's bytes are handed on as they come, whatever length it announces.
+//! Where one message ends and the next begins means nothing to most such protocols, so nothing is
+//! gathered: a frame's bytes are handed on as they come, whatever length it announces. For one to which it does mean
+//! something, each message has its length in front ([`WebSocketOptions::delimited`]).
 
 mod frame;
 mod handshake;
@@ -35,6 +36,9 @@ pub struct WebSocketOptions {
     pub origins: Vec<String>,
     /// Text messages are taken like binary ones; otherwise they end the connection.
     pub accepts_text: bool,
+    /// Where messages end means something: each has its length in front, four bytes, the highest first, and so must have
+    /// what is written. A message in several frames is gathered, and may have 64 KiB at most.
+    pub delimited: bool,
 }
 
 /// Answers a client's handshake. What of its bytes comes after the request belongs to the stream.
@@ -67,7 +71,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(response) => {
             stream.write_all(response.as_bytes()).await?;
             stream.flush().await?;
-            Ok(WebSocket::new(stream, &request[end..], options.accepts_text))
+            Ok(WebSocket::new(stream, &request[end..], options))
         }
         Err(refusal) => {
             stream.write_all(refusal.response().as_bytes()).await?;

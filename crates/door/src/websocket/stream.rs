@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::WebSocketOptions;
 use super::frame::{self, HEAD_BYTES_MAX, Head, Kind};
 
 /// Most payload of a frame that we send. Whoever writes more at once gets several.
@@ -20,12 +21,21 @@ const PROTOCOL_ERROR: u16 = 1002;
 /// A close frame's reason: a kind of message that is not spoken here.
 const UNSUPPORTED: u16 = 1003;
 
+/// A close frame's reason: more than is taken.
+const TOO_BIG: u16 = 1009;
+
+/// Largest message that comes in several frames, where messages are delimited.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a length in front of a message.
+const LENGTH_BYTES: usize = 4;
+
 /// A WebSocket after its handshake. Reading gives the payload of data frames; what is written goes
 /// out in binary ones. Pings are answered and the closing handshake is done on the way.
 #[derive(Debug)]
 pub struct WebSocket<S> {
     stream: S,
     accepts_text: bool,
+    delimited: Option<Box<Delimited>>,
     reading: Reading,
     /// Read, but not looked at: heads of frames, and payload that came with them.
     input: Vec<u8>,
@@ -39,12 +49,68 @@ pub struct WebSocket<S> {
     close_sent: bool,
 }
 
+/// What is on its way where messages have their lengths in front.
+#[derive(Debug, Default)]
+struct Delimited {
+    /// To be read before anything else: a length, or a whole message that came in several frames.
+    ahead: Vec<u8>,
+    /// How much of that was read.
+    ahead_at: usize,
+    /// The frames of a message of which more are to come.
+    gathered: Vec<u8>,
+    /// The beginning of what is to be written as one message: its length, and some of it.
+    outgoing: Vec<u8>,
+}
+
+impl Delimited {
+    /// A message of so many bytes comes next.
+    fn announce(&mut self, length: u32) {
+        self.ahead = length.to_be_bytes().to_vec();
+        self.ahead_at = 0;
+    }
+
+    /// Hands on what is ahead; whether there was something.
+    fn read(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let rest = self.ahead.get(self.ahead_at..).unwrap_or_default();
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        self.ahead_at += count;
+        if self.ahead_at == self.ahead.len() {
+            self.ahead = Vec::new();
+            self.ahead_at = 0;
+        }
+        count > 0
+    }
+
+    /// Takes as much of what is written as belongs to the message under way: how much, and whether that is all of it.
+    fn write(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut taken = 0;
+        loop {
+            let length =
+                self.outgoing.first_chunk::<LENGTH_BYTES>().map(|l| u32::from_be_bytes(*l));
+            let wanted = match length {
+                None => LENGTH_BYTES,
+                Some(length) => LENGTH_BYTES + usize::try_from(length).unwrap_or(usize::MAX),
+            };
+            let count = (wanted - self.outgoing.len()).min(bytes.len() - taken);
+            self.outgoing.extend_from_slice(&bytes[taken..taken + count]);
+            taken += count;
+            let is_whole = length.is_some() && self.outgoing.len() == wanted;
+            if is_whole || (count == 0 && taken == bytes.len()) {
+                return (taken, is_whole);
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Reading {
     /// A head comes next. Says whether a message is in the middle of its frames.
     Head { within: bool },
     /// The payload of a data frame.
     Data { head: Head, at: u64 },
+    /// The payload of a frame of several, which are gathered.
+    Gather { head: Head, at: u64 },
     /// The payload of a control frame.
     Control { head: Head, payload: Vec<u8>, within: bool },
     /// The client said goodbye, or what it sent was no frame.
@@ -53,10 +119,11 @@ enum Reading {
 
 impl<S> WebSocket<S> {
     /// After a handshake behind which `input` was read.
-    pub(super) fn new(stream: S, input: &[u8], accepts_text: bool) -> Self {
+    pub(super) fn new(stream: S, input: &[u8], options: &WebSocketOptions) -> Self {
         Self {
             stream,
-            accepts_text,
+            accepts_text: options.accepts_text,
+            delimited: options.delimited.then(Box::default),
             reading: Reading::Head { within: false },
             input: input.to_vec(),
             input_at: 0,
@@ -162,7 +229,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             _ => {}
         }
-        self.reading = Reading::Data { head, at: 0 };
+        let Some(delimited) = &mut self.delimited else {
+            self.reading = Reading::Data { head, at: 0 };
+            return Poll::Ready(Ok(()));
+        };
+        if head.is_last && !within {
+            let Ok(length) = u32::try_from(head.length) else {
+                return Poll::Ready(Err(self.fail(TOO_BIG, "too large a message", cx)));
+            };
+            delimited.announce(length);
+            self.reading = Reading::Data { head, at: 0 };
+            return Poll::Ready(Ok(()));
+        }
+        if delimited.gathered.len() as u64 + head.length > GATHERED_BYTES_MAX as u64 {
+            return Poll::Ready(Err(self.fail(TOO_BIG, "too large a message in pieces", cx)));
+        }
+        self.reading = Reading::Gather { head, at: 0 };
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads a frame of several to its end. With the last of them the message is there.
+    fn poll_gather(
+        &mut self,
+        head: Head,
+        mut at: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while at < head.length {
+            if self.buffered().is_empty() && !ready!(self.poll_fill(cx))? {
+                self.reading = Reading::Closed;
+                return Poll::Ready(Ok(()));
+            }
+            let missing = usize::try_from(head.length - at).unwrap_or(usize::MAX);
+            let count = missing.min(self.buffered().len());
+            let Self { input, input_at, delimited, .. } = self;
+            let Some(delimited) = delimited else { break };
+            let begin = delimited.gathered.len();
+            delimited.gathered.extend_from_slice(&input[*input_at..*input_at + count]);
+            frame::unmask(&mut delimited.gathered[begin..], head.mask, at);
+            self.take(count);
+            at += count as u64;
+            self.reading = Reading::Gather { head, at };
+        }
+        self.reading = Reading::Head { within: !head.is_last };
+        if let Some(delimited) = self.delimited.as_mut().filter(|_| head.is_last) {
+            let message = std::mem::take(&mut delimited.gathered);
+            delimited.announce(u32::try_from(message.len()).unwrap_or(u32::MAX));
+            delimited.ahead.extend_from_slice(&message);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -260,10 +374,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
+            if this.delimited.as_mut().is_some_and(|delimited| delimited.read(buffer)) {
+                return Poll::Ready(Ok(()));
+            }
             match this.reading {
                 Reading::Closed => return Poll::Ready(Ok(())),
                 Reading::Head { within } => ready!(this.poll_head(within, cx))?,
                 Reading::Control { .. } => ready!(this.poll_control(cx))?,
+                Reading::Gather { head, at } => ready!(this.poll_gather(head, at, cx))?,
                 Reading::Data { head, at } if at == head.length => {
                     this.reading = Reading::Head { within: !head.is_last };
                 }
@@ -285,8 +403,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
         if this.close_sent {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let count = bytes.len().min(FRAME_BYTES_MAX);
-        frame::encode(Kind::Binary, &bytes[..count], &mut this.output);
+        let count = match &mut this.delimited {
+            None => {
+                let count = bytes.len().min(FRAME_BYTES_MAX);
+                frame::encode(Kind::Binary, &bytes[..count], &mut this.output);
+                count
+            }
+            Some(delimited) => {
+                let (count, is_whole) = delimited.write(bytes);
+                if is_whole {
+                    let message = std::mem::take(&mut delimited.outgoing);
+                    frame::encode(Kind::Binary, &message[LENGTH_BYTES..], &mut this.output);
+                }
+                count
+            }
+        };
         // The frame is taken; what of it does not go out now goes before the next.
         match this.poll_output(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

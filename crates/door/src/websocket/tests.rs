@@ -176,6 +176,44 @@ async fn what_is_no_frame_ends_the_connection_and_the_client_is_told() {
 }
 
 #[tokio::test]
+async fn delimited_messages_have_their_lengths_in_front() {
+    let options = WebSocketOptions { delimited: true, ..WebSocketOptions::default() };
+    let (mut socket, mut client) = open(options).await;
+    // One in a frame, an empty one, one in three frames with a ping between, a large one.
+    for frame in [
+        masked(2, true, b"one"),
+        masked(2, true, b""),
+        masked(2, false, b"th"),
+        masked(9, true, b"ping!"),
+        masked(0, false, b""),
+        masked(0, true, b"ree"),
+        masked(2, true, &[b'x'; 300]),
+    ] {
+        client.write_all(&frame).await.expect("written");
+    }
+    let mut read = vec![0; 10 + 7 + 4 + 9 + 304];
+    socket.read_exact(&mut read).await.expect("all of them");
+    let large = [&b"\0\0\x01\x2c"[..], &[b'x'; 300]].concat();
+    let wanted = [&b"\0\0\0\x06early \0\0\0\x03one\0\0\0\0\0\0\0\x05three"[..], &large].concat();
+    assert_eq!(read, wanted);
+    // What is written in whatever pieces goes out as messages.
+    for piece in [&b"\0\0"[..], b"\0\x02ab\0\0\0\x01", b"c", b"\0\0\0\0"] {
+        socket.write_all(piece).await.expect("written");
+    }
+    socket.flush().await.expect("flushed");
+    let mut out = vec![0; 7 + 4 + 3 + 2];
+    client.read_exact(&mut out).await.expect("messages");
+    assert_eq!(
+        out,
+        [&[0x8a, 5][..], b"ping!", &[0x82, 2], b"ab", &[0x82, 1], b"c", &[0x82, 0]].concat()
+    );
+    client.write_all(&masked(2, false, &[0; 60_000])).await.expect("written");
+    client.write_all(&masked(0, true, &[0; 6_000])).await.expect("written");
+    let mut rest = Vec::new();
+    assert!(socket.read_to_end(&mut rest).await.is_err(), "in pieces there is a limit");
+}
+
+#[tokio::test]
 async fn pings_without_end_cost_no_memory() {
     let (mut client, server) = duplex(256);
     let asked = request("");
