@@ -83,6 +83,11 @@ impl Route {
         self.matches.receivers()
     }
 
+    /// How many groups of live subscribers there are, of each of which one gets a message.
+    pub fn groups(&self) -> usize {
+        self.matches.groups.len()
+    }
+
     /// How many sessions a message waits for, if its publisher wants to be sure: each group counts as one.
     pub fn sessions(&self) -> usize {
         self.waiters.receivers()
