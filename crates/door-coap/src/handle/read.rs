@@ -1,0 +1,56 @@
+//! GET of a subject: its last value.
+
+use base::Subject;
+use broker::Message;
+use broker::access::Operation;
+use bytes::Bytes;
+
+use super::{Answer, Caller};
+use crate::Shared;
+use crate::map;
+use crate::request::Request;
+use crate::response::{Etag, Response};
+use crate::wire::code::Code;
+
+pub(super) async fn handle(
+    shared: &Shared,
+    caller: &Caller,
+    request: &Request,
+    subject: &Subject,
+) -> Answer {
+    caller.check(Operation::Read, subject)?;
+    let Some(message) = last(shared, subject).await? else {
+        return Err(Box::new(Response::new(Code::NOT_FOUND)));
+    };
+    let format = map::format(&message);
+    if request.fields.accept.is_some() && request.fields.accept != format {
+        return Err(Box::new(Response::new(Code::NOT_ACCEPTABLE)));
+    }
+    let max_age = map::max_age(&message, shared.broker.now());
+    let content = Response::content(format, message.value.unwrap_or_default());
+    // The client has this one already (RFC 7252 §5.10.6.2).
+    let response = match content.etag {
+        Some(etag) if request.has_etag(&etag) => {
+            Response { etag: Some(etag), ..Response::new(Code::VALID) }
+        }
+        _ => content,
+    };
+    Ok(Response { max_age, ..response })
+}
+
+/// The last value of a subject.
+pub(super) async fn last(
+    shared: &Shared,
+    subject: &Subject,
+) -> Result<Option<Message>, Box<Response>> {
+    let Some(filter) = map::filter(subject) else { return Ok(None) };
+    let mut found =
+        shared.broker.retained(&filter, None, 1).await.map_err(|e| map::unreadable(&e))?;
+    Ok(found.pop().map(|(_, message)| message))
+}
+
+/// What names the representation of a message.
+pub(super) fn etag(message: &Message) -> Etag {
+    let value = message.value.as_ref().map_or(&b""[..], Bytes::as_ref);
+    Etag::of(map::format(message), value)
+}

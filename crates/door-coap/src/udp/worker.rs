@@ -1,0 +1,459 @@
+//! What one socket's clients ask, from the datagram to the answer.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use broker::PublisherId;
+use broker::access::Actor;
+use bytes::Bytes;
+use door::BoxFuture;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::ToGroup;
+use crate::Shared;
+use crate::endpoint::{Endpoint, Event, ExchangeId, ObservationId, Received};
+use crate::handle::{self, Caller, poll_once};
+use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_AT_ONCE};
+use crate::observe::{Observations, Value};
+use crate::pace::Pace;
+use crate::request::Request;
+use crate::response::Response;
+use crate::transfer::{Pieces, Taken, Transfers};
+use crate::wire::code::Code;
+
+/// Notifications that could not be sent are tried again after this, in milliseconds.
+const RETRY_MS: u64 = 1000;
+
+/// What happened is looked at so often before the sockets have their turn.
+const EVENT_ROUNDS: usize = 8;
+
+/// A request that is being worked on.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    exchange: ExchangeId,
+    peer: SocketAddr,
+    observation: Option<ObservationId>,
+}
+
+/// What was worked on.
+#[derive(Debug)]
+enum Finished {
+    Answer(Work, Request, Response),
+    /// What is there now, for an observer who was not told of anything for long.
+    Refresh(ObservationId, Response),
+}
+
+/// One socket's worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    socket: UdpSocket,
+    began: Instant,
+    publisher: PublisherId,
+    /// Everybody, where nothing is asked of rules.
+    everybody: Option<Actor>,
+    endpoint: Endpoint,
+    transfers: Transfers,
+    observations: Observations,
+    pace: Pace,
+    tasks: JoinSet<Finished>,
+    /// What tasks work on, in case one fails.
+    running: HashMap<Id, Work>,
+    /// Observations whose clients cannot be told yet.
+    waiting: BTreeSet<ObservationId>,
+    retry_at: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, socket: UdpSocket) -> Self {
+        let endpoint = Endpoint::new(Arc::clone(&shared.broker.options().random));
+        let transfers = Transfers::new(shared.options.body_bytes_max, &shared.transfers);
+        let pace = Pace::new(shared.options.publish_rate);
+        let everybody = shared.broker.actor(base::Principal::anonymous(), "".into());
+        Self {
+            everybody: everybody.is_free().then_some(everybody),
+            publisher: shared.broker.new_publisher(),
+            shared,
+            socket,
+            began: Instant::now(),
+            endpoint,
+            transfers,
+            observations: Observations::default(),
+            pace,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            waiting: BTreeSet::new(),
+            retry_at: None,
+            buffer: vec![0; DATAGRAM_BYTES_MAX],
+        }
+    }
+
+    /// Milliseconds since it began.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut groups: mpsc::Receiver<ToGroup>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        loop {
+            let ready = Arc::clone(&self.observations.ready);
+            let timer = self.timer();
+            tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => break,
+                _readable = self.socket.readable() => self.read(),
+                Some((peer, bytes)) = groups.recv() => {
+                    let now = self.now();
+                    self.take(now, peer, &bytes, true);
+                }
+                Some(done) = self.tasks.join_next_with_id() => self.done(done),
+                () = ready.notify.notified() => {}
+                () = sleep_until(timer) => {}
+            }
+            while let Some(done) = self.tasks.try_join_next_with_id() {
+                self.done(done);
+            }
+            self.tick();
+            self.send().await;
+        }
+        // What was begun is answered.
+        while let Some(done) = self.tasks.join_next_with_id().await {
+            self.done(done);
+            self.tick();
+            self.send().await;
+        }
+    }
+
+    /// When there is something to do, whatever comes.
+    fn timer(&self) -> Instant {
+        let times = [self.endpoint.next_time(), self.observations.next_check(), self.retry_at];
+        let next = times.into_iter().flatten().min();
+        // Of nothing it is reminded once an hour.
+        let next = next.unwrap_or(self.now() + 3_600_000);
+        self.began + Duration::from_millis(next)
+    }
+
+    /// Reads what there is, not too much at once.
+    fn read(&mut self) {
+        let now = self.now();
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            let (count, peer) = match self.socket.try_recv_from(&mut self.buffer) {
+                Ok(received) => received,
+                // Nothing more, or what became of something that we sent.
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(_) => continue,
+            };
+            let bytes = Bytes::copy_from_slice(self.buffer.get(..count).unwrap_or_default());
+            self.take(now, peer, &bytes, false);
+        }
+    }
+
+    fn take(&mut self, now: u64, peer: SocketAddr, bytes: &Bytes, to_group: bool) {
+        if let Some(received) = self.endpoint.receive(now, peer, bytes, to_group) {
+            self.begin(now, received);
+        }
+    }
+
+    /// Begins to work on a request.
+    fn begin(&mut self, now: u64, received: Received) {
+        let (exchange, peer) = (received.exchange, received.peer);
+        let (options, payload) = (received.options.clone(), received.payload.clone());
+        let request = match Request::new(received.code, options, payload) {
+            Ok(request) => request,
+            // What is not confirmable is rejected in silence (RFC 7252 §5.4.1).
+            Err(refusal) if refusal.code == Code::BAD_OPTION && !received.is_confirmable => {
+                return self.endpoint.suppress(now, exchange);
+            }
+            Err(refusal) => return self.refuse(now, exchange, &refusal),
+        };
+        if received.to_group && request.method != Code::GET {
+            return self.endpoint.suppress(now, exchange);
+        }
+        if request.echo().is_some_and(|value| self.shared.echo.is_good(peer, value, now)) {
+            self.endpoint.verify(now, peer);
+        }
+        let observe = request.fields.observe.filter(|_| request.method == Code::GET);
+        let is_proved = received.to_group || self.endpoint.is_verified(peer);
+        if !is_proved && handle::needs_proof(&self.shared, &request) {
+            return match self.shared.options.echo {
+                true => self.challenge(now, exchange, peer),
+                false => self.endpoint.defer(now, received),
+            };
+        }
+        let request = match self.transfers.take(now, peer, request, Pieces::DATAGRAM) {
+            Taken::Whole(request) => request,
+            Taken::Answer(answer) => return self.respond(now, (exchange, peer), &answer),
+        };
+        if !matches!(request.method, Code::GET | Code::FETCH)
+            && let Err(seconds) = self.pace.take(peer.ip(), now)
+        {
+            let max_age = Some(seconds);
+            let refusal = Response { max_age, ..Response::new(Code::TOO_MANY_REQUESTS) };
+            return self.refuse(now, exchange, &refusal);
+        }
+        let caller = self.caller(peer);
+        let observation = match observe {
+            Some(0) if !received.to_group => self.observe(now, &caller, &received, &request),
+            Some(1) => {
+                let old = self.observations.find(peer, received.token);
+                old.into_iter().for_each(|id| self.end(now, id));
+                None
+            }
+            _ => None,
+        };
+        self.work(now, Work { exchange, peer, observation }, caller, request);
+    }
+
+    fn caller(&self, peer: SocketAddr) -> Caller {
+        let actor = self.everybody.clone().unwrap_or_else(|| {
+            let host = peer.ip().to_canonical().to_string().into();
+            self.shared.broker.actor(base::Principal::anonymous(), host)
+        });
+        Caller { peer, actor, publisher: self.publisher }
+    }
+
+    /// Begins an observation, if it can be one.
+    fn observe(
+        &mut self,
+        now: u64,
+        caller: &Caller,
+        received: &Received,
+        request: &Request,
+    ) -> Option<ObservationId> {
+        let (subject, topic) = handle::observable(&self.shared, caller, request)?;
+        if let Some(old) = self.observations.find(caller.peer, received.token) {
+            self.endpoint.observes(now, caller.peer, -1);
+            self.waiting.remove(&old);
+        }
+        let (broker, token) = (&self.shared.broker, received.token);
+        let of = (&subject, topic.as_ref());
+        let id = self.observations.open(broker, caller, token, of, request)?;
+        self.endpoint.observes(now, caller.peer, 1);
+        Some(id)
+    }
+
+    /// Has a request answered: at once, if that needs no waiting. What comes first begins first.
+    fn work(&mut self, now: u64, work: Work, caller: Caller, request: Request) {
+        let shared = Arc::clone(&self.shared);
+        let mut answer: BoxFuture<Finished> = Box::pin(async move {
+            let response = handle::answer(&shared, &caller, &request).await;
+            Finished::Answer(work, request, response)
+        });
+        match poll_once(answer.as_mut()) {
+            Some(Poll::Ready(finished)) => self.finish(now, finished),
+            Some(Poll::Pending) => {
+                let id = self.tasks.spawn(answer).id();
+                self.running.insert(id, work);
+            }
+            None => self.failed(now, work),
+        }
+    }
+
+    /// A task has ended.
+    fn done(&mut self, done: Result<(Id, Finished), JoinError>) {
+        let now = self.now();
+        match done {
+            Ok((id, finished)) => {
+                self.running.remove(&id);
+                self.finish(now, finished);
+            }
+            Err(error) => {
+                tracing::error!(%error, "a request could not be worked on");
+                if let Some(work) = self.running.remove(&error.id()) {
+                    self.failed(now, work);
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, now: u64, work: Work) {
+        work.observation.into_iter().for_each(|id| self.end(now, id));
+        self.refuse(now, work.exchange, &Response::new(Code::INTERNAL_ERROR));
+    }
+
+    fn finish(&mut self, now: u64, finished: Finished) {
+        match finished {
+            Finished::Answer(work, request, response) => self.answer(now, work, &request, response),
+            Finished::Refresh(id, response) => {
+                let at = self.shared.broker.now();
+                if let Some(observation) = self.observations.get_mut(id) {
+                    observation.slot.put_back(Value::of(&response, at));
+                    self.notify(now, id);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, now: u64, work: Work, request: &Request, mut response: Response) {
+        let Work { exchange, peer, observation } = work;
+        if let Some(id) = observation {
+            match response.code.is_success() {
+                true => response.observe = self.observations.activate(id, now),
+                false => self.end(now, id),
+            }
+        }
+        let response = self.transfers.cut(now, peer, request, response, Pieces::DATAGRAM);
+        match request.fields.wants(response.code) {
+            true => self.respond(now, (exchange, peer), &response),
+            false => self.endpoint.suppress(now, exchange),
+        }
+        if let Some(id) = observation {
+            self.notify(now, id);
+        }
+    }
+
+    /// Sends a response, when it is known that its client is where it says it is, or it is small.
+    fn respond(
+        &mut self,
+        now: u64,
+        (exchange, peer): (ExchangeId, SocketAddr),
+        response: &Response,
+    ) {
+        let body = response.body();
+        if self.endpoint.respond(now, exchange, response.code, &body).is_err() {
+            match self.shared.options.echo {
+                true => self.challenge(now, exchange, peer),
+                false => self.endpoint.hold(now, exchange, response.code, body.into()),
+            }
+        }
+    }
+
+    /// Has a client ask again with a value that it can only have if it is where it says it is (RFC 9175 §2.3).
+    fn challenge(&mut self, now: u64, exchange: ExchangeId, peer: SocketAddr) {
+        let echo = Some(self.shared.echo.value(peer, now));
+        let challenge = Response { echo, ..Response::new(Code::UNAUTHORIZED) };
+        self.refuse(now, exchange, &challenge);
+    }
+
+    /// Sends a response that says little, or nothing if even that is too much.
+    fn refuse(&mut self, now: u64, exchange: ExchangeId, refusal: &Response) {
+        let sent = self.endpoint.respond(now, exchange, refusal.code, &refusal.body());
+        let bare = Response { payload: Bytes::new(), ..refusal.clone() };
+        if sent.is_err() && self.endpoint.respond(now, exchange, bare.code, &bare.body()).is_err() {
+            self.endpoint.suppress(now, exchange);
+        }
+    }
+
+    /// Tells a client what became of what it observes, if it can be told now.
+    fn notify(&mut self, now: u64, id: ObservationId) {
+        let Some(observation) = self.observations.get_mut(id).filter(|one| one.is_ready()) else {
+            return;
+        };
+        let Some(value) = observation.slot.take() else { return };
+        let confirmable = observation.must_confirm(&value, now);
+        let response = observation.notification(&value, self.shared.broker.now());
+        let (peer, token) = (observation.peer, observation.token);
+        let (code, pieces) = (response.code, Pieces::DATAGRAM);
+        let response = self.transfers.cut(now, peer, &observation.request, response, pieces);
+        let confirmable = confirmable || !code.is_success();
+        let message = (response.code, &response.body()[..]);
+        if !self.endpoint.notify(now, (peer, token, id), message, confirmable) {
+            observation.slot.put_back(value);
+            self.waiting.insert(id);
+            self.retry_at.get_or_insert(now + RETRY_MS);
+            return;
+        }
+        self.waiting.remove(&id);
+        if code.is_success() {
+            self.observations.sent(id, confirmable, now);
+        } else {
+            // The last one (RFC 7641 §3.2).
+            self.end(now, id);
+        }
+    }
+
+    /// Ends an observation.
+    fn end(&mut self, now: u64, id: ObservationId) {
+        self.waiting.remove(&id);
+        if let Some(peer) = self.observations.close(id) {
+            self.endpoint.observes(now, peer, -1);
+        }
+    }
+
+    /// Does what is due, and what came of it.
+    fn tick(&mut self) {
+        let now = self.now();
+        self.endpoint.poll(now);
+        for id in self.observations.ready.take() {
+            self.notify(now, id);
+        }
+        while let Some(id) = self.observations.due(now) {
+            self.refresh(now, id);
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.retry(now, |_| true);
+        }
+        // What is done about one may be followed by another.
+        for _ in 0..EVENT_ROUNDS {
+            let events = self.endpoint.take_events();
+            if events.is_empty() {
+                break;
+            }
+            events.into_iter().for_each(|event| self.happened(now, event));
+        }
+    }
+
+    fn happened(&mut self, now: u64, event: Event) {
+        match event {
+            Event::Acked(id) => {
+                if let Some(observation) = self.observations.get_mut(id) {
+                    observation.acked();
+                }
+                self.notify(now, id);
+            }
+            Event::Ended(id) => self.end(now, id),
+            Event::Free(peer) => self.retry(now, |other| other == peer),
+            Event::Resumed(received) => self.begin(now, *received),
+            Event::Silent(exchange, peer) => self.challenge(now, exchange, peer),
+        }
+    }
+
+    /// Tells those what could not be told them before.
+    fn retry(&mut self, now: u64, whom: impl Fn(SocketAddr) -> bool) {
+        let waiting: Vec<_> = self.waiting.iter().copied().collect();
+        for id in waiting {
+            match self.observations.get_mut(id).map(|one| one.peer) {
+                Some(peer) if whom(peer) => self.notify(now, id),
+                Some(_) => {}
+                None => drop(self.waiting.remove(&id)),
+            }
+        }
+    }
+
+    /// Has an observer told what is there, so that it says whether it is still there itself (RFC 7641 §4.5).
+    fn refresh(&mut self, now: u64, id: ObservationId) {
+        let Some(observation) = self.observations.get_mut(id) else { return };
+        let (request, peer) = (observation.request.clone(), observation.peer);
+        let (shared, caller) = (Arc::clone(&self.shared), self.caller(peer));
+        let mut refresh: BoxFuture<Finished> = Box::pin(async move {
+            Finished::Refresh(id, handle::answer(&shared, &caller, &request).await)
+        });
+        match poll_once(refresh.as_mut()) {
+            Some(Poll::Ready(finished)) => self.finish(now, finished),
+            Some(Poll::Pending) => drop(self.tasks.spawn(refresh)),
+            None => {}
+        }
+    }
+
+    /// Sends what is to be sent.
+    async fn send(&mut self) {
+        let output = self.endpoint.take_output();
+        for (peer, bytes) in &output {
+            // What the network loses is sent again, if it is to be; what the system does not take is lost.
+            if let Err(error) = self.socket.send_to(bytes, peer).await {
+                tracing::trace!(%peer, %error, "a datagram could not be sent");
+            }
+        }
+        self.endpoint.give_back(output);
+    }
+}
