@@ -15,9 +15,11 @@ use broker::{Broker, BrokerOptions};
 use door::tls::Pem;
 use door::tls::client::ClientOptions;
 use door::{
-    Bounds, ConnectionLimit, Door, Listener, ListenerOptions, Pace, RequestRoom, WebSocketOptions,
+    Bounds, ConnectionLimit, DatagramOptions, Door, Listener, ListenerOptions, Pace, RequestRoom,
+    WebSocketOptions,
 };
 use door_amqp::{AmqpDoor, AmqpDoorOptions, AmqpManagement};
+use door_coap::{CoapDoor, CoapDoorOptions, CoapUdp};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_mqtt::{MqttDoor, MqttDoorOptions};
 use door_nats::{Keys, NatsDoor, NatsDoorOptions, NatsMonitor, Token};
@@ -32,6 +34,8 @@ use crate::run::RunError;
 pub(crate) struct Bound {
     pub(crate) listener: Listener,
     pub(crate) config: config::Listener,
+    /// The same port over UDP, where the protocol is spoken over both.
+    pub(crate) udp: Option<CoapUdp>,
 }
 
 /// Binds every configured listener. Nothing is accepted yet; clients wait in the backlog. The
@@ -49,8 +53,8 @@ pub(crate) fn bind(config: &Config) -> Result<Vec<Bound>, RunError> {
             receive_buffer: buffer(config.network.receive_buffer_bytes),
             ..ListenerOptions::new(&listener.name, resolve(listener).map_err(failed)?)
         };
-        let bound = Listener::bind(&options).map_err(failed)?;
-        Ok(Bound { listener: bound, config: listener.clone() })
+        let (bound, udp) = bind_both(config, listener, &options).map_err(failed)?;
+        Ok(Bound { listener: bound, config: listener.clone(), udp })
     };
     let mut all = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
@@ -214,7 +218,57 @@ fn access(config: &Config) -> AccessOptions {
     AccessOptions { enforce, super_users, allow_if_no_rule: security.allow_if_no_rule }
 }
 
-/// How many connections there may be, and how fast they may come.
+/// The groups of all CoAP nodes (RFC 7252 §12.8): of IPv4, and of IPv6 on the link.
+const COAP_GROUPS: [IpAddr; 2] = [
+    IpAddr::V4(std::net::Ipv4Addr::new(224, 0, 1, 187)),
+    IpAddr::V6(std::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfd)),
+];
+
+/// How often a free port is looked for that is free over UDP, too.
+const PORTS_TRIED: usize = 16;
+
+/// Binds a listener over TCP, and over UDP where its protocol is spoken over both.
+fn bind_both(
+    config: &Config,
+    listener: &config::Listener,
+    options: &ListenerOptions,
+) -> std::io::Result<(Listener, Option<CoapUdp>)> {
+    let mut tried = 1;
+    loop {
+        let bound = Listener::bind(options)?;
+        match datagrams(config, listener, bound.local_address()).transpose() {
+            Ok(udp) => return Ok((bound, udp)),
+            // Any port will do, but for this one.
+            Err(error)
+                if listener.port == 0
+                    && error.kind() == std::io::ErrorKind::AddrInUse
+                    && tried < PORTS_TRIED =>
+            {
+                tried += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Binds a listener's port over UDP, too, if its protocol is spoken over that, and in the clear.
+fn datagrams(
+    config: &Config,
+    listener: &config::Listener,
+    address: SocketAddr,
+) -> Option<std::io::Result<CoapUdp>> {
+    if listener.door != config::Door::Coap || listener.security != "PLAINTEXT" {
+        return None;
+    }
+    let groups = match config.coap.multicast && !listener.is_loopback() {
+        true => COAP_GROUPS.to_vec(),
+        false => Vec::new(),
+    };
+    let sockets = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let receive_buffer = buffer(config.network.receive_buffer_bytes);
+    Some(CoapUdp::bind(&DatagramOptions { address, sockets, groups, receive_buffer }))
+}
+
 /// What requests may take that are on their way in, of all listeners together.
 pub(crate) fn request_room(config: &Config) -> RequestRoom {
     /// What a message of the NATS door takes besides its payload: a control line.
@@ -229,6 +283,7 @@ pub(crate) fn request_room(config: &Config) -> RequestRoom {
     network.queued_request_bytes.map_or_else(RequestRoom::unlimited, room)
 }
 
+/// How many connections there may be, and how fast they may come.
 pub(crate) fn connection_limit(
     config: &Config,
     broker: &Broker,
@@ -405,6 +460,14 @@ pub(crate) fn adapt(listener: Listener, door: config::Door, config: &Config) -> 
             origins: config.stomp.websocket_origins.clone(),
             // Browsers' clients write frames as text.
             accepts_text: true,
+            ..WebSocketOptions::default()
+        }),
+        config::Door::CoapWebsocket => listener.with_websocket(WebSocketOptions {
+            // RFC 8323 §8.3.
+            protocols: vec!["coap".to_owned()],
+            origins: config.coap.websocket_origins.clone(),
+            delimited: true,
+            ..WebSocketOptions::default()
         }),
         _ => listener,
     }
@@ -420,6 +483,7 @@ pub(crate) struct Doors {
     nats: Arc<NatsDoor>,
     nats_monitor: Arc<NatsMonitor>,
     stomp: Arc<StompDoor>,
+    pub(crate) coap: Arc<CoapDoor>,
 }
 
 impl Doors {
@@ -454,6 +518,7 @@ impl Doors {
             nats_monitor: Arc::new(nats.monitor()),
             nats: Arc::new(nats),
             stomp: Arc::new(StompDoor::new(broker.clone(), stomp_options(config))),
+            coap: Arc::new(CoapDoor::new(broker.clone(), coap_options(&config.coap))),
         }
     }
 
@@ -472,6 +537,9 @@ impl Doors {
             config::Door::NatsMonitor => Arc::clone(&self.nats_monitor) as Arc<dyn Door>,
             config::Door::Stomp | config::Door::StompTls | config::Door::StompWebsocket => {
                 Arc::clone(&self.stomp) as Arc<dyn Door>
+            }
+            config::Door::Coap | config::Door::CoapWebsocket => {
+                Arc::clone(&self.coap) as Arc<dyn Door>
             }
         }
     }
@@ -494,6 +562,17 @@ fn stomp_options(config: &Config) -> StompDoorOptions {
         message_bytes_max: config.stomp.max_message_bytes,
         virtual_hosts: config.amqp.virtual_hosts.clone(),
         any_host: config.stomp.any_host,
+    }
+}
+
+fn coap_options(coap: &config::Coap) -> CoapDoorOptions {
+    CoapDoorOptions {
+        collection: coap.collection.clone(),
+        pubsub_format: coap.pubsub_format,
+        body_bytes_max: coap.max_body_bytes,
+        request_timeout: Duration::from_millis(coap.request_timeout_ms),
+        echo: coap.echo,
+        publish_rate: u32::try_from(coap.publish_rate).ok().and_then(std::num::NonZeroU32::new),
     }
 }
 

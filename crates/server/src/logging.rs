@@ -14,12 +14,13 @@ use crate::config::Config;
 use crate::run::RunError;
 
 /// The parts of the program: what stands at the beginning of a line in the log.
-const LOGGERS: [&str; 10] = [
+const LOGGERS: [&str; 11] = [
     "broker",
     "cluster",
     "door",
     "door_kafka",
     "door_amqp",
+    "door_coap",
     "door_mqtt",
     "door_nats",
     "door_zookeeper",

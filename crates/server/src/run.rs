@@ -134,10 +134,12 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
         tls.build().map_err(RunError::RegistrationTls)?;
     }
     let mut listeners = Vec::with_capacity(bound.len());
-    for Bound { listener, config: own } in bound {
+    let mut datagrams = Vec::new();
+    for Bound { listener, config: own, udp } in bound {
         let listener = security.protect(listener, &own, &broker).await?;
         let listener = adapt(listener, own.door, config).with_room(room.clone());
         listeners.push(listener.run(doors.get(own.door), limit.clone()));
+        datagrams.extend(udp.map(|udp| udp.run(&doors.coap)));
     }
     let following = tokio::spawn(Arc::new(security).follow(hangup));
     print(&told)?;
@@ -158,6 +160,9 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
     // First: nobody is sent to us any more.
     if let Some(registration) = registration {
         registration.stop(DEREGISTER_PATIENCE).await;
+    }
+    for udp in datagrams {
+        udp.stop(STOP_PATIENCE).await;
     }
     stop(listeners, &broker, store).await;
     tracing::info!("stopped");

@@ -76,6 +76,7 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
     listeners.extend(mqtt_listeners(config, machine));
     listeners.extend(nats_listeners(config, machine));
     listeners.extend(stomp_listeners(config, machine));
+    listeners.extend(coap_listeners(config, machine));
     security::resolve(config, &mut listeners, found);
     if config.net.secure {
         demand_protection(config, &mut listeners, found);
@@ -242,6 +243,19 @@ fn nats_listeners(config: &Config, machine: &str) -> Vec<Listener> {
     open.collect()
 }
 
+fn coap_listeners(config: &Config, machine: &str) -> Vec<Listener> {
+    let coap = &config.coap;
+    let all = [
+        (Door::Coap, "COAP", Some(coap.port)),
+        (Door::CoapWebsocket, "COAP_WEBSOCKET", coap.websocket_port),
+    ];
+    let wanted = all.into_iter().filter(|_| coap.enabled);
+    let open = wanted.filter_map(|(door, name, port)| {
+        Some(door_listener(config, machine, door, name, coap.security.clone(), port?))
+    });
+    open.collect()
+}
+
 /// A listener of which only the port is configured.
 fn door_listener(
     config: &Config,
@@ -339,6 +353,10 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
             Door::NatsMonitor => {
                 "the monitoring endpoints of the NATS door stay shut, for they know no logins"
             }
+            Door::Coap | Door::CoapWebsocket => {
+                "the CoAP door stays shut, for it knows no logins; coap.security = SSL and \
+                 listener.coap.tls.client_auth = required open it"
+            }
             Door::Kafka
             | Door::Amqp
             | Door::AmqpTls
@@ -398,6 +416,8 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
                 Door::Stomp => "stomp.port",
                 Door::StompTls => "stomp.tls_port",
                 Door::StompWebsocket => "stomp.websocket_port",
+                Door::Coap => "coap.port",
+                Door::CoapWebsocket => "coap.websocket_port",
             };
             let why = format!(
                 "is port {} for listener {}, which listener {} has already",

@@ -20,7 +20,7 @@ pub(crate) use listeners::bracketed;
 
 pub use document::{kafka_table, keys_table};
 pub use model::{
-    Amqp, Broker, Config, Door, GroupBounds, Groups, Kafka, Listener, Log, Mqtt, Nats, Net,
+    Amqp, Broker, Coap, Config, Door, GroupBounds, Groups, Kafka, Listener, Log, Mqtt, Nats, Net,
     Network, Quota, Registration, Security, Stomp, Storage, TopicDefaults, Zookeeper,
 };
 pub use origin::{ConfigError, ConfigErrors, Notice, Origin};

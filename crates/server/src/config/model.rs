@@ -33,6 +33,8 @@ pub struct Config {
     pub registration: Registration,
     /// The NATS door.
     pub nats: Nats,
+    /// The CoAP door.
+    pub coap: Coap,
     /// TLS, where a listener speaks it and says nothing else.
     pub tls: Tls,
     /// Logins, where a listener asks for them and says nothing else.
@@ -242,6 +244,35 @@ pub struct Nats {
     pub websocket_origins: Vec<String>,
     /// The port of the monitoring endpoints. 0: any free port. `None`: there is none.
     pub monitor_port: Option<u16>,
+}
+
+/// The CoAP door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Coap {
+    /// Whether the door is open at all.
+    pub enabled: bool,
+    /// Its port, over TCP and UDP. 0: any free port.
+    pub port: u16,
+    /// `PLAINTEXT` or `SSL`; with the latter there is no UDP.
+    pub security: String,
+    /// Whether it listens to the groups of all CoAP nodes.
+    pub multicast: bool,
+    /// The port for clients over WebSocket. 0: any free port. `None`: there is none.
+    pub websocket_port: Option<u16>,
+    /// The origins of pages that may connect; empty means all.
+    pub websocket_origins: Vec<String>,
+    /// Largest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// How long a responder may take, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// Messages a second that one address may publish over UDP. 0: any number.
+    pub publish_rate: usize,
+    /// Whether clients show with the Echo option that they are where they say they are.
+    pub echo: bool,
+    /// The path of the collection of topics.
+    pub collection: String,
+    /// The number of the format of topics.
+    pub pubsub_format: u16,
 }
 
 /// Sockets and connections.
@@ -474,6 +505,10 @@ pub enum Door {
     StompTls,
     /// STOMP over WebSocket.
     StompWebsocket,
+    /// CoAP, over TCP and UDP.
+    Coap,
+    /// CoAP over WebSocket.
+    CoapWebsocket,
 }
 
 /// One address on which a door listens.
@@ -528,6 +563,7 @@ impl Config {
             stomp: Stomp::default(),
             registration: Registration::default(),
             nats: Nats::default(),
+            coap: Coap::default(),
             tls: Tls::default(),
             login: Login::default(),
             network: Network::default(),

@@ -213,7 +213,7 @@ pub(crate) fn client_auth(text: &str) -> Result<(), String> {
     one_of(text, &["none", "requested", "required"])
 }
 
-pub(crate) fn zookeeper_security(text: &str) -> Result<(), String> {
+pub(crate) fn without_logins(text: &str) -> Result<(), String> {
     one_of(text, &["PLAINTEXT", "SSL"])
 }
 

@@ -86,6 +86,8 @@ impl Config {
                 Door::Stomp => "STOMP",
                 Door::StompTls => "STOMP over TLS",
                 Door::StompWebsocket => "STOMP over WebSocket",
+                Door::Coap => "CoAP",
+                Door::CoapWebsocket => "CoAP over WebSocket",
             };
             let reach =
                 if listener.is_loopback() { ", for this machine only" } else { ", for everybody" };

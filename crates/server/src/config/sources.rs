@@ -62,6 +62,9 @@ pub struct Flags {
     /// Port of the STOMP door, 0 for any free one [key stomp.port]
     #[arg(long, value_name = "PORT")]
     pub stomp_port: Option<String>,
+    /// Port of the CoAP door, 0 for any free one [key coap.port]
+    #[arg(long, value_name = "PORT")]
+    pub coap_port: Option<String>,
     /// Address on which the doors listen [key net.bind]
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Option<String>,
@@ -157,6 +160,7 @@ fn read_flags(flags: &Flags, out: &mut Collected) {
         ("--mqtt-port", "mqtt.port", &flags.mqtt_port),
         ("--nats-port", "nats.port", &flags.nats_port),
         ("--stomp-port", "stomp.port", &flags.stomp_port),
+        ("--coap-port", "coap.port", &flags.coap_port),
         ("--bind", "net.bind", &flags.bind),
     ];
     let mut kafka = Vec::new();

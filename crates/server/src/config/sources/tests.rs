@@ -32,6 +32,7 @@ fn nothing_needs_to_be_configured_and_only_this_machine_can_connect() {
             "MQTT on 127.0.0.1:1883, for this machine only",
             "NATS on 127.0.0.1:4222, for this machine only",
             "STOMP on 127.0.0.1:61613, for this machine only",
+            "CoAP on 127.0.0.1:5683, for this machine only",
         ]
     );
     assert_eq!(config.listeners[0].advertised_host, "localhost");
@@ -88,7 +89,7 @@ fn a_toml_file_may_use_every_spelling_of_toml() {
         Config::load(&Flags { config: Some(file), ..Flags::default() }, &environment(&[])).unwrap();
     assert_eq!((config.broker.id, config.topic.partitions), (16, 10));
     assert!(!config.topic.auto_create);
-    assert_eq!(config.listeners.len(), 8, "two of Kafka's and AMQP's, one each of the other doors");
+    assert_eq!(config.listeners.len(), 9, "two of Kafka's and AMQP's, one each of the other doors");
 }
 
 #[test]
@@ -152,6 +153,7 @@ fn named_flags_set_their_keys_and_say_so_when_they_are_wrong() {
             "MQTT on [::1]:11883, for this machine only",
             "NATS on [::1]:4222, for this machine only",
             "STOMP on [::1]:61613, for this machine only",
+            "CoAP on [::1]:5683, for this machine only",
         ]
     );
     let flags = Flags { kafka_port: Some("90920".into()), ..Flags::default() };
