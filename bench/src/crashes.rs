@@ -243,7 +243,8 @@ impl Rounds {
             .env("ENTREPOT_NATS__PORT", self.others[2].to_string())
             .env("ENTREPOT_AMQP__PORT", "0")
             .env("ENTREPOT_AMQP__MANAGEMENT_PORT", "-1")
-            .env("ENTREPOT_STOMP__PORT", "0");
+            .env("ENTREPOT_STOMP__PORT", "0")
+            .env("ENTREPOT_COAP__PORT", "0");
         serve
     }
 

@@ -27,6 +27,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ),
         ("zookeeper", zookeeper()),
         ("amqp", amqp()),
+        ("coap", coap()),
         ("mqtt", mqtt()),
         ("nats", nats()),
         ("stomp", stomp()),
@@ -149,6 +150,20 @@ fn amqp() -> Vec<Vec<u8>> {
     let mut message = Vec::new();
     put_content((1, 4096), &publish, &encoded, b"payload", &mut message);
     vec![talk, message]
+}
+
+fn coap() -> Vec<Vec<u8>> {
+    let messages: [&[u8]; 8] = [
+        b"\x40\x01\x7d\x34\xbb.well-known\x04core\x47rt=core",
+        b"\x42\x03\x00\x07tk\xb7sensors\x04room\x11\x32\xd1\x02\x0e\xff21.5",
+        b"\x41\x01\x00\x08t\x60\x51a\x62\x01\x02\xc1\x06",
+        b"\x58\x02\x00\x0912345678\xb2ps\x12\x02\x5e\xff\xa2\x00\x61t\x02\x6ccore.ps.data",
+        b"\x60\x00\x00\x01",
+        b"\x50\x05\xff\xff\xe0\xfe\xf2",
+        b"\x50\xe1\x23\x10\x00\x00\x20\x01\xe2\x07\x41\x03\x01\xb1a\xff1\xd1\x01\x01\x01\x02\xbdabcdefghijklm",
+        b"\xa5\x00\x61t\x03\x18\x3c\x05\xc1\x1a\x64\x28\x8e\x3f\x06\x01\x08\x41\x80",
+    ];
+    messages.map(<[u8]>::to_vec).into()
 }
 
 /// A CONNECT of each version, and one packet of each other kind.

@@ -27,6 +27,7 @@ pub struct Serve {
     mqtt_port: u16,
     nats_port: u16,
     stomp_port: u16,
+    coap_port: u16,
     alone: bool,
 }
 
@@ -59,6 +60,7 @@ impl Serve {
             mqtt_port: 1883,
             nats_port: 4222,
             stomp_port: 61613,
+            coap_port: 5683,
             alone: false,
         }
     }
@@ -67,10 +69,11 @@ impl Serve {
     fn with_other_ports(self) -> Self {
         let (mqtt_port, nats_port) = (turns::free_port(), turns::free_port());
         let (amqp_port, management_port) = (turns::free_port(), turns::free_port());
-        let stomp_port = turns::free_port();
-        Self { amqp_port, management_port, mqtt_port, nats_port, stomp_port, ..self }
+        let (coap_port, stomp_port) = (turns::free_port(), turns::free_port());
+        Self { amqp_port, coap_port, management_port, mqtt_port, nats_port, stomp_port, ..self }
             .env("ENTREPOT_AMQP__PORT", &amqp_port.to_string())
             .env("ENTREPOT_AMQP__MANAGEMENT_PORT", &management_port.to_string())
+            .env("ENTREPOT_COAP__PORT", &coap_port.to_string())
             .env("ENTREPOT_MQTT__PORT", &mqtt_port.to_string())
             .env("ENTREPOT_NATS__PORT", &nats_port.to_string())
             .env("ENTREPOT_STOMP__PORT", &stomp_port.to_string())
@@ -201,6 +204,11 @@ impl Broker {
     /// Port for AMQP clients, on 127.0.0.1.
     pub fn amqp(&self) -> u16 {
         self.serve.amqp_port
+    }
+
+    /// Port for CoAP clients, over UDP and TCP, on 127.0.0.1.
+    pub fn coap(&self) -> u16 {
+        self.serve.coap_port
     }
 
     /// Port for MQTT clients, on 127.0.0.1.

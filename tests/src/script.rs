@@ -28,6 +28,8 @@ pub enum Python {
     Nats,
     /// pika.
     Pika,
+    /// aiocoap.
+    Coap,
     /// Celery with kombu and py-amqp, and aio-pika.
     Celery,
     /// stomp.py.
@@ -47,6 +49,7 @@ impl Python {
             Self::Paho => "py-paho",
             Self::Nats => "py-nats",
             Self::Pika => "py-pika",
+            Self::Coap => "py-coap",
             Self::Celery => "py-celery",
             Self::Stomp => "py-stomp",
             Self::AmqpStorm => "py-amqpstorm",

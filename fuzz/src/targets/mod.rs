@@ -54,6 +54,8 @@ targets! {
         "ZooKeeper's requests, access lists and four-letter words";
     "amqp" wire::amqp, INPUT, 64, MORE,
         "AMQP's frames, methods, headers and tables: read, written, read again";
+    "coap" wire::coap, INPUT, 64, MORE,
+        "CoAP's messages in datagrams, streams and WebSockets, and properties of topics: read, written, read again";
     "mqtt" wire::mqtt, INPUT, 64, MORE,
         "MQTT's packets in every version; messages are written and read again";
     "nats" wire::nats, INPUT, 64, MORE,

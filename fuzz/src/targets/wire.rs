@@ -49,6 +49,11 @@ pub(super) fn stomp(input: &[u8]) {
     door_stomp::fuzz::frames(input);
 }
 
+/// Messages in datagrams, streams and WebSockets.
+pub(super) fn coap(input: &[u8]) {
+    door_coap::wire::fuzz::messages(input);
+}
+
 /// Packets, as a client of each version would send them.
 pub(super) fn mqtt(input: &[u8]) {
     door_mqtt::wire::fuzz::packets(input);

@@ -32,6 +32,21 @@ pub(super) fn strace() -> Tool {
     Tool { name: "strace", stamp: "strace, unpacked, 1".to_owned(), install: Box::new(install) }
 }
 
+/// libcoap's client.
+pub(super) fn libcoap() -> Tool {
+    // Debian's release decides the version (12: 4.3.1).
+    let install = |folder: &Path| {
+        unpack(folder, &|options| with_libraries(options, &["libcoap3-bin"]))?;
+        script(folder, "coap-client", &STARTED.replace("PROGRAM", "bin/coap-client-notls"))?;
+        // It knows no option that only says what it is, and says so with its version.
+        let said = Command::new(folder.join("bin/coap-client")).arg("-?").output();
+        let said = said.map_err(|e| format!("coap-client: {e}"))?;
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        if text.contains("coap-client") { Ok(()) } else { Err(format!("coap-client: {text}")) }
+    };
+    Tool { name: "libcoap", stamp: "libcoap, unpacked, 1".to_owned(), install: Box::new(install) }
+}
+
 /// Packages and the libraries that they need.
 fn with_libraries(options: &[String], wanted: &[&str]) -> Result<Vec<String>, Failure> {
     let mut depends = Command::new("apt-cache");
