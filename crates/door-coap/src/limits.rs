@@ -48,7 +48,7 @@ pub(crate) const RECENT_MAX: usize = 64;
 
 /// Observations of one client.
 pub(crate) const OBSERVATIONS_OF_PEER_MAX: usize = 256;
-/// Bytes of the options of a request that observes: they are kept for as long as it does.
+/// Bytes of the options of a request that observes, and of a value that it was told: they are kept for as long as it does.
 pub(crate) const OBSERVED_BYTES_MAX: usize = 1024;
 /// Observations of one worker.
 pub(crate) const OBSERVATIONS_MAX: usize = 100_000;

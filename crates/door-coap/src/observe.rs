@@ -17,7 +17,9 @@ use tokio::sync::Notify;
 
 use crate::endpoint::ObservationId;
 use crate::handle::Caller;
-use crate::limits::{OBSERVATIONS_MAX, OBSERVATIONS_OF_PEER_MAX, UNCONFIRMED_MAX};
+use crate::limits::{
+    OBSERVATIONS_MAX, OBSERVATIONS_OF_PEER_MAX, OBSERVED_BYTES_MAX, UNCONFIRMED_MAX,
+};
 use crate::map;
 use crate::request::Request;
 use crate::response::Response;
@@ -52,6 +54,18 @@ impl Value {
             },
             _ => Self::Gone,
         }
+    }
+}
+
+impl Value {
+    /// The same in memory of its own, if it is small.
+    fn small_copy(&self) -> Option<Self> {
+        let Self::Is { format, payload, expires_at } = self else { return None };
+        (payload.len() <= OBSERVED_BYTES_MAX).then(|| Self::Is {
+            format: *format,
+            payload: Bytes::copy_from_slice(payload),
+            expires_at: *expires_at,
+        })
     }
 }
 
@@ -155,6 +169,8 @@ pub(crate) struct Observation {
     /// It was told that it observes.
     is_active: bool,
     sequence: u32,
+    /// What it was told last, if that is small: to be told again when it is asked whether it is there still.
+    last: Option<Value>,
     /// Notifications since the last confirmable one, and when that was.
     unconfirmed: u32,
     confirmed_at: u64,
@@ -198,6 +214,11 @@ impl Observation {
         let max_age = expires_at.map(left);
         let observe = Some(self.next());
         Response { observe, max_age, ..Response::content(*format, payload.clone()) }
+    }
+
+    /// What it was told last, if that is known.
+    pub(crate) fn last(&self) -> Option<Value> {
+        self.last.clone()
     }
 
     fn sent(&mut self, confirmable: bool, now: u64) {
@@ -269,6 +290,7 @@ impl Observations {
             slot,
             is_active: false,
             sequence: sequence.unwrap_or(0),
+            last: None,
             unconfirmed: 0,
             confirmed_at: 0,
             confirm_every: topic.map_or(crate::limits::CONFIRM_EVERY_MS, |topic| topic.check_ms()),
@@ -297,10 +319,11 @@ impl Observations {
         self.all.get_mut(&id)
     }
 
-    /// A notification was sent, which the client is to confirm or not.
-    pub(crate) fn sent(&mut self, id: ObservationId, confirmable: bool, now: u64) {
+    /// A notification of this value was sent, which the client is to confirm or not.
+    pub(crate) fn sent(&mut self, id: ObservationId, value: &Value, confirmable: bool, now: u64) {
         let Some(observation) = self.all.get_mut(&id) else { return };
         observation.sent(confirmable, now);
+        observation.last = value.small_copy();
         if confirmable {
             self.checks.remove(&(observation.check_at, id));
             observation.check_at = now + observation.confirm_every;

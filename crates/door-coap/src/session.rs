@@ -362,7 +362,7 @@ impl Session {
             Err(refusal) => return self.put(refusal.code, token, &refusal.body()),
         };
         let (now, peer) = (self.now(), self.peer);
-        let request = match self.transfers.take(now, peer, request, self.pieces) {
+        let mut request = match self.transfers.take(now, peer, request, self.pieces) {
             Taken::Whole(request) => request,
             Taken::Answer(answer) => return self.put(answer.code, token, &answer.body()),
         };
@@ -383,6 +383,10 @@ impl Session {
                 old.and_then(|id| self.observations.close(id));
             }
             _ => {}
+        }
+        if observation.is_none() {
+            // It is as if it had not asked for it (RFC 7641 §4.1).
+            request.fields.observe = None;
         }
         let (shared, work) = (Arc::clone(&self.shared), Work { token, observation });
         let mut answer: BoxFuture<_> = Box::pin(async move {
@@ -459,7 +463,7 @@ impl Session {
         let body = response.body();
         self.put(response.code, token, &body);
         match response.code.is_success() {
-            true => self.observations.sent(id, false, now),
+            true => self.observations.sent(id, &value, false, now),
             false => drop(self.observations.close(id)),
         }
     }

@@ -20,7 +20,13 @@ pub(super) async fn handle(
 ) -> Answer {
     caller.check(Operation::Read, subject)?;
     let Some(message) = last(shared, subject).await? else {
-        return Err(Box::new(Response::new(Code::NOT_FOUND)));
+        // What other protocols say is there when it comes, and to be had by who observes; but a topic is not there before its
+        // first value is (draft-ietf-core-coap-pubsub-20 §4.1).
+        let may_wait = request.fields.observe == Some(0) && shared.topics.find(subject).is_none();
+        return match may_wait {
+            true => Ok(Response::new(Code::CONTENT)),
+            false => Err(Box::new(Response::new(Code::NOT_FOUND))),
+        };
     };
     let format = map::format(&message);
     if request.fields.accept.is_some() && request.fields.accept != format {

@@ -189,7 +189,7 @@ impl Worker {
                 false => self.endpoint.defer(now, received),
             };
         }
-        let request = match self.transfers.take(now, peer, request, Pieces::DATAGRAM) {
+        let mut request = match self.transfers.take(now, peer, request, Pieces::DATAGRAM) {
             Taken::Whole(request) => request,
             Taken::Answer(answer) => return self.respond(now, (exchange, peer), &answer),
         };
@@ -210,6 +210,10 @@ impl Worker {
             }
             _ => None,
         };
+        if observation.is_none() {
+            // It is as if it had not asked for it (RFC 7641 §4.1).
+            request.fields.observe = None;
+        }
         self.work(now, Work { exchange, peer, observation }, caller, request);
     }
 
@@ -364,7 +368,7 @@ impl Worker {
         }
         self.waiting.remove(&id);
         if code.is_success() {
-            self.observations.sent(id, confirmable, now);
+            self.observations.sent(id, &value, confirmable, now);
         } else {
             // The last one (RFC 7641 §3.2).
             self.end(now, id);
@@ -433,6 +437,10 @@ impl Worker {
     /// Has an observer told what is there, so that it says whether it is still there itself (RFC 7641 §4.5).
     fn refresh(&mut self, now: u64, id: ObservationId) {
         let Some(observation) = self.observations.get_mut(id) else { return };
+        if let Some(last) = observation.last() {
+            observation.slot.put_back(last);
+            return self.notify(now, id);
+        }
         let (request, peer) = (observation.request.clone(), observation.peer);
         let (shared, caller) = (Arc::clone(&self.shared), self.caller(peer));
         let mut refresh: BoxFuture<Finished> = Box::pin(async move {

@@ -6,20 +6,35 @@ use broker::live::Batch;
 use bytes::Bytes;
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType};
 
-use crate::support::{Fixture, code, option, packet, with};
+use crate::support::{Client, Fixture, code, option, packet, with};
 
 fn sequence(packet: &Packet) -> u32 {
     let value = option(packet, CoapOption::Observe).expect("it observes");
     value.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte))
 }
 
+/// Observes no more; the answer to it.
+async fn cancel(observer: &mut Client, path: &str, token: Vec<u8>, message_id: u16) -> Packet {
+    let mut cancel = with(packet(RequestType::Get, path), CoapOption::Observe, &[1]);
+    cancel.header.message_id = message_id;
+    cancel.set_token(token);
+    observer.socket.send(&cancel.to_bytes().unwrap()).await.unwrap();
+    observer.receive().await
+}
+
 #[tokio::test]
 async fn changes_are_told_in_order_until_nobody_wants_to_know() {
     let fixture = Fixture::start().await;
     let (mut observer, mut publisher) = (fixture.client().await, fixture.client().await);
-    let (none, _) = observer.observe("a/b").await;
-    assert_eq!((code(&none).as_str(), option(&none, CoapOption::Observe)), ("4.04", None));
+    assert_eq!(code(&observer.get("a/b").await), "4.04");
+    // Nobody has put it yet.
+    let (none, token) = observer.observe("a/b").await;
+    assert_eq!((code(&none).as_str(), none.payload.len()), ("2.05", 0));
     publisher.put("a/b", b"1").await;
+    let told = observer.receive().await;
+    assert_eq!((told.get_token(), &told.payload[..]), (&token[..], &b"1"[..]));
+    assert!(sequence(&told) > sequence(&none));
+    cancel(&mut observer, "a/b", token, 998).await;
     let (first, token) = observer.observe("a/b").await;
     assert_eq!(first.payload, b"1");
     let mut last = sequence(&first);
@@ -40,11 +55,7 @@ async fn changes_are_told_in_order_until_nobody_wants_to_know() {
     drop(batch);
     assert_eq!(observer.receive().await.payload, b"4");
     // Deregistered with the same token.
-    let mut cancel = with(packet(RequestType::Get, "a/b"), CoapOption::Observe, &[1]);
-    cancel.header.message_id = 999;
-    cancel.set_token(token);
-    observer.socket.send(&cancel.to_bytes().unwrap()).await.unwrap();
-    let answer = observer.receive().await;
+    let answer = cancel(&mut observer, "a/b", token, 999).await;
     assert_eq!(
         (answer.payload.as_slice(), option(&answer, CoapOption::Observe)),
         (&b"3"[..], None)
