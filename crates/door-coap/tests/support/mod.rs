@@ -59,10 +59,7 @@ pub async fn broker(dir: &TempDir) -> Broker {
     open(dir, |_| {}).await.0
 }
 
-pub async fn open(
-    dir: &TempDir,
-    change: impl FnOnce(&mut BrokerOptions),
-) -> (Broker, Arc<Store>) {
+pub async fn open(dir: &TempDir, change: impl FnOnce(&mut BrokerOptions)) -> (Broker, Arc<Store>) {
     let options = || StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
     let mut store = Store::open(options(), Arc::new(SystemClock));
     for _ in 0..10_000 {

@@ -9,6 +9,7 @@ use tests::{Serve, root};
 use super::kafka::{Kafka, Record};
 use super::{Door, now_ms};
 use crate::wires::amqp::{self, Amqp};
+use crate::wires::coap::{self, Coap};
 use crate::wires::mqtt::{self, Mqtt, Property, Version};
 use crate::wires::nats::{self, Nats};
 use crate::wires::stomp::{self, Stomp};
@@ -44,10 +45,13 @@ impl Word {
 /// doors arrives at each of the others; where there is no word it is left out.
 const WORDS: [(Word, &[Door]); 7] = [
     (Word::Headers, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
-    (Word::ContentType, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
+    (
+        Word::ContentType,
+        &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp, Door::Coap],
+    ),
     (Word::ReplyTo, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
     (Word::CorrelationId, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
-    (Word::Expiry, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
+    (Word::Expiry, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp, Door::Coap]),
     (Word::Priority, &[Door::Kafka, Door::Nats, Door::Amqp, Door::Stomp]),
     (Word::Time, &[Door::Kafka, Door::Amqp, Door::Stomp]),
 ];
@@ -100,7 +104,15 @@ impl Said {
                 _ => Some(self.payload.clone().unwrap_or_default()),
             },
             headers: headers.collect(),
-            content_type: self.content_type.clone().filter(|_| has(Word::ContentType)),
+            content_type: match (door, &self.content_type) {
+                // Those that have a number.
+                (Door::Coap, Some(text)) => FORMATS
+                    .iter()
+                    .find(|(_, full)| full.split(';').next() == text.split(';').next())
+                    .map(|(_, full)| (*full).to_owned()),
+                (_, text) => text.clone(),
+            }
+            .filter(|_| has(Word::ContentType)),
             reply_to: self.reply_to.clone().filter(|_| has(Word::ReplyTo)),
             correlation_id: match door {
                 // There it is a field of any bytes, and not a header.
@@ -141,7 +153,7 @@ fn header(door: Door, name: &str, value: Option<&[u8]>) -> Option<Option<Vec<u8>
     let bytes = value.unwrap_or_default();
     let fits = match door {
         Door::Kafka | Door::Amqp => return Some(value.map(<[u8]>::to_vec)),
-        Door::Mqtt311 => false,
+        Door::Mqtt311 | Door::Coap => false,
         // Text.
         Door::Mqtt5 => std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0),
         // Text, too, and what begins there has a name.
@@ -236,6 +248,7 @@ struct Clients {
     nats: [Nats; 2],
     amqp: [Amqp; 2],
     stomp: [Stomp; 2],
+    coap: [Coap; 2],
     /// A time since then is when a message was stored, which its publisher did not say.
     begun: i64,
 }
@@ -247,7 +260,8 @@ impl Clients {
         let (mqtt5, mqtt311) = (mqtt(Version::V5), mqtt(Version::V311));
         let amqp = [(); 2].map(|()| Amqp::connect(broker.amqp()));
         let stomp = [(); 2].map(|()| Stomp::connect(broker.stomp()).unwrap());
-        let mut clients = Self { kafka, mqtt5, mqtt311, nats, amqp, stomp, begun };
+        let coap = [(); 2].map(|()| Coap::connect(broker.coap()));
+        let mut clients = Self { kafka, mqtt5, mqtt311, nats, amqp, stomp, coap, begun };
         clients.mqtt5[1].subscribe("m/#");
         clients.mqtt311[1].subscribe("m/#");
         clients.nats[1].subscribe("m.>");
@@ -260,6 +274,8 @@ impl Clients {
     fn publish(&mut self, door: Door, levels: [&str; 3], said: &Said) {
         let (payload, empty) = (said.payload.as_ref(), Vec::new());
         let bytes = payload.unwrap_or(&empty);
+        // There are no wildcards.
+        self.coap[1].observe(&levels);
         match door {
             Door::Kafka => {
                 let kafka = self.kafka.as_mut().expect("it publishes only where it is");
@@ -284,6 +300,7 @@ impl Clients {
                     headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
                 self.stomp[0].do_this("SEND", &headers, bytes).unwrap();
             }
+            Door::Coap => self.coap[0].put(&levels, &to_coap(said), bytes),
         }
     }
 
@@ -296,6 +313,7 @@ impl Clients {
             Door::Nats => of_nats(self.nats[1].message()),
             Door::Amqp => of_amqp(&self.amqp[1].message()),
             Door::Stomp => of_stomp(self.stomp[1].message().unwrap()),
+            Door::Coap => of_coap(self.coap[1].message()),
         };
         // In seconds.
         said.time = said.time.filter(|time| *time + 1000 <= self.begun);
@@ -517,6 +535,31 @@ fn of_stomp(message: stomp::Frame) -> (String, Said) {
     (subject, said)
 }
 
+/// Of the Content-Formats (RFC 7252 §12.3) those that are used here.
+const FORMATS: [(u32, &str); 2] = [(0, "text/plain; charset=utf-8"), (50, "application/json")];
+
+fn to_coap(said: &Said) -> Vec<(u16, Vec<u8>)> {
+    let kind = said.content_type.as_deref();
+    let format = FORMATS.iter().find(|(_, text)| kind == Some(*text)).map(|(number, _)| *number);
+    let seconds = said.expires_at.map(|at| u32::try_from((at - now_ms()) / 1000).unwrap());
+    let options = [(coap::CONTENT_FORMAT, format), (coap::MAX_AGE, seconds)];
+    let options = options.into_iter();
+    options.filter_map(|(option, value)| Some((option, coap::number(value?)))).collect()
+}
+
+fn of_coap((path, message): (Vec<String>, coap::Message)) -> (String, Said) {
+    let text = |number| FORMATS.iter().find(|(own, _)| *own == number).expect("a known one").1;
+    let said = Said {
+        content_type: message.number(coap::CONTENT_FORMAT).map(|number| text(number).to_owned()),
+        expires_at: message
+            .number(coap::MAX_AGE)
+            .map(|seconds| now_ms() + 1000 * i64::from(seconds)),
+        payload: Some(message.payload),
+        ..Said::default()
+    };
+    (path.join("."), said)
+}
+
 /// What was not as it should be.
 #[derive(Default)]
 struct Findings(Vec<String>);
@@ -531,7 +574,7 @@ impl Findings {
     ) {
         let ((subject, mut seen), (wanted_subject, wanted)) = (seen, wanted);
         // One of them counts from now.
-        let counts = |door| matches!(door, Door::Mqtt5 | Door::Amqp | Door::Stomp);
+        let counts = |door| matches!(door, Door::Mqtt5 | Door::Amqp | Door::Stomp | Door::Coap);
         if (counts(pair.0) || counts(pair.1))
             && let (Some(seen), Some(wanted)) = (&mut seen.expires_at, wanted.expires_at)
             && (*seen - wanted).abs() < EXPIRY_SLACK_MS
@@ -551,7 +594,8 @@ impl Findings {
     }
 }
 
-const LISTENERS: [Door; 5] = [Door::Mqtt5, Door::Mqtt311, Door::Nats, Door::Amqp, Door::Stomp];
+const LISTENERS: [Door; 6] =
+    [Door::Mqtt5, Door::Mqtt311, Door::Nats, Door::Amqp, Door::Stomp, Door::Coap];
 
 #[test]
 fn what_a_topic_keeps_says_the_same_at_every_door() {
@@ -640,6 +684,7 @@ fn the_page_of_messages_says_who_has_a_word_for_what() {
             at if NOT_TOLD.contains(&at) => "said, not told",
             at if NOT_SAID.contains(&at) => "told, not said",
             (Word::ReplyTo, Door::Stomp) => "a `/topic/`",
+            (Word::ContentType, Door::Coap) => "if it has a number",
             (_, door) if doors.contains(&door) => "yes",
             _ => "-",
         };

@@ -23,6 +23,7 @@ enum Door {
     Nats,
     Amqp,
     Stomp,
+    Coap,
 }
 
 /// In milliseconds since the epoch.

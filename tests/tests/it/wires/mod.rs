@@ -1,6 +1,7 @@
 //! Clients of our own on bare sockets: fast, and what they send and see is known byte by byte.
 
 pub(crate) mod amqp;
+pub(crate) mod coap;
 pub(crate) mod mqtt;
 pub(crate) mod nats;
 pub(crate) mod stomp;
