@@ -161,9 +161,11 @@ impl Groups {
         &'a self,
         key: &'a PartitionKey,
         log_start: Offset,
+        from: Offset,
         terms: Terms,
     ) -> Result<Option<Reading<'a>>, SharedError> {
-        let region = self.with_state(|state, _| state.shared.begin_read(key, log_start, terms))?;
+        let region =
+            self.with_state(|state, _| state.shared.begin_read(key, log_start, from, terms))?;
         Ok(region.map(|region| Reading { groups: self, key, region }))
     }
 }

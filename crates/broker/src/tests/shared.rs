@@ -113,6 +113,31 @@ async fn who_waits_is_woken_by_new_records_and_by_those_that_come_back() {
     assert_eq!(waiting.await.unwrap(), [got(0, 0, 2)]);
 }
 
+/// Clients say of offsets that they got without a record that they are done with them: what is not in order looks so.
+#[tokio::test]
+async fn what_is_taken_is_in_order_though_others_give_back_meanwhile() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.shared(&[]).await;
+    for _ in 0..20 {
+        fixture.publish(&topic, 1).await;
+    }
+    drop(topic);
+    // Then it is read from disk, and others go on meanwhile.
+    let fixture = fixture.restart().await;
+    for _ in 0..20 {
+        assert_eq!(fixture.take("a", 5, Duration::ZERO).await.acquired.len(), 1);
+        let give_back = |holder: &str| {
+            fixture.broker.groups().give_back(&S.into(), &holder.into(), false);
+        };
+        let (taken, ()) =
+            tokio::join!(fixture.take("b", 100, Duration::ZERO), async { give_back("a") });
+        assert!(taken.acquired.is_sorted_by(|a, b| a.last < b.first), "{:?}", taken.acquired);
+        assert!(taken.batches.is_sorted_by(|a, b| a[..8] < b[..8]), "{:?}", taken.acquired);
+        assert_eq!(taken.acquired.last().map(|run| run.last), Some(19));
+        give_back("b");
+    }
+}
+
 #[tokio::test]
 async fn markers_are_for_nobody() {
     let fixture = Fixture::start().await;

@@ -51,8 +51,11 @@ pub struct TakeLimits {
 pub struct Taken {
     /// The batches that have the records; they may have others, too.
     pub batches: Vec<Bytes>,
-    /// The records that the consumer has got.
+    /// The records that the consumer has got, in order.
     pub acquired: Vec<Acquired>,
+    /// Where the last of the batches ends. What is given back before it meanwhile has to wait: clients take records that
+    /// are not in order for missing, and say that they are done with them.
+    next: Offset,
 }
 
 /// What a consumer says about records of one partition.
@@ -264,7 +267,7 @@ impl Broker {
     ) -> Result<bool, TakeError> {
         let (groups, committed) = (self.groups(), consumer.config.committed);
         let terms = consumer.config.terms;
-        let Some(reading) = groups.begin_read(key, log.range().start, terms)? else {
+        let Some(reading) = groups.begin_read(key, log.range().start, taken.next, terms)? else {
             return Ok(false);
         };
         let (from, until) = (reading.region.offsets.start, reading.region.offsets.end);
@@ -300,6 +303,7 @@ impl Broker {
             if new.iter().any(|run| run.first < range.end && run.last >= range.start) {
                 left.max_bytes = left.max_bytes.saturating_sub(bytes.len());
                 taken.batches.push(bytes);
+                taken.next = range.end;
             }
         }
         // With nothing taken: only if this look has moved on.

@@ -59,12 +59,14 @@ impl Partition {
         Self { start, end: start, written_start: start, whole: true, ..Self::default() }
     }
 
-    /// Where to read: the first records that came back, or else new ones as far as the window goes.
-    pub(super) fn region(&self) -> Option<Region> {
+    /// Where to read, of what lies at `from` or behind it: the first records that came back, or else new ones as far as
+    /// the window goes.
+    pub(super) fn region(&self, from: Offset) -> Option<Region> {
         let is_available = |state: &State| matches!(state, State::Available(_));
-        let mut runs = self.runs.iter().skip_while(|(_, _, state)| !is_available(state));
+        let runs = self.runs.within(from, Offset::MAX);
+        let mut runs = runs.skip_while(|(_, _, state)| !is_available(state));
         let Some((first, mut last, _)) = runs.next() else {
-            let new = self.end..self.window_end();
+            let new = self.end.max(from)..self.window_end();
             return (!new.is_empty()).then_some(Region { offsets: new });
         };
         for (_, end, _) in runs.take_while(|(_, _, state)| is_available(state)) {

@@ -180,7 +180,8 @@ impl<T> Subscriptions<T> {
         self.partitions.keys().map(|key| key.topic).collect()
     }
 
-    /// A consumer is about to read the log: where to. `log_start` is the log's first offset. `None`
+    /// A consumer is about to read the log: where to. `log_start` is the log's first offset; what lies before `from` is
+    /// not looked at, though somebody may have given it back: what a consumer gets with one answer is in order. `None`
     /// when there is nothing to acquire, or somebody else is reading; whoever waits is woken when
     /// that changes. To be ended by [`Self::acquire`] or [`Self::end_read`].
     ///
@@ -190,9 +191,10 @@ impl<T> Subscriptions<T> {
         &mut self,
         key: &PartitionKey,
         log_start: Offset,
+        from: Offset,
         terms: Terms,
     ) -> Result<Option<Region>, SharedError> {
-        let region = self.peek(key, log_start, terms)?;
+        let region = self.look(key, log_start, from, terms)?;
         if let Some(partition) = self.partitions.get_mut(key) {
             partition.reading |= region.is_some();
         }
@@ -209,6 +211,16 @@ impl<T> Subscriptions<T> {
         log_start: Offset,
         terms: Terms,
     ) -> Result<Option<Region>, SharedError> {
+        self.look(key, log_start, 0, terms)
+    }
+
+    fn look(
+        &mut self,
+        key: &PartitionKey,
+        log_start: Offset,
+        from: Offset,
+        terms: Terms,
+    ) -> Result<Option<Region>, SharedError> {
         let partition = self.partitions.get_mut(key).filter(|partition| partition.open);
         let partition = partition.ok_or(SharedError::NotOpen)?;
         partition.terms = terms;
@@ -217,7 +229,7 @@ impl<T> Subscriptions<T> {
             partition.contended = true;
             return Ok(None);
         }
-        Ok(partition.region())
+        Ok(partition.region(from))
     }
 
     /// What was begun with [`Self::begin_read`] is over.

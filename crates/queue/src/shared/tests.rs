@@ -72,7 +72,7 @@ impl World {
     }
 
     fn read(&mut self) -> Option<std::ops::Range<Offset>> {
-        let region = self.engine.begin_read(&self.key, 0, self.terms).unwrap();
+        let region = self.engine.begin_read(&self.key, 0, 0, self.terms).unwrap();
         region.map(|region| region.offsets)
     }
 
@@ -153,6 +153,25 @@ fn records_are_taken_once_by_whole_batches_and_come_back_before_new_ones() {
     assert_eq!(world.take("b", 100, 100), [got(30, 99, 1)]);
     assert_eq!(world.take("b", 100, 100), []);
     assert_eq!(world.position().start, 5);
+}
+
+#[test]
+fn who_goes_on_reading_is_not_sent_back_to_what_came_back_meanwhile() {
+    let mut world = World::new(0, Terms::default());
+    world.take("a", 30, 100);
+    assert_eq!(world.say("a", 3, 5, Disposition::Release), Ok(()));
+    assert_eq!(world.say("a", 12, 25, Disposition::Release), Ok(()));
+    let mut from = |from| {
+        let (key, terms) = (world.key.clone(), world.terms);
+        let region = world.engine.begin_read(&key, 0, from, terms).unwrap().unwrap();
+        world.engine.end_read(&key);
+        (region.offsets.start, region.offsets.end)
+    };
+    assert_eq!(from(0), (3, 6));
+    assert_eq!(from(10), (12, 26));
+    assert_eq!(from(20), (20, 26));
+    assert_eq!(from(26), (30, 2_000));
+    assert_eq!(from(40), (40, 2_000));
 }
 
 #[test]
@@ -302,7 +321,7 @@ fn a_subscription_that_begins_at_the_newest_begins_there_after_a_crash() {
 fn what_the_log_has_dropped_is_done() {
     let mut world = World::new(0, Terms::default());
     world.take("a", 10, 100);
-    let region = world.engine.begin_read(&world.key.clone(), 50, world.terms).unwrap();
+    let region = world.engine.begin_read(&world.key.clone(), 50, 0, world.terms).unwrap();
     assert_eq!(region, Some(Region { offsets: 50..2_050 }));
     assert_eq!(world.say("a", 0, 9, Disposition::Accept), Ok(()), "late, but no harm");
 }
