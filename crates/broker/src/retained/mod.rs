@@ -1,22 +1,27 @@
 //! The last message of each subject, for as long as it is wanted: kept in one of the broker's own logs, which is
-//! compacted by subject. In memory is only where each one is.
+//! compacted by subject. In memory is where each one is, and those that were asked for of late ([`recent`]).
 //!
 //! The index follows the log: what was stored is looked at when somebody asks, or when a lot has come. So
 //! it holds what is durable and nothing else, and a start reads nothing before it is asked for.
 
+mod recent;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::{Filter, Millis, Offset, Subject};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use store::batch::{Batch, Record};
 use store::{Compaction, Durability, Log, LogOptions, Store};
 
 use crate::broker::RETAINED_LOG;
 use crate::message::{Message, Properties};
-use crate::verbs::fetch::{FetchError, read};
+use crate::verbs::fetch::{FetchError, Fetched, read};
 use crate::{Broker, ProduceError};
+use recent::Recent;
 
 /// Largest message that is retained, in bytes.
 pub const RETAINED_BYTES_MAX: usize = 4 << 20;
@@ -36,6 +41,8 @@ pub(crate) struct Retained {
     index: Mutex<Index>,
     /// Held by whoever brings the index up to date.
     following: tokio::sync::Mutex<()>,
+    /// How often the log was read.
+    reads: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -44,12 +51,20 @@ struct Index {
     position: Offset,
     by_subject: BTreeMap<Subject, Kept>,
     by_expiry: BTreeSet<(Millis, Subject)>,
+    recent: Recent,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Kept {
     offset: Offset,
     expires_at: Option<Millis>,
+}
+
+/// Where the last message of a subject is.
+enum Place {
+    Nowhere,
+    Here(Arc<Message>),
+    At(Offset),
 }
 
 impl Retained {
@@ -68,7 +83,8 @@ impl Retained {
             ..LogOptions::default()
         };
         let log = store.open_log(RETAINED_LOG, options);
-        Self { log, index: Mutex::default(), following: tokio::sync::Mutex::default() }
+        let (following, reads) = (tokio::sync::Mutex::default(), AtomicU64::default());
+        Self { log, index: Mutex::default(), following, reads }
     }
 
     pub(crate) fn log(&self) -> &Arc<Log> {
@@ -89,8 +105,17 @@ impl Retained {
         self.log.range().end - self.index.lock().position > BEHIND_MAX
     }
 
+    /// Reads the log.
+    async fn fetch(&self, from: Offset, bytes: usize) -> Result<Fetched, FetchError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        read(&self.log, from, bytes, false, Offset::MAX).await
+    }
+
     /// Brings the index up to what is durable.
     async fn follow(&self) -> Result<(), FetchError> {
+        if self.index.lock().position >= self.log.range().end {
+            return Ok(());
+        }
         let _turn = self.following.lock().await;
         loop {
             let range = self.log.range();
@@ -99,7 +124,7 @@ impl Retained {
                 self.index.lock().position = position;
                 return Ok(());
             }
-            let fetched = read(&self.log, position, READ_BYTES, false, Offset::MAX).await?;
+            let fetched = self.fetch(position, READ_BYTES).await?;
             // Nothing, where something could be: it was compacted away.
             let next = fetched.read.next_offset().unwrap_or(range.end).max(position + 1);
             let batches = fetched.read.batches().flatten();
@@ -111,6 +136,30 @@ impl Retained {
             }
             index.position = next;
         }
+    }
+
+    /// Where the last message of a subject is.
+    fn place(&self, subject: &Subject, now: Millis) -> Place {
+        let mut index = self.index.lock();
+        index.expire(now);
+        let Some(Kept { offset, .. }) = index.by_subject.get(subject).copied() else {
+            return Place::Nowhere;
+        };
+        index.recent.get(subject, offset).map_or(Place::At(offset), Place::Here)
+    }
+
+    /// The message at this place, which is in memory from now on; `None` if it was replaced meanwhile.
+    async fn read_one(
+        &self,
+        subject: &Subject,
+        offset: Offset,
+    ) -> Result<Option<Arc<Message>>, FetchError> {
+        let fetched = self.fetch(offset, 1).await?;
+        let mut records = fetched.read.batches().flatten().flat_map(|batch| records(&batch));
+        let Some(record) = records.find(|record| record.offset == offset) else { return Ok(None) };
+        let mut index = self.index.lock();
+        let is_last = index.by_subject.get(subject).is_some_and(|kept| kept.offset == offset);
+        Ok(is_last.then(|| index.recent.put(&record)))
     }
 
     /// Where the messages are that a filter matches, in the order of their subjects.
@@ -161,7 +210,7 @@ impl Retained {
         wanted.sort_unstable_by_key(|(_, offset)| *offset);
         let mut wanted = wanted.into_iter().peekable();
         while let Some((_, first)) = wanted.peek() {
-            let fetched = read(&self.log, *first, 1, false, Offset::MAX).await?;
+            let fetched = self.fetch(*first, 1).await?;
             let next = fetched.read.next_offset();
             let batches = fetched.read.batches().flatten();
             for record in batches.flat_map(|batch| records(&batch)) {
@@ -179,10 +228,18 @@ impl Retained {
 
 impl Index {
     fn apply(&mut self, record: &Record) {
-        let Some(subject) = record.key.clone().and_then(Subject::from_bytes) else { return };
+        // A copy: it stays, and the batch is not to stay with it.
+        let key = record.key.as_ref().map(|key| Bytes::copy_from_slice(key));
+        let Some(subject) = key.and_then(Subject::from_bytes) else { return };
         let old = match record.value {
-            None => self.by_subject.remove(&subject),
+            None => {
+                self.recent.forget(&subject);
+                self.by_subject.remove(&subject)
+            }
             Some(_) => {
+                if self.recent.has(&subject) {
+                    self.recent.put(record);
+                }
                 let Properties { expires_at, .. } = Message::from_record(record).properties;
                 if let Some(at) = expires_at {
                     self.by_expiry.insert((at, subject.clone()));
@@ -201,6 +258,7 @@ impl Index {
     fn expire(&mut self, now: Millis) {
         while let Some((_, subject)) = self.by_expiry.pop_first_if_before(now) {
             self.by_subject.remove(&subject);
+            self.recent.forget(&subject);
         }
     }
 }
@@ -260,6 +318,42 @@ impl Broker {
             retained.follow().await?;
         }
         Ok(found)
+    }
+
+    /// The retained message of a subject. What was stored before the call is there, what expired is not. It comes from
+    /// memory, if it was asked for of late.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn last(&self, subject: &Subject) -> Result<Option<Arc<Message>>, FetchError> {
+        let retained = &self.inner.retained;
+        let mut missed = None;
+        loop {
+            retained.follow().await?;
+            let offset = match retained.place(subject, self.now()) {
+                Place::Nowhere => return Ok(None),
+                Place::Here(message) => return Ok(Some(message)),
+                Place::At(offset) => offset,
+            };
+            // It was replaced in between, or is in a part of the log that was lost.
+            if missed == Some(offset) {
+                return Ok(None);
+            }
+            if let Some(message) = retained.read_one(subject, offset).await? {
+                return Ok(Some(message));
+            }
+            missed = Some(offset);
+        }
+    }
+
+    /// Whether a subject has a retained message: what [`Broker::last`] would find, without reading it.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn has_last(&self, subject: &Subject) -> Result<bool, FetchError> {
+        let retained = &self.inner.retained;
+        retained.follow().await?;
+        Ok(!matches!(retained.place(subject, self.now()), Place::Nowhere))
     }
 
     /// How many subjects have a retained message.

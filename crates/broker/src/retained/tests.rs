@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use base::subject::TEXT;
 use base::{Filter, ManualClock, Millis};
@@ -127,4 +128,58 @@ async fn many_are_read_page_by_page() {
     let subjects: Vec<_> = all.iter().map(|(subject, _)| subject.to_string()).collect();
     let expected: Vec<_> = (0..5_000).filter(|n| n % 3 == 1).map(subject).collect();
     assert_eq!(subjects, expected);
+}
+
+/// The last value of a subject, and how often the log was read for it.
+async fn last(fixture: &Fixture, subject: &str) -> (Option<String>, u64) {
+    let reads = || fixture.broker.inner.retained.reads.load(Ordering::Relaxed);
+    let (subject, before) = (TEXT.subject(subject.as_bytes()).unwrap(), reads());
+    let message = fixture.broker.last(&subject).await.unwrap();
+    assert_eq!(fixture.broker.has_last(&subject).await.unwrap(), message.is_some());
+    let value = message.map(|message| message.value.clone().unwrap());
+    (value.map(|value| String::from_utf8(value.into()).unwrap()), reads() - before)
+}
+
+#[tokio::test]
+async fn who_asks_again_for_a_last_message_gets_it_from_memory() {
+    let is = |value: &str, reads| (Some(value.to_owned()), reads);
+    let fixture = Fixture::start().await;
+    retain(&fixture, "a.1", &message("one")).await;
+    retain(&fixture, "a.2", &message("two")).await;
+    // Once to learn of it, once for itself.
+    assert_eq!(last(&fixture, "a.1").await, is("one", 2));
+    for _ in 0..1000 {
+        assert_eq!(last(&fixture, "a.1").await, is("one", 0));
+    }
+    assert_eq!(last(&fixture, "a").await, (None, 0));
+    // What comes is looked at once, however many want it, and is in memory where somebody asked.
+    retain(&fixture, "a.1", &message("newer")).await;
+    retain(&fixture, "a.2", &message("other")).await;
+    assert_eq!(last(&fixture, "a.1").await, is("newer", 1));
+    assert_eq!(last(&fixture, "a.1").await, is("newer", 0));
+    assert_eq!(last(&fixture, "a.2").await, is("other", 1));
+    assert_eq!(last(&fixture, "a.2").await, is("other", 0));
+    retain(&fixture, "a.2", &Message::default()).await;
+    assert_eq!(last(&fixture, "a.2").await, (None, 1));
+    assert_eq!(last(&fixture, "a.2").await, (None, 0));
+    let fixture = fixture.restart().await;
+    assert_eq!(last(&fixture, "a.1").await.0.as_deref(), Some("newer"));
+    assert_eq!(last(&fixture, "a.1").await, is("newer", 0));
+    assert_eq!(last(&fixture, "a.2").await, (None, 0));
+}
+
+#[tokio::test]
+async fn a_last_message_in_memory_expires_too() {
+    let clock = ManualClock::at(1_700_000_000_000);
+    let fixture = Fixture::with(|options| options.clock = Arc::new(clock.clone())).await;
+    let expires_at = Some(fixture.broker.now() + 10);
+    let properties = Properties { expires_at, ..Properties::default() };
+    retain(&fixture, "a", &Message { properties, ..message("soon old") }).await;
+    assert_eq!(last(&fixture, "a").await.0.as_deref(), Some("soon old"));
+    clock.advance(9);
+    assert_eq!(last(&fixture, "a").await.0.as_deref(), Some("soon old"));
+    clock.advance(1);
+    assert_eq!(last(&fixture, "a").await, (None, 0));
+    retain(&fixture, "a", &message("again")).await;
+    assert_eq!(last(&fixture, "a").await.0.as_deref(), Some("again"));
 }

@@ -59,7 +59,7 @@ pub(super) fn check(request: &Request, current: Option<&Message>) -> Result<(), 
 }
 
 /// Publishes what `decide` makes of what is there; whether there was something. When this returns it is stored, and those
-/// who listen have it. `alone`: nobody changes what is there between the two.
+/// who listen have it. `alone`: nobody changes what is there between the two; only then is it shown.
 pub(crate) async fn publish(
     shared: &Shared,
     publisher: PublisherId,
@@ -68,12 +68,17 @@ pub(crate) async fn publish(
     decide: impl FnOnce(Option<&Message>) -> Result<New, Box<Response>>,
 ) -> Result<bool, Box<Response>> {
     let mut turn = shared.order.enter(&subject).await;
-    if alone {
+    let (current, existed) = if alone {
         turn.alone().await;
-    }
-    let current = read::last(shared, &subject).await?;
-    let new = decide(current.as_ref())?;
-    let existed = turn.foreseen(&subject).unwrap_or(current.is_some());
+        let current = read::last(shared, &subject).await?;
+        let existed = current.is_some();
+        (current, existed)
+    } else {
+        let exists = shared.broker.has_last(&subject).await;
+        let exists = exists.map_err(|error| map::unreadable(&error))?;
+        (None, turn.foreseen(&subject).unwrap_or(exists))
+    };
+    let new = decide(current.as_deref())?;
     if new.value.is_none() && !existed {
         return Ok(false);
     }

@@ -1,5 +1,7 @@
 //! GET of a subject: its last value.
 
+use std::sync::Arc;
+
 use base::Subject;
 use broker::Message;
 use broker::access::Operation;
@@ -33,7 +35,7 @@ pub(super) async fn handle(
         return Err(Box::new(Response::new(Code::NOT_ACCEPTABLE)));
     }
     let max_age = map::max_age(&message, shared.broker.now());
-    let content = Response::content(format, message.value.unwrap_or_default());
+    let content = Response::content(format, message.value.clone().unwrap_or_default());
     // The client has this one already (RFC 7252 §5.10.6.2).
     let response = match content.etag {
         Some(etag) if request.has_etag(&etag) => {
@@ -48,11 +50,8 @@ pub(super) async fn handle(
 pub(super) async fn last(
     shared: &Shared,
     subject: &Subject,
-) -> Result<Option<Message>, Box<Response>> {
-    let Some(filter) = map::filter(subject) else { return Ok(None) };
-    let mut found =
-        shared.broker.retained(&filter, None, 1).await.map_err(|e| map::unreadable(&e))?;
-    Ok(found.pop().map(|(_, message)| message))
+) -> Result<Option<Arc<Message>>, Box<Response>> {
+    shared.broker.last(subject).await.map_err(|error| map::unreadable(&error))
 }
 
 /// What names the representation of a message.

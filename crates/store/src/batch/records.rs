@@ -2,7 +2,7 @@
 //! headers`, every number a zigzag varint.
 
 use base::{Millis, Offset};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::header::HEADER_BYTES;
 use super::{Batch, BatchError, Compression};
@@ -20,6 +20,27 @@ pub struct Record {
     pub value: Option<Bytes>,
     /// In order, duplicates included.
     pub headers: RecordHeaders,
+}
+
+impl Record {
+    /// Bytes of its key, value and headers.
+    pub fn size(&self) -> usize {
+        let length = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+        length(&self.key) + length(&self.value) + self.headers.bytes.len()
+    }
+
+    /// The same in memory of its own: a slice keeps all of its batch, and what that was read with.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let mut all = BytesMut::with_capacity(self.size());
+        let parts = [self.key.as_ref(), self.value.as_ref(), Some(&self.headers.bytes)];
+        parts.into_iter().flatten().for_each(|part| all.extend_from_slice(part));
+        let mut all = all.freeze();
+        let mut take = |part: &Bytes| all.split_to(part.len());
+        let (key, value) = (self.key.as_ref().map(&mut take), self.value.as_ref().map(&mut take));
+        let bytes = take(&self.headers.bytes);
+        Self { key, value, headers: RecordHeaders { bytes, ..self.headers }, ..*self }
+    }
 }
 
 /// The headers of a record, read when they are asked for. A header takes two bytes at least: a list
