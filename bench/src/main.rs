@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: Entrepot and Apache Kafka side by side, on one machine, in one run; `bench nats` and `bench mqtt`:
-//! Entrepot and nats-server, Entrepot and mosquitto; `bench amqp`: Entrepot and RabbitMQ. `cargo xtask torture --peers` is
-//! here, too (`crashes.rs`).
+//! Entrepot and nats-server, Entrepot and mosquitto; `bench amqp`: Entrepot and RabbitMQ; `bench coap`: Entrepot and
+//! libcoap's server. `cargo xtask torture --peers` is here, too (`crashes.rs`).
 //!
 //! The machine is noisy, so no figure stands alone: the same load goes to both in the order
 //! A B B A, to fresh processes in each round, and what is reported is the ratio within a pair, its
@@ -15,6 +15,7 @@
 
 mod amqp;
 mod cases;
+mod coap;
 mod crashes;
 mod link;
 mod meter;
@@ -75,6 +76,7 @@ fn main() {
             crashes::run(rounds, &names[1..]);
         }
         Some(&"amqp") => amqp::run(&names[1..], &options),
+        Some(&"coap") => coap::run(&names[1..], &options),
         Some(&"mqtt") => pubsub::run(Protocol::Mqtt, &names[1..], &options),
         _ => kafka(&names, &options),
     }

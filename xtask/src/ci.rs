@@ -100,7 +100,7 @@ pub(crate) fn torture_peers(root: &Path, rounds: &str) -> Result<(), Failure> {
     measure(root, &["crashes", "--rounds", rounds])
 }
 
-/// Measures the release binary against Apache Kafka, nats-server, mosquitto or RabbitMQ.
+/// Measures the release binary against Apache Kafka, nats-server, mosquitto, RabbitMQ or libcoap's server.
 ///
 /// # Errors
 /// When something cannot be installed or built, or a load fails.
@@ -109,6 +109,7 @@ pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
         Some(&"nats") => setup::nats_server(root)?,
         Some(&"mqtt") => setup::mosquitto(root)?,
         Some(&"amqp") => setup::rabbitmq(root)?,
+        Some(&"coap") => setup::libcoap(root)?,
         _ => setup::kafka(root)?,
     }
     measure(root, args)

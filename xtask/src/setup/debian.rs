@@ -32,19 +32,24 @@ pub(super) fn strace() -> Tool {
     Tool { name: "strace", stamp: "strace, unpacked, 1".to_owned(), install: Box::new(install) }
 }
 
-/// libcoap's client.
+/// libcoap's client, and the server to compare with.
 pub(super) fn libcoap() -> Tool {
     // Debian's release decides the version (12: 4.3.1).
     let install = |folder: &Path| {
         unpack(folder, &|options| with_libraries(options, &["libcoap3-bin"]))?;
-        script(folder, "coap-client", &STARTED.replace("PROGRAM", "bin/coap-client-notls"))?;
-        // It knows no option that only says what it is, and says so with its version.
-        let said = Command::new(folder.join("bin/coap-client")).arg("-?").output();
-        let said = said.map_err(|e| format!("coap-client: {e}"))?;
-        let text = String::from_utf8_lossy(&said.stderr).into_owned();
-        if text.contains("coap-client") { Ok(()) } else { Err(format!("coap-client: {text}")) }
+        for name in ["coap-client", "coap-server"] {
+            script(folder, name, &STARTED.replace("PROGRAM", &format!("bin/{name}-notls")))?;
+            // It knows no option that only says what it is, and says so with its version.
+            let said = Command::new(folder.join("bin").join(name)).arg("-?").output();
+            let said = said.map_err(|e| format!("{name}: {e}"))?;
+            let text = String::from_utf8_lossy(&said.stderr).into_owned();
+            if !text.contains(name) {
+                return Err(format!("{name}: {text}"));
+            }
+        }
+        Ok(())
     };
-    Tool { name: "libcoap", stamp: "libcoap, unpacked, 1".to_owned(), install: Box::new(install) }
+    Tool { name: "libcoap", stamp: "libcoap, unpacked, 3".to_owned(), install: Box::new(install) }
 }
 
 /// Packages and the libraries that they need.

@@ -110,6 +110,14 @@ pub(crate) fn mosquitto(root: &Path) -> Result<(), Failure> {
     ensure(&root.join("target/deps"), &debian::mosquitto())
 }
 
+/// Installs libcoap's client and server.
+///
+/// # Errors
+/// When they cannot be installed.
+pub(crate) fn libcoap(root: &Path) -> Result<(), Failure> {
+    ensure(&root.join("target/deps"), &debian::libcoap())
+}
+
 /// Installs cargo-deny and returns its path.
 ///
 /// # Errors
