@@ -31,10 +31,12 @@ const ENVIRONMENTS: [(&str, &str); 11] = [
 
 /// Clients that are tested with the tests in their source archives: the tool's name, the package,
 /// and what proves that it works.
-const SUITES: [(&str, &str, &str); 3] = [
+const SUITES: [(&str, &str, &str); 5] = [
     ("suite-kafka-python", "kafka-python", "import kafka, pytest, pytest_rerunfailures"),
     ("suite-paho-mqtt", "paho-mqtt", "import paho.mqtt.client, pytest, pytest_timeout"),
     ("suite-gmqtt", "gmqtt", "import gmqtt, pytest, pytest_asyncio, pytest_timeout"),
+    ("suite-py-amqp", "amqp", "import amqp, pytest, pytest_rerunfailures, pytest_timeout"),
+    ("suite-kombu", "kombu", "import kombu, pytest, pytest_rerunfailures, pytest_timeout"),
 ];
 
 /// Clients whose archives have no tests; programs of ours use them.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Process, Script, Serve, Suite, binary, record_figure, root, scratch, shared_machine,
-    tool,
+    PATIENCE, Process, Script, Serve, Suite, binary, free_port, record_figure, root, scratch,
+    shared_machine, tool,
 };
 
 use super::{note_event, pinned, test_events};
@@ -20,8 +20,12 @@ const KAFKA: &str = "4.3";
 fn kafka_python_passes_its_integration_tests() {
     let Some(tool) = tool("suite-kafka-python") else { return };
     let _turn = shared_machine();
-    let pytest =
-        Pytest { tool: &tool, client: "kafka-python", env: vec![("KAFKA_VERSION", KAFKA)] };
+    let pytest = Pytest {
+        tool: &tool,
+        client: "kafka-python",
+        folder: None,
+        env: vec![("KAFKA_VERSION", KAFKA)],
+    };
     // About 40 s on an idle machine.
     pytest.check(&["-p", "entrepot_plugin"], &["test/integration"], Duration::from_secs(300));
 }
@@ -32,7 +36,7 @@ fn kafka_python_passes_its_integration_tests() {
 fn paho_mqtt_passes_its_tests_of_mqtt_5() {
     let Some(tool) = tool("suite-paho-mqtt") else { return };
     let _turn = shared_machine();
-    let pytest = Pytest { tool: &tool, client: "paho-mqtt", env: Vec::new() };
+    let pytest = Pytest { tool: &tool, client: "paho-mqtt", folder: None, env: Vec::new() };
     pytest.check(&[], &["tests/test_mqttv5.py"], Duration::from_secs(400));
 }
 
@@ -56,14 +60,65 @@ fn gmqtt_passes_its_tests() {
     let _with_tls = start(&["mqtt.port=8883".to_owned(), "mqtt.security=SSL".to_owned(), tls]);
     let (port, ca) = (broker.mqtt().to_string(), file("ca.pem"));
     let env = vec![("HOST", HOST), ("PORT", &port), ("SSL_CERT_FILE", &ca)];
-    let pytest = Pytest { tool: &tool, client: "gmqtt", env };
+    let pytest = Pytest { tool: &tool, client: "gmqtt", folder: None, env };
     pytest.check(&[], &["tests/test_mqtt5.py"], Duration::from_secs(400));
+}
+
+/// It finds its certificates below the folder that it is run in.
+#[test]
+fn py_amqp_passes_its_integration_tests() {
+    let Some(tool) = tool("suite-py-amqp") else { return };
+    let home = scratch();
+    let certificates = home.path().join("t/certs");
+    std::fs::create_dir_all(&certificates).expect("a scratch folder is writable");
+    let write = |name: &str, text: &str| {
+        std::fs::write(certificates.join(name), text).expect("a scratch folder is writable");
+    };
+    let (issuer, other) = (authority("authority"), authority("other"));
+    write("ca_certificate.pem", &issuer.pem());
+    // Certificate and key stand together, and whoever reads one passes over the other.
+    for (issuer, suffix) in [(&issuer, ""), (&other, "_broken")] {
+        let client = certified_for(issuer, "client", &["localhost"]);
+        write(&format!("client_certificate{suffix}.pem"), &client);
+        write(&format!("client_key{suffix}.pem"), &client);
+    }
+    write("server.pem", &certified_for(&issuer, "server", &["localhost"]));
+    let tls_port = free_port().to_string();
+    let certificate = certificates.join("server.pem").display().to_string();
+    let broker = Serve::new()
+        .arg("--set")
+        .arg(format!("amqp.tls_port={tls_port}"))
+        .arg("--set")
+        .arg(format!("tls.certificate={certificate}"))
+        .start();
+    let port = broker.amqp().to_string();
+    let env = vec![
+        ("RABBITMQ_HOST", "localhost"),
+        ("RABBITMQ_5672_TCP", &port[..]),
+        ("RABBITMQ_5671_TCP", &tls_port[..]),
+    ];
+    let pytest = Pytest { tool: &tool, client: "amqp", folder: Some(home.path()), env };
+    let tests = tool.join("source/t/integration/test_rmq.py").display().to_string();
+    let root = format!("--rootdir={}", tool.join("source").display());
+    pytest.check(&[&root], &[&tests], Duration::from_secs(300));
+}
+
+#[test]
+fn kombu_passes_its_integration_tests() {
+    let Some(tool) = tool("suite-kombu") else { return };
+    let broker = Serve::new().start();
+    let port = broker.amqp().to_string();
+    let env = vec![("RABBITMQ_HOST", "localhost"), ("RABBITMQ_5672_TCP", &port[..])];
+    let pytest = Pytest { tool: &tool, client: "kombu", folder: None, env };
+    pytest.check(&[], &["t/integration/test_py_amqp.py"], Duration::from_secs(400));
 }
 
 /// A client's own tests, in its source archive.
 struct Pytest<'a> {
     tool: &'a Path,
     client: &'a str,
+    /// Where they are run; none: in the archive.
+    folder: Option<&'a Path>,
     env: Vec<(&'a str, &'a str)>,
 }
 
@@ -74,7 +129,7 @@ impl Pytest<'_> {
         let path = [source.clone(), folder(self.client), folder("pytest")];
         let path = std::env::join_paths(path).expect("no colon in our paths");
         let mut pytest = Command::new(self.tool.join("bin/python"));
-        pytest.current_dir(&source).env("PYTHONDONTWRITEBYTECODE", "1");
+        pytest.current_dir(self.folder.unwrap_or(&source)).env("PYTHONDONTWRITEBYTECODE", "1");
         pytest.env("PYTHONPATH", path).env("ENTREPOT_BIN", binary()).envs(self.env.clone());
         pytest.args(["-m", "pytest", "-p", "entrepot_results", "-p", "no:cacheprovider"]);
         pytest
