@@ -22,8 +22,8 @@ pub struct Java {
 }
 
 impl Java {
-    /// Compiles `tests/java/<folder>` together with what all folders share. `None` when its
-    /// libraries are not to be had here.
+    /// Compiles `tests/java/<folder>` together with what it needs of what all folders share. `None`
+    /// when its libraries are not to be had here.
     ///
     /// # Panics
     /// When it does not compile.
@@ -34,9 +34,9 @@ impl Java {
         let mut javac = Command::new("javac");
         javac.args(["-Xlint:all,-serial,-processing,-try", "-Werror", "-proc:none", "-cp"]);
         javac.arg(this.libraries.join("*")).arg("-d").arg(this.classes.path());
-        for part in ["common", folder] {
-            javac.args(sources(&tools::root().join("tests/java").join(part)));
-        }
+        let programs = tools::root().join("tests/java");
+        javac.arg("-sourcepath").arg(programs.join("common"));
+        javac.args(sources(&programs.join(folder)));
         let exit = Process::start(&format!("javac {folder}"), &mut javac).exit(PATIENCE * 2);
         assert!(exit.status.success(), "tests/java/{folder}:\n{}{}", exit.stdout, exit.stderr);
         Some(this)

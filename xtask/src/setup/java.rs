@@ -7,7 +7,8 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The tools and their folders. Apart, because they need different releases of the same libraries.
-const FOLDERS: [(&str, &str); 4] = [
+const FOLDERS: [(&str, &str); 5] = [
+    ("jvm-amqp", "amqp"),
     ("jvm-clients", "clients"),
     ("jvm-tools", "tools"),
     ("jvm-flink", "flink"),

@@ -48,13 +48,32 @@ fn spark_counts_exactly() {
     run("spark-sql-kafka", "spark", "Sparks", "spark-sql-kafka-0-10_2.13");
 }
 
+#[test]
+fn the_java_client_of_rabbitmq_keeps_its_promises() {
+    run_at("amqp-client", "amqp", "RabbitClient", "amqp-client", amqp);
+}
+
+#[test]
+fn a_spring_application_for_rabbitmq_runs() {
+    run_at("spring-rabbit", "amqp", "Springs", "spring-rabbit", amqp);
+}
+
+fn amqp(broker: &Broker) -> String {
+    format!("127.0.0.1:{}", broker.amqp())
+}
+
 /// Runs a program of `tests/java/<folder>` as the suite of a client, whose release is that of a
 /// library.
 fn run(client: &str, folder: &str, program: &str, library: &str) {
+    run_at(client, folder, program, library, Broker::kafka);
+}
+
+/// The same for a client that comes by another door.
+fn run_at(client: &str, folder: &str, program: &str, library: &str, door: fn(&Broker) -> String) {
     let Some(java) = Java::compiled(folder) else { return };
     let mut broker = serve().start();
     let mut suite = Suite::new(client, &java.version(library));
-    note(&mut suite, java.start(program, &[&broker.kafka()]), &mut broker);
+    note(&mut suite, java.start(program, &[&door(&broker)]), &mut broker);
     suite.check();
 }
 
