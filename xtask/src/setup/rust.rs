@@ -15,8 +15,10 @@ struct Crate {
     tool: &'static str,
     name: &'static str,
     version: &'static str,
-    /// Both link librdkafka, one of them in its tests only.
-    feature: &'static str,
+    /// What is switched on and off of it.
+    flags: &'static [&'static str],
+    /// Whether librdkafka is linked, by the crate or by its tests.
+    links: bool,
     tests: &'static [&'static str],
     /// Tables of its manifest that these tests do not need and that cost time.
     unused: &'static [&'static str],
@@ -24,12 +26,13 @@ struct Crate {
     stale: &'static [&'static str],
 }
 
-const CRATES: [Crate; 2] = [
+const CRATES: [Crate; 3] = [
     Crate {
         tool: "suite-rdkafka",
         name: "rdkafka",
         version: "0.39.0",
-        feature: "dynamic-linking",
+        flags: &["--features", "dynamic-linking"],
+        links: true,
         tests: &[
             "test_admin",
             "test_high_consumers",
@@ -46,7 +49,8 @@ const CRATES: [Crate; 2] = [
         tool: "suite-rskafka",
         name: "rskafka",
         version: "0.6.0",
-        feature: "rdkafka/dynamic-linking",
+        flags: &["--features", "rdkafka/dynamic-linking"],
+        links: true,
         tests: &["client", "consumer", "producer", "produce_consume"],
         unused: &[
             "[[bench]]",
@@ -56,23 +60,49 @@ const CRATES: [Crate; 2] = [
         ],
         stale: &["rsasl"],
     },
+    Crate {
+        tool: "suite-lapin",
+        name: "lapin",
+        version: "4.12.3",
+        // Without TLS, whose code is large.
+        flags: &["--no-default-features", "--features", "tokio,smol"],
+        links: false,
+        // Not those that bring a broker of their own, or want none.
+        tests: &[
+            "ack_after_close",
+            "channel_closed_by_broker",
+            "conn_wrong_vhost",
+            "connection",
+            "connection_tasks",
+            "publisher_confirms",
+            "recovery_qos",
+            "runtime_isolation",
+            "smol",
+            "tokio",
+        ],
+        unused: &[],
+        stale: &[],
+    },
 ];
 
 /// The crates' test programs, each crate a tool with them in `tests`.
 pub(super) fn tools(root: &Path) -> Vec<Tool> {
     let tool = |wanted: Crate| {
         let root = root.to_owned();
-        let library = librdkafka::stamp();
+        let library = if wanted.links { librdkafka::stamp() } else { String::new() };
         Tool {
             name: wanted.tool,
             stamp: format!("{} {}, {library}, 1", wanted.name, wanted.version),
-            install: Box::new(move |folder| install(folder, &librdkafka::place(&root)?, wanted)),
+            install: Box::new(move |folder| {
+                let library = wanted.links.then(|| librdkafka::place(&root)).transpose()?;
+                install(folder, library.as_deref(), wanted)
+            }),
         }
     };
     CRATES.into_iter().map(tool).collect()
 }
 
-fn install(folder: &Path, library: &Path, wanted: Crate) -> Result<(), Failure> {
+fn install(folder: &Path, library: Option<&Path>, wanted: Crate) -> Result<(), Failure> {
     let (source, build) = (folder.join("source"), folder.join("build"));
     let fetched = fetch(&folder.join("fetch"), wanted)?;
     process::output(Command::new("cp").arg("-r").arg(fetched).arg(&source))?;
@@ -86,12 +116,14 @@ fn install(folder: &Path, library: &Path, wanted: Crate) -> Result<(), Failure> 
     }
     let mut test = cargo(&source);
     test.args(["test", "--no-run", "--quiet", "--message-format=json"]);
-    test.args(["--features", wanted.feature]).arg("--target-dir").arg(&build);
+    test.args(wanted.flags).arg("--target-dir").arg(&build);
     for name in wanted.tests {
         test.args(["--test", name]);
     }
-    test.env("PKG_CONFIG_PATH", library.join("lib/pkgconfig"));
-    test.env("LD_LIBRARY_PATH", library.join("lib"));
+    if let Some(library) = library {
+        test.env("PKG_CONFIG_PATH", library.join("lib/pkgconfig"));
+        test.env("LD_LIBRARY_PATH", library.join("lib"));
+    }
     // Nobody debugs them.
     test.env("CARGO_PROFILE_DEV_DEBUG", "false").env("CARGO_PROFILE_TEST_DEBUG", "false");
     let built = process::output(&mut test)?;

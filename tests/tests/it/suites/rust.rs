@@ -41,6 +41,19 @@ fn rskafka_passes_its_integration_tests() {
     suite.check();
 }
 
+#[test]
+fn lapin_passes_its_integration_tests() {
+    let Some(tool) = tool("suite-lapin") else { return };
+    let broker = Serve::new().start();
+    let mut suite = Suite::new("lapin", "4.12.3");
+    let env = [("AMQP_ADDR", format!("amqp://127.0.0.1:{}/%2f", broker.amqp()))];
+    let run = Run { tests: &tool.join("tests"), env: &env };
+    for program in run.programs() {
+        run.program(&mut suite, &program, &[], &[]);
+    }
+    suite.check();
+}
+
 fn rskafka_environment(broker: &Broker) -> [(&'static str, String); 3] {
     [
         ("TEST_INTEGRATION", "1".to_owned()),
