@@ -260,7 +260,7 @@ impl Session {
         if state.may_read_subject(subject) {
             self.send_sys(&mut state, topic, value, manner);
             drop(state);
-            self.flush();
+            self.flush(1);
         }
     }
 
@@ -318,7 +318,7 @@ impl Subscriber for Session {
         }
     }
 
-    fn flush(&self) -> Pressure {
+    fn flush(&self, _company: usize) -> Pressure {
         let mut state = self.state.lock();
         let (waker, is_high) = (state.waker.take(), state.outbound.is_high());
         drop(state);

@@ -12,6 +12,7 @@ use broker::{Broker, PublisherId};
 use parking_lot::Mutex;
 
 use crate::handles::Handles;
+use crate::limits::COMPANY_MIN;
 use crate::map;
 use crate::outgoing::{Outgoing, Pushed, Waiting};
 use crate::wire::connect::ConnectOptions;
@@ -211,8 +212,13 @@ impl Subscriber for Client {
         }
     }
 
-    fn flush(&self) -> Pressure {
-        match self.flush_own() {
+    fn flush(&self, company: usize) -> Pressure {
+        self.settle();
+        let waiting = match company < COMPANY_MIN {
+            true => self.outgoing.flush(),
+            false => self.outgoing.flush_in_company(),
+        };
+        match waiting {
             Waiting::Little => Pressure::Low,
             Waiting::Much => Pressure::High,
         }

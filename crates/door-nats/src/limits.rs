@@ -62,6 +62,13 @@ pub(crate) const CLIENT_NAME_BYTES_MAX: usize = 256;
 /// at once, so that one receiver has less; of a thousand each should get many messages with one write.
 pub(crate) const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Where so many clients have something to be sent at once, those who get much leave it to their own tasks, which run on all
+/// processors: the publisher's alone would be what limits how fast many get the same.
+pub(crate) const COMPANY_MIN: usize = 32;
+
+/// That much, in bytes: less is written sooner than handed over.
+pub(crate) const HANDED_OVER_BYTES: usize = 4 * 1024;
+
 /// How long a client is told that the broker stops before its connection ends (lame duck).
 pub(crate) const LAME_DUCK: Duration = Duration::from_millis(500);
 

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::limits::{
-    CHUNK_BYTES, CHUNK_KEPT_BYTES, PENDING_BYTES_HIGH, PENDING_SHARE_BYTES,
+    CHUNK_BYTES, CHUNK_KEPT_BYTES, HANDED_OVER_BYTES, PENDING_BYTES_HIGH, PENDING_SHARE_BYTES,
     PENDING_TOTAL_BYTES_MAX, WRITE_DEADLINE,
 };
 use crate::subscriptions::Subscriptions;
@@ -279,6 +279,12 @@ impl Outgoing {
             }
             Self::keep(&mut state, chunk);
         }
+    }
+
+    /// As [`Self::flush`], where many are flushed by the same thread: much is left to the connection's task.
+    pub(crate) fn flush_in_company(&self) -> Waiting {
+        let is_much = self.state.lock().queued >= HANDED_OVER_BYTES;
+        if is_much { self.wake() } else { self.flush() }
     }
 
     /// Has the connection's task write what waits, whoever may write.

@@ -29,8 +29,8 @@ pub trait Subscriber: Send + Sync + Debug {
     fn deliver(&self, tags: &[u64], delivery: &Delivery<'_>) -> Accepted;
 
     /// Sends what was written, or wakes who does: called once after a number of deliveries of which one said
-    /// [`Accepted::First`].
-    fn flush(&self) -> Pressure {
+    /// [`Accepted::First`]. `company`: how many this is asked of at once, on this thread.
+    fn flush(&self, _company: usize) -> Pressure {
         Pressure::Low
     }
 
@@ -88,8 +88,9 @@ impl Flush {
 
     /// Has everything sent; returns somebody who is slow, if anybody is.
     pub(crate) fn flush(&mut self) -> Option<Slow> {
+        let company = self.dirty.len();
         for subscriber in self.dirty.drain(..) {
-            if subscriber.flush() == Pressure::High {
+            if subscriber.flush(company) == Pressure::High {
                 self.slow = Some(subscriber);
             }
         }

@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Backlog, Cut, Outgoing, Pushed, Waiting};
-use crate::limits::PENDING_BYTES_HIGH;
+use crate::limits::{HANDED_OVER_BYTES, PENDING_BYTES_HIGH};
 
 /// Longer than anything here takes; only a hang gets there.
 const HANG: Duration = Duration::from_secs(30);
@@ -95,4 +95,27 @@ async fn after_the_end_nothing_is_held() {
     let closed = tokio::time::timeout(HANG, client.read_to_end(&mut rest)).await;
     closed.expect("it is closed").expect("properly");
     assert_eq!((rest.len(), outgoing.pending()), (0, 0));
+}
+
+#[tokio::test]
+async fn in_company_much_is_left_to_the_task_and_little_is_not() {
+    let (stream, mut client) = pair().await;
+    let (_read, write) = stream.into_split();
+    let (outgoing, _) = Outgoing::new(write, 1 << 20, Arc::default());
+    push(&outgoing, &pattern(0, 10));
+    assert_eq!(outgoing.flush_in_company(), Waiting::Little);
+    assert_eq!(outgoing.pending(), 0, "it is on the socket");
+    push(&outgoing, &pattern(10, HANDED_OVER_BYTES));
+    assert_eq!(outgoing.flush_in_company(), Waiting::Little);
+    assert_eq!(outgoing.pending(), HANDED_OVER_BYTES, "the task has not run");
+    push(&outgoing, &pattern(10 + HANDED_OVER_BYTES, 10));
+    assert_eq!(outgoing.flush(), Waiting::Little);
+    assert_eq!(outgoing.pending(), HANDED_OVER_BYTES + 10, "behind it, not before it");
+    outgoing.finish();
+    tokio::time::timeout(HANG, outgoing.run(None)).await.expect("it ends").expect("fine");
+    let total = HANDED_OVER_BYTES + 20;
+    let mut read = vec![0; total];
+    let reading = tokio::time::timeout(HANG, client.read_exact(&mut read)).await;
+    reading.expect("it comes").expect("all of it");
+    assert!(read == pattern(0, total), "something is missing or out of order");
 }
