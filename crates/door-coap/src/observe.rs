@@ -152,7 +152,7 @@ impl Subscriber for Slot {
         if self.put(value) { Accepted::First } else { Accepted::Yes }
     }
 
-    fn flush(&self) -> broker::live::Pressure {
+    fn flush(&self, _company: usize) -> broker::live::Pressure {
         self.ready.notify.notify_one();
         broker::live::Pressure::Low
     }
