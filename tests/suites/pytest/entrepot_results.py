@@ -28,4 +28,6 @@ class Results:
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(Results())
+    # Where pytest-xdist shares the tests out, its workers report to the one who does.
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Results())

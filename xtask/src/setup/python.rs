@@ -31,10 +31,15 @@ const ENVIRONMENTS: [(&str, &str); 11] = [
 
 /// Clients that are tested with the tests in their source archives: the tool's name, the package,
 /// and what proves that it works.
-const SUITES: [(&str, &str, &str); 5] = [
+const SUITES: [(&str, &str, &str); 6] = [
     ("suite-kafka-python", "kafka-python", "import kafka, pytest, pytest_rerunfailures"),
     ("suite-paho-mqtt", "paho-mqtt", "import paho.mqtt.client, pytest, pytest_timeout"),
     ("suite-gmqtt", "gmqtt", "import gmqtt, pytest, pytest_asyncio, pytest_timeout"),
+    (
+        "suite-aio-pika",
+        "aio-pika",
+        "import aio_pika, aiomisc_pytest, pytest, pytest_timeout, xdist",
+    ),
     ("suite-py-amqp", "amqp", "import amqp, pytest, pytest_rerunfailures, pytest_timeout"),
     ("suite-kombu", "kombu", "import kombu, pytest, pytest_rerunfailures, pytest_timeout"),
 ];

@@ -64,6 +64,24 @@ fn gmqtt_passes_its_tests() {
     pytest.check(&[], &["tests/test_mqtt5.py"], Duration::from_secs(400));
 }
 
+/// Its fixtures ask Docker for RabbitMQ, and get Entrepot (`tests/suites/aio-pika/entrepot_docker.py`). Several
+/// processes share the tests out, each with a broker of its own: much of the time is waiting. Not run is
+/// `test_memory_leak.py`, which looks at the client alone.
+#[test]
+fn aio_pika_passes_its_tests() {
+    let Some(tool) = tool("suite-aio-pika") else { return };
+    let home = scratch();
+    let certificate = home.path().join("server.pem").display().to_string();
+    let issuer = authority("authority");
+    let server = certified_for(&issuer, "server", &["localhost", "127.0.0.1"]);
+    std::fs::write(&certificate, server).expect("a scratch folder is writable");
+    let _turn = shared_machine();
+    let env = vec![("ENTREPOT_CERTIFICATE", &certificate[..])];
+    let pytest = Pytest { tool: &tool, client: "aio-pika", folder: None, env };
+    let options = ["-p", "entrepot_docker", "-n", "6", "--ignore", "tests/test_memory_leak.py"];
+    pytest.check(&options, &["tests"], Duration::from_secs(900));
+}
+
 /// It finds its certificates below the folder that it is run in.
 #[test]
 fn py_amqp_passes_its_integration_tests() {
