@@ -17,7 +17,6 @@ mod tests;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::Random;
@@ -27,6 +26,7 @@ use crate::limits::{
     AMPLIFICATION_MAX, CHALLENGE_AFTER_MS, EXCHANGE_BYTES_MAX, EXCHANGES_MAX, HEADERS_BYTES,
     LEISURE_MS, PEER_HELD_MAX, RETRANSMITS_MAX, SEPARATE_AFTER_MS,
 };
+use crate::remote::Remote;
 use crate::response::Response;
 use crate::wire::code::Code;
 use crate::wire::datagram::{Datagram, HEADER_BYTES, Kind, empty, put_header};
@@ -46,7 +46,7 @@ pub(crate) struct ObservationId(pub(crate) u64);
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) exchange: ExchangeId,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Remote,
     pub(crate) code: Code,
     pub(crate) token: Token,
     pub(crate) options: Bytes,
@@ -65,11 +65,11 @@ pub(crate) enum Event {
     /// A client wants no more notifications, or is gone.
     Ended(ObservationId),
     /// To this client another confirmable message can be sent.
-    Free(SocketAddr),
+    Free(Remote),
     /// A client has shown where it is: the request that waited for that goes on.
     Resumed(Box<Received>),
     /// A client has not, though it was asked: this request is to be answered with something small.
-    Silent(ExchangeId, SocketAddr),
+    Silent(ExchangeId, Remote),
 }
 
 /// A response was not sent: its client must show first that it is where it says it is.
@@ -79,7 +79,7 @@ pub(crate) struct Unverified;
 /// A request that is being worked on.
 #[derive(Debug)]
 struct Exchange {
-    peer: SocketAddr,
+    peer: Remote,
     kind: Kind,
     id: u16,
     token: Token,
@@ -126,7 +126,7 @@ pub(crate) struct Endpoint {
     leisure: BinaryHeap<Reverse<(u64, ExchangeId)>>,
     /// The number of the next message to somebody of whom nothing is known.
     loose_id: u16,
-    output: Vec<(SocketAddr, Bytes)>,
+    output: Vec<(Remote, Bytes)>,
     events: Vec<Event>,
 }
 
@@ -150,12 +150,12 @@ impl Endpoint {
     }
 
     /// What is to be sent. The buffer is to be given back, empty, with [`Self::give_back`].
-    pub(crate) fn take_output(&mut self) -> Vec<(SocketAddr, Bytes)> {
+    pub(crate) fn take_output(&mut self) -> Vec<(Remote, Bytes)> {
         std::mem::take(&mut self.output)
     }
 
     /// Takes a buffer for what is to be sent next.
-    pub(crate) fn give_back(&mut self, mut buffer: Vec<(SocketAddr, Bytes)>) {
+    pub(crate) fn give_back(&mut self, mut buffer: Vec<(Remote, Bytes)>) {
         buffer.clear();
         if self.output.is_empty() {
             self.output = buffer;
@@ -171,7 +171,7 @@ impl Endpoint {
     pub(crate) fn receive(
         &mut self,
         now: u64,
-        peer: SocketAddr,
+        peer: Remote,
         bytes: &Bytes,
         to_group: bool,
     ) -> Option<Received> {
@@ -199,7 +199,7 @@ impl Endpoint {
     }
 
     /// Rejects what cannot be read, if that is to be answered (RFC 7252 §4.2).
-    fn refuse(&mut self, peer: SocketAddr, bytes: &[u8], error: WireError, to_group: bool) {
+    fn refuse(&mut self, peer: Remote, bytes: &[u8], error: WireError, to_group: bool) {
         tracing::trace!(%peer, %error, "not a message");
         if let Some((Kind::Con, id)) = Datagram::peek(bytes).filter(|_| !to_group) {
             self.output.push((peer, empty_bytes(Kind::Rst, id)));
@@ -209,7 +209,7 @@ impl Endpoint {
     fn request(
         &mut self,
         now: u64,
-        peer: SocketAddr,
+        peer: Remote,
         bytes: &Bytes,
         datagram: &Datagram<'_>,
         to_group: bool,
@@ -275,12 +275,12 @@ impl Endpoint {
     }
 
     /// Whether a client has shown that it is where it says it is.
-    pub(crate) fn is_verified(&self, peer: SocketAddr) -> bool {
+    pub(crate) fn is_verified(&self, peer: Remote) -> bool {
         self.peers.is_verified(peer)
     }
 
     /// A client has shown that it is where it says it is, in another way.
-    pub(crate) fn verify(&mut self, now: u64, peer: SocketAddr) {
+    pub(crate) fn verify(&mut self, now: u64, peer: Remote) {
         if self.peers.verify(peer, now) {
             self.release(now, peer);
         }
@@ -391,7 +391,7 @@ impl Endpoint {
     }
 
     /// What waited for a client to show where it is goes on.
-    fn release(&mut self, now: u64, peer: SocketAddr) {
+    fn release(&mut self, now: u64, peer: Remote) {
         for exchange in self.peers.take_held(peer) {
             let Some(open) = self.exchanges.get_mut(&exchange) else { continue };
             match std::mem::replace(&mut open.held, Held::Nothing) {
@@ -403,13 +403,7 @@ impl Endpoint {
     }
 
     /// Sends a confirmable message, or has it wait for those before it.
-    fn confirm(
-        &mut self,
-        now: u64,
-        peer: SocketAddr,
-        what: What,
-        write: impl FnOnce(u16) -> Bytes,
-    ) {
+    fn confirm(&mut self, now: u64, peer: Remote, what: What, write: impl FnOnce(u16) -> Bytes) {
         let Some(id) = self.peers.confirm_id(peer, now) else { return };
         let waiting = Waiting { id, bytes: write(id), what };
         if let Some(bytes) = self.peers.confirm(peer, waiting, now) {
@@ -422,7 +416,7 @@ impl Endpoint {
     pub(crate) fn notify(
         &mut self,
         now: u64,
-        (peer, token, observation): (SocketAddr, Token, ObservationId),
+        (peer, token, observation): (Remote, Token, ObservationId),
         (code, body): (Code, &[u8]),
         confirmable: bool,
     ) -> bool {
@@ -441,12 +435,12 @@ impl Endpoint {
     }
 
     /// A client observes something, or does no more: it is not forgotten meanwhile.
-    pub(crate) fn observes(&mut self, now: u64, peer: SocketAddr, more: i32) {
+    pub(crate) fn observes(&mut self, now: u64, peer: Remote, more: i32) {
         self.peers.observes(peer, more, now);
     }
 
     /// Something that we sent was acknowledged or rejected.
-    fn answered(&mut self, now: u64, peer: SocketAddr, kind: Kind, id: u16) {
+    fn answered(&mut self, now: u64, peer: Remote, kind: Kind, id: u16) {
         let Some(what) = self.peers.answered(peer, id, now) else {
             // A ping that we had given up.
             if kind == Kind::Rst && self.peers.answered_late(peer, id) {
@@ -472,7 +466,7 @@ impl Endpoint {
     }
 
     /// Sends what waited for what is done with.
-    fn next(&mut self, now: u64, peer: SocketAddr) {
+    fn next(&mut self, now: u64, peer: Remote) {
         match self.peers.next(peer, now) {
             Some(bytes) => self.output.push((peer, bytes)),
             None => self.events.push(Event::Free(peer)),
@@ -519,7 +513,7 @@ impl Endpoint {
     }
 
     /// A client has not acknowledged something, however often it was sent.
-    fn give_up(&mut self, now: u64, peer: SocketAddr, what: What) {
+    fn give_up(&mut self, now: u64, peer: Remote, what: What) {
         match what {
             What::Notification(observation) => self.events.push(Event::Ended(observation)),
             What::Ping => {

@@ -8,7 +8,6 @@ pub(crate) mod publish;
 mod read;
 mod topic;
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use broker::access::{Actor, Operation};
 
 use crate::Shared;
 use crate::map;
+use crate::remote::Remote;
 use crate::request::Request;
 use crate::response::Response;
 use crate::topics::Topic;
@@ -32,7 +32,7 @@ type Answer = Result<Response, Box<Response>>;
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Remote,
     pub(crate) actor: Actor,
     pub(crate) publisher: PublisherId,
 }

@@ -7,6 +7,7 @@
 //! `docs/doors/coap.md`.
 
 mod calls;
+mod dtls;
 mod echo;
 mod endpoint;
 mod handle;
@@ -15,6 +16,7 @@ mod map;
 mod observe;
 mod order;
 mod pace;
+mod remote;
 mod request;
 mod response;
 mod session;
@@ -37,6 +39,7 @@ use door::{BoxFuture, CloseReason, Connection, Door};
 use tokio::task::JoinHandle;
 
 use calls::Calls;
+pub use dtls::PskKeys;
 use echo::Echo;
 use order::Order;
 use topics::Topics;

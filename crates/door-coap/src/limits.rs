@@ -79,6 +79,13 @@ pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long the end of a connection may wait for what was promised before it.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// DTLS: sessions of one worker, …
+pub(crate) const SESSIONS_MAX: usize = 10_000;
+/// … and clients whose first one is not there yet; the oldest are given up for others.
+pub(crate) const HANDSHAKES_MAX: usize = 1_000;
+/// A session in which nothing comes for so long is over.
+pub(crate) const SESSION_IDLE: Duration = Duration::from_secs(25 * 3600);
+
 /// Levels of a subject: each costs a step of the search.
 pub(crate) const LEVELS_MAX: usize = 100;
 /// Bytes of a subject's name.

@@ -4,7 +4,6 @@
 //! all that was (§1.3). So each observation holds one value at most, however fast its resource changes.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::{Millis, Subject};
@@ -21,6 +20,7 @@ use crate::limits::{
     OBSERVATIONS_MAX, OBSERVATIONS_OF_PEER_MAX, OBSERVED_BYTES_MAX, UNCONFIRMED_MAX,
 };
 use crate::map;
+use crate::remote::Remote;
 use crate::request::Request;
 use crate::response::Response;
 use crate::topics::Topic;
@@ -161,7 +161,7 @@ impl Subscriber for Slot {
 /// A client that observes a resource.
 #[derive(Debug)]
 pub(crate) struct Observation {
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Remote,
     pub(crate) token: Token,
     /// What it asked: notifications are answers to it.
     pub(crate) request: Request,
@@ -240,8 +240,8 @@ impl Observation {
 pub(crate) struct Observations {
     pub(crate) ready: Arc<Ready>,
     all: HashMap<ObservationId, Observation>,
-    by_token: HashMap<(SocketAddr, Token), ObservationId>,
-    of_peers: HashMap<SocketAddr, usize>,
+    by_token: HashMap<(Remote, Token), ObservationId>,
+    of_peers: HashMap<Remote, BTreeSet<ObservationId>>,
     /// When each is to be asked at the latest whether it is wanted still.
     checks: BTreeSet<(u64, ObservationId)>,
     next: u64,
@@ -265,7 +265,7 @@ impl Observations {
             self.close(old);
         }
         let request = request.kept()?;
-        let count = self.of_peers.get(&caller.peer).copied().unwrap_or(0);
+        let count = self.of_peers.get(&caller.peer).map_or(0, BTreeSet::len);
         if self.all.len() >= OBSERVATIONS_MAX || count >= OBSERVATIONS_OF_PEER_MAX {
             return None;
         }
@@ -300,7 +300,7 @@ impl Observations {
         };
         self.all.insert(id, observation);
         self.by_token.insert(key, id);
-        *self.of_peers.entry(peer).or_default() += 1;
+        self.of_peers.entry(peer).or_default().insert(id);
         Some(id)
     }
 
@@ -350,18 +350,23 @@ impl Observations {
     }
 
     /// The observation that a client has with this token.
-    pub(crate) fn find(&self, peer: SocketAddr, token: Token) -> Option<ObservationId> {
+    pub(crate) fn find(&self, peer: Remote, token: Token) -> Option<ObservationId> {
         self.by_token.get(&(peer, token)).copied()
     }
 
+    /// Those of a client.
+    pub(crate) fn of(&self, peer: Remote) -> Vec<ObservationId> {
+        self.of_peers.get(&peer).into_iter().flatten().copied().collect()
+    }
+
     /// Ends one; whose it was.
-    pub(crate) fn close(&mut self, id: ObservationId) -> Option<SocketAddr> {
+    pub(crate) fn close(&mut self, id: ObservationId) -> Option<Remote> {
         let observation = self.all.remove(&id)?;
         self.by_token.remove(&(observation.peer, observation.token));
         self.checks.remove(&(observation.check_at, id));
-        if let Some(count) = self.of_peers.get_mut(&observation.peer) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(others) = self.of_peers.get_mut(&observation.peer) {
+            others.remove(&id);
+            if others.is_empty() {
                 self.of_peers.remove(&observation.peer);
             }
         }

@@ -2,7 +2,6 @@
 //! order; so there are no message ids here, and the client is where it says it is.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -23,6 +22,7 @@ use crate::limits::{
     CONNECTION_REQUESTS_MAX, CSM_TIMEOUT, FLUSH_TIMEOUT, IDLE_TIMEOUT, MESSAGE_BYTES_MAX,
 };
 use crate::observe::Observations;
+use crate::remote::Remote;
 use crate::request::Request;
 use crate::response::Response;
 use crate::transfer::{Pieces, Taken, Transfers};
@@ -81,7 +81,7 @@ pub(crate) fn serve(
             publisher: shared.broker.new_publisher(),
             transfers: Transfers::new(shared.options.body_bytes_max, &shared.transfers),
             shared,
-            peer,
+            peer: peer.into(),
             actor,
             framing,
             write,
@@ -113,7 +113,7 @@ fn payload_max(message: u32) -> usize {
 
 struct Session {
     shared: Arc<Shared>,
-    peer: SocketAddr,
+    peer: Remote,
     actor: Actor,
     publisher: PublisherId,
     framing: Framing,

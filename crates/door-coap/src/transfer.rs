@@ -5,7 +5,6 @@
 //! each client: what is older gives way, and its client is told with 4.08 that it must begin again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,6 +14,7 @@ use crate::limits::{
     EXCHANGE_LIFETIME_MS, TRANSFER_BYTES_MAX, TRANSFER_TOTAL_BYTES_MAX, TRANSFERS_MAX,
     TRANSFERS_OF_PEER_MAX,
 };
+use crate::remote::Remote;
 use crate::request::Request;
 use crate::response::{Etag, Response};
 use crate::wire::block::{Block, Size};
@@ -24,7 +24,7 @@ use crate::wire::code::Code;
 mod tests;
 
 /// A client, which way the body goes, and what its pieces have in common.
-type Key = (SocketAddr, Way, u64);
+type Key = (Remote, Way, u64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Way {
@@ -90,7 +90,7 @@ pub(crate) struct Transfers {
     all: HashMap<Key, Kept>,
     /// In the order in which they began.
     order: BTreeMap<u64, Key>,
-    of_peers: HashMap<SocketAddr, usize>,
+    of_peers: HashMap<Remote, usize>,
     bytes: usize,
     /// Of all workers and connections together.
     total: Arc<AtomicUsize>,
@@ -122,7 +122,7 @@ impl Transfers {
     pub(crate) fn take(
         &mut self,
         now: u64,
-        peer: SocketAddr,
+        peer: Remote,
         mut request: Request,
         pieces: Pieces,
     ) -> Taken {
@@ -223,7 +223,7 @@ impl Transfers {
     }
 
     /// Hands out another piece of a response, or has it made again where that does no harm.
-    fn go_on(&mut self, peer: SocketAddr, request: Request, block: Block, pieces: Pieces) -> Taken {
+    fn go_on(&mut self, peer: Remote, request: Request, block: Block, pieces: Pieces) -> Taken {
         let key = (peer, Way::Down, request.digest());
         let answer = match self.all.get(&key).map(|kept| &kept.transfer) {
             Some(Transfer::Down(response)) => cut(response, block, pieces),
@@ -241,7 +241,7 @@ impl Transfers {
     pub(crate) fn cut(
         &mut self,
         now: u64,
-        peer: SocketAddr,
+        peer: Remote,
         request: &Request,
         mut response: Response,
         pieces: Pieces,

@@ -14,6 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::dtls::{PskKeys, Sessions};
 use crate::limits::DATAGRAM_BYTES_MAX;
 use crate::{CoapDoor, Shared};
 use worker::Worker;
@@ -46,19 +47,29 @@ impl CoapUdp {
 
     /// Starts to answer clients.
     pub fn run(self, door: &CoapDoor) -> CoapUdpHandle {
+        self.start(door, None)
+    }
+
+    /// Starts to answer clients who have one of these keys, over DTLS. Groups are not listened to.
+    pub fn run_secure(self, door: &CoapDoor, keys: PskKeys) -> CoapUdpHandle {
+        self.start(door, Some(&Arc::new(keys)))
+    }
+
+    fn start(self, door: &CoapDoor, keys: Option<&Arc<PskKeys>>) -> CoapUdpHandle {
         let address = self.datagrams.address;
         tracing::info!(%address, door = "coap", sockets = self.datagrams.sockets.len(), "listening");
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let (to_first, mut from_groups) = mpsc::channel(GROUP_QUEUE_MAX);
-        for group in self.datagrams.groups {
+        for group in self.datagrams.groups.into_iter().filter(|_| keys.is_none()) {
             tasks.spawn(listen_to_group(group, to_first.clone()));
         }
         for socket in self.datagrams.sockets {
             let (shared, stopping) = (Arc::clone(&door.shared), stopping.clone());
             // The first one sees to groups; the others have a channel in which nothing comes.
             let groups = std::mem::replace(&mut from_groups, mpsc::channel(1).1);
-            tasks.spawn(serve(shared, socket, groups, stopping));
+            let sessions = keys.map(|keys| Sessions::new(Arc::clone(keys)));
+            tasks.spawn(serve(shared, (socket, sessions), groups, stopping));
         }
         CoapUdpHandle { address, stop, tasks }
     }
@@ -66,13 +77,13 @@ impl CoapUdp {
 
 async fn serve(
     shared: Arc<Shared>,
-    socket: UdpSocket,
+    (socket, sessions): (UdpSocket, Option<Sessions>),
     groups: mpsc::Receiver<ToGroup>,
     stopping: watch::Receiver<bool>,
 ) {
     // Whoever observes first must know of topics; if they cannot be read, that is told to who asks.
     let _unreadable = shared.topics.load(&shared.broker).await;
-    Worker::new(shared, socket).run(groups, stopping).await;
+    Worker::new(shared, socket, sessions).run(groups, stopping).await;
 }
 
 async fn listen_to_group(socket: UdpSocket, to: mpsc::Sender<ToGroup>) {

@@ -19,7 +19,7 @@ use door::{
     WebSocketOptions,
 };
 use door_amqp::{AmqpDoor, AmqpDoorOptions, AmqpManagement};
-use door_coap::{CoapDoor, CoapDoorOptions, CoapUdp};
+use door_coap::{CoapDoor, CoapDoorOptions, CoapUdp, PskKeys};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_mqtt::{MqttDoor, MqttDoorOptions};
 use door_nats::{Keys, NatsDoor, NatsDoorOptions, NatsMonitor, Token};
@@ -267,6 +267,27 @@ fn datagrams(
     let sockets = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let receive_buffer = buffer(config.network.receive_buffer_bytes);
     Some(CoapUdp::bind(&DatagramOptions { address, sockets, groups, receive_buffer }))
+}
+
+/// The CoAP door's socket for DTLS, and the keys of its clients, if it has one.
+pub(crate) fn coap_dtls(config: &Config) -> Result<Option<(CoapUdp, PskKeys)>, RunError> {
+    let coap = &config.coap;
+    let Some(port) = coap.dtls_port.filter(|_| coap.enabled) else { return Ok(None) };
+    // What is none was refused when the configuration was read.
+    let keys = coap.psk.as_ref().and_then(|keys| PskKeys::parse(&keys.0).ok()).unwrap_or_default();
+    let failed = |source| RunError::Bind {
+        name: "COAP_DTLS".to_owned(),
+        address: format!("{}:{port}", config.net.bind),
+        source,
+    };
+    let mut addresses = (config.net.bind.as_str(), port).to_socket_addrs().map_err(failed)?;
+    let none = || std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    let address = addresses.next().ok_or_else(none).map_err(failed)?;
+    let sockets = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let options = DatagramOptions { sockets, ..DatagramOptions::new(address) };
+    let socket = CoapUdp::bind(&options).map_err(failed)?;
+    tracing::info!(address = %socket.local_address(), keys = keys.0.len(), "CoAP over DTLS");
+    Ok(Some((socket, keys)))
 }
 
 /// What requests may take that are on their way in, of all listeners together.

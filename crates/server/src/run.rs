@@ -17,8 +17,8 @@ use store::{OpenError, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build::{
-    Bound, Doors, adapt, bind, broker_options, connection_limit, endpoints, follow_bounds,
-    registration, request_room, store_options,
+    Bound, Doors, adapt, bind, broker_options, coap_dtls, connection_limit, endpoints,
+    follow_bounds, registration, request_room, store_options,
 };
 use crate::config::Config;
 use crate::limits::raise_open_files;
@@ -114,6 +114,7 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
     let hangup = signal(SignalKind::hangup())?;
 
     let bound = bind(config)?;
+    let dtls = coap_dtls(config)?;
     let mut security = Security::new(config)?;
     let (store, meta) = open(config, &clock)?;
     let endpoints = endpoints(&bound);
@@ -141,6 +142,7 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
         listeners.push(listener.run(doors.get(own.door), limit.clone()));
         datagrams.extend(udp.map(|udp| udp.run(&doors.coap)));
     }
+    datagrams.extend(dtls.map(|(socket, keys)| socket.run_secure(&doors.coap, keys)));
     let following = tokio::spawn(Arc::new(security).follow(hangup));
     print(&told)?;
     // Last: who finds us there can talk to us.

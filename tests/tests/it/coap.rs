@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use tests::{Process, Python, Script, Serve, scratch, tool};
+use tests::{Process, Python, Script, Serve, free_port, scratch, tool};
 
 /// Several parts, each with patience of its own.
 const ALL: Duration = Duration::from_secs(240);
@@ -100,4 +100,22 @@ fn libcoaps_client_observes() {
     let ((), next, _) = observer.wait_for("what is there", 0, ALL, line("first"));
     client.run(&["-m", "put", "-e", "second\n"], "/watched");
     observer.wait_for("what comes", next, ALL, line("second"));
+}
+
+#[test]
+fn libcoaps_client_has_a_key() {
+    let port = free_port();
+    let _broker = Serve::new()
+        .env("ENTREPOT_COAP__DTLS_PORT", &port.to_string())
+        .env("ENTREPOT_COAP__PSK", "thing=30313233343536373839616263646566")
+        .start();
+    let Some(client) = Client::new("coaps", port) else { return };
+    let client = Client { program: client.program.with_file_name("coap-client-secure"), ..client };
+    let known = ["-u", "thing", "-k", "0123456789abcdef"];
+    let with = |args: &[&'static str]| [&known[..], args].concat();
+    assert_eq!(client.run(&with(&["-m", "put", "-e", "21.5"]), "/secret"), "");
+    assert_eq!(client.run(&with(&["-m", "get"]), "/secret"), "21.5");
+    // Another key.
+    let said = client.run(&["-B", "2", "-u", "thing", "-k", "fedcba9876543210"], "/secret");
+    assert!(!said.contains("21.5"), "{said}");
 }

@@ -47,9 +47,10 @@ pub(super) fn libcoap() -> Tool {
                 return Err(format!("{name}: {text}"));
             }
         }
-        Ok(())
+        let secure = STARTED.replace("PROGRAM", "bin/coap-client-gnutls");
+        script(folder, "coap-client-secure", &secure)
     };
-    Tool { name: "libcoap", stamp: "libcoap, unpacked, 3".to_owned(), install: Box::new(install) }
+    Tool { name: "libcoap", stamp: "libcoap, unpacked, 5".to_owned(), install: Box::new(install) }
 }
 
 /// Packages and the libraries that they need.

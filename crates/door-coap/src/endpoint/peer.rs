@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::Random;
@@ -10,6 +9,7 @@ use bytes::Bytes;
 
 use super::{ExchangeId, ObservationId, low_bits};
 use crate::limits::{ACK_TIMEOUT_MS, EXCHANGE_LIFETIME_MS, PEER_QUEUE_MAX, PEERS_MAX, RECENT_MAX};
+use crate::remote::Remote;
 
 /// Numbers of messages are given out in so many blocks; one is used again when all of it is old enough.
 const BLOCKS: usize = 16;
@@ -93,11 +93,11 @@ pub(super) enum Again {
 #[derive(Debug)]
 pub(super) struct Peers {
     random: Arc<dyn Random>,
-    all: HashMap<SocketAddr, Peer>,
+    all: HashMap<Remote, Peer>,
     /// When messages are to be sent again; some are done with.
-    due: BinaryHeap<Reverse<(u64, SocketAddr, u16)>>,
+    due: BinaryHeap<Reverse<(u64, Remote, u16)>>,
     /// When clients are looked at, whether anything is to be known of them still.
-    looks: VecDeque<(u64, SocketAddr)>,
+    looks: VecDeque<(u64, Remote)>,
 }
 
 impl Peers {
@@ -105,7 +105,7 @@ impl Peers {
         Self { random, all: HashMap::new(), due: BinaryHeap::new(), looks: VecDeque::new() }
     }
 
-    fn get_or_add(&mut self, peer: SocketAddr, now: u64) -> Option<&mut Peer> {
+    fn get_or_add(&mut self, peer: Remote, now: u64) -> Option<&mut Peer> {
         if !self.all.contains_key(&peer) {
             if self.all.len() >= PEERS_MAX && !self.drop_one(now) {
                 return None;
@@ -143,35 +143,35 @@ impl Peers {
         false
     }
 
-    pub(super) fn touch(&mut self, peer: SocketAddr, now: u64) {
+    pub(super) fn touch(&mut self, peer: Remote, now: u64) {
         if let Some(known) = self.all.get_mut(&peer) {
             known.last = now;
         }
     }
 
-    pub(super) fn is_verified(&self, peer: SocketAddr) -> bool {
+    pub(super) fn is_verified(&self, peer: Remote) -> bool {
         self.all.get(&peer).is_some_and(|known| known.is_verified)
     }
 
     /// Whether that could be remembered.
-    pub(super) fn verify(&mut self, peer: SocketAddr, now: u64) -> bool {
+    pub(super) fn verify(&mut self, peer: Remote, now: u64) -> bool {
         self.get_or_add(peer, now).map(|known| known.is_verified = true).is_some()
     }
 
-    pub(super) fn held(&self, peer: SocketAddr) -> usize {
+    pub(super) fn held(&self, peer: Remote) -> usize {
         self.all.get(&peer).map_or(0, |known| known.held.len())
     }
 
-    pub(super) fn hold(&mut self, peer: SocketAddr, exchange: ExchangeId, now: u64) -> bool {
+    pub(super) fn hold(&mut self, peer: Remote, exchange: ExchangeId, now: u64) -> bool {
         self.get_or_add(peer, now).map(|known| known.held.push(exchange)).is_some()
     }
 
-    pub(super) fn take_held(&mut self, peer: SocketAddr) -> Vec<ExchangeId> {
+    pub(super) fn take_held(&mut self, peer: Remote) -> Vec<ExchangeId> {
         self.all.get_mut(&peer).map(|known| std::mem::take(&mut known.held)).unwrap_or_default()
     }
 
     /// An exchange waits no more. If it was the last, the ping on its way is given up: whether there was one.
-    pub(super) fn let_go(&mut self, peer: SocketAddr, exchange: ExchangeId) -> bool {
+    pub(super) fn let_go(&mut self, peer: Remote, exchange: ExchangeId) -> bool {
         let Some(known) = self.all.get_mut(&peer) else { return false };
         known.held.retain(|other| *other != exchange);
         if !known.held.is_empty() {
@@ -184,7 +184,7 @@ impl Peers {
     }
 
     /// A ping that was given up is answered all the same.
-    pub(super) fn answered_late(&mut self, peer: SocketAddr, id: u16) -> bool {
+    pub(super) fn answered_late(&mut self, peer: Remote, id: u16) -> bool {
         let Some(known) = self.all.get_mut(&peer) else { return false };
         let is_it = known.ping.take_if(|ping| *ping == id).is_some();
         known.is_verified |= is_it;
@@ -192,7 +192,7 @@ impl Peers {
     }
 
     /// Whether a ping is on its way.
-    pub(super) fn is_pinged(&self, peer: SocketAddr) -> bool {
+    pub(super) fn is_pinged(&self, peer: Remote) -> bool {
         self.all.get(&peer).is_some_and(|known| {
             let sent = known.outstanding.as_ref().map(|sent| &sent.message);
             sent.into_iter().chain(&known.queue).any(|message| message.what == What::Ping)
@@ -200,23 +200,18 @@ impl Peers {
     }
 
     /// The number of the next message to a client of whom something is known, if there is one to be had.
-    pub(super) fn next_id(&mut self, peer: SocketAddr, now: u64) -> Option<u16> {
+    pub(super) fn next_id(&mut self, peer: Remote, now: u64) -> Option<u16> {
         self.all.get_mut(&peer)?.next_id(now)
     }
 
     /// The number of the next confirmable message to a client. `None`: there is no room for it.
-    pub(super) fn confirm_id(&mut self, peer: SocketAddr, now: u64) -> Option<u16> {
+    pub(super) fn confirm_id(&mut self, peer: Remote, now: u64) -> Option<u16> {
         let known = self.get_or_add(peer, now)?;
         (known.queue.len() < PEER_QUEUE_MAX).then(|| known.next_id(now))?
     }
 
     /// Takes a confirmable message: to be sent at once, or when those before it are done with.
-    pub(super) fn confirm(
-        &mut self,
-        peer: SocketAddr,
-        waiting: Waiting,
-        now: u64,
-    ) -> Option<Bytes> {
+    pub(super) fn confirm(&mut self, peer: Remote, waiting: Waiting, now: u64) -> Option<Bytes> {
         let known = self.all.get_mut(&peer)?;
         if known.outstanding.is_some() {
             // Others may wait for what it tells.
@@ -229,7 +224,7 @@ impl Peers {
         self.send(peer, waiting, now)
     }
 
-    fn send(&mut self, peer: SocketAddr, message: Waiting, now: u64) -> Option<Bytes> {
+    fn send(&mut self, peer: Remote, message: Waiting, now: u64) -> Option<Bytes> {
         let timeout = ACK_TIMEOUT_MS + self.random.next_u64() % (ACK_TIMEOUT_MS / 2 + 1);
         let (due, bytes) = (now + timeout, message.bytes.clone());
         self.due.push(Reverse((due, peer, message.id)));
@@ -239,7 +234,7 @@ impl Peers {
     }
 
     /// The next message of a client to whom one was done with.
-    pub(super) fn next(&mut self, peer: SocketAddr, now: u64) -> Option<Bytes> {
+    pub(super) fn next(&mut self, peer: Remote, now: u64) -> Option<Bytes> {
         let known = self.all.get_mut(&peer)?;
         if known.outstanding.is_some() {
             return None;
@@ -248,13 +243,13 @@ impl Peers {
         self.send(peer, waiting, now)
     }
 
-    pub(super) fn is_free(&self, peer: SocketAddr) -> bool {
+    pub(super) fn is_free(&self, peer: Remote) -> bool {
         let is_free = |known: &Peer| known.outstanding.is_none() && known.queue.is_empty();
         self.all.get(&peer).is_none_or(is_free)
     }
 
     /// What was acknowledged, or rejected, with this number.
-    pub(super) fn answered(&mut self, peer: SocketAddr, id: u16, now: u64) -> Option<What> {
+    pub(super) fn answered(&mut self, peer: Remote, id: u16, now: u64) -> Option<What> {
         let known = self.all.get_mut(&peer)?;
         let sent = known.outstanding.take_if(|sent| sent.message.id == id)?;
         (known.is_verified, known.last) = (true, now);
@@ -262,7 +257,7 @@ impl Peers {
     }
 
     /// Remembers whom a notification was for.
-    pub(super) fn remember(&mut self, peer: SocketAddr, id: u16, observation: ObservationId) {
+    pub(super) fn remember(&mut self, peer: Remote, id: u16, observation: ObservationId) {
         let Some(known) = self.all.get_mut(&peer) else { return };
         if known.recent.len() >= RECENT_MAX {
             known.recent.pop_front();
@@ -271,12 +266,12 @@ impl Peers {
     }
 
     /// Whom a notification with this number was for.
-    pub(super) fn recent(&self, peer: SocketAddr, id: u16) -> Option<ObservationId> {
+    pub(super) fn recent(&self, peer: Remote, id: u16) -> Option<ObservationId> {
         let mut recent = self.all.get(&peer)?.recent.iter();
         recent.find(|(sent, _)| *sent == id).map(|(_, observation)| *observation)
     }
 
-    pub(super) fn observes(&mut self, peer: SocketAddr, more: i32, now: u64) {
+    pub(super) fn observes(&mut self, peer: Remote, more: i32, now: u64) {
         if let Some(known) = self.get_or_add(peer, now) {
             known.observations += more;
         }
@@ -288,7 +283,7 @@ impl Peers {
     }
 
     /// The next message that is to be sent again, perhaps.
-    pub(super) fn next_due(&mut self, now: u64) -> Option<(SocketAddr, u16)> {
+    pub(super) fn next_due(&mut self, now: u64) -> Option<(Remote, u16)> {
         let Reverse((at, peer, id)) = *self.due.peek()?;
         if at > now {
             return None;
@@ -298,7 +293,7 @@ impl Peers {
     }
 
     /// Sends it again after twice the time, if it is not done with.
-    pub(super) fn retransmit(&mut self, peer: SocketAddr, id: u16, max: u32, now: u64) -> Again {
+    pub(super) fn retransmit(&mut self, peer: Remote, id: u16, max: u32, now: u64) -> Again {
         let Some(known) = self.all.get_mut(&peer) else { return Again::Not };
         let is_due = |sent: &&mut Outstanding| sent.message.id == id && sent.due <= now;
         let Some(sent) = known.outstanding.as_mut().filter(is_due) else { return Again::Not };

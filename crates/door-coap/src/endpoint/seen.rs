@@ -1,15 +1,15 @@
 //! Numbers of messages that came, for as long as they may come again (RFC 7252 §4.5).
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 
 use bytes::Bytes;
 
 use super::ExchangeId;
 use crate::limits::{EXCHANGE_LIFETIME_MS, NON_LIFETIME_MS, SEEN_BYTES_MAX, SEEN_MAX};
+use crate::remote::Remote;
 
 /// A client, and the number that it gave a message.
-type Key = (SocketAddr, u16);
+type Key = (Remote, u16);
 
 /// What is remembered.
 #[derive(Debug, Default)]

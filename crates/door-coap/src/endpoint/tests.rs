@@ -1,6 +1,7 @@
 //! The message layer on simulated time, over a network that loses, repeats and reorders.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use parking_lot::Mutex;
 
@@ -37,8 +38,8 @@ impl Random for Seeded {
     }
 }
 
-fn peer(number: u16) -> SocketAddr {
-    ([127, 0, 0, 1], 10_000 + number).into()
+fn peer(number: u16) -> Remote {
+    SocketAddr::from(([127, 0, 0, 1], 10_000 + number)).into()
 }
 
 fn endpoint() -> Endpoint {
@@ -95,6 +96,23 @@ fn a_request_is_handed_out_once_and_answered_each_time_it_comes() {
     // As is the same one when nobody can have sent it again.
     endpoint.poll(EXCHANGE_LIFETIME_MS + 10);
     assert!(endpoint.receive(EXCHANGE_LIFETIME_MS + 11, peer(0), &request, false).is_some());
+}
+
+#[test]
+fn whoever_begins_a_session_at_an_address_is_another_client() {
+    let mut endpoint = endpoint();
+    let of = |session| Remote { session, ..peer(0) };
+    let request = get(Kind::Con, 1, 1);
+    let received = endpoint.receive(0, of(1), &request, false).expect("new");
+    endpoint.respond(1, received.exchange, Code::CONTENT, &body(b"here")).expect("small");
+    assert_eq!(endpoint.take_output()[0].0, of(1));
+    endpoint.verify(2, of(1));
+    assert!(endpoint.is_verified(of(1)) && !endpoint.is_verified(of(2)));
+    let received = endpoint.receive(3, of(2), &request, false).expect("never answered to this one");
+    endpoint.respond(4, received.exchange, Code::NOT_FOUND, &[]).expect("small");
+    let [(to, answer)] = &endpoint.take_output()[..] else { panic!("one answer") };
+    let answer = Datagram::decode(answer).expect("a message");
+    assert_eq!((*to, answer.message.code), (of(2), Code::NOT_FOUND));
 }
 
 #[test]
@@ -386,7 +404,7 @@ impl World {
 
     fn collect(&mut self, now: u64) {
         for (to, bytes) in self.server.take_output() {
-            let client = to.port() - 10_000;
+            let client = to.address.port() - 10_000;
             self.carry(now, || Step::ToClient(client, bytes.clone()));
         }
     }

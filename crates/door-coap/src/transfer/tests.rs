@@ -1,11 +1,13 @@
 //! Bodies in pieces.
 
+use std::net::SocketAddr;
+
 use super::*;
 use crate::wire::number;
 use crate::wire::option::Writer;
 
-fn peer() -> SocketAddr {
-    ([127, 0, 0, 1], 5683).into()
+fn peer() -> Remote {
+    SocketAddr::from(([127, 0, 0, 1], 5683)).into()
 }
 
 fn request(
@@ -69,6 +71,28 @@ fn a_body_is_whole_when_all_its_pieces_are_there_in_order() {
         transfers.take(EXCHANGE_LIFETIME_MS, peer(), put(1, false, small, b""), Pieces::DATAGRAM);
     assert!(matches!(late, Taken::Answer(answer) if answer.code == Code::ENTITY_INCOMPLETE));
     assert_eq!(take(&mut transfers, put(0, false, small, b"all")), Ok(b"all"[..].into()));
+}
+
+#[test]
+fn pieces_of_one_session_are_none_of_another() {
+    let mut transfers = Transfers::new(10_000, &Arc::default());
+    let of = |session| Remote { session, ..peer() };
+    let small = size(16);
+    let mut take =
+        |session, request| match transfers.take(0, of(session), request, Pieces::DATAGRAM) {
+            Taken::Whole(request) => Ok(request.payload),
+            Taken::Answer(answer) => Err(answer.code),
+        };
+    assert_eq!(take(1, put(0, true, small, &[1; 16])), Err(Code::CONTINUE));
+    assert_eq!(take(2, put(1, false, small, b"end")), Err(Code::ENTITY_INCOMPLETE));
+    assert_eq!(take(1, put(1, false, small, b"end")).expect("whole").len(), 19);
+    let get = |block2| request(Code::GET, "a", (None, block2), b"");
+    let whole = Response::content(Some(0), vec![7; 2000].into());
+    transfers.cut(0, of(1), &get(None), whole, Pieces::DATAGRAM);
+    let next = || get(Some(block(1, false, Size::LARGEST)));
+    let other = transfers.take(1, of(2), next(), Pieces::DATAGRAM);
+    assert!(matches!(other, Taken::Whole(_)), "it is asked anew");
+    assert!(matches!(transfers.take(1, of(1), next(), Pieces::DATAGRAM), Taken::Answer(_)));
 }
 
 #[test]

@@ -17,11 +17,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ToGroup;
 use crate::Shared;
+use crate::dtls::Sessions;
 use crate::endpoint::{Endpoint, Event, ExchangeId, ObservationId, Received};
 use crate::handle::{self, Caller, poll_once};
 use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_AT_ONCE};
 use crate::observe::{Observations, Value};
 use crate::pace::Pace;
+use crate::remote::Remote;
 use crate::request::Request;
 use crate::response::Response;
 use crate::transfer::{Pieces, Taken, Transfers};
@@ -37,7 +39,7 @@ const EVENT_ROUNDS: usize = 8;
 #[derive(Debug, Clone, Copy)]
 struct Work {
     exchange: ExchangeId,
-    peer: SocketAddr,
+    peer: Remote,
     observation: Option<ObservationId>,
 }
 
@@ -54,6 +56,8 @@ enum Finished {
 pub(super) struct Worker {
     shared: Arc<Shared>,
     socket: UdpSocket,
+    /// Where everything is spoken over DTLS.
+    sessions: Option<Sessions>,
     began: Instant,
     publisher: PublisherId,
     /// Everybody, where nothing is asked of rules.
@@ -72,7 +76,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, socket: UdpSocket) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, socket: UdpSocket, sessions: Option<Sessions>) -> Self {
         let endpoint = Endpoint::new(Arc::clone(&shared.broker.options().random));
         let transfers = Transfers::new(shared.options.body_bytes_max, &shared.transfers);
         let pace = Pace::new(shared.options.publish_rate);
@@ -82,6 +86,7 @@ impl Worker {
             publisher: shared.broker.new_publisher(),
             shared,
             socket,
+            sessions,
             began: Instant::now(),
             endpoint,
             transfers,
@@ -113,7 +118,7 @@ impl Worker {
                 _readable = self.socket.readable() => self.read(),
                 Some((peer, bytes)) = groups.recv() => {
                     let now = self.now();
-                    self.take(now, peer, &bytes, true);
+                    self.take(now, peer.into(), &bytes, true);
                 }
                 Some(done) = self.tasks.join_next_with_id() => self.done(done),
                 () = ready.notify.notified() => {}
@@ -139,7 +144,9 @@ impl Worker {
         let next = times.into_iter().flatten().min();
         // Of nothing it is reminded once an hour.
         let next = next.unwrap_or(self.now() + 3_600_000);
-        self.began + Duration::from_millis(next)
+        let next = self.began + Duration::from_millis(next);
+        let session = self.sessions.as_ref().and_then(Sessions::next_time);
+        session.map_or(next, |session| next.min(session.into()))
     }
 
     /// Reads what there is, not too much at once.
@@ -152,12 +159,36 @@ impl Worker {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                 Err(_) => continue,
             };
-            let bytes = Bytes::copy_from_slice(self.buffer.get(..count).unwrap_or_default());
+            let bytes = self.buffer.get(..count).unwrap_or_default();
+            match &mut self.sessions {
+                Some(sessions) => sessions.receive(Instant::now().into(), peer, bytes),
+                None => {
+                    let bytes = Bytes::copy_from_slice(bytes);
+                    self.take(now, peer.into(), &bytes, false);
+                }
+            }
+        }
+        self.read_sessions(now);
+    }
+
+    /// Takes what came over DTLS.
+    fn read_sessions(&mut self, now: u64) {
+        let Some(sessions) = &mut self.sessions else { return };
+        let (plain, ended) = (sessions.take_plain(), sessions.take_ended());
+        for (peer, bytes) in plain {
+            // It has the key, and answered what was sent to it.
+            if !self.endpoint.is_verified(peer) {
+                self.endpoint.verify(now, peer);
+            }
             self.take(now, peer, &bytes, false);
+        }
+        // Nobody hears what they observe; the rest is forgotten in time.
+        for peer in ended {
+            self.observations.of(peer).into_iter().for_each(|id| self.end(now, id));
         }
     }
 
-    fn take(&mut self, now: u64, peer: SocketAddr, bytes: &Bytes, to_group: bool) {
+    fn take(&mut self, now: u64, peer: Remote, bytes: &Bytes, to_group: bool) {
         if let Some(received) = self.endpoint.receive(now, peer, bytes, to_group) {
             self.begin(now, received);
         }
@@ -178,7 +209,7 @@ impl Worker {
         if received.to_group && request.method != Code::GET {
             return self.endpoint.suppress(now, exchange);
         }
-        if request.echo().is_some_and(|value| self.shared.echo.is_good(peer, value, now)) {
+        if request.echo().is_some_and(|value| self.shared.echo.is_good(peer.address, value, now)) {
             self.endpoint.verify(now, peer);
         }
         let observe = request.fields.observe.filter(|_| request.method == Code::GET);
@@ -194,7 +225,7 @@ impl Worker {
             Taken::Answer(answer) => return self.respond(now, (exchange, peer), &answer),
         };
         if !matches!(request.method, Code::GET | Code::FETCH)
-            && let Err(seconds) = self.pace.take(peer.ip(), now)
+            && let Err(seconds) = self.pace.take(peer.address.ip(), now)
         {
             let max_age = Some(seconds);
             let refusal = Response { max_age, ..Response::new(Code::TOO_MANY_REQUESTS) };
@@ -217,10 +248,13 @@ impl Worker {
         self.work(now, Work { exchange, peer, observation }, caller, request);
     }
 
-    fn caller(&self, peer: SocketAddr) -> Caller {
-        let actor = self.everybody.clone().unwrap_or_else(|| {
-            let host = peer.ip().to_canonical().to_string().into();
-            self.shared.broker.actor(base::Principal::anonymous(), host)
+    fn caller(&self, peer: Remote) -> Caller {
+        let known = self.sessions.as_ref().and_then(|sessions| sessions.principal(peer));
+        let everybody = self.everybody.clone().filter(|_| known.is_none());
+        let actor = everybody.unwrap_or_else(|| {
+            let host = peer.address.ip().to_canonical().to_string().into();
+            let principal = known.unwrap_or_else(base::Principal::anonymous);
+            self.shared.broker.actor(principal, host)
         });
         Caller { peer, actor, publisher: self.publisher }
     }
@@ -316,12 +350,7 @@ impl Worker {
     }
 
     /// Sends a response, when it is known that its client is where it says it is, or it is small.
-    fn respond(
-        &mut self,
-        now: u64,
-        (exchange, peer): (ExchangeId, SocketAddr),
-        response: &Response,
-    ) {
+    fn respond(&mut self, now: u64, (exchange, peer): (ExchangeId, Remote), response: &Response) {
         let body = response.body();
         if self.endpoint.respond(now, exchange, response.code, &body).is_err() {
             match self.shared.options.echo {
@@ -332,8 +361,8 @@ impl Worker {
     }
 
     /// Has a client ask again with a value that it can only have if it is where it says it is (RFC 9175 §2.3).
-    fn challenge(&mut self, now: u64, exchange: ExchangeId, peer: SocketAddr) {
-        let echo = Some(self.shared.echo.value(peer, now));
+    fn challenge(&mut self, now: u64, exchange: ExchangeId, peer: Remote) {
+        let echo = Some(self.shared.echo.value(peer.address, now));
         let challenge = Response { echo, ..Response::new(Code::UNAUTHORIZED) };
         self.refuse(now, exchange, &challenge);
     }
@@ -386,6 +415,10 @@ impl Worker {
     /// Does what is due, and what came of it.
     fn tick(&mut self) {
         let now = self.now();
+        if let Some(sessions) = &mut self.sessions {
+            sessions.poll(Instant::now().into());
+            self.read_sessions(now);
+        }
         self.endpoint.poll(now);
         for id in self.observations.ready.take() {
             self.notify(now, id);
@@ -423,7 +456,7 @@ impl Worker {
     }
 
     /// Tells those what could not be told them before.
-    fn retry(&mut self, now: u64, whom: impl Fn(SocketAddr) -> bool) {
+    fn retry(&mut self, now: u64, whom: impl Fn(Remote) -> bool) {
         let waiting: Vec<_> = self.waiting.iter().copied().collect();
         for id in waiting {
             match self.observations.get_mut(id).map(|one| one.peer) {
@@ -456,12 +489,27 @@ impl Worker {
     /// Sends what is to be sent.
     async fn send(&mut self) {
         let output = self.endpoint.take_output();
-        for (peer, bytes) in &output {
-            // What the network loses is sent again, if it is to be; what the system does not take is lost.
-            if let Err(error) = self.socket.send_to(bytes, peer).await {
-                tracing::trace!(%peer, %error, "a datagram could not be sent");
+        match &mut self.sessions {
+            None => {
+                for (peer, bytes) in &output {
+                    send_to(&self.socket, peer.address, bytes).await;
+                }
+            }
+            Some(sessions) => {
+                let now = Instant::now().into();
+                output.iter().for_each(|(peer, bytes)| sessions.send(now, *peer, bytes));
+                for (address, bytes) in sessions.take_output() {
+                    send_to(&self.socket, address, &bytes).await;
+                }
             }
         }
         self.endpoint.give_back(output);
+    }
+}
+
+/// Sends a datagram. What the network loses is sent again, if it is to be; what the system does not take is lost.
+async fn send_to(socket: &UdpSocket, address: SocketAddr, bytes: &[u8]) {
+    if let Err(error) = socket.send_to(bytes, address).await {
+        tracing::trace!(%address, %error, "a datagram could not be sent");
     }
 }

@@ -16,6 +16,7 @@ mod discovery;
 mod hostile;
 mod messages;
 mod observe;
+mod secure;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;

@@ -255,6 +255,10 @@ fn port(text: &str) -> Result<Option<u16>, String> {
     }
 }
 
+fn coap_keys(text: &str) -> Result<(), String> {
+    door_coap::PskKeys::parse(text).map(|_| ())
+}
+
 fn nats_key(text: &str) -> Result<(), String> {
     door_nats::Keys::parse([text]).map(|_| ())
 }
@@ -500,6 +504,10 @@ pub(crate) const KEYS: &[Key] = &[
         "Messages a second that one address may publish over UDP, and as many at once; more are refused with 4.29. 0 means any number."),
     key("coap.echo", "false", Field::Bool(|c| &mut c.coap.echo),
         "Whether a client that may be elsewhere shows with the Echo option (RFC 9175) that it is not, and not by answering a ping, as every client does."),
+    key("coap.dtls_port", "-1", Field::MaybePort(|c| &mut c.coap.dtls_port),
+        "Port of the CoAP door over DTLS, for clients who have one of the keys in `coap.psk`. -1 opens none, 0 any free one; 5684 is the usual one."),
+    key("coap.psk", "", Field::Secret(|c| &mut c.coap.psk, coap_keys),
+        "Keys of clients over DTLS: `NAME=KEY`, separated by commas, each key in hexadecimal, of 16 bytes at least. Who has a key is the user of its name."),
     key("coap.collection", "ps", Field::Text(|c| &mut c.coap.collection),
         "The path of the collection of topics, one segment; the topics' own paths begin with it."),
     key("coap.pubsub_format", "606", Field::U16(|c| &mut c.coap.pubsub_format),

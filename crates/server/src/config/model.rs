@@ -269,6 +269,10 @@ pub struct Coap {
     pub publish_rate: usize,
     /// Whether clients show with the Echo option that they are where they say they are.
     pub echo: bool,
+    /// Its port over DTLS. 0: any free port. `None`: there is none.
+    pub dtls_port: Option<u16>,
+    /// Keys of clients over DTLS: `NAME=HEX`, separated by commas.
+    pub psk: Option<Secret>,
     /// The path of the collection of topics.
     pub collection: String,
     /// The number of the format of topics.
