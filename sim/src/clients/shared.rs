@@ -64,6 +64,10 @@ async fn round(client: &Client, accepts_all: bool) -> bool {
     client.model(|model| model.shared.answered());
     let answered = client.world.now();
     let by = Taker { consumer: client.number, process, asked, answered };
+    if !taken.acquired.is_sorted_by(|a, b| a.last < b.first) {
+        // Clients would take what is not in order for missing, and be done with it.
+        client.wrong(format_args!("got what is not in order: {:?}", taken.acquired));
+    }
     let mut said = Vec::new();
     for run in &taken.acquired {
         client.note(format_args!("got {run:?}"));
