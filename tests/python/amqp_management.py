@@ -3,6 +3,7 @@
 import base64
 import json
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -135,6 +136,57 @@ def hosts():
     assert [host['name'] for host in client.get_all_vhosts()] == ['/']
 
 
+def policies():
+    client = Client(f'127.0.0.1:{management}', user, password)
+    api.queue.declare('graves', durable=True)
+    for kind in ('classic', 'quorum'):
+        name = f'limited.{kind}'
+        api.queue.declare(name, durable=True, arguments={'x-queue-type': kind})
+        for n in range(4):
+            api.basic.publish(str(n), name)
+        # What there is already is cut at once, and so is what comes.
+        client.create_policy('/', 'limit', pattern='^limited\\.', definition={'max-length': 2}, priority=1)
+        wait(lambda: api.queue.get(name)['messages'] == 2)
+        shown = api.queue.get(name)
+        assert (shown['policy'], shown['effective_policy_definition']) == ('limit', {'max-length': 2}), shown
+        api.basic.publish('4', name)
+        wait(lambda: [one.body for one in api.basic.get(name, requeue=True, count=9)] == ['3', '4'])
+        client.delete_policy('/', 'limit')
+        for n in range(5, 8):
+            api.basic.publish(str(n), name)
+        assert [one.body for one in api.basic.get(name, requeue=False, count=9)] == ['3', '4', '5', '6', '7']
+        # Time and dead letters.
+        client.create_policy('/', 'dying', pattern='^limited\\.', **{
+            'apply-to': 'queues',
+            'definition': {
+                'message-ttl': 1, 'dead-letter-exchange': '', 'dead-letter-routing-key': 'graves'}})
+        api.basic.publish('late', name)
+        wait(lambda: api.queue.get('graves')['messages'] == 1)
+        letter, = api.basic.get('graves', requeue=False)
+        death = letter.properties['headers']['x-death'][0]
+        assert (letter.body, death['reason'], death['queue']) == ('late', 'expired', name), death
+        client.delete_policy('/', 'dying')
+        api.basic.publish('stays', name)
+        with connect() as connection, connection.channel() as channel:
+            channel.basic.get(name, no_ack=False).reject(requeue=False)
+        assert api.queue.get(name)['messages'] == api.queue.get('graves')['messages'] == 0
+        assert api.queue.get(name)['policy'] is None
+        api.queue.delete(name)
+    status, told = ask('PUT', 'policies/%2F/odd', {'pattern': '', 'definition': {'ha-mode': 'all'}})
+    assert (status, told['error']) == (400, 'bad_request'), told
+    assert told['reason'] == (
+        'Validation failed\n\n[{<<"ha-mode">>,<<"all">>}] are not recognised policy settings\n'), told
+    api.queue.delete('graves')
+
+
+def wait(is_so):
+    """Until something is so, which nobody tells; 30 s at most."""
+    until = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < until, 'it is not so'
+        time.sleep(0.01)
+
+
 def users():
     assert ask('GET', 'users', login=None)[0] == 401
     assert ask('GET', 'users', login=f'{user}:wrong') == (
@@ -156,6 +208,6 @@ def users():
     api.queue.delete('mine')
 
 
-for part in (overview, queues, messages, exchanges, connections, hosts, users):
+for part in (overview, queues, messages, exchanges, connections, hosts, policies, users):
     part()
     emit(part.__name__)

@@ -17,6 +17,7 @@ use crate::groups::Groups;
 use crate::live::Live;
 use crate::metadata::{BrokerInfo, Metadata, follow, keys};
 use crate::options::BrokerOptions;
+use crate::policies::Policies;
 use crate::queues::Queues;
 use crate::quotas::Meters;
 use crate::registry::Registry;
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) queues: Arc<Queues>,
     pub(crate) exchanges: Exchanges,
+    pub(crate) policies: Policies,
     pub(crate) meters: Meters,
     settings: watch::Sender<Arc<Settings>>,
     /// Producer identities reserved but not given out: next, and the end of the block.
@@ -142,6 +144,7 @@ impl Broker {
             sessions,
             queues,
             exchanges: Exchanges::default(),
+            policies: Policies::load(&range.kvs),
             meters: Meters::default(),
             settings: watch::Sender::new(settings),
             producer_ids: tokio::sync::Mutex::default(),
@@ -168,6 +171,8 @@ impl Broker {
         inner.tasks.lock().push(journal);
         let broker = Self { inner };
         broker.inner.exchanges.begin(&broker, &range.kvs);
+        let streams = tokio::spawn(broker.clone().keep_streams());
+        broker.inner.tasks.lock().push(streams);
         Ok(broker)
     }
 

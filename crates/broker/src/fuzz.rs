@@ -27,6 +27,7 @@ pub fn metadata(entries: &[(Bytes, Option<Bytes>)]) {
     configurations(&metadata);
     for kv in &range.kvs {
         let _ = crate::queues::read(&kv.key, &kv.value);
+        let _ = crate::policies::read(&kv.key, &kv.value);
         let _ = crate::exchanges::read_exchange(&kv.key, &kv.value);
         let _ = crate::exchanges::read_binding(&kv.key, &kv.value);
     }

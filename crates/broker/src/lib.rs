@@ -15,6 +15,7 @@ mod message;
 pub mod metadata;
 mod options;
 mod partitioner;
+pub mod policies;
 pub mod queues;
 pub mod quotas;
 pub mod registry;

@@ -1,6 +1,7 @@
 //! The commands of `entrepot` that talk to a running broker: a client of the Kafka protocol, so
 //! they work with any broker that speaks it. Queues and exchanges, which that does not know, are
-//! asked for at RabbitMQ's management API, so that works with a RabbitMQ, too.
+//! asked for at RabbitMQ's management API, so that works with a RabbitMQ, too (but for pausing and
+//! peeking, which that does not know).
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 it worked, 1 it
 //! failed, 2 it was called wrongly, 10 the cluster is not healthy.
@@ -13,6 +14,7 @@ mod consumer_group;
 mod error;
 mod group;
 mod output;
+mod policy;
 mod produce;
 mod progress;
 mod queue;
@@ -124,10 +126,12 @@ pub enum Command {
     Topic(topic::Topic),
     /// List, describe and delete groups of consumers, and move their offsets
     Group(group::Group),
-    /// List, describe, purge and delete queues
+    /// List, describe, look into, pause, purge and delete queues
     Queue(queue::Queue),
     /// List exchanges
     Exchange(queue::Exchange),
+    /// Set, list and delete policies: settings of queues and exchanges by their names
+    Policy(policy::Policy),
     /// Add, list and remove users who log in with a password
     User(user::User),
     /// Add, list and remove access rules
@@ -153,6 +157,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Group(group) => group.run(),
         Command::Queue(queue) => queue.run(),
         Command::Exchange(exchange) => exchange.run(),
+        Command::Policy(policy) => policy.run(),
         Command::User(user) => user.run(),
         Command::Acl(acl) => acl.run(),
         Command::Produce(produce) => produce.run(),

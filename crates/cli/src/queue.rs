@@ -11,9 +11,9 @@ use crate::{CliError, Connect};
 
 /// Where the management API is, and which virtual host is meant.
 #[derive(Debug, Args)]
-struct Where {
+pub(crate) struct Where {
     #[command(flatten)]
-    connect: Connect,
+    pub(crate) connect: Connect,
     /// Where the management API is; port 15672 of the first --server if not said
     #[arg(
         long,
@@ -29,12 +29,12 @@ struct Where {
 }
 
 impl Where {
-    fn management(&self) -> Result<Management, CliError> {
+    pub(crate) fn management(&self) -> Result<Management, CliError> {
         self.connect.management(self.management.as_deref())
     }
 
     /// The path of all things of a kind.
-    fn all(&self, kind: &str) -> String {
+    pub(crate) fn all(&self, kind: &str) -> String {
         match &self.virtual_host {
             None => kind.to_owned(),
             Some(host) => format!("{kind}/{}", escape(host.as_bytes())),
@@ -42,7 +42,7 @@ impl Where {
     }
 
     /// The path of one.
-    fn one(&self, kind: &str, name: &str) -> String {
+    pub(crate) fn one(&self, kind: &str, name: &str) -> String {
         let host = self.virtual_host.as_deref().unwrap_or("/");
         format!("{kind}/{}/{}", escape(host.as_bytes()), escape(name.as_bytes()))
     }
@@ -63,6 +63,26 @@ enum Action {
     List,
     /// Show how queues were declared, what is bound to them and who consumes
     Describe {
+        /// Names of the queues
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Show the first messages of a queue, which stay there
+    Peek {
+        /// Name of the queue
+        name: String,
+        /// How many, 1000 at most
+        #[arg(long, value_name = "COUNT", default_value_t = 10)]
+        max: u32,
+    },
+    /// Pause queues: nobody gets anything of them, and what is published waits
+    Pause {
+        /// Names of the queues
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Let queues go on that were paused
+    Resume {
         /// Names of the queues
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
@@ -104,6 +124,14 @@ impl Queue {
                     describe(&management, &mut output, &self.at.one("queues", name), name)?;
                 }
             }
+            Action::Peek { name, max } => {
+                let path = format!("{}/peek?count={max}", self.at.one("queues", name));
+                let found = management.get(&path, &format!("queue {name}"))?;
+                let rows: Vec<MessageRow> = items(&found).map(MessageRow::of).collect();
+                output.rows(&rows)?;
+            }
+            Action::Pause { names } => each(names, |name| self.put(&management, name, "pause"))?,
+            Action::Resume { names } => each(names, |name| self.put(&management, name, "resume"))?,
             Action::Purge { names } => each(names, |name| {
                 let path = format!("{}/contents", self.at.one("queues", name));
                 let refused = management.ask("DELETE", &path)?.refused(&format!("queue {name}"));
@@ -124,8 +152,20 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// Pauses a queue, or lets it go on.
+    fn put(&self, management: &Management, name: &str, how: &str) -> Result<String, CliError> {
+        let path = format!("{}/{how}", self.at.one("queues", name));
+        let refused = management.ask("PUT", &path)?.refused(&format!("queue {name}"));
+        refused.map_or_else(|| Ok(format!("{how}d queue {name}")), Err)
+    }
+}
+
 /// Does something with each, says what became of it, and fails with the last failure.
-fn each(names: &[String], act: impl Fn(&str) -> Result<String, CliError>) -> Result<(), CliError> {
+pub(crate) fn each(
+    names: &[String],
+    act: impl Fn(&str) -> Result<String, CliError>,
+) -> Result<(), CliError> {
     let mut failed: Option<CliError> = None;
     for name in names {
         match act(name) {
@@ -141,11 +181,11 @@ fn each(names: &[String], act: impl Fn(&str) -> Result<String, CliError>) -> Res
 }
 
 /// What is in a list.
-fn items(json: &Json) -> impl Iterator<Item = &Json> {
+pub(crate) fn items(json: &Json) -> impl Iterator<Item = &Json> {
     json.as_array().into_iter().flatten()
 }
 
-fn text(json: &Json, name: &str) -> String {
+pub(crate) fn text(json: &Json, name: &str) -> String {
     json[name].as_str().unwrap_or_default().to_owned()
 }
 
@@ -167,6 +207,8 @@ struct QueueRow {
     ready: u64,
     unacknowledged: u64,
     consumers: u64,
+    paused: bool,
+    policy: String,
 }
 
 impl QueueRow {
@@ -179,13 +221,15 @@ impl QueueRow {
             ready: number(json, "messages_ready"),
             unacknowledged: number(json, "messages_unacknowledged"),
             consumers: number(json, "consumers"),
+            paused: json["state"] == "paused",
+            policy: text(json, "policy"),
         }
     }
 }
 
 impl Row for QueueRow {
     const COLUMNS: &'static [&'static str] =
-        &["VHOST", "NAME", "TYPE", "DURABLE", "READY", "UNACKED", "CONSUMERS"];
+        &["VHOST", "NAME", "TYPE", "DURABLE", "READY", "UNACKED", "CONSUMERS", "PAUSED", "POLICY"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -196,6 +240,54 @@ impl Row for QueueRow {
             self.ready.to_string(),
             self.unacknowledged.to_string(),
             self.consumers.to_string(),
+            yes(self.paused),
+            self.policy.clone(),
+        ]
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct MessageRow {
+    exchange: String,
+    routing_key: String,
+    redelivered: bool,
+    bytes: u64,
+    properties: Json,
+    /// Text, or Base64, as `encoding` says.
+    payload: String,
+    encoding: String,
+}
+
+impl MessageRow {
+    fn of(json: &Json) -> Self {
+        Self {
+            exchange: text(json, "exchange"),
+            routing_key: text(json, "routing_key"),
+            redelivered: json["redelivered"] == true,
+            bytes: number(json, "payload_bytes"),
+            properties: json["properties"].clone(),
+            payload: text(json, "payload"),
+            encoding: text(json, "payload_encoding"),
+        }
+    }
+}
+
+impl Row for MessageRow {
+    const COLUMNS: &'static [&'static str] =
+        &["EXCHANGE", "ROUTING KEY", "REDELIVERED", "BYTES", "PAYLOAD"];
+
+    fn cells(&self) -> Vec<String> {
+        let exchange = if self.exchange.is_empty() { "(default)" } else { &self.exchange };
+        let payload = match &*self.encoding {
+            "base64" => format!("base64:{}", self.payload),
+            _ => self.payload.escape_debug().to_string(),
+        };
+        vec![
+            exchange.to_owned(),
+            self.routing_key.clone(),
+            yes(self.redelivered),
+            self.bytes.to_string(),
+            payload,
         ]
     }
 }
@@ -342,10 +434,10 @@ mod tests {
     fn a_queue_is_read_as_the_management_api_shows_it() {
         let shown = json!({
             "name": "q", "vhost": "/", "type": "quorum", "durable": true, "messages_ready": 3,
-            "messages_unacknowledged": 2, "consumers": 1, "more": [],
+            "messages_unacknowledged": 2, "consumers": 1, "state": "paused", "policy": "p", "more": [],
         });
         let row = QueueRow::of(&shown);
-        assert_eq!(row.cells(), ["/", "q", "quorum", "yes", "3", "2", "1"]);
-        assert_eq!(QueueRow::of(&json!({})).cells(), ["", "", "", "", "0", "0", "0"]);
+        assert_eq!(row.cells(), ["/", "q", "quorum", "yes", "3", "2", "1", "yes", "p"]);
+        assert_eq!(QueueRow::of(&json!({})).cells(), ["", "", "", "", "0", "0", "0", "", ""]);
     }
 }

@@ -2,7 +2,8 @@
 
 use base::Millis;
 use broker::queues::{
-    DeadLetterTo, Overflow, QueueSettings, RetryDelay, StreamSettings, StreamStart,
+    DeadLetterTo, Overflow, Queue, QueueKind, QueueSettings, RetryDelay, StreamSettings,
+    StreamStart,
 };
 use bytes::Bytes;
 
@@ -18,7 +19,6 @@ mod tests;
 const QUORUM_DELIVERIES_MAX: u32 = 20;
 /// Highest priority that a queue can have.
 const PRIORITY_MAX: i64 = 255;
-const CONSUMER_TIMEOUT: &[u8] = b"x-consumer-timeout";
 /// What a queue keeps the order of: `key`, of the messages of each routing key; no other broker knows this.
 const ORDER: &str = "x-entrepot-order";
 const MAX_AGE: &str = "x-max-age";
@@ -46,18 +46,10 @@ const SEGMENT_BYTES_MAX: i64 = i32::MAX as i64;
 /// Longest time, in milliseconds: as much as RabbitMQ takes.
 const TIME_MAX: i64 = 0xffff_ffff;
 
-/// What kind of queue was asked for. All are one kind here; what differs is what they promise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum QueueType {
-    Classic,
-    Quorum,
-    Stream,
-}
-
 /// The arguments of a queue, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct QueueArguments {
-    pub(crate) kind: QueueType,
+    pub(crate) kind: QueueKind,
     pub(crate) settings: QueueSettings,
 }
 
@@ -123,11 +115,11 @@ impl<'a> Arguments<'a> {
         self.integer(name, min, TIME_MAX)
     }
 
-    fn kind(&self) -> Result<QueueType, Fault> {
+    fn kind(&self) -> Result<QueueKind, Fault> {
         match self.text("x-queue-type")? {
-            None | Some(b"classic" | b"default") => Ok(QueueType::Classic),
-            Some(b"quorum") => Ok(QueueType::Quorum),
-            Some(b"stream") => Ok(QueueType::Stream),
+            None | Some(b"classic" | b"default") => Ok(QueueKind::Classic),
+            Some(b"quorum") => Ok(QueueKind::Quorum),
+            Some(b"stream") => Ok(QueueKind::Stream),
             Some(other) => {
                 let why = format!("unsupported queue type '{}'", quoted(other));
                 Err(self.of.invalid("x-queue-type", &why))
@@ -135,13 +127,10 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    fn overflow(&self) -> Result<Overflow, Fault> {
-        match self.text("x-overflow")? {
-            None | Some(b"drop-head") => Ok(Overflow::DropHead),
-            Some(b"reject-publish") => Ok(Overflow::Reject),
-            Some(b"reject-publish-dlx") => Ok(Overflow::RejectDeadLetter),
-            Some(_) => Err(self.of.invalid("x-overflow", "invalid_overflow")),
-        }
+    fn overflow(&self) -> Result<Option<Overflow>, Fault> {
+        let Some(text) = self.text("x-overflow")? else { return Ok(None) };
+        let known = overflow(text).ok_or_else(|| self.of.invalid("x-overflow", "invalid_overflow"));
+        known.map(Some)
     }
 
     fn stream(&self) -> Result<StreamSettings, Fault> {
@@ -161,11 +150,10 @@ impl<'a> Arguments<'a> {
             }
         };
         let segment = self.integer("x-stream-max-segment-size-bytes", 0, i64::MAX)?;
-        let segment = segment.map(|bytes| bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX));
         Ok(StreamSettings {
             age_max,
             bytes_max: count(self.integer("x-max-length-bytes", 0, i64::MAX)?),
-            segment_bytes: count(segment),
+            segment_bytes: segment.map(segment_bytes),
         })
     }
 
@@ -190,11 +178,12 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    fn deliveries_max(&self, kind: QueueType) -> Result<Option<u32>, Fault> {
+    /// How often a message may come back, and whether that was said.
+    fn deliveries_max(&self, kind: QueueKind) -> Result<(Option<u32>, bool), Fault> {
         let limit = self.integer("x-delivery-limit", -1, u32::MAX.into())?;
         Ok(match limit {
-            Some(limit) => u32::try_from(limit).ok(),
-            None => (kind == QueueType::Quorum).then_some(QUORUM_DELIVERIES_MAX),
+            Some(limit) => (u32::try_from(limit).ok(), true),
+            None => ((kind == QueueKind::Quorum).then_some(QUORUM_DELIVERIES_MAX), false),
         })
     }
 
@@ -212,7 +201,6 @@ impl<'a> Arguments<'a> {
 
     /// Arguments that say where and how a queue is kept, which is decided here: they only have to be what they can be.
     fn check_the_rest(&self) -> Result<(), Fault> {
-        self.time("x-consumer-timeout", 0)?;
         for name in [
             "x-quorum-initial-group-size",
             "x-quorum-target-group-size",
@@ -242,8 +230,23 @@ fn count(number: Option<i64>) -> Option<u64> {
     number.and_then(|number| u64::try_from(number).ok())
 }
 
+/// What happens to a queue that is full, by the names that clients give that.
+pub(crate) fn overflow(text: &[u8]) -> Option<Overflow> {
+    match text {
+        b"drop-head" => Some(Overflow::DropHead),
+        b"reject-publish" => Some(Overflow::Reject),
+        b"reject-publish-dlx" => Some(Overflow::RejectDeadLetter),
+        _ => None,
+    }
+}
+
+/// Bytes of a segment: as many as was asked for, or as near to that as there are.
+pub(crate) fn segment_bytes(asked: i64) -> u64 {
+    asked.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).unsigned_abs()
+}
+
 /// A time as RabbitMQ writes ages: a number and `Y`, `M`, `D`, `h`, `m` or `s`.
-fn age(text: &[u8]) -> Option<Millis> {
+pub(crate) fn age(text: &[u8]) -> Option<Millis> {
     let (unit, number) = text.split_last()?;
     let seconds: Millis = match unit {
         b'Y' => 365 * 24 * 3600,
@@ -298,14 +301,16 @@ pub(crate) fn stream_start(
 pub(crate) fn of_queue(table: Table<'_>, of: Of<'_>) -> Result<QueueArguments, Fault> {
     let arguments = Arguments { table, of };
     let kind = arguments.kind()?;
-    if kind == QueueType::Stream {
+    let consumer_timeout = arguments.time("x-consumer-timeout", 0)?;
+    if kind == QueueKind::Stream {
         let stream = Some(arguments.stream()?);
         arguments.check_the_rest()?;
         return Ok(QueueArguments {
             kind,
-            settings: QueueSettings { stream, ..Default::default() },
+            settings: QueueSettings { stream, consumer_timeout, ..Default::default() },
         });
     }
+    let (deliveries_max, deliveries_said) = arguments.deliveries_max(kind)?;
     let priorities = arguments.integer("x-max-priority", 0, PRIORITY_MAX)?;
     let settings = QueueSettings {
         message_ttl: arguments.time("x-message-ttl", 0)?,
@@ -317,7 +322,9 @@ pub(crate) fn of_queue(table: Table<'_>, of: Of<'_>) -> Result<QueueArguments, F
         priorities: priorities.and_then(|highest| u8::try_from(highest).ok()).unwrap_or(0),
         single_active: arguments.boolean("x-single-active-consumer")?,
         order_by_key: arguments.order_by_key()?,
-        deliveries_max: arguments.deliveries_max(kind)?,
+        deliveries_max,
+        deliveries_said,
+        consumer_timeout,
         retry_delay: arguments.retry_delay()?,
         ..QueueSettings::default()
     };
@@ -352,14 +359,7 @@ pub(crate) fn priority(arguments: &Table<'_>) -> Result<i32, Fault> {
     number.ok_or_else(|| Fault::precondition("invalid arg 'x-priority': it is no integer"))
 }
 
-/// How long a queue's deliveries may be without an acknowledgement, in milliseconds; 0: for ever.
-pub(crate) fn consumer_timeout(arguments: &[u8]) -> Option<Millis> {
-    let table = Table::new(arguments).unwrap_or_default();
-    table.get(CONSUMER_TIMEOUT).and_then(|value| value.integer())
-}
-
 /// Whether deliveries of a queue say how often there were some before: of a quorum queue.
-pub(crate) fn counts_deliveries(arguments: &[u8]) -> bool {
-    let table = Table::new(arguments).unwrap_or_default();
-    table.get(b"x-queue-type").and_then(|value| value.string()) == Some(b"quorum")
+pub(crate) fn counts_deliveries(queue: &Queue) -> bool {
+    queue.spec().kind == QueueKind::Quorum
 }

@@ -23,6 +23,7 @@ mod login;
 mod management;
 mod map;
 mod options;
+mod policies;
 mod replies;
 mod session;
 pub mod wire;

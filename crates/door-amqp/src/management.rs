@@ -13,6 +13,7 @@ mod messages;
 mod overview;
 mod page;
 mod permissions;
+mod policies;
 mod queues;
 mod refusal;
 mod routes;

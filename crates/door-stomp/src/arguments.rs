@@ -1,7 +1,7 @@
 //! What queues are made with: headers of the frame that makes one, as RabbitMQ's plugin knows them.
 
 use base::Millis;
-use broker::queues::{DeadLetterTo, Overflow, QueueSettings};
+use broker::queues::{DeadLetterTo, Overflow, QueueKind, QueueSettings};
 use bytes::{BufMut, Bytes};
 
 use crate::fault::{Fault, named};
@@ -49,6 +49,7 @@ const ALL: [(&str, Kind); 16] = [
 /// The arguments of a queue, understood.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct QueueArguments {
+    pub(crate) kind: QueueKind,
     pub(crate) settings: QueueSettings,
     /// As a table of names and typed values: what clients of AMQP would have said, so that they find it the same.
     pub(crate) table: Bytes,
@@ -74,7 +75,7 @@ pub(crate) fn of_queue(
     virtual_host: &[u8],
 ) -> Result<QueueArguments, Fault> {
     let mut made = QueueArguments::default();
-    let (mut table, mut is_quorum, mut deliveries_max) = (Vec::new(), false, None);
+    let (mut table, mut deliveries_max) = (Vec::new(), None);
     let (mut exchange, mut key) = (None, None);
     for (name, kind) in ALL {
         let Some(value) = headers.get(name) else { continue };
@@ -108,12 +109,14 @@ pub(crate) fn of_queue(
                     "x-dead-letter-exchange" => exchange = share(),
                     "x-dead-letter-routing-key" => key = share(),
                     "x-overflow" => {
-                        made.settings.overflow = overflow(&value).ok_or_else(invalid)?;
+                        made.settings.overflow = Some(overflow(&value).ok_or_else(invalid)?);
                     }
                     "x-queue-type" => {
-                        is_quorum = &value[..] == b"quorum";
-                        let is_known = is_quorum || matches!(&value[..], b"classic" | b"default");
-                        is_known.then_some(()).ok_or_else(invalid)?;
+                        made.kind = match &value[..] {
+                            b"quorum" => QueueKind::Quorum,
+                            b"classic" | b"default" => QueueKind::Classic,
+                            _ => return Err(invalid()),
+                        };
                     }
                     _ => {}
                 }
@@ -125,7 +128,9 @@ pub(crate) fn of_queue(
         return Err(Fault::precondition(text));
     }
     made.settings.dead_letter = exchange.map(|exchange| DeadLetterTo { exchange, key });
+    let is_quorum = made.kind == QueueKind::Quorum;
     let unless_said = is_quorum.then_some(QUORUM_DELIVERIES_MAX);
+    made.settings.deliveries_said = deliveries_max.is_some();
     made.settings.deliveries_max = deliveries_max.unwrap_or(unless_said);
     made.table = table.into();
     Ok(made)

@@ -187,13 +187,13 @@ async fn declare(
 ) -> Result<Arc<Queue>, Fault> {
     let virtual_host = &session.agreed.virtual_host;
     let made = arguments::of_queue(headers, name, virtual_host)?;
-    let QueueArguments { settings, table } = made;
+    let QueueArguments { kind, settings, table } = made;
     if let Some(to) = &settings.dead_letter {
         let key = to.key.as_ref().unwrap_or(name);
         check_key(session, Access::Write, &to.exchange, key)?;
     }
     let Kept { durable, auto_delete, exclusive } = kept;
-    let spec = QueueSpec { durable, exclusive, auto_delete, settings, arguments: table };
+    let spec = QueueSpec { durable, exclusive, auto_delete, kind, settings, arguments: table };
     let wanted = session.queue_name(name);
     let declared = session.shared.broker.declare_queue(&wanted, &spec, session.owner.id).await;
     declared.map(|(queue, _)| queue).map_err(|error| refused(session, &error, name))

@@ -58,7 +58,16 @@ fn clients_of_the_management_api_do_what_they_do_with_rabbitmq() {
         return;
     };
     let names: Vec<_> = events.iter().filter_map(|event| event["event"].as_str()).collect();
-    let all = ["overview", "queues", "messages", "exchanges", "connections", "hosts", "users"];
+    let all = [
+        "overview",
+        "queues",
+        "messages",
+        "exchanges",
+        "connections",
+        "hosts",
+        "policies",
+        "users",
+    ];
     assert_eq!(names, all);
 }
 

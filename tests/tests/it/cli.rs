@@ -272,6 +272,16 @@ fn a_queue_is_listed_described_purged_and_deleted() {
     let row = run(&["queue", "list"]);
     let row: Vec<_> = row.lines().nth(1).expect("a row").split_whitespace().collect();
     assert_eq!(row, ["/", "jobs/1", "classic", "yes", "1", "0", "0"]);
+    run(&["queue", "pause", "jobs/1"]);
+    assert_eq!(json(&broker, &["queue", "list", "--management", &at])[0]["paused"], true);
+    let seen = json(&broker, &["queue", "peek", "jobs/1", "--max", "5", "--management", &at]);
+    assert_eq!(
+        (&seen[0]["payload"], &seen[1]),
+        (&"one".into(), &serde_json::Value::Null),
+        "{seen}"
+    );
+    run(&["queue", "resume", "jobs/1"]);
+    assert_eq!(json(&broker, &["queue", "list", "--management", &at])[0]["paused"], false);
     let described = json(&broker, &["queue", "describe", "jobs/1", "--management", &at]);
     assert_eq!(described["queue"]["ready"], 1, "{described}");
     assert_eq!(described["bindings"][0]["routing_key"], "jobs/1", "{described}");
@@ -282,6 +292,29 @@ fn a_queue_is_listed_described_purged_and_deleted() {
     fails(&broker, &["queue", "delete", "jobs/1", "--management", &at], "there is none");
     run(&["queue", "delete", "jobs/1", "--if-exists"]);
     fails(&broker, &["queue", "list", "--management", "127.0.0.1:1"], "--management");
+}
+
+#[test]
+fn a_policy_is_set_listed_and_deleted() {
+    let broker = Serve::new().start();
+    manage(&broker, "PUT", "queues/%2F/jobs", r#"{"durable":true}"#);
+    let at = format!("127.0.0.1:{}", broker.management());
+    let run = |args: &[&str]| ok(&broker, &[args, &["--management", at.as_str()]].concat());
+    let list = |args: &[&str]| json(&broker, &[args, &["--management", at.as_str()]].concat());
+    let limit = r#"{"max-length":7}"#;
+    run(&["policy", "set", "short", "^jobs$", limit, "--apply-to", "queues", "--priority", "-1"]);
+    run(&["policy", "set", "all", ".*", limit, "--operator"]);
+    let listed = list(&["policy", "list"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!((&listed[0]["pattern"], &listed[0]["priority"]), (&"^jobs$".into(), &(-1).into()));
+    assert_eq!(list(&["policy", "list", "--operator"])[0]["definition"]["max-length"], 7);
+    assert_eq!(list(&["queue", "list"])[0]["policy"], "short");
+    run(&["policy", "delete", "short"]);
+    assert_eq!(list(&["queue", "list"])[0]["policy"], "");
+    let gone = ["policy", "delete", "short", "--management", &at];
+    fails(&broker, &gone, "there is none");
+    let odd = ["policy", "set", "odd", "(", limit, "--management", &at];
+    fails(&broker, &odd, "pattern should be regular expression");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::types::{
 };
 use crate::Broker;
 use crate::live::{Accepted, Delivery, SubscribeOptions, Subscriber, Subscription};
+use crate::policies::Governing;
 use crate::queues::{Item, Origin, Pushed, Queue, QueueName};
 
 /// Most bindings of one exchange.
@@ -26,6 +27,7 @@ pub struct Exchange {
     name: ExchangeName,
     spec: ExchangeSpec,
     state: RwLock<State>,
+    governing: RwLock<Governing>,
 }
 
 #[derive(Debug, Default)]
@@ -85,8 +87,8 @@ impl Subscriber for Inflow {
 }
 
 impl Exchange {
-    pub(super) fn new(name: ExchangeName, spec: ExchangeSpec) -> Self {
-        Self { name, spec, state: RwLock::default() }
+    pub(super) fn new(name: ExchangeName, spec: ExchangeSpec, governing: Governing) -> Self {
+        Self { name, spec, state: RwLock::default(), governing: RwLock::new(governing) }
     }
 
     /// Its name.
@@ -97,6 +99,21 @@ impl Exchange {
     /// How it was declared.
     pub fn spec(&self) -> &ExchangeSpec {
         &self.spec
+    }
+
+    /// The policies that it is under.
+    pub fn governing(&self) -> Governing {
+        self.governing.read().clone()
+    }
+
+    /// From now on it is under these policies; routes are to be looked up anew.
+    pub(crate) fn govern(&self, governing: Governing) {
+        *self.governing.write() = governing;
+    }
+
+    /// Where messages go that it has no binding for: as it was declared, or else as policies say.
+    pub(super) fn alternate(&self) -> Option<Bytes> {
+        self.spec.alternate.clone().or_else(|| self.governing.read().settings().alternate)
     }
 
     /// What is bound to it, and how.

@@ -121,7 +121,8 @@ impl Exchanges {
     pub(crate) fn begin(&self, broker: &Broker, kvs: &[KeyValue]) {
         for kv in kvs.iter().filter(|kv| kv.key.starts_with(EXCHANGES.as_bytes())) {
             if let Some((name, spec)) = stored::exchange(&kv.key, &kv.value) {
-                self.add(Exchange::new(name, spec));
+                let governing = broker.inner.policies.of_exchange(&name);
+                self.add(Exchange::new(name, spec, governing));
             }
         }
         for kv in kvs.iter().filter(|kv| kv.key.starts_with(BINDINGS.as_bytes())) {

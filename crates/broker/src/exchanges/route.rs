@@ -251,13 +251,13 @@ impl<'a> Search<'a> {
             if kind == ExchangeKind::Subjects {
                 found |= self.look_in_subjects(&exchange, key, publishes);
             }
-            if let Some(alternate) = exchange.spec().alternate.as_ref().filter(|_| !found) {
+            if let Some(alternate) = exchange.alternate().filter(|_| !found) {
                 if alternate.is_empty() {
                     let queue = QueueName { space: self.space.clone(), name: key.clone() };
                     self.queues.push(queue);
                 } else {
                     let space = self.space.clone();
-                    next.push(ExchangeName { space, name: alternate.clone() });
+                    next.push(ExchangeName { space, name: alternate });
                 }
             }
             open.extend(next.into_iter().filter(|name| seen.insert(name.clone())));
@@ -362,8 +362,9 @@ impl Broker {
         message: &Message,
         batch: &mut Batch,
     ) -> Result<(), ProduceError> {
-        let settings = &target.queue.spec().settings;
-        let (Overflow::RejectDeadLetter, Some(to)) = (settings.overflow, &settings.dead_letter)
+        let settings = target.queue.settings();
+        let (Some(Overflow::RejectDeadLetter), Some(to)) =
+            (settings.overflow, &settings.dead_letter)
         else {
             return Ok(());
         };

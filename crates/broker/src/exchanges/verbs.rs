@@ -43,7 +43,8 @@ impl Broker {
             let put = Op::put(stored::exchange_key(name), stored::encode_exchange(spec));
             self.inner.meta.txn(Txn::new().then(put)).await.map_err(unavailable)?;
         }
-        exchanges.add(Exchange::new(name.clone(), spec.clone()));
+        let governing = self.inner.policies.of_exchange(name);
+        exchanges.add(Exchange::new(name.clone(), spec.clone(), governing));
         exchanges.changed();
         Ok(true)
     }

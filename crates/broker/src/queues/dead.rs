@@ -78,10 +78,10 @@ impl Queue {
     async fn bury_all(&self, broker: &Broker, dead: Vec<Dead>) -> Result<(), String> {
         let mut batch = Batch::default();
         let mut buried: Vec<(u16, Offset)> = Vec::new();
+        let settings = self.settings();
         for one in &dead {
             if let Some(item) = self.dead_item(one).await? {
-                let to = self.spec().settings.dead_letter.as_ref();
-                if let Some(to) = to {
+                if let Some(to) = &settings.dead_letter {
                     broker.bury_in(self, to, &item, one.why, &mut batch)?;
                 }
             }

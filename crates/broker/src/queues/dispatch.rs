@@ -12,7 +12,7 @@ use store::ReadError;
 use super::consumer::ConsumerInner;
 use super::lane::{Found, Head, Item, Kept, Lane, Reading};
 use super::queue::{Held, Next, Queue, State};
-use super::types::{Overflow, QueueError};
+use super::types::QueueError;
 use crate::verbs::fetch::{self, FetchError};
 
 /// Messages that are given away before others have their turn.
@@ -109,7 +109,7 @@ impl Queue {
     fn rest(self: &Arc<Self>, now: Millis) -> Turned {
         let mut state = self.state.lock();
         let may_expire = state.consumers.is_empty() && !state.is_leaving;
-        let expires = self.spec().settings.expires.filter(|_| may_expire);
+        let expires = state.settings.expires.filter(|_| may_expire);
         let expires = expires.map(|after| state.used_at.saturating_add(after));
         if expires.is_some_and(|at| at <= now) {
             drop(state);
@@ -128,7 +128,7 @@ impl Queue {
             ripe.into_iter().flatten().for_each(|at| state.release_key(number, at));
         }
         if self.may_expire() {
-            let why = self.spec().settings.dead_letter.is_some().then_some(Why::Expired);
+            let why = state.settings.dead_letter.is_some().then_some(Why::Expired);
             for lane in &mut state.lanes {
                 for _ in 0..OVER_MAX {
                     let is_over = match lane.head() {
@@ -147,9 +147,9 @@ impl Queue {
 
     /// Drops the oldest messages, where there are too many.
     pub(super) fn drop_heads(&self, state: &mut State) {
-        let settings = &self.spec().settings;
+        let settings = Arc::clone(&state.settings);
         let is_limited = settings.length_max.is_some() || settings.bytes_max.is_some();
-        if !is_limited || settings.overflow != Overflow::DropHead {
+        if !is_limited || !settings.drops_head() {
             return;
         }
         let ready = state.ready();
@@ -284,10 +284,10 @@ impl Queue {
         reading: &Reading,
         bytes_max: usize,
     ) -> Result<Found, QueueError> {
-        let Reading { log, from, until } = reading;
+        let Reading { log, from, until, ttl_from } = reading;
         let (from, until) = (*from, *until);
         let bound = self.bound();
-        let ttl = self.spec().settings.message_ttl;
+        let ttl = self.ttl().map(|ttl| (ttl, *ttl_from));
         match fetch::read(log, from, bytes_max, true, until).await {
             Ok(fetched) => Ok(Found::of(&fetched, (from, until), &bound, ttl)),
             Err(FetchError::Read(ReadError::OutOfRange { start, .. })) if start > from => {

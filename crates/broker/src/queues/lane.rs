@@ -73,6 +73,8 @@ pub(super) struct Lane {
     ahead: Items,
     /// Nothing before is available.
     from: Offset,
+    /// What was written before this without a time is given none of the queue's.
+    pub(super) ttl_from: Offset,
     /// Where order is kept by key.
     pub(super) by_key: Option<ByKey>,
 }
@@ -130,6 +132,8 @@ pub(super) struct Reading {
     pub(super) log: Arc<Log>,
     pub(super) from: Offset,
     pub(super) until: Offset,
+    /// As [`Lane::ttl_from`].
+    pub(super) ttl_from: Offset,
 }
 
 impl Lane {
@@ -146,7 +150,7 @@ impl Lane {
 
     fn new(ledger: Ledger, kept: Kept) -> Self {
         let from = ledger.start();
-        Self { ledger, kept, ahead: Items::default(), from, by_key: None }
+        Self { ledger, kept, ahead: Items::default(), from, ttl_from: 0, by_key: None }
     }
 
     /// The same, of so many lanes of a queue that keeps order by key.
@@ -171,7 +175,7 @@ impl Lane {
     }
 
     /// Where the next message will be.
-    fn end(&self) -> Offset {
+    pub(super) fn end(&self) -> Offset {
         match &self.kept {
             Kept::Log { log, .. } => log.stable_end(),
             Kept::Memory { end, .. } => *end,
@@ -266,7 +270,7 @@ impl Lane {
         let has_room = self.has_room().unwrap_or_default();
         let is_due = is_back || self.ahead.by_offset.is_empty() || (further && has_room);
         let log = self.log().filter(|_| is_due)?;
-        Some(Reading { log, from, until })
+        Some(Reading { log, from, until, ttl_from: self.ttl_from })
     }
 
     pub(super) fn head(&mut self) -> Head<'_> {
@@ -301,7 +305,7 @@ impl Lane {
             None => (first, next),
         };
         let until = next.min(end);
-        (from < until).then_some(Reading { log, from, until })
+        (from < until).then_some(Reading { log, from, until, ttl_from: self.ttl_from })
     }
 
     /// What to read to look at what is available from an offset on, and was not taken.
@@ -309,7 +313,8 @@ impl Lane {
         let Kept::Log { log, .. } = &self.kept else { return None };
         let (from, next) = self.ledger.next_available(from);
         let until = next.min(self.end());
-        (from < until).then(|| Reading { log: Arc::clone(log), from, until })
+        let ttl_from = self.ttl_from;
+        (from < until).then(|| Reading { log: Arc::clone(log), from, until, ttl_from })
     }
 
     /// What is available, of a lane in memory.
@@ -569,12 +574,12 @@ impl Found {
         Self { from, to, items: Vec::new() }
     }
 
-    /// The messages of a read from `from` to `until`.
+    /// The messages of a read from `from` to `until`. `ttl`: how long those live that say nothing of that, from some offset on.
     pub(super) fn of(
         fetched: &Fetched,
         (from, until): (Offset, Offset),
         bound: &[Filter],
-        ttl: Option<Millis>,
+        ttl: Option<(Millis, Offset)>,
     ) -> Self {
         let (mut items, mut to, mut seen) = (Vec::new(), from, false);
         for (header, bytes) in headers(&fetched.read) {
@@ -590,7 +595,11 @@ impl Found {
             };
             let wanted = records.filter_map(Result::ok);
             let wanted = wanted.filter(|record| (from..until).contains(&record.offset));
-            items.extend(wanted.map(|record| (record.offset, Item::of(&record, bound, ttl))));
+            let item = |record: Record| {
+                let ttl = ttl.filter(|(_, from)| record.offset >= *from).map(|(ttl, _)| ttl);
+                (record.offset, Item::of(&record, bound, ttl))
+            };
+            items.extend(wanted.map(item));
         }
         // What a read finds nothing of is not there.
         let to = if seen { to.min(until) } else { until };

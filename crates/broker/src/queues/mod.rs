@@ -47,12 +47,12 @@ pub use self::queue::Queue;
 pub(crate) use self::room::Coming;
 pub use consumer::{Consumer, Holder};
 pub(crate) use lane::Item;
-pub(crate) use stored::PREFIX;
 #[cfg(feature = "fuzzing")]
 pub(crate) use stored::decode as read;
+pub(crate) use stored::{KindValue, OverflowValue, PREFIX};
 pub use types::{
     ConsumeOptions, DeadLetterTo, DeleteOnly, Delivered, DeliveryId, Origin, Overflow, QueueCounts,
-    QueueError, QueueName, QueueSettings, QueueSink, QueueSpec, RetryDelay, Settlement,
+    QueueError, QueueKind, QueueName, QueueSettings, QueueSink, QueueSpec, RetryDelay, Settlement,
     StreamSettings, StreamStart,
 };
 
@@ -74,7 +74,8 @@ const DELETE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Whether a key of the metadata store is one that is read here at start, and followed by nobody.
 pub(crate) fn is_ours(key: &Bytes) -> bool {
-    let ours = [PREFIX, crate::exchanges::EXCHANGES, crate::exchanges::BINDINGS];
+    let ours =
+        [PREFIX, crate::exchanges::EXCHANGES, crate::exchanges::BINDINGS, crate::policies::PREFIX];
     ours.iter().any(|prefix| key.starts_with(prefix.as_bytes()))
 }
 
@@ -144,6 +145,11 @@ impl Queues {
 
     pub(crate) fn get(&self, name: &QueueName) -> Option<Arc<Queue>> {
         self.maps.read().get(name).cloned()
+    }
+
+    /// Nobody else declares or deletes a queue, or changes what holds of it, while this is held.
+    pub(crate) async fn change(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changes.lock().await
     }
 
     /// All of them.
@@ -221,6 +227,7 @@ impl Queues {
         let now = inner.options.clock.now();
         let new = NewQueue {
             number,
+            governing: inner.policies.of_queue(&name, &spec),
             name: name.clone(),
             spec,
             owner,
@@ -233,7 +240,7 @@ impl Queues {
         let queue = Queue::new(new, Arc::clone(&self.journal), Arc::downgrade(inner));
         let queue = Arc::new(queue);
         self.maps.write().insert(name, Arc::clone(&queue));
-        self.refusing.add(&queue);
+        self.refusing.put(&queue, &queue.settings());
         let task = tokio::spawn(Arc::clone(&queue).run());
         let mut tasks = self.tasks.lock();
         tasks.insert(number, task);

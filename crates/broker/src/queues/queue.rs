@@ -1,7 +1,7 @@
 //! One queue.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use base::{Filter, Millis, Offset};
@@ -17,11 +17,12 @@ use super::journal::Journal;
 use super::lane::{Head, Item, Kept, Lane};
 use super::stream::Stream;
 use super::types::{
-    ConsumeOptions, Delivered, DeliveryId, Overflow, QueueCounts, QueueError, QueueName, QueueSpec,
-    StreamStart,
+    ConsumeOptions, Delivered, DeliveryId, QueueCounts, QueueError, QueueName, QueueSettings,
+    QueueSpec, StreamStart,
 };
 use crate::PublisherId;
 use crate::broker::Inner;
+use crate::policies::Governing;
 use crate::topics::OpenTopic;
 
 /// Most consumers of one queue.
@@ -53,6 +54,10 @@ pub struct Queue {
     pub(super) is_dirty: AtomicBool,
     /// Messages in it may be over some time.
     expires: AtomicBool,
+    /// [`QueueSettings::message_ttl`] of what holds now, or -1, for who has not the lock, …
+    ttl: AtomicI64,
+    /// … and [`QueueSettings::refuses`].
+    pub(super) refuses: AtomicBool,
     /// Messages on their way into the log, where that is counted.
     pub(super) coming: AtomicU64,
     pub(super) journal: Arc<Journal>,
@@ -79,6 +84,10 @@ pub(crate) struct StoredIn {
 
 #[derive(Debug)]
 pub(super) struct State {
+    /// What holds now.
+    pub(super) settings: Arc<QueueSettings>,
+    /// Why.
+    governing: Governing,
     pub(super) lanes: Vec<Lane>,
     /// By priority, the highest first.
     pub(super) consumers: Vec<Arc<ConsumerInner>>,
@@ -128,6 +137,7 @@ pub(super) struct NewQueue {
     pub(super) number: u64,
     pub(super) name: QueueName,
     pub(super) spec: QueueSpec,
+    pub(super) governing: Governing,
     pub(super) owner: PublisherId,
     pub(super) topic: Option<StoredIn>,
     pub(super) lanes: Vec<Lane>,
@@ -138,11 +148,19 @@ pub(super) struct NewQueue {
 
 impl Queue {
     pub(super) fn new(new: NewQueue, journal: Arc<Journal>, broker: Weak<Inner>) -> Self {
-        let NewQueue { number, name, spec, owner, topic, lanes, stream, memory, now } = new;
+        let NewQueue { number, name, spec, governing, owner, topic, lanes, stream, memory, now } =
+            new;
+        let mut lanes = lanes;
+        let settings = governing.settings().over(&spec.settings);
+        if settings.message_ttl.is_some() && spec.settings.message_ttl.is_none() {
+            lanes.iter_mut().for_each(|lane| lane.ttl_from = lane.end());
+        }
         // What was there before may have a time.
-        let expires =
-            spec.settings.message_ttl.is_some() || lanes.iter().any(|lane| lane.ready() > 0);
+        let expires = settings.message_ttl.is_some() || lanes.iter().any(|lane| lane.ready() > 0);
+        let (ttl, refuses) = (settings.message_ttl.unwrap_or(-1), settings.refuses());
         let state = State {
+            settings: Arc::new(settings),
+            governing,
             lanes,
             consumers: Vec::new(),
             held: HashMap::new(),
@@ -171,6 +189,8 @@ impl Queue {
             reads: tokio::sync::Mutex::default(),
             is_dirty: AtomicBool::new(false),
             expires: AtomicBool::new(expires),
+            ttl: AtomicI64::new(ttl),
+            refuses: AtomicBool::new(refuses),
             coming: AtomicU64::new(0),
             journal,
             memory,
@@ -190,6 +210,50 @@ impl Queue {
     /// How it was declared.
     pub fn spec(&self) -> &QueueSpec {
         &self.spec
+    }
+
+    /// What holds of it now: how it was declared, and what policies say.
+    pub fn settings(&self) -> Arc<QueueSettings> {
+        Arc::clone(&self.state.lock().settings)
+    }
+
+    /// The policies that it is under.
+    pub fn governing(&self) -> Governing {
+        self.state.lock().governing.clone()
+    }
+
+    /// From now on it is under these policies; whether that changes what holds. What came before keeps the time that it was
+    /// given.
+    pub(crate) fn govern(self: &Arc<Self>, governing: Governing) -> bool {
+        let settings = Arc::new(governing.settings().over(&self.spec.settings));
+        let mut state = self.state.lock();
+        state.governing = governing;
+        let before = std::mem::replace(&mut state.settings, Arc::clone(&settings));
+        if before == settings {
+            return false;
+        }
+        if before.message_ttl.is_none() && settings.message_ttl.is_some() {
+            state.lanes.iter_mut().for_each(|lane| lane.ttl_from = lane.end());
+        }
+        if before.expires != settings.expires {
+            state.used_at = self.now();
+        }
+        self.ttl.store(settings.message_ttl.unwrap_or(-1), Ordering::Relaxed);
+        self.refuses.store(settings.refuses(), Ordering::Release);
+        drop(state);
+        if settings.message_ttl.is_some() {
+            self.expires.store(true, Ordering::Relaxed);
+        }
+        if let Some(inner) = self.broker.upgrade() {
+            inner.queues.refusing.put(self, &settings);
+        }
+        self.wake();
+        true
+    }
+
+    /// What messages that come now are given, in milliseconds.
+    pub(super) fn ttl(&self) -> Option<Millis> {
+        Some(self.ttl.load(Ordering::Relaxed)).filter(|ttl| *ttl >= 0)
     }
 
     /// Checks that somebody may use it.
@@ -340,7 +404,7 @@ impl Queue {
     pub(super) fn is_unwanted(&self) -> bool {
         let now = self.now();
         let state = self.state.lock();
-        let expires = self.spec.settings.expires;
+        let expires = state.settings.expires;
         let is_over = expires.is_some_and(|after| state.used_at.saturating_add(after) <= now);
         let is_left = self.spec.auto_delete && state.had_consumers;
         state.consumers.is_empty() && (is_over || is_left)
@@ -464,7 +528,7 @@ impl Queue {
         if state.is_deleted {
             return Pushed::Gone;
         }
-        let settings = &self.spec.settings;
+        let settings = Arc::clone(&state.settings);
         let (ready, bytes) = (state.ready(), state.ahead_bytes() + item.bytes());
         let is_limited = settings.length_max.is_some_and(|most| ready >= most)
             || settings.bytes_max.is_some_and(|most| bytes > most);
@@ -472,7 +536,7 @@ impl Queue {
         let has_room = messages < MEMORY_MESSAGES_MAX
             && used + item.bytes() <= MEMORY_BYTES_MAX
             && self.memory.load(Ordering::Relaxed) + item.bytes() <= ALL_MEMORY_BYTES_MAX;
-        if !has_room || (is_limited && settings.overflow != Overflow::DropHead) {
+        if !has_room || (is_limited && !settings.drops_head()) {
             return Pushed::Full;
         }
         let Some(lane) = state.lanes.get_mut(lane) else { return Pushed::Gone };
@@ -499,7 +563,7 @@ impl Queue {
 
     /// Until when this queue wants a message that comes now.
     pub(crate) fn deadline(&self, of_message: Option<Millis>, now: Millis) -> Option<Millis> {
-        let of_queue = self.spec.settings.message_ttl.map(|ttl| now.saturating_add(ttl));
+        let of_queue = self.ttl().map(|ttl| now.saturating_add(ttl));
         let deadline = of_message.into_iter().chain(of_queue).min();
         if deadline.is_some() && !self.expires.load(Ordering::Relaxed) {
             self.expires.store(true, Ordering::Relaxed);
@@ -516,7 +580,7 @@ impl Queue {
             if !self.may_expire() || !state.is_over(lane, now) {
                 return next;
             }
-            let why = self.spec.settings.dead_letter.is_some().then_some(Why::Expired);
+            let why = state.settings.dead_letter.is_some().then_some(Why::Expired);
             if let Some(lane) = state.lane(lane) {
                 lane.drop_one(at, why);
             }

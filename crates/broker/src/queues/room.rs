@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use store::batch::Batch;
 
 use super::queue::Queue;
-use super::types::Overflow;
+use super::types::QueueSettings;
 use crate::Broker;
 use crate::verbs::produce::ProduceError;
 
@@ -23,8 +23,7 @@ pub(crate) struct Coming {
 impl Coming {
     /// `None`: that queue does not count.
     pub(crate) fn of(queue: &Arc<Queue>, count: u64) -> Option<Self> {
-        let settings = &queue.spec().settings;
-        if settings.length_max.is_none() || settings.overflow == Overflow::DropHead {
+        if !queue.refuses.load(Ordering::Acquire) {
             return None;
         }
         queue.coming.fetch_add(count, Ordering::AcqRel);
@@ -41,24 +40,16 @@ impl Drop for Coming {
 impl Queue {
     /// Whether so many messages more, with so many bytes, are taken.
     pub(crate) fn has_room(&self, count: u64, bytes: u64) -> bool {
-        let settings = &self.spec().settings;
-        if settings.overflow == Overflow::DropHead {
+        if !self.refuses.load(Ordering::Acquire) {
             return true;
         }
         let coming = self.coming.load(Ordering::Acquire);
-        let (ready, in_log) = {
+        let (ready, in_log, settings) = {
             let state = self.state.lock();
-            (state.ready() + coming, state.log_bytes())
+            (state.ready() + coming, state.log_bytes(), Arc::clone(&state.settings))
         };
         settings.length_max.is_none_or(|most| ready + count <= most)
             && settings.bytes_max.is_none_or(|most| in_log + bytes <= most)
-    }
-
-    /// Whether it refuses what is too many.
-    fn refuses(&self) -> bool {
-        let settings = &self.spec().settings;
-        let is_limited = settings.length_max.is_some() || settings.bytes_max.is_some();
-        is_limited && settings.overflow != Overflow::DropHead && settings.stream.is_none()
     }
 }
 
@@ -71,8 +62,12 @@ pub(super) struct Refusing {
 }
 
 impl Refusing {
-    pub(super) fn add(&self, queue: &Arc<Queue>) {
-        if let Some(topic) = queue.stored_in().filter(|_| queue.refuses()) {
+    /// Knows a queue that refuses, and forgets one that does not.
+    pub(super) fn put(&self, queue: &Arc<Queue>, settings: &QueueSettings) {
+        if !settings.refuses() || settings.stream.is_some() {
+            return self.remove(queue);
+        }
+        if let Some(topic) = queue.stored_in() {
             let mut all = self.by_topic.write();
             all.insert(topic, Arc::downgrade(queue));
             self.count.store(all.len(), Ordering::Release);

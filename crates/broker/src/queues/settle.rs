@@ -61,7 +61,7 @@ impl Queue {
         (number, first, last, settlement): (u16, Offset, Offset, Settlement),
         now: Millis,
     ) {
-        let settings = &self.spec().settings;
+        let settings = Arc::clone(&state.settings);
         let buries = settings.dead_letter.is_some();
         let Some(lane) = state.lane(number) else { return };
         match settlement {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::queue::StoredIn;
 use super::types::{
-    DeadLetterTo, Overflow, QueueName, QueueSettings, QueueSpec, RetryDelay, StreamSettings,
+    DeadLetterTo, Overflow, QueueKind, QueueName, QueueSettings, QueueSpec, RetryDelay,
+    StreamSettings,
 };
 use crate::metadata::keys;
 
@@ -35,6 +36,8 @@ struct Value {
     #[serde(default, skip_serializing_if = "is_default")]
     auto_delete: bool,
     #[serde(default, skip_serializing_if = "is_default")]
+    kind: KindValue,
+    #[serde(default, skip_serializing_if = "is_default")]
     arguments: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     message_ttl: Option<Millis>,
@@ -44,8 +47,8 @@ struct Value {
     length_max: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bytes_max: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    overflow: OverflowValue,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    overflow: Option<OverflowValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dead_letter_exchange: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,6 +61,10 @@ struct Value {
     order_by_key: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deliveries_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    deliveries_said: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    consumer_timeout: Option<Millis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_delay: Option<(Millis, Millis)>,
     dispatch: String,
@@ -83,13 +90,63 @@ pub(crate) struct Stored {
     pub(super) is_paused: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// [`Overflow`] as it is kept.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum OverflowValue {
-    #[default]
+pub(crate) enum OverflowValue {
     DropHead,
     Reject,
     RejectDeadLetter,
+}
+
+impl From<Overflow> for OverflowValue {
+    fn from(overflow: Overflow) -> Self {
+        match overflow {
+            Overflow::DropHead => Self::DropHead,
+            Overflow::Reject => Self::Reject,
+            Overflow::RejectDeadLetter => Self::RejectDeadLetter,
+        }
+    }
+}
+
+impl From<OverflowValue> for Overflow {
+    fn from(value: OverflowValue) -> Self {
+        match value {
+            OverflowValue::DropHead => Self::DropHead,
+            OverflowValue::Reject => Self::Reject,
+            OverflowValue::RejectDeadLetter => Self::RejectDeadLetter,
+        }
+    }
+}
+
+/// [`QueueKind`] as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KindValue {
+    #[default]
+    Classic,
+    Quorum,
+    Stream,
+}
+
+impl From<QueueKind> for KindValue {
+    fn from(kind: QueueKind) -> Self {
+        match kind {
+            QueueKind::Classic => Self::Classic,
+            QueueKind::Quorum => Self::Quorum,
+            QueueKind::Stream => Self::Stream,
+        }
+    }
+}
+
+impl From<KindValue> for QueueKind {
+    fn from(value: KindValue) -> Self {
+        match value {
+            KindValue::Classic => Self::Classic,
+            KindValue::Quorum => Self::Quorum,
+            KindValue::Stream => Self::Stream,
+        }
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -105,22 +162,21 @@ pub(super) fn encode(spec: &QueueSpec, stored: &StoredIn, is_paused: bool) -> Ve
         topic: stored.topic.clone(),
         is_own: stored.is_own,
         auto_delete: spec.auto_delete,
+        kind: spec.kind.into(),
         arguments: keys::escape(&spec.arguments),
         message_ttl: settings.message_ttl,
         expires: settings.expires,
         length_max: settings.length_max,
         bytes_max: settings.bytes_max,
-        overflow: match settings.overflow {
-            Overflow::DropHead => OverflowValue::DropHead,
-            Overflow::Reject => OverflowValue::Reject,
-            Overflow::RejectDeadLetter => OverflowValue::RejectDeadLetter,
-        },
+        overflow: settings.overflow.map(OverflowValue::from),
         dead_letter_exchange: dead_letter.map(|to| keys::escape(&to.exchange)),
         dead_letter_key: key.map(|key| keys::escape(key)),
         priorities: settings.priorities,
         single_active: settings.single_active,
         order_by_key: settings.order_by_key,
         deliveries_max: settings.deliveries_max,
+        deliveries_said: settings.deliveries_said,
+        consumer_timeout: settings.consumer_timeout,
         retry_delay: settings.retry_delay.map(|delay| (delay.min, delay.max)),
         dispatch: settings.dispatch.name().to_owned(),
         is_paused,
@@ -147,16 +203,14 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Stored> {
             expires: value.expires,
             length_max: value.length_max,
             bytes_max: value.bytes_max,
-            overflow: match value.overflow {
-                OverflowValue::DropHead => Overflow::DropHead,
-                OverflowValue::Reject => Overflow::Reject,
-                OverflowValue::RejectDeadLetter => Overflow::RejectDeadLetter,
-            },
+            overflow: value.overflow.map(Overflow::from),
             dead_letter,
             priorities: value.priorities,
             single_active: value.single_active,
             order_by_key: value.order_by_key,
             deliveries_max: value.deliveries_max,
+            deliveries_said: value.deliveries_said,
+            consumer_timeout: value.consumer_timeout,
             retry_delay: value.retry_delay.map(|(min, max)| RetryDelay { min, max }),
             dispatch: value.dispatch.parse::<Policy>().ok()?,
             stream: value.stream.map(|stream| {
@@ -168,6 +222,7 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Stored> {
             durable: true,
             exclusive: false,
             auto_delete: value.auto_delete,
+            kind: value.kind.into(),
             settings,
             arguments: keys::unescape(&value.arguments)?,
         };
@@ -193,12 +248,13 @@ mod tests {
             durable: true,
             exclusive: false,
             auto_delete: true,
+            kind: QueueKind::Quorum,
             settings: QueueSettings {
                 message_ttl: Some(1),
                 expires: Some(2),
                 length_max: Some(3),
                 bytes_max: Some(4),
-                overflow: Overflow::RejectDeadLetter,
+                overflow: Some(Overflow::RejectDeadLetter),
                 dead_letter: Some(DeadLetterTo {
                     exchange: bytes(b"a/\xff"),
                     key: Some(bytes(b"k%")),
@@ -207,6 +263,8 @@ mod tests {
                 single_active: true,
                 order_by_key: true,
                 deliveries_max: Some(5),
+                deliveries_said: true,
+                consumer_timeout: Some(10),
                 retry_delay: Some(RetryDelay { min: 6, max: 7 }),
                 dispatch: Policy::LeastInFlight,
                 stream: Some(StreamSettings {

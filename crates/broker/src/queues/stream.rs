@@ -64,7 +64,7 @@ impl Stream {
     pub(super) fn reading(&self, from: Offset) -> Option<Reading> {
         let from = from.max(self.log.range().start);
         let until = self.log.stable_end();
-        (from < until).then(|| Reading { log: Arc::clone(&self.log), from, until })
+        (from < until).then(|| Reading { log: Arc::clone(&self.log), from, until, ttl_from: 0 })
     }
 
     pub(super) fn wake(&self) {

@@ -22,6 +22,7 @@ mod dead_letters;
 mod exchanges;
 mod leaving;
 mod looking;
+mod policies;
 mod restart;
 mod room;
 mod streams;
@@ -396,8 +397,11 @@ async fn a_delayed_return_waits() {
 #[tokio::test]
 async fn a_full_queue_drops_the_oldest_or_refuses_the_new() {
     let fixture = Fixture::start().await;
-    let limit =
-        |overflow| QueueSettings { length_max: Some(2), overflow, ..QueueSettings::default() };
+    let limit = |overflow| QueueSettings {
+        length_max: Some(2),
+        overflow: Some(overflow),
+        ..QueueSettings::default()
+    };
     for (name, spec) in ["d", "t"].into_iter().zip(both(&limit(Overflow::DropHead))) {
         let queue = fixture.queue(name, &spec).await;
         fixture.fill(name, &["a", "b", "c", "d"]).await;

@@ -28,6 +28,8 @@ pub struct QueueSpec {
     pub exclusive: bool,
     /// It goes when its last consumer goes, if it ever had one.
     pub auto_delete: bool,
+    /// What clients take it for.
+    pub kind: QueueKind,
     /// What the broker does with it.
     pub settings: QueueSettings,
     /// What the door was told, as it wants it told back; the broker does not look into it.
@@ -41,6 +43,18 @@ impl QueueSpec {
     }
 }
 
+/// What clients take a queue for. To the broker it is only a name: it says which policies are for the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueueKind {
+    /// One as any.
+    #[default]
+    Classic,
+    /// One of which they expect more.
+    Quorum,
+    /// One that has [`QueueSettings::stream`].
+    Stream,
+}
+
 /// What the broker does with a queue's messages.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueueSettings {
@@ -52,8 +66,8 @@ pub struct QueueSettings {
     pub length_max: Option<u64>,
     /// Most bytes of their payloads, about.
     pub bytes_max: Option<u64>,
-    /// What happens when there are more.
-    pub overflow: Overflow,
+    /// What happens when there are more; as with [`Overflow::DropHead`], if nobody says so.
+    pub overflow: Option<Overflow>,
     /// Where dead messages go.
     pub dead_letter: Option<DeadLetterTo>,
     /// The highest priority; 0: none. Each priority costs a partition.
@@ -66,12 +80,30 @@ pub struct QueueSettings {
     pub order_by_key: bool,
     /// A message that came back more often than this is dead.
     pub deliveries_max: Option<u32>,
+    /// Whoever declared it has said how often that is, and did not leave it to the door.
+    pub deliveries_said: bool,
+    /// What a consumer has is to be settled within this time, if the queue has one of its own; 0: within any. Doors see to
+    /// that.
+    pub consumer_timeout: Option<Millis>,
     /// What comes back waits before it is delivered again.
     pub retry_delay: Option<RetryDelay>,
     /// Which consumer is next.
     pub dispatch: Policy,
     /// It keeps what is read of it; then only what is said here of it has any meaning.
     pub stream: Option<StreamSettings>,
+}
+
+impl QueueSettings {
+    /// Whether there is a limit, past which new messages are refused.
+    pub(crate) fn refuses(&self) -> bool {
+        let is_limited = self.length_max.is_some() || self.bytes_max.is_some();
+        is_limited && !self.drops_head()
+    }
+
+    /// Whether the oldest messages go where there are too many.
+    pub(crate) fn drops_head(&self) -> bool {
+        self.overflow.unwrap_or_default() == Overflow::DropHead
+    }
 }
 
 /// How long a stream keeps messages: until either is too much.

@@ -7,8 +7,9 @@ use base::TopicId;
 use cluster::{Op, Txn};
 
 use super::queue::StoredIn;
-use super::types::{DeleteOnly, QueueError, QueueName, QueueSpec};
+use super::types::{DeleteOnly, QueueError, QueueName, QueueSettings, QueueSpec};
 use super::{Holder, QUEUES_MAX, Queue, name, stored};
+use crate::policies::Governing;
 use crate::verbs::create_topic::{NewTopic, TopicError};
 use crate::{Broker, PublisherId};
 
@@ -18,6 +19,8 @@ const NAME_BYTES_MAX: usize = 255;
 const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
 /// Largest record batch of a queue's topic: a message and what is around it, in one frame of the log.
 const TOPIC_BATCH_BYTES_MAX: usize = base::limits::FRAME_BYTES_MAX - 64 * 1024;
+/// What of a topic's configuration says how long a stream keeps messages.
+const KEEPING: [&str; 3] = ["retention.ms", "retention.bytes", "segment.bytes"];
 
 impl Broker {
     /// Declares a queue: returns it, and whether it is new. One that exists already must have been declared likewise, but
@@ -104,7 +107,8 @@ impl Broker {
         let chance = TopicId::random(self.options().random.as_ref()).0;
         let topic = name::topic_name(name, chance);
         let partitions = i32::from(spec.settings.priorities) + 1;
-        let config = topic_config(spec);
+        let governing = self.inner.policies.of_queue(name, spec);
+        let config = topic_config(&governing.settings().over(&spec.settings));
         let new = NewTopic { name: topic.clone(), partitions: Some(partitions), config };
         match self.create_topic(new).await {
             Ok(_) => Ok(StoredIn { topic, is_own: true }),
@@ -126,6 +130,40 @@ impl Broker {
                 Ok(StoredIn { topic, is_own: open.config.is_queue })
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Has the topic of a stream keep messages as long as it is to now. A topic that was there before its stream keeps what it
+    /// was told to.
+    pub(crate) async fn keep_stream(&self, queue: &Queue) -> Result<(), TopicError> {
+        let settings = queue.settings();
+        let (Some(_), Some(stored)) = (settings.stream, &queue.topic) else { return Ok(()) };
+        let wanted = topic_config(&settings);
+        let open = self.topic(&stored.topic).filter(|_| stored.is_own);
+        let is_same = |open: &crate::OpenTopic| {
+            KEEPING.iter().all(|key| open.topic.config.get(*key) == wanted.get(*key))
+        };
+        if open.is_none_or(|open| is_same(&open)) {
+            return Ok(());
+        }
+        let change = |config: &mut BTreeMap<String, String>| {
+            for key in KEEPING {
+                match wanted.get(key) {
+                    Some(value) => config.insert(key.to_owned(), value.clone()),
+                    None => config.remove(key),
+                };
+            }
+        };
+        self.set_topic_config(&stored.topic, change).await
+    }
+
+    /// Makes up for policies of streams that were set, and did not come to hold before the broker ended.
+    pub(crate) async fn keep_streams(self) {
+        let all = self.queues().into_iter().filter(|queue| queue.stream.is_some());
+        for queue in all.filter(|queue| queue.governing() != Governing::default()) {
+            if let Err(error) = self.keep_stream(&queue).await {
+                tracing::warn!(queue = ?queue.name(), %error, "a policy does not hold of a stream");
+            }
         }
     }
 
@@ -244,8 +282,8 @@ impl Broker {
 }
 
 /// The configuration of the topic of a queue: what is in it is there until the queue, or a stream's limits, say otherwise.
-fn topic_config(spec: &QueueSpec) -> BTreeMap<String, String> {
-    let stream = spec.settings.stream.unwrap_or_default();
+fn topic_config(settings: &QueueSettings) -> BTreeMap<String, String> {
+    let stream = settings.stream.unwrap_or_default();
     let limit =
         |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
     let age = stream.age_max.and_then(|age| u64::try_from(age).ok());

@@ -44,15 +44,20 @@ impl Management {
         answer.refused(what).map_or(Ok(answer.body), Err)
     }
 
-    /// Asks.
+    /// Asks without a body.
     pub(crate) fn ask(&self, method: &str, path: &str) -> Result<Answer, CliError> {
+        self.send(method, path, "")
+    }
+
+    /// Asks with a body, which is JSON.
+    pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Result<Answer, CliError> {
         let failed = |why: String| {
             let what = format!("cannot ask the management API at {}: {why}", self.address);
             CliError::new(what).hint("--management HOST:PORT, the broker's amqp.management_port")
         };
         let stream = connect(&self.address, self.timeout).map_err(|e| failed(e.to_string()))?;
         let mut stream = Stream::secured(stream, &self.address, &self.security).map_err(failed)?;
-        let request = self.request(method, path)?;
+        let request = self.request(method, path, body)?;
         let mut answer = Vec::new();
         let sent = stream.write_all(request.as_bytes()).and_then(|()| stream.flush());
         let read =
@@ -67,7 +72,7 @@ impl Management {
         parse(&answer).map_err(failed)
     }
 
-    fn request(&self, method: &str, path: &str) -> Result<String, CliError> {
+    fn request(&self, method: &str, path: &str, body: &str) -> Result<String, CliError> {
         let login = match &self.security.login {
             None => String::new(),
             Some(login) => {
@@ -78,7 +83,8 @@ impl Management {
         let host = &self.address;
         Ok(format!(
             "{method} /api/{path} HTTP/1.0\r\nHost: {host}\r\n{login}Accept: application/json\r\n\
-             Content-Length: 0\r\n\r\n"
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
         ))
     }
 }

@@ -34,7 +34,7 @@ fn every_argument_of_a_queue_is_understood() {
         expires: Some(60_000),
         length_max: Some(5),
         bytes_max: Some(500),
-        overflow: Overflow::RejectDeadLetter,
+        overflow: Some(Overflow::RejectDeadLetter),
         dead_letter: Some(DeadLetterTo {
             exchange: Bytes::new(),
             key: Some(Bytes::from_static(b"dead")),
@@ -46,10 +46,10 @@ fn every_argument_of_a_queue_is_understood() {
         retry_delay: Some(RetryDelay { min: 10, max: 100 }),
         ..QueueSettings::default()
     };
-    let wanted = QueueArguments { kind: QueueType::Quorum, settings };
+    let wanted = QueueArguments { kind: QueueKind::Quorum, settings };
     assert_eq!(of_queue(table.table(), OF), Ok(wanted));
     let none = of_queue(Table::default(), OF).unwrap();
-    assert_eq!((none.kind, none.settings), (QueueType::Classic, QueueSettings::default()));
+    assert_eq!((none.kind, none.settings), (QueueKind::Classic, QueueSettings::default()));
 }
 
 #[test]
@@ -59,7 +59,8 @@ fn a_delivery_limit_is_off_where_it_is_said_to_be() {
         .with(b"x-delivery-limit", Value::I32(-1));
     assert_eq!(of_queue(table.table(), OF).unwrap().settings.deliveries_max, None);
     let table = TableBuf::default().with(b"x-delivery-limit", Value::I32(3));
-    assert_eq!(of_queue(table.table(), OF).unwrap().settings.deliveries_max, Some(3));
+    let settings = of_queue(table.table(), OF).unwrap().settings;
+    assert_eq!((settings.deliveries_max, settings.deliveries_said), (Some(3), true));
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn a_stream_has_limits_and_nothing_else() {
         segment_bytes: Some(64 * 1024),
     };
     let settings = QueueSettings { stream: Some(wanted), ..QueueSettings::default() };
-    let wanted = QueueArguments { kind: QueueType::Stream, settings };
+    let wanted = QueueArguments { kind: QueueKind::Stream, settings };
     assert_eq!(of_queue(table.table(), OF), Ok(wanted));
     for name in NOT_OF_STREAMS {
         let table = stream().with(name.as_bytes(), Value::I32(1));
@@ -162,7 +163,7 @@ fn a_stream_is_read_from_where_a_consumer_says() {
 #[test]
 fn a_queue_may_say_how_long_deliveries_may_be_out() {
     let table = TableBuf::default().with(b"x-consumer-timeout", Value::I32(5_000));
-    assert_eq!(consumer_timeout(table.table().bytes()), Some(5_000));
-    assert_eq!(consumer_timeout(b""), None);
-    assert_eq!(of_queue(table.table(), OF).unwrap().settings, QueueSettings::default());
+    let settings = of_queue(table.table(), OF).unwrap().settings;
+    assert_eq!(settings.consumer_timeout, Some(5_000));
+    assert_eq!(of_queue(Table::default(), OF).unwrap().settings.consumer_timeout, None);
 }

@@ -35,7 +35,7 @@ pub(crate) fn handle(
     let Found { name, queue } = queue::find(session, number, &consume.queue)?;
     check(session.caller(), Access::Read, "queue", &name)?;
     let priority = arguments::priority(&consume.arguments)?;
-    let counts = arguments::counts_deliveries(&queue.spec().arguments);
+    let counts = arguments::counts_deliveries(&queue);
     let timeout = timeout(session, &queue);
     let virtual_host = session.agreed.virtual_host.clone();
     let start = match queue.spec().settings.stream {
@@ -106,7 +106,7 @@ fn stream_start(
 
 /// For how long a queue's deliveries may be without an acknowledgement, in milliseconds; 0: for ever.
 pub(crate) fn timeout(session: &Session<'_>, queue: &Queue) -> Millis {
-    let of_queue = arguments::consumer_timeout(&queue.spec().arguments);
+    let of_queue = queue.settings().consumer_timeout;
     let of_all = || session.shared.options.consumer_timeout.as_millis();
     of_queue.unwrap_or_else(|| Millis::try_from(of_all()).unwrap_or(Millis::MAX))
 }

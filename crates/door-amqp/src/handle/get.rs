@@ -23,7 +23,7 @@ pub(crate) async fn handle(
     let got = got.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
     match got {
         Some((delivered, left)) => {
-            let counts = arguments::counts_deliveries(&queue.spec().arguments);
+            let counts = arguments::counts_deliveries(&queue);
             let from = ConsumerOut {
                 tag: Default::default(),
                 queue: name,

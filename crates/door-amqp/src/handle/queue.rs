@@ -91,7 +91,7 @@ pub(crate) async fn make(
     };
     check(caller, Access::Configure, "queue", &name)?;
     let of = Of { queue: &name, virtual_host };
-    let QueueArguments { settings, .. } = arguments::of_queue(declare.arguments, of)?;
+    let QueueArguments { kind, settings } = arguments::of_queue(declare.arguments, of)?;
     if settings.stream.is_some() {
         check_stream(declare, of)?;
     }
@@ -103,6 +103,7 @@ pub(crate) async fn make(
         durable: declare.durable,
         exclusive: declare.exclusive,
         auto_delete: declare.auto_delete,
+        kind,
         settings,
         arguments: Bytes::copy_from_slice(declare.arguments.bytes()),
     };

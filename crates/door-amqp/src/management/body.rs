@@ -48,6 +48,11 @@ impl Body {
         }
     }
 
+    /// Whatever it is.
+    pub(super) fn json(&self, name: &str) -> Option<&Json> {
+        self.get(name)
+    }
+
     /// Whether a name is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()

@@ -11,8 +11,8 @@ use super::body::Body;
 use super::refusal::Refusal;
 use super::routes::unknown;
 use super::{
-    Ask, Host, Outcome, done, exchanges, host_name, json, permissions, queues, text, told, users,
-    virtual_hosts,
+    Ask, Host, Outcome, done, exchanges, host_name, json, permissions, policies, queues, text,
+    told, users, virtual_hosts,
 };
 use crate::handle::exchange::kind_name;
 use crate::handshake::RABBITMQ_VERSION;
@@ -58,8 +58,9 @@ fn export(ask: &Ask<'_>, host: Option<&Host>) -> Json {
         put("topic_permissions", json!([]));
         put("global_parameters", json!([]));
     }
-    put("parameters", json!([]));
-    put("policies", json!([]));
+    let of = |all: Vec<Json>| all.into_iter().map(|one| without_host(one, host)).collect();
+    put("parameters", of(policies::export_parameters(ask, host)));
+    put("policies", of(policies::export(ask, host)));
     put("queues", queues_of(ask, host));
     put("exchanges", exchanges_of(ask, host));
     put("bindings", bindings_of(ask, host));
@@ -119,9 +120,6 @@ fn bindings_of(ask: &Ask<'_>, host: Option<&Host>) -> Json {
 /// Declares what a body says. What is there already and is not the same is refused, and what comes after it not done.
 async fn import(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
     let mut body = Body::parse(&ask.request.body, MANAGEMENT_DEFINITIONS_VALUES_MAX)?;
-    if !body.take_list("policies")?.is_empty() {
-        return Err(Refusal::bad("policies are not supported: take them out"));
-    }
     if host.is_none() {
         for one in body.take_list("vhosts")? {
             virtual_hosts::make(ask, one.needed("name")?.as_bytes()).await?;
@@ -137,6 +135,7 @@ async fn import(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
             permissions::put(ask, (host, user), &one).await?;
         }
     }
+    import_policies(ask, host, &mut body).await?;
     for one in body.take_list("exchanges")? {
         let host = host_of(ask, host, &one)?;
         exchanges::declare(ask, &host, one.needed("name")?.as_bytes(), &one).await?;
@@ -150,6 +149,25 @@ async fn import(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
         import_binding(ask, &host, &one).await?;
     }
     Ok(done())
+}
+
+async fn import_policies(
+    ask: &Ask<'_>,
+    host: Option<&Host>,
+    body: &mut Body,
+) -> Result<(), Refusal> {
+    for one in body.take_list("policies")? {
+        policies::import(ask, &host_of(ask, host, &one)?, &one).await?;
+    }
+    for one in body.take_list("parameters")? {
+        if policies::is_ours(&one)? {
+            policies::import_parameter(ask, &host_of(ask, host, &one)?, &one).await?;
+        } else {
+            let component = one.text("component")?.unwrap_or_default();
+            tracing::warn!(component, "definitions: a parameter that has no effect is passed over");
+        }
+    }
+    Ok(())
 }
 
 /// The virtual host that is asked for, or the one that is written there.

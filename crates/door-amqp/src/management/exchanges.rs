@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use broker::exchanges::{Exchange, ExchangeKind, ExchangeName};
+use broker::policies::Governing;
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
@@ -10,7 +11,7 @@ use super::bindings::{self, Side};
 use super::body::Body;
 use super::refusal::Refusal;
 use super::routes::unknown;
-use super::{Ask, Host, Outcome, done, host_name, json, made, messages, page, text};
+use super::{Ask, Host, Outcome, done, host_name, json, made, messages, page, policies, text};
 use crate::handle::exchange::{kind_name, make, remove};
 use crate::wire::method::{ExchangeDeclare, ExchangeDelete};
 use crate::wire::reader::Short;
@@ -108,6 +109,10 @@ fn view(shown: &Shown) -> Json {
         Shown::Kept(exchange) => Some(exchange.spec()),
         Shown::Default(_) => None,
     };
+    let governing = match shown {
+        Shown::Kept(exchange) => exchange.governing(),
+        Shown::Default(_) => Governing::default(),
+    };
     json!({
         "name": text(name),
         "vhost": text(host),
@@ -116,7 +121,7 @@ fn view(shown: &Shown) -> Json {
         "auto_delete": spec.is_some_and(|spec| spec.auto_delete),
         "internal": spec.is_some_and(|spec| spec.internal),
         "arguments": json::of_arguments(spec.map(|spec| &spec.arguments[..]).unwrap_or_default()),
-        "policy": null,
+        "policy": policies::name_of(governing.user.as_ref()),
     })
 }
 

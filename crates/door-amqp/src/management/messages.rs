@@ -21,6 +21,9 @@ use crate::wire::properties::Properties;
 use crate::wire::reader::Short;
 use crate::wire::reply::Reply;
 
+/// Messages that are looked at, if nobody says how many.
+const PEEKED: usize = 10;
+
 /// A message to be published.
 pub(super) struct Sent<'a> {
     pub(super) exchange: &'a [u8],
@@ -191,7 +194,7 @@ pub(super) async fn get(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {
     let queue = queues::find_free(ask, host, name)?;
     check(ask.caller(host), Access::Read, "queue", name)?;
     let refused = |error| of_queue(&error, name, &host.name);
-    let counts = arguments::counts_deliveries(&queue.spec().arguments);
+    let counts = arguments::counts_deliveries(&queue);
     let name = queue.name().name.clone();
     // Dropped before they are settled, it gives back what it has.
     let holder = ask.shared.broker.new_holder(0);
@@ -209,6 +212,27 @@ pub(super) async fn get(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {
     holder.settle(&settled);
     holder.settled().await.map_err(refused)?;
     Ok(told(&Json::Array(shown)))
+}
+
+/// Shows the first messages of a queue, of which nothing becomes.
+pub(super) async fn peek(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {
+    let query = &ask.request.query;
+    let number = |name: &str, otherwise: usize| match query.get(name).map(str::parse) {
+        None => Ok(otherwise),
+        Some(Ok(number)) => Ok(number),
+        Some(Err(_)) => Err(Refusal::bad(format!("{name} is no whole number from 0 up"))),
+    };
+    let (count, truncate) = (number("count", PEEKED)?, number("truncate", usize::MAX)?);
+    let look = Look { count: 0, settlement: Settlement::Accept, is_base64: false, truncate };
+    let queue = queues::find_free(ask, host, name)?;
+    check(ask.caller(host), Access::Read, "queue", name)?;
+    let counts = arguments::counts_deliveries(&queue);
+    let found = queue.peek(count).await.map_err(|error| of_queue(&error, name, &host.name))?;
+    let (name, ready) = (&queue.name().name, queue.counts().ready);
+    let shown = found.iter().zip(1..).map(|(delivered, number)| {
+        view(&look, delivered, (name, counts, ready.saturating_sub(number)))
+    });
+    Ok(told(&Json::Array(shown.collect())))
 }
 
 /// A message as it is shown; of a queue, whether that counts deliveries, and how many there are after it.

@@ -88,7 +88,7 @@ fn overview(ask: &Ask<'_>) -> Json {
         "disable_stats": true,
         "enable_queue_totals": true,
         "default_queue_type": "classic",
-        "is_op_policy_updating_enabled": false,
+        "is_op_policy_updating_enabled": true,
     })
 }
 

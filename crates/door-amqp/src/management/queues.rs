@@ -10,7 +10,8 @@ use super::body::Body;
 use super::refusal::{Refusal, of_queue};
 use super::routes::unknown;
 use super::{
-    Ask, Host, Outcome, bindings, connections, done, host_name, json, made, messages, page, text,
+    Ask, Host, Outcome, bindings, connections, done, host_name, json, made, messages, page,
+    policies, text,
 };
 use crate::handle::{self, Access, check};
 use crate::wire::method::QueueDeclare;
@@ -33,6 +34,10 @@ pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome 
             bindings::of_queue(ask, &host, name)
         }
         ("DELETE", [host, name, b"contents"]) => purge(ask, &ask.host(host)?, name).await,
+        ("GET", [host, name, b"peek"]) => messages::peek(ask, &ask.host(host)?, name).await,
+        ("PUT", [host, name, how @ (b"pause" | b"resume")]) => {
+            pause(ask, &ask.host(host)?, name, *how == b"pause").await
+        }
         ("POST", [host, name, b"get"]) => messages::get(ask, &ask.host(host)?, name).await,
         _ => unknown(verb),
     }
@@ -83,7 +88,7 @@ fn describe(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {
 }
 
 fn view(ask: &Ask<'_>, queue: &Queue) -> Json {
-    let (spec, counts) = (queue.spec(), queue.counts());
+    let (spec, counts, governing) = (queue.spec(), queue.counts(), queue.governing());
     let arguments = Table::new(&spec.arguments).unwrap_or_default();
     let kind = arguments.get(b"x-queue-type").and_then(|value| value.string());
     let kind = kind.filter(|kind| *kind != b"default").unwrap_or(b"classic");
@@ -96,14 +101,14 @@ fn view(ask: &Ask<'_>, queue: &Queue) -> Json {
         "exclusive": spec.exclusive,
         "arguments": json::of_table(arguments),
         "node": super::overview::node_name(ask),
-        "state": "running",
+        "state": if counts.is_paused { "paused" } else { "running" },
         "messages": counts.ready + counts.held,
         "messages_ready": counts.ready,
         "messages_unacknowledged": counts.held,
         "consumers": counts.consumers,
-        "policy": null,
-        "operator_policy": null,
-        "effective_policy_definition": {},
+        "policy": policies::name_of(governing.user.as_ref()),
+        "operator_policy": policies::name_of(governing.operator.as_ref()),
+        "effective_policy_definition": policies::effective(&governing),
     })
 }
 
@@ -141,6 +146,16 @@ async fn delete(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {
         Err(QueueError::NotFound) => Err(Refusal::not_found()),
         Err(error) => Err(of_queue(&error, name, &host.name)),
     }
+}
+
+/// Nobody gets anything of a queue, or everybody does again.
+async fn pause(ask: &Ask<'_>, host: &Host, name: &[u8], is_paused: bool) -> Outcome {
+    find(ask, host, name)?;
+    let caller = ask.caller(host);
+    check(caller, Access::Configure, "queue", name)?;
+    let paused = caller.broker.pause_queue(&caller.queue_name(name), is_paused, ask.owner).await;
+    paused.map_err(|error| of_queue(&error, name, &host.name))?;
+    Ok(done())
 }
 
 async fn purge(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {

@@ -1,5 +1,6 @@
 //! What a request is told when it is refused: `{"error": ..., "reason": ...}`, as RabbitMQ has it.
 
+use broker::policies::PolicyError;
 use broker::queues::QueueError;
 use broker::{RuleError, UserError};
 use door::http::{Answer, HeaderValue, LoginError, StatusCode, header};
@@ -106,6 +107,16 @@ impl From<RuleError> for Refusal {
     fn from(error: RuleError) -> Self {
         match error {
             RuleError::Meta(error) => Self::unavailable(error.to_string()),
+            error => Self::bad(error.to_string()),
+        }
+    }
+}
+
+impl From<PolicyError> for Refusal {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::NotFound => Self::not_found(),
+            PolicyError::Unavailable(why) => Self::unavailable(why),
             error => Self::bad(error.to_string()),
         }
     }

@@ -1,9 +1,11 @@
 //! Every path, on one page.
 
+use broker::policies::PolicyLayer;
+
 use super::refusal::Refusal;
 use super::{
-    Ask, Outcome, bindings, connections, definitions, exchanges, overview, permissions, queues,
-    told, users, virtual_hosts,
+    Ask, Outcome, bindings, connections, definitions, exchanges, overview, permissions, policies,
+    queues, told, users, virtual_hosts,
 };
 
 /// Does what a request asks for.
@@ -21,6 +23,8 @@ pub(super) async fn route(ask: &Ask<'_>) -> Outcome {
         b"vhosts" => virtual_hosts::route(ask, verb, rest).await,
         b"users" => users::route(ask, verb, rest).await,
         b"permissions" => permissions::route(ask, verb, rest).await,
+        b"policies" => policies::route(ask, PolicyLayer::User, verb, rest).await,
+        b"operator-policies" => policies::route(ask, PolicyLayer::Operator, verb, rest).await,
         b"definitions" => definitions::route(ask, verb, rest).await,
         b"aliveness-test" => overview::aliveness(ask, verb, rest).await,
         b"health" | b"healthchecks" => overview::health(ask, verb, rest),
@@ -28,9 +32,9 @@ pub(super) async fn route(ask: &Ask<'_>) -> Outcome {
             overview::route(ask, verb, kind, rest)
         }
         // There are none: these are lists with nothing in them.
-        b"policies" | b"operator-policies" | b"parameters" | b"global-parameters"
-        | b"topic-permissions" | b"extensions" | b"vhost-limits" | b"user-limits"
-        | b"federation-links" | b"shovels" | b"feature-flags" => nothing(verb),
+        b"parameters" | b"global-parameters" | b"topic-permissions" | b"extensions"
+        | b"vhost-limits" | b"user-limits" | b"federation-links" | b"shovels"
+        | b"feature-flags" => nothing(verb),
         _ => Err(Refusal::not_found()),
     }
 }

@@ -8,7 +8,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::refusal::{Refusal, of_queue};
 use super::routes::unknown;
-use super::{Ask, Host, Outcome, connections, done, made, overview, page, permissions, text};
+use super::{
+    Ask, Host, Outcome, connections, done, made, overview, page, permissions, policies, text,
+};
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -100,6 +102,7 @@ async fn delete(ask: &Ask<'_>, host: &Host) -> Outcome {
         let reason = "the configuration has this virtual host: it stays (amqp.virtual_hosts)";
         return Err(Refusal::bad(reason));
     }
+    policies::clear(ask, host).await?;
     empty(ask, host, false).await?;
     empty(ask, host, true).await?;
     Ok(done())

@@ -227,6 +227,81 @@ async fn definitions_bring_back_what_was_declared() {
 }
 
 #[tokio::test]
+async fn policies_are_set_shown_kept_in_definitions_and_deleted() {
+    let broker = Managed::start().await;
+    broker.status("PUT", "queues/%2F/q", &json!({ "durable": true })).await;
+    let wanted = json!({
+        "pattern": "^q", "definition": { "max-length": 5, "overflow": "drop-head" }, "priority": 2,
+        "apply-to": "queues",
+    });
+    assert_eq!(broker.status("PUT", "policies/%2F/p", &wanted).await, 201);
+    assert_eq!(broker.status("PUT", "policies/%2F/p", &wanted).await, 204);
+    let bound = json!({ "pattern": ".*", "definition": { "max-length": 3 } });
+    assert_eq!(broker.status("PUT", "operator-policies/%2F/o", &bound).await, 201);
+    let shown = broker.get("policies/%2F/p").await;
+    let mut all = wanted.clone();
+    all["vhost"] = json!("/");
+    all["name"] = json!("p");
+    assert_eq!(shown, all);
+    assert_eq!(broker.get("policies").await, json!([all]));
+    assert_eq!(broker.get("operator-policies/%2F").await[0]["apply-to"], "all");
+    assert_eq!(broker.get("policies/other").await, json!([]));
+    let queue = broker.get("queues/%2F/q").await;
+    assert_eq!((&queue["policy"], &queue["operator_policy"]), (&json!("p"), &json!("o")));
+    let effective = json!({ "max-length": 3, "overflow": "drop-head" });
+    assert_eq!(queue["effective_policy_definition"], effective);
+    let kept = broker.get("definitions").await;
+    for (path, kind) in [("policies/%2F/p", "policies"), ("operator-policies/%2F/o", "parameters")]
+    {
+        assert_eq!(kept[kind].as_array().unwrap().len(), 1, "{kind}: {kept}");
+        assert_eq!(broker.status("DELETE", path, &json!({})).await, 204);
+        assert_eq!(broker.status("DELETE", path, &json!({})).await, 404);
+    }
+    assert_eq!(broker.get("queues/%2F/q").await["policy"], json!(null));
+    assert_eq!(broker.status("POST", "definitions", &kept).await, 204);
+    assert_eq!(broker.get("definitions").await, kept);
+    assert_eq!(broker.get("queues/%2F/q").await["operator_policy"], "o");
+    let (status, refused) = broker
+        .ask("PUT", "policies/%2F/x", Some(&json!({ "pattern": "", "definition": {} })))
+        .await;
+    assert_eq!(status, 400);
+    assert_eq!(refused["reason"], "Validation failed\n\nno policy provided\n");
+    assert_eq!(broker.status("PUT", "policies/%2F/x", &json!({ "pattern": "" })).await, 400);
+    assert_eq!(broker.status("PUT", "policies/none/x", &wanted).await, 404);
+    broker.status("PUT", "vhosts/v", &json!({})).await;
+    broker.status("PUT", "policies/v/p", &wanted).await;
+    broker.status("DELETE", "vhosts/v", &json!({})).await;
+    broker.status("PUT", "vhosts/v", &json!({})).await;
+    assert_eq!(broker.get("policies/v").await, json!([]), "they go with their virtual host");
+}
+
+#[tokio::test]
+async fn a_queue_is_paused_and_looked_into() {
+    let broker = Managed::start().await;
+    broker.status("PUT", "queues/%2F/q", &json!({ "durable": true })).await;
+    for payload in ["one", "two"] {
+        let sent = json!({ "routing_key": "q", "payload": payload, "properties": { "type": "t" } });
+        broker.ask("POST", "exchanges/%2F/amq.default/publish", Some(&sent)).await;
+    }
+    assert_eq!(broker.status("PUT", "queues/%2F/q/pause", &json!({})).await, 204);
+    assert_eq!(broker.get("queues/%2F/q").await["state"], "paused");
+    let look = json!({ "count": 5, "ackmode": "ack_requeue_true", "encoding": "auto" });
+    assert_eq!(broker.ask("POST", "queues/%2F/q/get", Some(&look)).await.1, json!([]));
+    let seen = broker.get("queues/%2F/q/peek").await;
+    assert_eq!((&seen[0]["payload"], &seen[1]["payload"]), (&json!("one"), &json!("two")));
+    assert_eq!(seen[0]["properties"], json!({ "type": "t" }));
+    assert_eq!((&seen[0]["message_count"], &seen[0]["redelivered"]), (&json!(1), &json!(false)));
+    let less = broker.get("queues/%2F/q/peek?count=1&truncate=2").await;
+    assert_eq!((less.as_array().unwrap().len(), &less[0]["payload"]), (1, &json!("on")));
+    assert_eq!(broker.ask("GET", "queues/%2F/q/peek?count=x", None).await.0, 400);
+    assert_eq!(broker.status("PUT", "queues/%2F/q/resume", &json!({})).await, 204);
+    assert_eq!(broker.get("queues/%2F/q").await["state"], "running");
+    let (_, got) = broker.ask("POST", "queues/%2F/q/get", Some(&look)).await;
+    assert_eq!((&got[0]["payload"], &got[0]["redelivered"]), (&json!("one"), &json!(false)));
+    assert_eq!(broker.status("PUT", "queues/%2F/none/pause", &json!({})).await, 404);
+}
+
+#[tokio::test]
 async fn a_user_is_made_changed_and_deleted() {
     let broker = Managed::start().await;
     let path = "users/alice";

@@ -88,7 +88,7 @@ async fn what_is_too_many_dies_and_what_is_refused_may() {
         let settings = QueueSettings {
             dead_letter: to("", Some("graves")),
             length_max: Some(1),
-            overflow,
+            overflow: Some(overflow),
             ..QueueSettings::default()
         };
         let names = [format!("d{dead}"), format!("t{dead}")];

@@ -7,7 +7,11 @@ use crate::{Produce, Produced};
 
 impl Fixture {
     /// As a producer of batches does it.
-    async fn produce(&self, topic: &str, values: &[&str]) -> Result<Produced, ProduceError> {
+    pub(super) async fn produce(
+        &self,
+        topic: &str,
+        values: &[&str],
+    ) -> Result<Produced, ProduceError> {
         let mut batch = BatchBuilder::new(Compression::None);
         for value in values {
             let value = Some(value.as_bytes());
@@ -21,7 +25,7 @@ impl Fixture {
 }
 
 fn limited(settings: QueueSettings) -> QueueSpec {
-    with(QueueSettings { overflow: Overflow::Reject, ..settings })
+    with(QueueSettings { overflow: Some(Overflow::Reject), ..settings })
 }
 
 #[tokio::test]
