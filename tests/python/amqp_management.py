@@ -184,7 +184,7 @@ def wait(is_so):
     until = time.monotonic() + 30
     while not is_so():
         assert time.monotonic() < until, 'it is not so'
-        time.sleep(0.01)
+        time.sleep(0.01)  # poll: until it is so, which nobody tells; the assertion above bounds it
 
 
 def users():

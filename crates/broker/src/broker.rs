@@ -168,11 +168,9 @@ impl Broker {
         inner.tasks.lock().extend(tasks);
         inner.sessions.begin(&inner);
         let journal = inner.queues.begin(&inner, &range.kvs);
-        inner.tasks.lock().push(journal);
         let broker = Self { inner };
         broker.inner.exchanges.begin(&broker, &range.kvs);
-        let streams = tokio::spawn(broker.clone().keep_streams());
-        broker.inner.tasks.lock().push(streams);
+        broker.inner.tasks.lock().extend([journal, tokio::spawn(broker.clone().keep_streams())]);
         Ok(broker)
     }
 

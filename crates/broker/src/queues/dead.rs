@@ -80,10 +80,10 @@ impl Queue {
         let mut buried: Vec<(u16, Offset)> = Vec::new();
         let settings = self.settings();
         for one in &dead {
-            if let Some(item) = self.dead_item(one).await? {
-                if let Some(to) = &settings.dead_letter {
-                    broker.bury_in(self, to, &item, one.why, &mut batch)?;
-                }
+            if let Some(to) = &settings.dead_letter
+                && let Some(item) = self.dead_item(one).await?
+            {
+                broker.bury_in(self, to, &item, one.why, &mut batch)?;
             }
             buried.push((one.lane, one.at));
         }
