@@ -1,0 +1,116 @@
+//! Connections, and those who make them.
+
+use std::sync::Arc;
+
+use super::{Finding, Moment};
+use crate::history::Key;
+use crate::state::{NodeId, NodeKind};
+
+/// Over how many seconds it is counted.
+const SECONDS: u64 = 60;
+/// So many failures in that time are many.
+const MANY: u64 = 20;
+/// New connections in that time that are worth a look …
+const CHURN: u64 = 300;
+/// … where they are so many times as many as are open.
+const CHURN_TIMES: u64 = 10;
+/// Events that are quoted.
+const QUOTED: usize = 3;
+
+/// Listeners at which connections ended so often for a reason, and how often.
+fn ended(moment: &Moment<'_>, reason: &str, seconds: u64, least: u64) -> Vec<(NodeId, u64)> {
+    let keys = moment.history.keys("entrepot_connections_failed_total").into_iter();
+    let of_reason = |key: &Key| key.labels.get(2).is_some_and(|known| **known == *reason);
+    let counted = keys.filter(of_reason).filter_map(|key| {
+        let count = moment.history.increase(&key, seconds);
+        let listener = key.labels.get(1).filter(|_| count >= least)?;
+        Some((NodeId::new(NodeKind::Listener, Arc::clone(listener)), count))
+    });
+    counted.collect()
+}
+
+/// Findings about listeners, with the last events of a kind.
+fn quoted(moment: &Moment<'_>, found: Vec<(NodeId, u64)>, what: &str, kind: &str) -> Vec<Finding> {
+    let one = |(listener, count): (NodeId, u64)| {
+        let counted = format!("{count} {what} in the last {SECONDS} seconds");
+        let told = moment.told(kind, &listener, QUOTED);
+        Finding::new(listener, [counted].into_iter().chain(told))
+    };
+    found.into_iter().map(one).collect()
+}
+
+pub(super) fn logins(moment: &Moment<'_>) -> Vec<Finding> {
+    let found = ended(moment, "login", SECONDS, MANY);
+    quoted(moment, found, "logins failed", "connection.login_failed")
+}
+
+pub(super) fn protocol(moment: &Moment<'_>) -> Vec<Finding> {
+    let found = ended(moment, "protocol", SECONDS, MANY);
+    quoted(moment, found, "connections broke the protocol", "connection.protocol_error")
+}
+
+pub(super) fn panicked(moment: &Moment<'_>) -> Vec<Finding> {
+    // Of a mistake of ours one is enough, and it is not over because it does not happen again.
+    let found = ended(moment, "panic", 10 * SECONDS, 1);
+    let told = |listener: &NodeId| moment.told("connection.panicked", listener, QUOTED);
+    let one = |(listener, count): (NodeId, u64)| {
+        let counted = format!("{count} in the last {} minutes", 10 * SECONDS / 60);
+        let told = told(&listener);
+        Finding::new(listener, [counted].into_iter().chain(told))
+    };
+    found.into_iter().map(one).collect()
+}
+
+/// Listeners, and how much a counter of theirs grew.
+fn grown(moment: &Moment<'_>, family: &str) -> Vec<(NodeId, u64, Key)> {
+    let keys = moment.history.keys(family).into_iter();
+    let grown = keys.filter_map(|key| {
+        let listener = NodeId::new(NodeKind::Listener, Arc::clone(key.labels.get(1)?));
+        Some((listener, moment.history.increase(&key, SECONDS), key))
+    });
+    grown.collect()
+}
+
+pub(super) fn refused(moment: &Moment<'_>) -> Vec<Finding> {
+    let grown = grown(moment, "entrepot_connections_refused_total").into_iter();
+    let found = grown.filter(|(_, count, _)| *count > 0).map(|(id, count, _)| (id, count));
+    quoted(moment, found.collect(), "connections were refused", "connection.refused")
+}
+
+pub(super) fn churn(moment: &Moment<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (listener, accepted, key) in grown(moment, "entrepot_connections_accepted_total") {
+        let open = Key { family: "entrepot_connections", ..key };
+        let open = u64::try_from(moment.history.last(&open).unwrap_or(0)).unwrap_or(0);
+        if accepted >= CHURN && accepted >= open.saturating_mul(CHURN_TIMES) {
+            let said = format!("{accepted} were made in {SECONDS} seconds, {open} are open");
+            found.push(Finding::new(listener, [said]));
+        }
+    }
+    found
+}
+
+pub(super) fn slow(moment: &Moment<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let families = [
+        ("entrepot_slow_consumers_total", "were cut off"),
+        ("entrepot_dropped_messages_total", "messages were not delivered"),
+    ];
+    let mut by_door: std::collections::BTreeMap<Arc<str>, Vec<String>> = Default::default();
+    for (family, what) in families {
+        for key in moment.history.keys(family) {
+            let count = moment.history.increase(&key, SECONDS);
+            let Some(door) = key.labels.first().filter(|_| count > 0) else { continue };
+            let said = format!("{count} {what} in the last {SECONDS} seconds");
+            by_door.entry(Arc::clone(door)).or_default().push(said);
+        }
+    }
+    for (door, evidence) in by_door {
+        // The door's listener, if there is one alone.
+        let mut own = moment.graph.of_kind(NodeKind::Listener);
+        let own = own.find(|node| node.text("door") == Some(&*door));
+        let about = own.map_or_else(|| moment.broker.clone(), |node| node.id.clone());
+        found.push(Finding::new(about, evidence));
+    }
+    found
+}

@@ -1,0 +1,79 @@
+//! Whether messages can be stored, and for how long.
+
+use super::words::{bytes, median, slope, time};
+use super::{Finding, Moment};
+use crate::history::Part;
+use crate::state::{NodeId, NodeKind};
+
+/// A sync that takes longer is slow on any disk, in nanoseconds.
+const SLOW_NANOS: i64 = 100_000_000;
+/// Seconds that are looked at, and those of them in which there must have been syncs.
+const SLOW_SECONDS: (u64, usize) = (30, 5);
+/// Little room, in hundredths of the disk.
+const LITTLE_PERCENT: i128 = 10;
+/// Room that is worth a look when it will be used up soon.
+const SOME_PERCENT: i128 = 30;
+/// Soon, in seconds.
+const SOON: i64 = 6 * 3600;
+/// Over how many seconds filling is measured.
+const FILLING_SECONDS: u64 = 600;
+/// Fewer say nothing.
+const FILLING_POINTS: usize = 60;
+
+fn store(moment: &Moment<'_>) -> NodeId {
+    let store = moment.graph.of_kind(NodeKind::Store).next();
+    store.map_or_else(|| moment.broker.clone(), |store| store.id.clone())
+}
+
+pub(super) fn failed(moment: &Moment<'_>) -> Vec<Finding> {
+    if moment.now("entrepot_healthy", []) != Some(0) {
+        return Vec::new();
+    }
+    let node = moment.graph.of_kind(NodeKind::Store).next();
+    let why = node.and_then(|node| node.text("why")).unwrap_or("the broker says so").to_owned();
+    vec![Finding::new(store(moment), [why])]
+}
+
+pub(super) fn full(moment: &Moment<'_>) -> Vec<Finding> {
+    if moment.now("entrepot_store_disk_full", []) != Some(1) {
+        return Vec::new();
+    }
+    let free =
+        moment.now("entrepot_disk_free_bytes", []).map(|free| format!("{} are free", bytes(free)));
+    vec![Finding::new(store(moment), free)]
+}
+
+pub(super) fn filling(moment: &Moment<'_>) -> Vec<Finding> {
+    let (free, size) =
+        (moment.now("entrepot_disk_free_bytes", []), moment.now("entrepot_disk_size_bytes", []));
+    let (Some(free), Some(size)) = (free, size) else { return Vec::new() };
+    let is_below = |percent: i128| i128::from(free) * 100 < i128::from(size) * percent;
+    let room = format!("{} of {} are free", bytes(free), bytes(size));
+    let points = moment.lately("entrepot_disk_free_bytes", [], FILLING_SECONDS);
+    // In bytes a second.
+    let rate =
+        slope(&points).filter(|_| points.len() >= FILLING_POINTS).map(|slope| -(slope / 1000));
+    let left = rate.filter(|rate| *rate > 0).map(|rate| free / rate);
+    let told = rate.zip(left).map(|(rate, left)| {
+        let left = time(left.saturating_mul(1_000_000_000));
+        format!("it fills at {} a second: full in {left}", bytes(rate))
+    });
+    let is_soon = is_below(SOME_PERCENT) && left.is_some_and(|left| left < SOON);
+    if !is_below(LITTLE_PERCENT) && !is_soon {
+        return Vec::new();
+    }
+    vec![Finding::new(store(moment), [room].into_iter().chain(told))]
+}
+
+pub(super) fn slow(moment: &Moment<'_>) -> Vec<Finding> {
+    let (seconds, least) = SLOW_SECONDS;
+    let family = "entrepot_store_sync_duration_seconds";
+    let points = moment.part(family, Part::P99, seconds);
+    let typical = median(&points).filter(|_| points.len() >= least);
+    let Some(typical) = typical.filter(|typical| *typical > SLOW_NANOS) else { return Vec::new() };
+    let before = moment.part(family, Part::Median, FILLING_SECONDS);
+    let usual = median(&before)
+        .map(|usual| format!("half of the syncs of ten minutes took {}", time(usual)));
+    let now = format!("the slowest of a second take {} in these {seconds} seconds", time(typical));
+    vec![Finding::new(store(moment), [now].into_iter().chain(usual))]
+}

@@ -1,0 +1,322 @@
+use std::collections::BTreeSet;
+
+use base::ManualClock;
+use proptest::prelude::*;
+
+use super::*;
+use crate::families;
+use crate::history::HOUR;
+use crate::registry::Registry;
+use crate::state::{Node, NodeKind};
+
+/// A broker that we make up, second by second.
+struct World {
+    registry: Registry,
+    history: History,
+    graph: Graph,
+    events: Events,
+    watcher: Watcher,
+    second: u64,
+}
+
+const GIB: i64 = 1 << 30;
+
+impl World {
+    /// A broker of which nothing is wrong.
+    fn new() -> Self {
+        let world = Self {
+            registry: Registry::default(),
+            history: History::new(HOUR),
+            graph: Graph::default(),
+            events: Events::new(Arc::new(ManualClock::at(1_000_000))),
+            watcher: Watcher::default(),
+            second: 1000,
+        };
+        let registry = &world.registry;
+        registry.gauge(&families::HEALTHY, []).set(1);
+        registry.gauge(&families::DISK_SIZE, []).set(100 * GIB);
+        registry.gauge(&families::DISK_FREE, []).set(80 * GIB);
+        registry.gauge(&families::MEMORY, []).set(GIB);
+        registry.gauge(&families::MEMORY_LIMIT, []).set(8 * GIB);
+        registry.gauge(&families::OPEN_FILES, []).set(100);
+        registry.gauge(&families::MAX_FILES, []).set(1000);
+        world
+    }
+
+    fn put(&mut self, node: Node) {
+        self.graph.nodes.retain(|known| known.id != node.id);
+        self.graph.nodes.push(node);
+    }
+
+    /// One more second, of which this is so.
+    fn second(&mut self, change: impl FnOnce(&Registry, u64)) {
+        self.second += 1;
+        change(&self.registry, self.second);
+        self.history.record(self.second, &self.registry.gather(&|_| true));
+        let broker = NodeId::new(NodeKind::Broker, "0");
+        let events = self.events.newest(100);
+        let moment =
+            Moment { broker: &broker, history: &self.history, graph: &self.graph, events: &events };
+        let now = Millis::try_from(self.second).unwrap() * 1000;
+        self.watcher.take(self.second, now, look(&moment), &self.events);
+    }
+
+    fn seconds(&mut self, count: u64, change: impl Fn(&Registry, u64)) {
+        (0..count).for_each(|_| self.second(&change));
+    }
+
+    /// The rules that say that something is wrong, and what with.
+    fn wrong(&self) -> Vec<(&'static str, String)> {
+        let incidents = self.watcher.incidents();
+        incidents.iter().map(|one| (one.rule, one.about.to_string())).collect()
+    }
+}
+
+fn wrong(rule: &'static str, about: &str) -> Vec<(&'static str, String)> {
+    vec![(rule, about.to_owned())]
+}
+
+#[test]
+fn every_rule_says_what_it_is_and_what_to_do() {
+    let mut seen = BTreeSet::new();
+    for rule in RULES {
+        assert!(seen.insert(rule.id), "{} is there twice", rule.id);
+        let letter = if rule.severity == Severity::Error { 'E' } else { 'W' };
+        assert!(rule.id.starts_with(letter) && rule.id.len() == 4, "{}", rule.id);
+        for text in [rule.cause, rule.remedy] {
+            assert!(text.len() > 20 && text.ends_with('.'), "{}: {text}", rule.id);
+        }
+    }
+}
+
+#[test]
+fn of_a_broker_that_is_well_nothing_is_said() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Group, "g").with("state", "Stable").with("lost_messages", 0_i64));
+    world.put(Node::new(NodeKind::Queue, "q").with("consumers", 2_i64));
+    world.seconds(700, |registry, second| {
+        registry.counter(&families::CONNECTIONS_ACCEPTED, ["door", "L"]).add(2);
+        registry.gauge(&families::CONNECTIONS, ["door", "L"]).set(100);
+        registry.histogram(&families::SYNC_TIME, []).record(1_000_000 + second % 7 * 100_000);
+        // Consumers lag a little, more in a burst, and catch up.
+        let lag = i64::try_from(second % 50).unwrap();
+        registry.gauge(&families::GROUP_LAG, ["g", "t"]).set(lag * 1000);
+        registry.gauge(&families::GROUP_LAG_TIME, ["g", "t"]).set(lag * 100_000_000);
+        registry.gauge(&families::QUEUE_READY, ["", "q"]).set(lag);
+        // A login that fails now and then is no storm.
+        let failed = registry.counter(&families::CONNECTIONS_FAILED, ["door", "L", "login"]);
+        failed.add(u64::from(second % 20 == 0));
+    });
+    assert_eq!(world.wrong(), []);
+}
+
+#[test]
+fn storage_that_failed_is_wrong_at_once_and_until_it_is_not() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Store, "/data").with("why", "syncing the log: I/O error"));
+    world.seconds(5, |_, _| {});
+    world.second(|registry, _| registry.gauge(&families::HEALTHY, []).set(0));
+    assert_eq!(world.wrong(), wrong("E101", "store//data"));
+    assert_eq!(world.watcher.incidents()[0].evidence, ["syncing the log: I/O error"]);
+    assert_eq!(world.events.newest(1)[0].kind.name, "incident.opened");
+    world.seconds(5, |registry, _| registry.gauge(&families::HEALTHY, []).set(1));
+    assert_eq!(world.wrong().len(), 1, "not over at once");
+    world.seconds(5, |_, _| {});
+    assert_eq!(world.wrong(), []);
+    assert_eq!(world.events.newest(1)[0].kind.name, "incident.closed");
+}
+
+#[test]
+fn a_disk_that_will_be_full_soon_is_told_before_it_is() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Store, "/data"));
+    let free =
+        |registry: &Registry, bytes: i64| registry.gauge(&families::DISK_FREE, []).set(bytes);
+    // There is much room: that it gets less is what disks are for.
+    world.seconds(100, |registry, second| {
+        free(registry, 80 * GIB - i64::try_from(second).unwrap() * (GIB >> 10));
+    });
+    assert_eq!(world.wrong(), []);
+    world.seconds(200, |registry, second| {
+        free(registry, 25 * GIB - i64::try_from(second).unwrap() * (GIB >> 8));
+    });
+    assert_eq!(world.wrong(), wrong("W103", "store//data"));
+    let evidence = world.watcher.incidents()[0].evidence.join("; ");
+    assert!(evidence.contains("of 100.0 GiB are free; it fills at"), "{evidence}");
+    world.second(|registry, _| registry.gauge(&families::DISK_FULL, []).set(1));
+    assert_eq!(world.wrong()[0].0, "E102");
+}
+
+#[test]
+fn syncs_are_slow_when_most_seconds_have_slow_ones() {
+    let mut world = World::new();
+    let sync = |registry: &Registry, millis: u64| {
+        registry.histogram(&families::SYNC_TIME, []).record(millis * 1_000_000);
+    };
+    world.seconds(60, |registry, second| sync(registry, if second % 10 == 0 { 900 } else { 2 }));
+    assert_eq!(world.wrong(), [], "one now and then");
+    world.seconds(40, |registry, _| sync(registry, 250));
+    assert_eq!(world.wrong(), wrong("W104", "broker/0"));
+}
+
+#[test]
+fn what_the_system_gives_is_nearly_used_up() {
+    let mut world = World::new();
+    world.registry.gauge(&families::OPEN_FILES, []).set(900);
+    world.registry.gauge(&families::MEMORY, []).set(7 * GIB);
+    world.seconds(5, |_, _| {});
+    assert_eq!(world.wrong(), [], "it may be for a moment");
+    world.seconds(40, |_, _| {});
+    let expected = [wrong("W201", "broker/0"), wrong("W202", "broker/0")].concat();
+    assert_eq!(world.wrong(), expected);
+}
+
+#[test]
+fn a_clock_that_is_set_is_told_and_one_that_drifts_is_not() {
+    let mut world = World::new();
+    let leap =
+        |registry: &Registry, nanos: i64| registry.gauge(&families::CLOCK_LEAP, []).set(nanos);
+    world.seconds(300, |registry, second| leap(registry, i64::try_from(second).unwrap() * 500_000));
+    assert_eq!(world.wrong(), []);
+    world.second(|registry, _| leap(registry, -5_000_000_000));
+    assert_eq!(world.wrong(), wrong("W203", "broker/0"));
+    assert!(world.watcher.incidents()[0].evidence[0].starts_with("it moved back by 5"));
+}
+
+#[test]
+fn failures_of_many_clients_are_told_of_their_listener() {
+    for (reason, rule) in [("login", "W301"), ("protocol", "W302"), ("panic", "E305")] {
+        let mut world = World::new();
+        let failed = |registry: &Registry, count| {
+            registry.counter(&families::CONNECTIONS_FAILED, ["door", "L", reason]).add(count);
+        };
+        world.seconds(70, |registry, _| failed(registry, 0));
+        assert_eq!(world.wrong(), []);
+        world.seconds(10, |registry, _| failed(registry, 5));
+        assert_eq!(world.wrong(), wrong(rule, "listener/L"), "{reason}");
+    }
+}
+
+#[test]
+fn connections_are_refused_or_come_and_go() {
+    let mut world = World::new();
+    world.seconds(100, |registry, _| {
+        registry.counter(&families::CONNECTIONS_ACCEPTED, ["door", "L"]).add(20);
+        registry.gauge(&families::CONNECTIONS, ["door", "L"]).set(3);
+        registry.counter(&families::CONNECTIONS_REFUSED, ["door", "L"]);
+    });
+    assert_eq!(world.wrong(), wrong("W304", "listener/L"));
+    world.second(|registry, _| {
+        registry.counter(&families::CONNECTIONS_REFUSED, ["door", "L"]).add(1);
+    });
+    assert_eq!(world.wrong()[0], ("W303", "listener/L".to_owned()));
+}
+
+#[test]
+fn a_group_that_stands_still_is_told_from_one_that_is_only_slow() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Group, "g").with("state", "Stable"));
+    let lag = |registry: &Registry, messages, millis: i64| {
+        registry.gauge(&families::GROUP_LAG, ["g", "t"]).set(messages);
+        registry.gauge(&families::GROUP_LAG_TIME, ["g", "t"]).set(millis * 1_000_000);
+    };
+    // It handles half of what comes.
+    world.seconds(400, |registry, second| {
+        let behind = i64::try_from(second - 1000).unwrap();
+        lag(registry, behind * 10, behind * 500);
+    });
+    assert_eq!(world.wrong(), wrong("W402", "group/g"));
+    // It stops.
+    world.seconds(100, |registry, second| {
+        let since = i64::try_from(second - 1400).unwrap();
+        lag(registry, 4000 + since * 20, 200_000 + since * 1000);
+    });
+    assert!(world.wrong().contains(&("W401", "group/g".to_owned())), "{:?}", world.wrong());
+    // It catches up.
+    world.seconds(100, |registry, _| lag(registry, 0, 0));
+    assert_eq!(world.wrong(), []);
+}
+
+#[test]
+fn messages_that_are_gone_are_told() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Group, "g").with("lost_messages", 12_i64));
+    world.second(|_, _| {});
+    assert_eq!(world.wrong(), wrong("E403", "group/g"));
+}
+
+#[test]
+fn a_group_that_rebalances_again_and_again_is_told_and_one_rebalance_is_not() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Group, "g").with("state", "PreparingRebalance"));
+    let busy = |registry: &Registry, count| {
+        registry.gauge(&families::GROUPS, ["PreparingRebalance"]).set(count);
+    };
+    world.seconds(30, |registry, _| busy(registry, 1));
+    world.seconds(120, |registry, _| busy(registry, 0));
+    assert_eq!(world.wrong(), []);
+    world.seconds(200, |registry, second| busy(registry, i64::from(second % 10 < 8)));
+    assert_eq!(world.wrong(), wrong("W404", "group/g"));
+}
+
+#[test]
+fn a_queue_without_consumers_that_grows_is_told() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Queue, "v/q").with("consumers", 0_i64));
+    world.seconds(100, |registry, second| {
+        let ready = i64::try_from(second).unwrap();
+        registry.gauge(&families::QUEUE_READY, ["v", "q"]).set(ready);
+    });
+    assert_eq!(world.wrong(), wrong("W405", "queue/v/q"));
+    world.put(Node::new(NodeKind::Queue, "v/q").with("consumers", 1_i64));
+    world.seconds(40, |_, _| {});
+    assert_eq!(world.wrong(), []);
+}
+
+#[test]
+fn slow_clients_are_told_of_their_door() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Listener, "L").with("door", "d"));
+    world.seconds(5, |registry, _| registry.counter(&families::DROPPED_MESSAGES, ["d"]).add(0));
+    assert_eq!(world.wrong(), []);
+    world.second(|registry, _| registry.counter(&families::DROPPED_MESSAGES, ["d"]).add(7));
+    assert_eq!(world.wrong(), wrong("W306", "listener/L"));
+}
+
+#[test]
+fn what_comes_and_goes_opens_nothing_and_what_stays_opens_one_incident() {
+    let mut world = World::new();
+    let files = |registry: &Registry, count| registry.gauge(&families::OPEN_FILES, []).set(count);
+    world.seconds(100, |registry, second| files(registry, if second % 3 == 0 { 900 } else { 100 }));
+    assert_eq!(world.wrong(), []);
+    world.seconds(100, |registry, _| files(registry, 900));
+    let opened = world.events.newest(100);
+    let opened = opened.iter().filter(|event| event.kind.name == "incident.opened").count();
+    assert_eq!((world.wrong().len(), opened), (1, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    /// Whatever is measured, rules come to an end and say the same again.
+    #[test]
+    fn rules_take_any_figures(values in prop::collection::vec(any::<i64>(), 70)) {
+        let mut world = World::new();
+        world.put(Node::new(NodeKind::Queue, "q").with("consumers", 0_i64));
+        for value in values {
+            world.second(|registry, _| {
+                registry.gauge(&families::DISK_FREE, []).set(value);
+                registry.gauge(&families::DISK_SIZE, []).set(value.wrapping_mul(3));
+                registry.gauge(&families::CLOCK_LEAP, []).set(value);
+                registry.gauge(&families::MEMORY_LIMIT, []).set(value);
+                registry.gauge(&families::GROUP_LAG, ["g", "t"]).set(value);
+                registry.gauge(&families::GROUP_LAG_TIME, ["g", "t"]).set(value);
+                registry.gauge(&families::QUEUE_READY, ["", "q"]).set(value);
+                registry.histogram(&families::SYNC_TIME, []).record(value.unsigned_abs());
+            });
+        }
+        let broker = NodeId::new(NodeKind::Broker, "0");
+        let moment = Moment { broker: &broker, history: &world.history, graph: &world.graph, events: &[] };
+        prop_assert_eq!(look(&moment), look(&moment));
+    }
+}
