@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use base::{BrokerId, LogId, Millis};
 use cluster::{Compare, LeaseId, MetaError, MetaStore, Op, Txn};
+use observe::diagnosis::Incident;
+use observe::{Observe, Said, kinds};
 use parking_lot::Mutex;
 use store::Store;
 use tokio::sync::watch;
@@ -16,6 +18,7 @@ use crate::group_config::GroupConfig;
 use crate::groups::Groups;
 use crate::live::Live;
 use crate::metadata::{BrokerInfo, Metadata, follow, keys};
+use crate::observing::Lags;
 use crate::options::BrokerOptions;
 use crate::policies::Policies;
 use crate::queues::Queues;
@@ -72,6 +75,9 @@ pub struct Broker {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) options: BrokerOptions,
+    pub(crate) observe: Arc<Observe>,
+    pub(crate) lags: Lags,
+    pub(crate) incidents: Mutex<Arc<Vec<Incident>>>,
     pub(crate) store: Arc<Store>,
     pub(crate) meta: Arc<dyn MetaStore>,
     pub(crate) topics: Topics,
@@ -87,7 +93,7 @@ pub(crate) struct Inner {
     settings: watch::Sender<Arc<Settings>>,
     /// Producer identities reserved but not given out: next, and the end of the block.
     pub(crate) producer_ids: tokio::sync::Mutex<(i64, i64)>,
-    started_at: Millis,
+    pub(crate) started_at: Millis,
     lease: AtomicI64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -132,8 +138,12 @@ impl Broker {
         let queues = Queues::restore(&options, &store).await.map_err(StartError::Queues)?;
         let bindings = Arc::clone(&topics.bindings);
         let live = Live::new(options.random.as_ref(), bindings, Arc::clone(&sessions.router));
+        let observe = Observe::new(Arc::clone(&options.clock));
         let inner = Arc::new(Inner {
             options,
+            observe,
+            lags: Lags::default(),
+            incidents: Mutex::default(),
             store,
             meta,
             topics,
@@ -152,20 +162,8 @@ impl Broker {
             lease: AtomicI64::new(lease.0.cast_signed()),
             tasks: Mutex::default(),
         });
-        let clock = Arc::clone(&inner.options.clock);
-        let tasks = vec![
-            tokio::spawn(follow::run(Arc::clone(&inner), range.revision + 1)),
-            tokio::spawn(keep_registered(Arc::clone(&inner), lease)),
-            tokio::spawn(Groups::run_journal(Arc::clone(&inner.groups), Arc::clone(&inner))),
-            tokio::spawn(Groups::run_timers(Arc::clone(&inner.groups))),
-            tokio::spawn(Arc::clone(&inner.sessions).run_queue()),
-            tokio::spawn(Arc::clone(&inner.sessions).run_journal(clock)),
-            tokio::spawn(Groups::run_dead_letters(
-                Arc::clone(&inner.groups),
-                Arc::downgrade(&inner),
-            )),
-        ];
-        inner.tasks.lock().extend(tasks);
+        inner.show();
+        inner.begin(lease, range.revision + 1);
         inner.sessions.begin(&inner);
         let journal = inner.queues.begin(&inner, &range.kvs);
         let broker = Self { inner };
@@ -298,6 +296,34 @@ impl Broker {
 }
 
 impl Inner {
+    /// Begins the tasks that end with the broker: one keeps it registered, others follow the metadata from a revision on,
+    /// write journals, and look at clocks.
+    fn begin(self: &Arc<Self>, lease: LeaseId, revision: u64) {
+        let clock = Arc::clone(&self.options.clock);
+        let tasks = [
+            tokio::spawn(follow::run(Arc::clone(self), revision)),
+            tokio::spawn(keep_registered(Arc::clone(self), lease)),
+            tokio::spawn(Groups::run_journal(Arc::clone(&self.groups), Arc::clone(self))),
+            tokio::spawn(Groups::run_timers(Arc::clone(&self.groups))),
+            tokio::spawn(Arc::clone(&self.sessions).run_queue()),
+            tokio::spawn(Arc::clone(&self.sessions).run_journal(clock)),
+            tokio::spawn(Groups::run_dead_letters(Arc::clone(&self.groups), Arc::downgrade(self))),
+        ];
+        self.tasks.lock().extend(tasks);
+    }
+
+    /// Has its figures, and what there is, be seen.
+    fn show(self: &Arc<Self>) {
+        self.store.show(&self.observe.registry);
+        self.observe.registry.ask(self);
+        self.observe.inspectors.ask(self);
+    }
+
+    /// Ends with the broker.
+    pub(crate) fn add_task(&self, task: JoinHandle<()>) {
+        self.tasks.lock().push(task);
+    }
+
     pub(crate) fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.settings.borrow())
     }
@@ -307,6 +333,8 @@ impl Inner {
         let settings = Arc::new(Settings::new(&self.options, metadata));
         self.store.tune(settings.tuning());
         self.settings.send_replace(settings);
+        let say = || Said::new("settings were changed").with("revision", &metadata.revision);
+        self.observe.events.tell(&kinds::SETTINGS_CHANGED, None, say);
     }
 }
 

@@ -13,6 +13,7 @@ pub mod live;
 pub mod loggers;
 mod message;
 pub mod metadata;
+pub mod observing;
 mod options;
 mod partitioner;
 pub mod policies;
@@ -34,6 +35,7 @@ pub use partitioner::{Partitioner, hash_partition};
 pub use topics::OpenTopic;
 pub use verbs::alter_group::GroupConfigError;
 pub use verbs::alter_user::UserError;
+pub use verbs::browse::{BrowseLimits, Browsed, Found};
 pub use verbs::change_quotas::QuotaError;
 pub use verbs::change_rules::RuleError;
 pub use verbs::create_topic::{NewTopic, TopicError};
@@ -48,6 +50,7 @@ pub use verbs::write_markers::{MarkerError, WriteMarker};
 
 // What doors need of the layers below, so that they depend on this crate alone.
 pub use cluster::MetaError;
+pub use observe;
 pub use queue;
 pub use store;
 

@@ -112,7 +112,7 @@ impl Fixture {
         self.broker.topic(name).unwrap()
     }
 
-    async fn commit(&self, topic: &str, partitions: i32, offset: Offset, note: &str) {
+    pub(crate) async fn commit(&self, topic: &str, partitions: i32, offset: Offset, note: &str) {
         let one = |partition| OffsetCommit {
             topic: topic.into(),
             partition,

@@ -131,6 +131,11 @@ impl Topics {
         self.maps.read().by_id.get(&id).cloned()
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<OpenTopic>> {
+        self.maps.read().by_id.values().cloned().collect()
+    }
+
     /// Partitions of all topics.
     pub(crate) fn partitions(&self) -> usize {
         self.maps.read().by_id.values().map(|open| open.logs.len()).sum()

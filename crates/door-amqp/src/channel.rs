@@ -350,7 +350,8 @@ impl ChannelOut {
         };
         let payload = delivered.message.value.as_deref().unwrap_or_default();
         let place = (self.number, self.frame_max);
-        self.outgoing.push(|out| put_content(place, &get_ok, &made, payload, out));
+        let encode = |out: &mut Vec<u8>| put_content(place, &get_ok, &made, payload, out);
+        self.outgoing.push_message(payload.len(), encode);
         if !from.no_ack {
             let number = state.last;
             state.unacked.push(number, Unsettled::new(delivered, from.timeout));
@@ -376,7 +377,7 @@ impl ChannelOut {
         let encode = |out: &mut Vec<u8>| {
             put_content(place, &deliver, &content.properties, &content.payload, out);
         };
-        let taken = self.outgoing.offer(encode);
+        let taken = self.outgoing.offer(content.payload.len(), encode);
         drop(state);
         self.outgoing.flush();
         taken
@@ -468,7 +469,8 @@ impl QueueSink for ChannelOut {
         };
         let payload = delivered.message.value.as_deref().unwrap_or_default();
         let place = (self.number, self.frame_max);
-        if !self.outgoing.offer(|out| put_content(place, &deliver, &made, payload, out)) {
+        let encode = |out: &mut Vec<u8>| put_content(place, &deliver, &made, payload, out);
+        if !self.outgoing.offer(payload.len(), encode) {
             state.refused.push(tag);
             return false;
         }

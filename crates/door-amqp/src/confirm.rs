@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use broker::live::Storing;
+use door::DoorFigures;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::channel::ChannelOut;
 use crate::wire::frame::put_method;
@@ -16,6 +18,8 @@ use crate::wire::method::{BasicAck, BasicNack};
 pub(crate) struct Commit {
     pub(crate) storing: Storing,
     pub(crate) owed: Vec<Owed>,
+    /// When they were all there.
+    pub(crate) since: Instant,
     /// Somebody waits until it is done.
     pub(crate) done: Option<oneshot::Sender<()>>,
 }
@@ -41,9 +45,13 @@ pub(crate) enum Fate {
 }
 
 /// Confirms batches one after the other, for as long as the connection lives.
-pub(crate) async fn run(mut commits: Receiver<Commit>) {
-    while let Some(Commit { storing, mut owed, done }) = commits.recv().await {
+pub(crate) async fn run(mut commits: Receiver<Commit>, figures: &DoorFigures) {
+    while let Some(Commit { storing, mut owed, since, done }) = commits.recv().await {
         let outcomes = storing.done().await;
+        if !owed.is_empty() {
+            let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            figures.publish_time.record_times(took, owed.len() as u64);
+        }
         // Within a channel in order, as they are already.
         owed.sort_by_key(|owed| owed.channel.number);
         let is_sure = |fate: Fate| match fate {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use broker::Broker;
 use broker::exchanges::{ExchangeKind, Spaces};
-use door::{BoxFuture, CloseReason, Connection, Door};
+use door::{BoxFuture, CloseReason, Connection, Door, DoorFigures, Outgoing};
 
 mod arguments;
 mod channel;
@@ -34,6 +34,9 @@ pub use options::AmqpDoorOptions;
 use clients::Clients;
 use replies::Replies;
 
+/// The door's name, and its connections', to those who look.
+const NAME: &str = "amqp";
+
 /// Exchanges that virtual hosts have here besides those of all doors. RabbitMQ traces there; nobody publishes to it here.
 const INTERNAL: [(&str, ExchangeKind); 1] = [("amq.rabbitmq.trace", ExchangeKind::Topic)];
 
@@ -48,7 +51,9 @@ impl AmqpDoor {
         broker.read_headers_with(map::stored_headers);
         let (replies, clients) = (Arc::default(), Clients::default());
         let spaces = Spaces::new(broker.clone(), &options.virtual_hosts).with_internal(&INTERNAL);
-        Self { shared: Arc::new(Shared { broker, options, replies, clients, spaces }) }
+        let figures = Arc::new(DoorFigures::new(broker.observe(), NAME));
+        let shared = Shared { broker, options, figures, replies, clients, spaces };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The management API of the same broker, over HTTP: a door of its own.
@@ -65,7 +70,7 @@ impl Debug for AmqpDoor {
 
 impl Door for AmqpDoor {
     fn name(&self) -> &'static str {
-        "amqp"
+        NAME
     }
 
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {
@@ -78,8 +83,16 @@ impl Door for AmqpDoor {
 struct Shared {
     broker: Broker,
     options: AmqpDoorOptions,
+    figures: Arc<DoorFigures>,
     replies: Arc<Replies>,
     clients: Clients,
     /// Virtual hosts.
     spaces: Spaces,
+}
+
+impl Shared {
+    /// What waits to be sent to a new client.
+    fn outgoing(&self) -> Arc<Outgoing> {
+        Arc::new(Outgoing::counted(Arc::clone(&self.figures)))
+    }
 }

@@ -30,7 +30,7 @@ use base::Principal;
 use broker::PublisherId;
 use broker::access::{Actor, Operation};
 use bytes::Bytes;
-use door::http::{self, Answer, HeaderMap, Method, Request, StatusCode, Transport, header};
+use door::http::{self, Answer, Method, Request, StatusCode, Transport, header};
 use door::sasl::Login;
 use door::{BoxFuture, CloseReason, Connection, Door, Logins};
 use serde_json::Value as Json;
@@ -84,13 +84,14 @@ async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseR
     let host = peer.ip().to_string().into();
     let guest = Guest { shared, logins, transport: principal, host };
     let (guest, transport) = (&guest, Transport { stream, room, stopping });
-    let admit = move |headers| admit(guest, headers);
+    let admit = move |head| admit(guest, head);
     let answer = move |login, request| answer(guest, login, request);
     http::serve(transport, MANAGEMENT_BODY_BYTES_MAX, admit, answer).await
 }
 
-async fn admit(guest: &Guest, headers: HeaderMap) -> Result<Login, Answer> {
-    let login = Box::pin(http::log_in(guest.logins.as_ref(), &guest.transport, &headers)).await;
+async fn admit(guest: &Guest, head: Request) -> Result<Login, Answer> {
+    let login = http::log_in(guest.logins.as_ref(), &guest.transport, &head.headers);
+    let login = Box::pin(login).await;
     login.map_err(|error| Refusal::from(error).into_answer())
 }
 

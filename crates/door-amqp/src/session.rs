@@ -12,10 +12,10 @@ use broker::queues::QueueName;
 use broker::{Broker, PublisherId};
 use bytes::Bytes;
 use door::{
-    Claim, CloseReason, Connection, ConnectionRoom, Outgoing, ReadHalf, RequestRoom, Stream,
+    About, Claim, CloseReason, Connection, ConnectionRoom, Outgoing, ReadHalf, RequestRoom, Stream,
 };
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::Shared;
 use crate::channel::Channel;
@@ -71,17 +71,17 @@ impl From<std::io::Error> for End {
 
 /// Speaks the protocol until either side closes.
 pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, principal, logins, room, mut stopping, .. } = connection;
+    let Connection { stream, peer, principal, logins, room, mut stopping, about, .. } = connection;
     let local = stream.local_addr()?;
     let ends = Ends { peer, local, is_encrypted: !matches!(stream, Stream::Plain(_)) };
     let (read, write) = stream.into_split();
     let mut frames = Frames::new(read, &room);
-    let outgoing = Arc::new(Outgoing::default());
+    let outgoing = shared.outgoing();
     let gate = Gate::new(logins, principal);
     let eviction = frames.eviction();
     let mut writing = pin!(outgoing.run(write));
     // Boxed, so that what a connection needs in its beginning only does not stay with it.
-    let mut talking = Box::pin(talk(&shared, &mut frames, &outgoing, &gate, (ends, &room)));
+    let mut talking = Box::pin(talk(&shared, &mut frames, &outgoing, &gate, (ends, &room, &about)));
     let end = tokio::select! {
         written = &mut writing => return Ok(written?),
         end = &mut talking => end,
@@ -147,7 +147,7 @@ async fn talk(
     frames: &mut Frames<ReadHalf>,
     outgoing: &Arc<Outgoing>,
     gate: &Gate,
-    (ends, room): (Ends, &RequestRoom),
+    (ends, room, about): (Ends, &RequestRoom, &About),
 ) -> End {
     let host = ends.peer.ip().to_string();
     let hello = handshake::run(shared, frames, outgoing, gate, &host);
@@ -162,13 +162,15 @@ async fn talk(
     let (commits, committed) = mpsc::channel(COMMITS_MAX);
     let received = AtomicU64::new(0);
     let heartbeat = Duration::from_secs(agreed.heartbeat.into());
+    about.say("user", &agreed.actor.principal().name);
+    about.say("virtual_host", &String::from_utf8_lossy(&agreed.virtual_host));
     let joined = shared.clients.join(facts(shared, ends, &agreed));
     let client = &joined.client;
     let mut session = Session::new(shared, agreed, outgoing, (room, &received, commits), client);
     let end = tokio::select! {
         end = session.run(frames) => end,
         why = client.closed() => End::fault(Fault::new(Reply::ConnectionForced, why)),
-        () = confirm::run(committed) => End::Quiet,
+        () = confirm::run(committed, &shared.figures) => End::Quiet,
         reason = beat(outgoing, &received, heartbeat) => End::Reason(reason),
     };
     session.leave().await;
@@ -229,6 +231,8 @@ pub(crate) struct Session<'s> {
     pub(crate) batch: Batch,
     /// … and whose publishers want to know.
     pub(crate) owed: Vec<Owed>,
+    /// Messages that came since the last were handed over, and their bytes.
+    pub(crate) came: (u64, usize),
     commits: mpsc::Sender<Commit>,
     /// Some were handed over since it was last waited for.
     is_storing: bool,
@@ -282,6 +286,7 @@ impl<'s> Session<'s> {
             closing: HashSet::new(),
             batch: Batch::default(),
             owed: Vec::new(),
+            came: (0, 0),
             commits,
             is_storing: false,
             is_publisher: false,
@@ -385,6 +390,10 @@ impl<'s> Session<'s> {
         for channel in self.channels.values_mut() {
             channel.settle();
         }
+        let (messages, bytes) = std::mem::take(&mut self.came);
+        if messages > 0 {
+            self.shared.figures.received(messages, bytes);
+        }
         // Whoever listens live has it written now.
         let _slow = self.batch.flush();
         if self.batch.is_empty() && self.owed.is_empty() {
@@ -394,7 +403,8 @@ impl<'s> Session<'s> {
         let owed = std::mem::take(&mut self.owed);
         self.is_storing = true;
         // Only at the connection's end is there nobody to take it.
-        let _taken = self.commits.send(Commit { storing, owed, done: None }).await;
+        let _taken =
+            self.commits.send(Commit { storing, owed, since: Instant::now(), done: None }).await;
     }
 
     /// Waits until all that was published before is stored: what comes next must see it.
@@ -405,7 +415,8 @@ impl<'s> Session<'s> {
         }
         let (done, heard) = oneshot::channel();
         let storing = self.shared.broker.store(Batch::default()).await;
-        let commit = Commit { storing, owed: Vec::new(), done: Some(done) };
+        let since = Instant::now();
+        let commit = Commit { storing, owed: Vec::new(), since, done: Some(done) };
         if self.commits.send(commit).await.is_ok() {
             let _ended = heard.await;
         }

@@ -5,6 +5,7 @@
 //! older than record batches send and read.
 
 mod fetch_sessions;
+mod figures;
 mod handle;
 pub mod jaas;
 mod login;
@@ -23,6 +24,7 @@ use broker::Broker;
 use door::{BoxFuture, CloseReason, Connection, Door};
 
 use crate::fetch_sessions::FetchSessions;
+use crate::figures::Figures;
 use crate::share_sessions::ShareSessions;
 use crate::telemetry::Telemetry;
 pub use crate::telemetry::{ClientLabels, ClientMetrics};
@@ -66,6 +68,7 @@ pub struct KafkaDoor {
     fetch_sessions: Arc<FetchSessions>,
     share_sessions: Arc<ShareSessions>,
     telemetry: Arc<Telemetry>,
+    figures: Arc<Figures>,
 }
 
 impl KafkaDoor {
@@ -75,7 +78,8 @@ impl KafkaDoor {
         let telemetry = Telemetry::new(options.telemetry_bytes_max, Arc::clone(&random));
         let fetch_sessions = Arc::new(FetchSessions::new(options.fetch_session_slots, random));
         let share_sessions = Arc::new(ShareSessions::new(options.share_sessions_max));
-        Self { broker, options, fetch_sessions, share_sessions, telemetry: Arc::new(telemetry) }
+        let (telemetry, figures) = (Arc::new(telemetry), Arc::new(Figures::new(broker.observe())));
+        Self { broker, options, fetch_sessions, share_sessions, telemetry, figures }
     }
 
     /// The clients that push metrics, or asked what to push, with what came last of each.
@@ -86,7 +90,7 @@ impl KafkaDoor {
 
 impl Door for KafkaDoor {
     fn name(&self) -> &'static str {
-        "kafka"
+        figures::NAME
     }
 
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {

@@ -25,7 +25,7 @@ use crate::KafkaDoor;
 use crate::handle::{self, Context, Quota};
 use crate::login::{Gate, Outcome, Path};
 use crate::share_sessions::OfConnection;
-use crate::wire::{Reader, RequestHeader, WireError};
+use crate::wire::{ApiKey, Reader, RequestHeader, WireError};
 
 /// A client that takes no byte of its responses for this long is gone.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
@@ -52,7 +52,8 @@ pub(crate) type Parts = Vec<Bytes>;
 
 /// Runs until either side closes the connection.
 pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, listener, principal, logins, room, stopping, .. } = connection;
+    let Connection { stream, peer, listener, principal, logins, room, stopping, about, .. } =
+        connection;
     let gate = Gate::new(logins);
     let (read, write) = stream.into_split();
     let request_bytes_max = door.options.request_bytes_max;
@@ -69,6 +70,7 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
         fetch_bytes_max: door.options.fetch_bytes_max,
         fetch_sessions: Arc::clone(&door.fetch_sessions),
         telemetry: Arc::clone(&door.telemetry),
+        figures: Arc::clone(&door.figures),
         software: Arc::default(),
         port: peer.port(),
         share_sessions: Arc::new(OfConnection::new(&door.share_sessions, &door.broker)),
@@ -76,6 +78,7 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
         quota: Quota::new(&door.broker, &principal),
         actor: door.broker.actor(principal, ip.to_string().into()),
         host: Arc::from(format!("/{ip}")),
+        about,
     };
     let session = Session {
         frames,
@@ -88,6 +91,7 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
         waiting_bytes: 0,
         ahead: ReadAhead::default(),
         rests_until: None,
+        is_named: false,
     };
     tokio::select! {
         ended = session.run() => ended,
@@ -100,6 +104,7 @@ pub(crate) async fn run(door: Arc<KafkaDoor>, connection: Connection) -> Result<
 /// A produce request that waits for the disk.
 struct Waiting {
     bytes: usize,
+    since: Instant,
     /// Its memory.
     _claim: Claim,
     answer: BoxFuture<Result<Parts, CloseReason>>,
@@ -120,6 +125,8 @@ struct Session {
     ahead: ReadAhead,
     /// No request is taken before, because of a quota (KIP-219).
     rests_until: Option<Instant>,
+    /// It was shown what the client calls itself.
+    is_named: bool,
 }
 
 /// What arrived while a request was handled.
@@ -238,8 +245,13 @@ impl Session {
             return self.login(outcome).await;
         }
         let (bytes, claim) = (frame.len(), self.frames.take_claim());
+        let since = Instant::now();
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader).map_err(protocol_error)?;
+        if !self.is_named {
+            self.is_named = true;
+            self.context.about.say("client_id", header.client_id.as_deref().unwrap_or_default());
+        }
         if self.gate.check(header.api)? == Path::Login {
             self.answer_all().await?;
             let outcome = self.gate.login(&header, reader).await?;
@@ -248,7 +260,7 @@ impl Session {
         if let Some(submit) = handle::pipelined(&self.context, &header, &mut reader) {
             let claim = claim.at_work();
             let answer = submit.await?;
-            self.waiting.push_back(Waiting { bytes, _claim: claim, answer });
+            self.waiting.push_back(Waiting { bytes, since, _claim: claim, answer });
             self.waiting_bytes += bytes;
             return Ok(());
         }
@@ -279,6 +291,9 @@ impl Session {
                 },
             }
         };
+        // Of one that waited, most of the time is what it waited for.
+        let took = (!handle::may_wait(header.api)).then(|| since.elapsed());
+        self.context.figures.answered(header.api, took);
         self.send(parts).await
     }
 
@@ -323,8 +338,11 @@ impl Session {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some(Waiting { bytes, .. }) = self.waiting.pop_front() {
+        if let Some(Waiting { bytes, since, .. }) = self.waiting.pop_front() {
             self.waiting_bytes -= bytes;
+            let took = since.elapsed();
+            self.context.figures.answered(ApiKey::Produce, Some(took));
+            self.context.figures.door.publish_time.record_time(took);
         }
     }
 

@@ -76,7 +76,7 @@ async fn enter(
     shared: Arc<Shared>,
     connection: Connection,
 ) -> Result<Option<(Client, watch::Receiver<bool>)>, CloseReason> {
-    let Connection { stream, peer, principal, logins, mut stopping, .. } = connection;
+    let Connection { stream, peer, principal, logins, mut stopping, about, .. } = connection;
     shared.counts.sockets.add(1);
     let mut socket = Socket::new(stream);
     let visitor = hello::Visitor { principal, host: peer.ip().to_canonical(), logins };
@@ -87,7 +87,11 @@ async fn enter(
             greeted.map_err(|_| CloseReason::Idle(CONNECT_TIMEOUT))??
         }
     };
-    Ok(greeted.map(|greeting| (Client::new(shared, socket, greeting), stopping)))
+    Ok(greeted.map(|greeting| {
+        about.say("user", &greeting.actor.principal().name);
+        about.say("client_id", &greeting.session.client_id);
+        (Client::new(shared, socket, greeting), stopping)
+    }))
 }
 
 /// A client that was let in.

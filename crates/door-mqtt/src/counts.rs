@@ -1,22 +1,26 @@
 //! What the door counts: of all connections together, for who watches it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use broker::observe::Counter;
+use door::DoorFigures;
 
 use crate::wire::header::{Header, Kind};
 
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+/// A number that only grows; some of them others see, too.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Count(Arc<Counter>);
 
 impl Count {
     pub(crate) fn add(&self, more: usize) {
         if more > 0 {
-            self.0.fetch_add(u64::try_from(more).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.0.add_len(more);
         }
     }
 
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.get()
     }
 }
 
@@ -46,6 +50,22 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// Those that every door has are the door's figures.
+    pub(crate) fn new(figures: &DoorFigures) -> Self {
+        let count = |counter: &Arc<Counter>| Count(Arc::clone(counter));
+        let traffic = |messages, bytes| Traffic {
+            publishes: count(messages),
+            publish_bytes: count(bytes),
+            ..Traffic::default()
+        };
+        Self {
+            received: traffic(&figures.received_messages, &figures.received_bytes),
+            sent: traffic(&figures.delivered_messages, &figures.delivered_bytes),
+            dropped: count(&figures.dropped_messages),
+            ..Self::default()
+        }
+    }
+
     /// A client was let in.
     pub(crate) fn enter(&self) {
         self.connections.add(1);

@@ -31,7 +31,7 @@ use std::time::Duration;
 use base::subject::TEXT;
 use broker::Broker;
 use broker::access::{Actor, Operation};
-use door::{BoxFuture, CloseReason, Connection, Door};
+use door::{BoxFuture, CloseReason, Connection, Door, DoorFigures};
 
 use counts::Counts;
 use sessions::{DueWill, Sessions};
@@ -62,6 +62,9 @@ impl Default for MqttDoorOptions {
     }
 }
 
+/// The door's name, and its connections', to those who look.
+const NAME: &str = "mqtt";
+
 /// The MQTT door.
 pub struct MqttDoor {
     shared: Arc<Shared>,
@@ -70,7 +73,7 @@ pub struct MqttDoor {
 impl MqttDoor {
     /// A door to this broker. To be called in a tokio runtime.
     pub fn new(broker: Broker, options: MqttDoorOptions) -> Self {
-        let counts = Arc::<Counts>::default();
+        let counts = Arc::new(Counts::new(&DoorFigures::new(broker.observe(), NAME)));
         let sessions = Sessions::new(broker.clone(), Arc::clone(&counts));
         let (storing, sys) = (Arc::default(), Sys::default());
         let shared = Arc::new(Shared { broker, options, sessions, storing, counts, sys });
@@ -90,7 +93,7 @@ impl Debug for MqttDoor {
 
 impl Door for MqttDoor {
     fn name(&self) -> &'static str {
-        "mqtt"
+        NAME
     }
 
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {

@@ -9,6 +9,7 @@ use base::Millis;
 use broker::access::{Actor, Operation};
 use broker::live::{Accepted, Delivery, Pressure, Subscriber, Subscription};
 use broker::{Broker, PublisherId};
+use door::About;
 use parking_lot::Mutex;
 
 use crate::handles::Handles;
@@ -31,6 +32,7 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     pub(crate) since: Millis,
     pub(crate) outgoing: Outgoing,
+    about: About,
     /// It takes messages with headers.
     takes_headers: AtomicBool,
     /// Who it is, once that is known.
@@ -67,7 +69,7 @@ impl Client {
     pub(crate) fn new(
         id: u64,
         publisher: PublisherId,
-        peer: SocketAddr,
+        (peer, about): (SocketAddr, About),
         since: Millis,
         outgoing: Outgoing,
     ) -> Arc<Self> {
@@ -77,6 +79,7 @@ impl Client {
             peer,
             since,
             outgoing,
+            about,
             takes_headers: AtomicBool::new(false),
             actor: OnceLock::new(),
             said: OnceLock::new(),
@@ -89,6 +92,8 @@ impl Client {
     pub(crate) fn introduce(&self, actor: Actor, said: ConnectOptions) {
         self.takes_headers.store(said.headers, Ordering::Relaxed);
         // A second CONNECT changes what is asked of the connection, not who it is.
+        self.about.say("user", &actor.principal().name);
+        self.about.say("client_id", &said.name);
         let (_, _) = (self.actor.set(actor), self.said.set(said));
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use broker::Broker;
-use door::{BoxFuture, CloseReason, Connection, Door};
+use door::{About, BoxFuture, CloseReason, Connection, Door, DoorFigures};
 use parking_lot::Mutex;
 
 mod auth;
@@ -32,10 +32,12 @@ pub use monitor::NatsMonitor;
 pub use options::{Keys, NatsDoorOptions, Token};
 
 use client::Client;
-use monitor::Totals;
 use outgoing::{Backlog, Outgoing};
 use session::Hello;
 use wire::info::Info;
+
+/// The door's name, and its connections', to those who look.
+const NAME: &str = "nats";
 
 /// The version of nats-server whose protocol is spoken: clients ask it what they may use.
 const NATS_VERSION: &str = "2.15.1";
@@ -65,7 +67,7 @@ impl Debug for NatsDoor {
 
 impl Door for NatsDoor {
     fn name(&self) -> &'static str {
-        "nats"
+        NAME
     }
 
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {
@@ -82,9 +84,7 @@ struct Shared {
     server_id: String,
     /// What the broker is built with.
     go: &'static str,
-    /// Figures of clients that are gone.
-    gone: Mutex<Totals>,
-    slow_consumers: AtomicU64,
+    figures: DoorFigures,
     stale_connections: AtomicU64,
     next_id: AtomicU64,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
@@ -93,17 +93,17 @@ struct Shared {
 
 impl Shared {
     fn new(broker: Broker, options: NatsDoorOptions) -> Self {
+        let figures = DoorFigures::new(broker.observe(), NAME);
         Self {
             server_id: server_id(broker.options().random.next_u128()),
+            backlog: Arc::new(Backlog::new(&figures)),
+            figures,
             broker,
             options,
             go: concat!("rust; entrepot ", env!("CARGO_PKG_VERSION")),
-            gone: Mutex::default(),
-            slow_consumers: AtomicU64::new(0),
             stale_connections: AtomicU64::new(0),
             next_id: AtomicU64::new(1),
             clients: Mutex::default(),
-            backlog: Arc::default(),
         }
     }
 
@@ -143,9 +143,14 @@ impl Shared {
     }
 
     /// Adds a client, until its [`Member`] is dropped.
-    fn join(self: &Arc<Self>, id: u64, peer: SocketAddr, outgoing: Outgoing) -> Member {
+    fn join(
+        self: &Arc<Self>,
+        id: u64,
+        (peer, about): (SocketAddr, About),
+        outgoing: Outgoing,
+    ) -> Member {
         let publisher = self.broker.new_publisher();
-        let client = Client::new(id, publisher, peer, self.broker.now(), outgoing);
+        let client = Client::new(id, publisher, (peer, about), self.broker.now(), outgoing);
         self.clients.lock().insert(id, Arc::clone(&client));
         Member { shared: Arc::clone(self), client }
     }
@@ -159,10 +164,7 @@ struct Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let mut gone = self.shared.gone.lock();
-        *gone = gone.plus(&self.client);
         self.shared.clients.lock().remove(&self.client.id);
-        drop(gone);
         self.client.close(&self.shared.broker);
     }
 }

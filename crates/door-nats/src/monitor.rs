@@ -11,8 +11,6 @@ use std::sync::Arc;
 
 use door::{BoxFuture, CloseReason, Connection, Door};
 
-pub(crate) use figures::Totals;
-
 use crate::Shared;
 
 /// The monitoring endpoints of a [`NatsDoor`](crate::NatsDoor), as a door of their own.

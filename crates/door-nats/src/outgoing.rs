@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use door::{WriteHalf, pool};
+use broker::observe::Counter;
+use door::{DoorFigures, WriteHalf, pool};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -32,6 +33,20 @@ mod tests;
 pub(crate) struct Backlog {
     /// Bytes, as of when somebody last looked.
     bytes: AtomicUsize,
+    /// What was handed to clients.
+    messages_out: Arc<Counter>,
+    bytes_out: Arc<Counter>,
+}
+
+impl Backlog {
+    /// Of a door with these figures.
+    pub(crate) fn new(figures: &DoorFigures) -> Self {
+        Self {
+            bytes: AtomicUsize::default(),
+            messages_out: Arc::clone(&figures.delivered_messages),
+            bytes_out: Arc::clone(&figures.delivered_bytes),
+        }
+    }
 }
 
 /// A bounded queue from whoever has something to say to a client to its socket.
@@ -71,6 +86,8 @@ struct State {
     /// Kept here, because nobody delivers without looking here.
     subscriptions: Subscriptions,
     delivered: Delivered,
+    /// What of that the door has counted.
+    counted: Delivered,
 }
 
 /// What was delivered to a client.
@@ -253,7 +270,7 @@ impl Outgoing {
                 return self.waiting(&mut state);
             }
             let Some(socket) = state.socket.clone() else { return Waiting::Little };
-            let Some(chunk) = Self::take(&mut state) else {
+            let Some(chunk) = self.take(&mut state) else {
                 if state.phase != Phase::Open {
                     self.ready.notify_one();
                 }
@@ -299,8 +316,11 @@ impl Outgoing {
         waiting
     }
 
-    fn take(state: &mut State) -> Option<Vec<u8>> {
+    fn take(&self, state: &mut State) -> Option<Vec<u8>> {
         let chunk = state.chunks.pop_front()?;
+        let counted = std::mem::replace(&mut state.counted, state.delivered);
+        self.backlog.messages_out.add(state.delivered.messages - counted.messages);
+        self.backlog.bytes_out.add(state.delivered.bytes - counted.bytes);
         state.queued -= chunk.len();
         state.unsent += chunk.len();
         Some(chunk)
@@ -444,7 +464,7 @@ impl Outgoing {
         if state.writer == Writer::Flusher {
             return None;
         }
-        let next = state.rest.take().or_else(|| Self::take(&mut state).map(|chunk| (chunk, 0)));
+        let next = state.rest.take().or_else(|| self.take(&mut state).map(|chunk| (chunk, 0)));
         state.writer = if next.is_some() { Writer::Task } else { Writer::Nobody };
         self.waiting(&mut state);
         next

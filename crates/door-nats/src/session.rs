@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use broker::live::{Batch, RouteCache, Slow};
+use broker::observe::{Said, kinds};
 use broker::{Broker, Message, PublisherId};
 use bytes::Bytes;
 use door::{BoxFuture, CloseReason, Connection, Input, ReadHalf, Stream, WriteHalf};
@@ -97,7 +98,7 @@ pub(crate) struct Hello {
 }
 
 async fn enter(shared: Arc<Shared>, connection: Connection) -> Result<Entered, CloseReason> {
-    let Connection { stream, peer, principal, logins, room, tls, stopping, .. } = connection;
+    let Connection { stream, peer, principal, logins, room, tls, stopping, about, .. } = connection;
     let (id, local) = (shared.next_id(), stream.local_addr()?);
     let mut nonce = [0; 16];
     shared.broker.options().random.fill(&mut nonce);
@@ -125,7 +126,7 @@ async fn enter(shared: Arc<Shared>, connection: Connection) -> Result<Entered, C
     let (read, write) = stream.into_split();
     let bytes_max = shared.options.pending_bytes_max;
     let (outgoing, write) = Outgoing::new(write, bytes_max, Arc::clone(&shared.backlog));
-    let member = shared.join(id, peer, outgoing);
+    let member = shared.join(id, (peer, about), outgoing);
     if let Some(greeting) = greeting {
         member.client.outgoing.send(&greeting);
     }
@@ -149,7 +150,10 @@ pub(crate) fn error_line(text: &str) -> Vec<u8> {
 
 fn cut_off(shared: &Shared, why: Cut) -> Result<(), CloseReason> {
     if why != Cut::Lost {
-        shared.slow_consumers.fetch_add(1, Relaxed);
+        shared.figures.slow_consumers.add(1);
+        let say =
+            || Said::new("a client took its messages too slowly").with("why", &format!("{why:?}"));
+        shared.broker.observe().events.tell(&kinds::SLOW_CONSUMER, None, say);
     }
     match why {
         Cut::Lost => Ok(()),
@@ -453,6 +457,8 @@ impl<'a> Session<'a> {
     fn count(&mut self) {
         let (messages, bytes) = std::mem::take(&mut self.received);
         let received = &self.client.received;
+        self.shared.figures.received_messages.add(messages);
+        self.shared.figures.received_bytes.add(bytes);
         received.messages.fetch_add(messages, Relaxed);
         received.bytes.fetch_add(bytes, Relaxed);
         received.last.fetch_add(1, Relaxed);

@@ -191,7 +191,8 @@ impl QueueSink for Deliveries {
         let mut state = self.state.lock();
         let Some(to) = state.subscriptions.get(&tag).map(Arc::clone) else { return false };
         let number = state.last + 1;
-        if !self.outgoing.offer(|out| self.encode(&to, number, &delivered, out)) {
+        let bytes = delivered.message.value.as_ref().map_or(0, Bytes::len);
+        if !self.outgoing.offer(bytes, |out| self.encode(&to, number, &delivered, out)) {
             state.refused.push(tag);
             return false;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use broker::Broker;
 use broker::exchanges::Spaces;
-use door::{BoxFuture, CloseReason, Connection, Door};
+use door::{BoxFuture, CloseReason, Connection, Door, DoorFigures};
 
 mod arguments;
 mod beat;
@@ -29,6 +29,9 @@ mod wire;
 
 pub use options::StompDoorOptions;
 
+/// The door's name, and its connections', to those who look.
+const NAME: &str = "stomp";
+
 /// The STOMP door.
 pub struct StompDoor {
     shared: Arc<Shared>,
@@ -38,7 +41,8 @@ impl StompDoor {
     /// For clients of `broker`.
     pub fn new(broker: Broker, options: StompDoorOptions) -> Self {
         let spaces = Spaces::new(broker.clone(), &options.virtual_hosts);
-        Self { shared: Arc::new(Shared { broker, options, spaces }) }
+        let figures = Arc::new(DoorFigures::new(broker.observe(), NAME));
+        Self { shared: Arc::new(Shared { broker, options, figures, spaces }) }
     }
 }
 
@@ -50,7 +54,7 @@ impl Debug for StompDoor {
 
 impl Door for StompDoor {
     fn name(&self) -> &'static str {
-        "stomp"
+        NAME
     }
 
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {
@@ -63,6 +67,7 @@ impl Door for StompDoor {
 struct Shared {
     broker: Broker,
     options: StompDoorOptions,
+    figures: Arc<DoorFigures>,
     /// Virtual hosts.
     spaces: Spaces,
 }

@@ -3,9 +3,10 @@
 
 use broker::live::Storing;
 use bytes::Bytes;
-use door::Outgoing;
+use door::{DoorFigures, Outgoing};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::session::End;
@@ -17,6 +18,8 @@ use crate::wire::encode::Writer;
 pub(crate) struct Commit {
     pub(crate) storing: Storing,
     pub(crate) owed: Vec<Owed>,
+    /// When they were all there.
+    pub(crate) since: Instant,
     /// Somebody waits until it is done.
     pub(crate) done: Option<oneshot::Sender<()>>,
 }
@@ -43,11 +46,15 @@ pub(crate) enum Fate {
 /// over, even where nobody asked for a receipt.
 pub(crate) async fn run(
     mut commits: Receiver<Commit>,
-    outgoing: &Outgoing,
+    (outgoing, figures): (&Outgoing, &DoorFigures),
     version: Version,
 ) -> End {
-    while let Some(Commit { storing, owed, done }) = commits.recv().await {
+    while let Some(Commit { storing, owed, since, done }) = commits.recv().await {
         let outcomes = storing.done().await;
+        if !owed.is_empty() {
+            let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            figures.publish_time.record_times(took, owed.len() as u64);
+        }
         for Owed { receipt, fate } in owed {
             let failed = match fate {
                 Fate::Done => None,

@@ -10,9 +10,9 @@ use broker::live::Batch;
 use broker::queues::{Consumer, DeliveryId, Holder, QueueName, Settlement};
 use broker::{Broker, PublisherId};
 use bytes::Bytes;
-use door::{CloseReason, Connection, Input, Outgoing, ReadHalf};
+use door::{About, CloseReason, Connection, Input, Outgoing, ReadHalf};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::Shared;
 use crate::beat;
@@ -59,17 +59,17 @@ impl From<std::io::Error> for End {
 
 /// Speaks the protocol until either side closes.
 pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result<(), CloseReason> {
-    let Connection { stream, peer, principal, logins, room, mut stopping, .. } = connection;
+    let Connection { stream, peer, principal, logins, room, mut stopping, about, .. } = connection;
     let (read, write) = stream.into_split();
     let mut input = Input::new(read, &room);
-    let outgoing = Arc::new(Outgoing::default());
+    let outgoing = Arc::new(Outgoing::counted(Arc::clone(&shared.figures)));
     let gate = Gate::new(logins, principal);
     let eviction = input.eviction();
     let host = peer.ip().to_string();
     let mut version = Version::V1_2;
     let mut writing = pin!(outgoing.run(write));
     // Boxed, so that what a connection needs in its beginning only does not stay with it.
-    let talking = talk(&shared, (&mut input, &mut version), &outgoing, (&gate, &host));
+    let talking = talk(&shared, (&mut input, &mut version), &outgoing, (&gate, &host, &about));
     let mut talking = Box::pin(talking);
     let end = tokio::select! {
         written = &mut writing => return Ok(written?),
@@ -116,7 +116,7 @@ async fn talk(
     shared: &Shared,
     (input, version): (&mut Input<ReadHalf>, &mut Version),
     outgoing: &Arc<Outgoing>,
-    (gate, host): (&Gate, &str),
+    (gate, host, about): (&Gate, &str, &About),
 ) -> End {
     let hello = connect::run(shared, input, outgoing, (gate, host));
     let agreed = match timeout(HANDSHAKE_TIMEOUT, hello).await {
@@ -127,6 +127,8 @@ async fn talk(
             return End::Reason(CloseReason::Login(why));
         }
     };
+    about.say("user", &agreed.actor.principal().name);
+    about.say("virtual_host", &String::from_utf8_lossy(&agreed.virtual_host));
     *version = agreed.version;
     let (version, beats) = (agreed.version, agreed.beats);
     let (commits, committed) = mpsc::channel(COMMITS_MAX);
@@ -135,7 +137,7 @@ async fn talk(
     let deliveries = Arc::clone(&session.deliveries);
     let end = tokio::select! {
         end = session.run(input) => end,
-        end = receipts::run(committed, outgoing, version) => end,
+        end = receipts::run(committed, (outgoing, &shared.figures), version) => end,
         fault = deliveries.until_cancelled() => End::fault(fault),
         reason = beat::send(outgoing, beats.sent) => End::Reason(reason),
         reason = beat::watch(&received, beats.received) => End::Reason(reason),
@@ -181,6 +183,8 @@ pub(crate) struct Session<'s> {
     pub(crate) batch: Batch,
     /// … and frames whose sender wants to know.
     owed: Vec<Owed>,
+    /// Messages that came since the last were handed over, and their bytes.
+    pub(crate) came: (u64, usize),
     commits: mpsc::Sender<Commit>,
     /// Some were handed over since it was last waited for.
     is_storing: bool,
@@ -235,6 +239,7 @@ impl<'s> Session<'s> {
             settled: Vec::new(),
             batch: Batch::default(),
             owed: Vec::new(),
+            came: (0, 0),
             commits,
             is_storing: false,
             is_publisher: false,
@@ -321,6 +326,10 @@ impl<'s> Session<'s> {
     /// Hands over what was acknowledged, and what is to be stored.
     async fn hand_over(&mut self) {
         self.settle();
+        let (messages, bytes) = std::mem::take(&mut self.came);
+        if messages > 0 {
+            self.shared.figures.received(messages, bytes);
+        }
         // Whoever listens live has it written now.
         let _slow = self.batch.flush();
         if self.batch.is_empty() && self.owed.is_empty() {
@@ -330,7 +339,8 @@ impl<'s> Session<'s> {
         let owed = std::mem::take(&mut self.owed);
         self.is_storing = true;
         // Only at the connection's end is there nobody to take it.
-        let _taken = self.commits.send(Commit { storing, owed, done: None }).await;
+        let _taken =
+            self.commits.send(Commit { storing, owed, since: Instant::now(), done: None }).await;
     }
 
     /// Waits until all that was sent before is stored: what comes next must see it.
@@ -341,7 +351,8 @@ impl<'s> Session<'s> {
         }
         let (done, heard) = oneshot::channel();
         let storing = self.shared.broker.store(Batch::default()).await;
-        let commit = Commit { storing, owed: Vec::new(), done: Some(done) };
+        let since = Instant::now();
+        let commit = Commit { storing, owed: Vec::new(), since, done: Some(done) };
         if self.commits.send(commit).await.is_ok() {
             let _ended = heard.await;
         }

@@ -60,8 +60,8 @@ pub(crate) fn apply(tree: &mut Tree, old: Option<&Metadata>, new: &Metadata, now
     let brokers = old.map(|old| old.brokers.iter()).into_iter().flatten();
     merge(brokers, new.brokers.iter(), |_, old, new| apply_broker(tree, old, new));
     apply_controller(tree, old.and_then(controller), controller(new));
-    let topics = old.map(|old| old.topics.iter()).into_iter().flatten();
-    merge(topics, new.topics.iter(), |name, old, new| apply_topic(tree, name, old, new));
+    let topics = old.map(Metadata::listed).into_iter().flatten();
+    merge(topics, new.listed(), |name, old, new| apply_topic(tree, name, old, new));
     rules::apply(tree, old.map(|old| &old.access), &new.access, now);
 }
 

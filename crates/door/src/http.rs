@@ -4,11 +4,13 @@
 //! hyper reads and writes. What is added here is what it leaves to others: a deadline for whoever does not read, room
 //! for bodies among the requests of all doors, and logins.
 
+mod body;
 mod io;
 mod login;
 mod query;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,19 +18,23 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 pub use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use hyper::{Method, StatusCode};
 
+pub use body::{PIECES_MAX, Pieces, pieces};
 pub use login::{LoginError, log_in, name_said};
 pub use query::{Query, escape};
+pub use upgrade::{Socket, Takeover, accept_websocket, asks_for_websocket};
 
 use crate::{Claim, CloseReason, ConnectionRoom, RequestRoom, Stream};
 use io::Impatient;
@@ -48,7 +54,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 const UNCLAIMED_BYTES: usize = 16 * 1024;
 
 /// A request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// What is to be done.
     pub method: Method,
@@ -106,12 +112,36 @@ impl Answer {
         self.headers.insert(name, value);
         self
     }
+}
 
-    fn into_response(self) -> hyper::Response<Full<Bytes>> {
-        let mut response = hyper::Response::new(Full::new(self.body));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        response
+/// What a request is answered, of which more may come.
+#[derive(Debug)]
+pub enum Reply {
+    /// All of it is there.
+    Whole(Answer),
+    /// The rest comes piece by piece, until whoever sends it is done. It should be soon when the broker stops.
+    Stream(Answer, Pieces),
+    /// After it the connection speaks something else: [`accept_websocket`].
+    Upgrade(Answer, Takeover),
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self::Whole(answer)
+    }
+}
+
+impl Reply {
+    fn into_response(self) -> (hyper::Response<body::Outgoing>, Option<Takeover>) {
+        let (answer, more, takeover) = match self {
+            Self::Whole(answer) => (answer, None, None),
+            Self::Stream(answer, more) => (answer, Some(more), None),
+            Self::Upgrade(answer, takeover) => (answer, None, Some(takeover)),
+        };
+        let mut response = hyper::Response::new(body::Outgoing::new(answer.body, more));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        (response, takeover)
     }
 }
 
@@ -126,8 +156,8 @@ pub struct Transport {
     pub stopping: watch::Receiver<bool>,
 }
 
-/// Answers the requests of one connection, one after the other, until either side ends it. `admit` says of a head
-/// whose request it is; nothing is read of the body of who is refused. A body of more than `body_bytes_max` bytes is
+/// Answers the requests of one connection, one after the other, until either side ends it. `admit` says of a request
+/// without its body whose it is; nothing is read of the body of who is refused. A body of more than `body_bytes_max` bytes is
 /// refused, too.
 ///
 /// # Errors
@@ -139,23 +169,31 @@ pub async fn serve<A, G, L, H, F>(
     handle: H,
 ) -> Result<(), CloseReason>
 where
-    A: Fn(HeaderMap) -> G,
+    A: Fn(Request) -> G,
     G: Future<Output = Result<L, Answer>>,
     H: Fn(L, Request) -> F,
-    F: Future<Output = Answer>,
+    F: Future<Output: Into<Reply>>,
 {
     let Transport { stream, room, mut stopping } = transport;
     let room = room.of_connection();
     let eviction = room.eviction();
-    let (room, admit, handle) = (&room, &admit, &handle);
-    let service = service_fn(move |request: hyper::Request<Incoming>| async move {
-        let answer = match admit(request.headers().clone()).await {
+    let taken: Mutex<Option<(OnUpgrade, Takeover)>> = Mutex::new(None);
+    let (room, admit, handle, taking) = (&room, &admit, &handle, &taken);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| async move {
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (head, body) = taken_apart(request);
+        let reply = match admit(head.clone()).await {
             Ok(login) => {
-                answer(request, (room, body_bytes_max), |request| handle(login, request)).await
+                let handle = |request| handle(login, request);
+                answer((head, body), (room, body_bytes_max), handle).await
             }
-            Err(refused) => refused,
+            Err(refused) => refused.into(),
         };
-        Ok::<_, Infallible>(answer.into_response())
+        let (response, takeover) = reply.into_response();
+        if let Some(takeover) = takeover {
+            *taking.lock() = Some((upgrade, takeover));
+        }
+        Ok::<_, Infallible>(response)
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -163,11 +201,14 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(FIELDS_MAX);
     let stream = TokioIo::new(Impatient::new(stream, PATIENCE));
-    let mut serving = pin!(http.serve_connection(stream, service));
+    let mut serving = pin!(http.serve_connection(stream, service).with_upgrades());
     let mut is_stopping = false;
     loop {
         tokio::select! {
-            served = serving.as_mut() => return served.map_err(reason),
+            served = serving.as_mut() => {
+                served.map_err(reason)?;
+                break;
+            }
             // An error is the listener's end, which is the same.
             _ = stopping.wait_for(|stop| *stop), if !is_stopping => {
                 is_stopping = true;
@@ -179,6 +220,11 @@ where
             }
         }
     }
+    let Some((upgrade, takeover)) = taken.lock().take() else { return Ok(()) };
+    let upgraded = upgrade.await.map_err(reason)?;
+    let socket = takeover.socket(upgraded);
+    (takeover.run)(socket).await;
+    Ok(())
 }
 
 /// Why a connection ended badly.
@@ -192,33 +238,38 @@ fn reason(error: hyper::Error) -> CloseReason {
     CloseReason::Io(std::io::Error::other(error))
 }
 
-async fn answer<H, F>(
-    request: hyper::Request<Incoming>,
-    (room, body_bytes_max): (&ConnectionRoom, usize),
-    handle: H,
-) -> Answer
-where
-    H: FnOnce(Request) -> F,
-    F: Future<Output = Answer>,
-{
+/// A request whose body is not there yet.
+fn taken_apart(request: hyper::Request<Incoming>) -> (Request, Incoming) {
     let (head, body) = request.into_parts();
-    let mut claim = Claim::default();
-    let collecting = collect(body, room, &mut claim, body_bytes_max);
-    let body = match timeout(PATIENCE, collecting).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(status)) => return last(status),
-        Err(_elapsed) => return last(StatusCode::REQUEST_TIMEOUT),
-    };
-    // From here on it is not the client that takes its time.
-    let _claim = claim.at_work();
     let request = Request {
         method: head.method,
         path: query::path(head.uri.path()),
         query: Query::parse(head.uri.query().unwrap_or_default()),
         headers: head.headers,
-        body,
+        body: Bytes::new(),
     };
-    handle(request).await
+    (request, body)
+}
+
+async fn answer<H, F>(
+    (head, body): (Request, Incoming),
+    (room, body_bytes_max): (&ConnectionRoom, usize),
+    handle: H,
+) -> Reply
+where
+    H: FnOnce(Request) -> F,
+    F: Future<Output: Into<Reply>>,
+{
+    let mut claim = Claim::default();
+    let collecting = collect(body, room, &mut claim, body_bytes_max);
+    let body = match timeout(PATIENCE, collecting).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(status)) => return last(status).into(),
+        Err(_elapsed) => return last(StatusCode::REQUEST_TIMEOUT).into(),
+    };
+    // From here on it is not the client that takes its time.
+    let _claim = claim.at_work();
+    handle(Request { body, ..head }).await.into()
 }
 
 /// Nothing comes after it: where the next request begins is not known.

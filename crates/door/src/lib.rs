@@ -11,9 +11,11 @@ use std::time::Duration;
 use base::Principal;
 use tokio::sync::watch;
 
+mod about;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod datagram;
+mod figures;
 mod frame;
 pub mod http;
 mod input;
@@ -29,7 +31,9 @@ mod stream;
 pub mod tls;
 mod websocket;
 
+pub use about::About;
 pub use datagram::{DatagramOptions, Datagrams};
+pub use figures::{DoorFigures, RequestFigures};
 pub use frame::FrameReader;
 pub use input::Input;
 pub use limit::{Bounds, ConnectionLimit, Pace};
@@ -39,7 +43,7 @@ pub use room::{Claim, ConnectionRoom, Eviction, RequestRoom};
 pub use sasl::Logins;
 pub use stats::{Stats, StatsSnapshot};
 pub use stream::{ReadHalf, Stream, WriteHalf};
-pub use websocket::{WebSocket, WebSocketOptions};
+pub use websocket::{Messages, WebSocket, WebSocketOptions};
 
 /// A future that owns all it needs, as a trait object can return it.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -76,6 +80,8 @@ pub struct Connection {
     pub tls: Option<Arc<tls::Tls>>,
     /// Turns true when the broker is stopping: finish what was begun, then close.
     pub stopping: watch::Receiver<bool>,
+    /// What is shown of it: who it is, once that is known.
+    pub about: About,
 }
 
 /// Why a door ended a connection that it would rather have kept.

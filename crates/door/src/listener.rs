@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use base::Principal;
+use observe::{Observe, kinds};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -15,8 +16,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use crate::about::About;
 use crate::limit::{Permit, Refusal};
-use crate::stats::bump;
+use crate::stats::{Shown, bump};
 use crate::tls::Tls;
 use crate::websocket::{self, WebSocketOptions};
 use crate::{CloseReason, Connection, ConnectionLimit, Door, Logins, RequestRoom, Stats, Stream};
@@ -71,6 +73,7 @@ pub struct Listener {
     address: SocketAddr,
     protection: Protection,
     room: RequestRoom,
+    observe: Option<Arc<Observe>>,
 }
 
 /// What comes before the protocol on each connection.
@@ -114,6 +117,7 @@ impl Listener {
             address,
             protection: Protection::default(),
             room: RequestRoom::unlimited(),
+            observe: None,
         })
     }
 
@@ -159,11 +163,30 @@ impl Listener {
         self
     }
 
+    /// Shows its figures, and tells of connections that end badly.
+    #[must_use]
+    pub fn with_observe(mut self, observe: Arc<Observe>) -> Self {
+        self.observe = Some(observe);
+        self
+    }
+
     /// Starts to accept connections and to hand them to `door`, as many as `limit` allows.
     pub fn run(self, door: Arc<dyn Door>, limit: ConnectionLimit) -> ListenerHandle {
-        let stats = Arc::new(Stats::default());
         let (stop, stopping) = watch::channel(false);
         let (name, address) = (Arc::clone(&self.name), self.address);
+        let shown = self.observe.map(|observe| Shown {
+            observe,
+            listener: Arc::clone(&name),
+            door: door.name(),
+            address,
+            is_encrypted: self.protection.tls.is_some(),
+            asks_for_logins: self.protection.logins.is_some(),
+        });
+        let stats = Arc::new(Stats { shown, ..Stats::default() });
+        if let Some(shown) = &stats.shown {
+            shown.observe.registry.ask(&stats);
+            shown.observe.inspectors.ask(&stats);
+        }
         info!(listener = %name, %address, door = door.name(), "listening");
         let accepting = Accepting {
             socket: self.socket,
@@ -302,7 +325,7 @@ impl Accepting {
             debug!(listener = %self.name, %peer, %error, "socket options");
         }
         bump(&self.stats.accepted);
-        let open = OpenConnection::new(Arc::clone(&self.stats), permit);
+        let open = OpenConnection::new(Arc::clone(&self.stats), peer, permit);
         let accepted = Accepted {
             stream,
             peer,
@@ -310,6 +333,7 @@ impl Accepting {
             protection: self.protection.clone(),
             room: self.room.clone(),
             stopping: self.stopping.clone(),
+            about: open.about.clone(),
         };
         connections.spawn(serve(Arc::clone(&self.door), accepted, open));
     }
@@ -324,6 +348,12 @@ impl Accepting {
         connections: &mut JoinSet<()>,
     ) {
         bump(&self.stats.refused);
+        let why = match refusal {
+            Refusal::All(_) => "too many connections are open",
+            Refusal::Address(_) => "its address has too many connections",
+            Refusal::Pace(_) => "its address makes connections too fast",
+        };
+        self.stats.tell(&kinds::CONNECTION_REFUSED, peer, why);
         if is_time_to_log(&mut self.refusal_logged) {
             let name = &self.name;
             match refusal {
@@ -350,6 +380,7 @@ impl Accepting {
 
     fn note_failure(&mut self, error: &io::Error) {
         bump(&self.stats.accept_failures);
+        self.stats.tell_of_failure(error);
         if is_time_to_log(&mut self.failure_logged) {
             warn!(listener = %self.name, %error, "cannot accept connections, will try again");
         }
@@ -364,12 +395,13 @@ struct Accepted {
     protection: Protection,
     room: RequestRoom,
     stopping: watch::Receiver<bool>,
+    about: About,
 }
 
 impl Accepted {
     /// Does what comes before the protocol. `None` if the broker is stopping.
     async fn into_connection(self) -> Result<Option<Connection>, CloseReason> {
-        let Self { stream, peer, listener, protection, room, mut stopping } = self;
+        let Self { stream, peer, listener, protection, room, mut stopping, about } = self;
         let Protection { tls, tls_later, websocket, logins } = protection;
         let (at_once, tls) = if tls_later { (None, tls) } else { (tls, None) };
         let preparing = async {
@@ -390,7 +422,12 @@ impl Accepted {
             _ = stopping.wait_for(|stop| *stop) => return Ok(None),
             prepared = preparing => prepared?,
         };
-        Ok(Some(Connection { stream, peer, listener, principal, logins, room, tls, stopping }))
+        if principal != Principal::anonymous() {
+            about.say("user", &principal.name);
+        }
+        let connection =
+            Connection { stream, peer, listener, principal, logins, room, tls, stopping, about };
+        Ok(Some(connection))
     }
 }
 
@@ -428,13 +465,16 @@ fn serve(
 /// Counts a connection as open for as long as it lives, however it ends.
 struct OpenConnection {
     stats: Arc<Stats>,
+    number: u64,
+    about: About,
     _permit: Permit,
 }
 
 impl OpenConnection {
-    fn new(stats: Arc<Stats>, permit: Permit) -> Self {
+    fn new(stats: Arc<Stats>, peer: SocketAddr, permit: Permit) -> Self {
         bump(&stats.open);
-        Self { stats, _permit: permit }
+        let (number, about) = stats.connections.lock().add(peer);
+        Self { stats, number, about, _permit: permit }
     }
 
     /// Counts how it ended, and tells of it as far as that is worth a line. No outcome: its task panicked.
@@ -449,6 +489,9 @@ impl OpenConnection {
             Some(Ok(())) => {}
             Some(Err(reason)) => {
                 self.stats.count_close(&reason);
+                if let Some(kind) = Stats::event(&reason) {
+                    self.stats.tell(kind, peer, &reason.to_string());
+                }
                 if matches!(reason, CloseReason::Io(_) | CloseReason::Idle(_)) {
                     debug!(%listener, %peer, door, %reason, "connection closed");
                 } else {
@@ -460,6 +503,7 @@ impl OpenConnection {
             }
             None => {
                 bump(&self.stats.panicked);
+                self.stats.tell(&kinds::PANICKED, peer, "its task panicked");
                 error!(%listener, %peer, door, "connection task panicked: this is a bug");
             }
         }
@@ -468,6 +512,7 @@ impl OpenConnection {
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
+        self.stats.connections.lock().remove(self.number);
         self.stats.open.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
 }

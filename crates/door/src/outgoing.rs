@@ -4,12 +4,15 @@
 //! pieces as large as what came together. A queue whose messages find no room keeps them, so nothing here grows with
 //! what waits in queues.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use crate::DoorFigures;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,8 @@ pub struct Outgoing {
     room: Notify,
     /// Enough was read for further answers.
     answers: Notify,
+    /// What the door counts, unless nobody looks.
+    figures: Option<Arc<DoorFigures>>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +58,8 @@ struct State {
     is_awaited: bool,
     /// Pieces written: moves when the client hears something.
     written: u64,
+    /// Messages in what is queued, and their bytes.
+    messages: (u64, usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,12 +71,22 @@ enum Phase {
 }
 
 impl State {
+    fn count(&mut self, bytes: usize) {
+        self.messages.0 += 1;
+        self.messages.1 += bytes;
+    }
+
     fn pending(&self) -> usize {
         self.queued.len() + self.unsent
     }
 }
 
 impl Outgoing {
+    /// For a door that counts what it delivers.
+    pub fn counted(figures: Arc<DoorFigures>) -> Self {
+        Self { figures: Some(figures), ..Self::default() }
+    }
+
     /// Queues an answer. It goes out at the next [`Self::flush`].
     pub fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state.lock();
@@ -78,8 +95,18 @@ impl Outgoing {
         }
     }
 
-    /// Queues a delivery, if there is room for it; if not, [`Self::until_room`] says when there is.
-    pub fn offer(&self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+    /// Queues a message that was asked for, with so many bytes of payload.
+    pub fn push_message(&self, bytes: usize, encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Open {
+            encode(&mut state.queued);
+            state.count(bytes);
+        }
+    }
+
+    /// Queues a delivery with so many bytes of payload, if there is room for it; if not, [`Self::until_room`] says when
+    /// there is.
+    pub fn offer(&self, bytes: usize, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return false;
@@ -89,6 +116,7 @@ impl Outgoing {
             return false;
         }
         encode(&mut state.queued);
+        state.count(bytes);
         true
     }
 
@@ -161,6 +189,10 @@ impl Outgoing {
         let mut state = self.state.lock();
         std::mem::swap(&mut state.queued, piece);
         state.unsent = piece.len();
+        let (messages, bytes) = std::mem::take(&mut state.messages);
+        if let Some(figures) = self.figures.as_ref().filter(|_| messages > 0) {
+            figures.delivered(messages, bytes);
+        }
         !piece.is_empty()
     }
 

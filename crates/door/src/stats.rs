@@ -1,10 +1,17 @@
 //! What a listener counts.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use observe::state::{Inspect, NodeId, NodeKind, View};
+use observe::{Collect, EventKind, Observe, Said, Sink, families, kinds};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::CloseReason;
+use crate::about::About;
 use crate::pace::Pace;
 
 /// A listener's counters. All but `open` only grow.
@@ -23,6 +30,49 @@ pub struct Stats {
     pub(crate) accept_failures: AtomicU64,
     /// Of the lines about connections that ended badly.
     pub(crate) pace: Mutex<Pace>,
+    /// The connections that are open.
+    pub(crate) connections: Mutex<Connections>,
+    /// Who is told of them, too.
+    pub(crate) shown: Option<Shown>,
+}
+
+/// The connections that are open, by numbers in the order of which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    next: u64,
+    open: BTreeMap<u64, (SocketAddr, Instant, About)>,
+}
+
+impl Connections {
+    /// One more, from there; its number, and where what is known of it goes.
+    pub(crate) fn add(&mut self, peer: SocketAddr) -> (u64, About) {
+        let (number, about) = (self.next, About::default());
+        self.next += 1;
+        self.open.insert(number, (peer, Instant::now(), about.clone()));
+        (number, about)
+    }
+
+    /// It is over.
+    pub(crate) fn remove(&mut self, number: u64) {
+        self.open.remove(&number);
+    }
+}
+
+/// A listener, to those who look.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) observe: Arc<Observe>,
+    pub(crate) listener: Arc<str>,
+    pub(crate) door: &'static str,
+    pub(crate) address: SocketAddr,
+    pub(crate) is_encrypted: bool,
+    pub(crate) asks_for_logins: bool,
+}
+
+impl Shown {
+    fn id(&self) -> NodeId {
+        NodeId::new(NodeKind::Listener, Arc::clone(&self.listener))
+    }
 }
 
 /// The counters at one moment.
@@ -83,6 +133,95 @@ impl Stats {
             CloseReason::Login(_) => &self.failed_logins,
         };
         bump(counter);
+    }
+}
+
+impl Stats {
+    /// Tells of a connection that was refused, or ended badly.
+    pub(crate) fn tell(&self, kind: &'static EventKind, peer: SocketAddr, why: &str) {
+        let Some(shown) = &self.shown else { return };
+        let say = || {
+            let door = shown.door;
+            Said::new(format!("{peer}: {why}")).with("peer", &peer).with("door", door)
+        };
+        shown.observe.events.tell(kind, Some(shown.id()), say);
+    }
+
+    /// Tells that the system had no connection to give.
+    pub(crate) fn tell_of_failure(&self, error: &std::io::Error) {
+        let Some(shown) = &self.shown else { return };
+        let say = || Said::new(format!("cannot accept connections: {error}"));
+        shown.observe.events.tell(&kinds::ACCEPT_FAILED, Some(shown.id()), say);
+    }
+
+    /// What an end that is worth telling of is told as.
+    pub(crate) fn event(reason: &CloseReason) -> Option<&'static EventKind> {
+        match reason {
+            CloseReason::Io(_) | CloseReason::Idle(_) => None,
+            CloseReason::Protocol(_) => Some(&kinds::PROTOCOL_ERROR),
+            CloseReason::Limit(_) => Some(&kinds::LIMIT_EXCEEDED),
+            CloseReason::Handshake(_) => Some(&kinds::HANDSHAKE_FAILED),
+            CloseReason::Login(_) => Some(&kinds::LOGIN_FAILED),
+        }
+    }
+}
+
+impl Collect for Stats {
+    fn collect(&self, sink: &mut Sink<'_>) {
+        let Some(shown) = &self.shown else { return };
+        let now = self.snapshot();
+        let labels = [shown.door, &*shown.listener];
+        sink.gauge(&families::CONNECTIONS, labels, i64::try_from(now.open).unwrap_or(i64::MAX));
+        sink.counter(&families::CONNECTIONS_ACCEPTED, labels, now.accepted);
+        sink.counter(&families::CONNECTIONS_REFUSED, labels, now.refused);
+        sink.counter(&families::ACCEPT_FAILURES, labels, now.accept_failures);
+        let failed = [
+            ("protocol", now.closed_protocol),
+            ("limit", now.closed_limit),
+            ("io", now.closed_io),
+            ("idle", now.closed_idle),
+            ("handshake", now.failed_handshakes),
+            ("login", now.failed_logins),
+            ("panic", now.panicked),
+        ];
+        for (reason, count) in failed {
+            let [door, listener] = labels;
+            sink.counter(&families::CONNECTIONS_FAILED, [door, listener, reason], count);
+        }
+    }
+}
+
+impl Inspect for Stats {
+    fn inspect(&self, view: &mut View<'_>) {
+        let Some(shown) = &self.shown else { return };
+        let now = self.snapshot();
+        let node = |node: observe::state::Node| {
+            node.with("door", shown.door)
+                .with("address", shown.address.to_string())
+                .with("tls", shown.is_encrypted)
+                .with("logins", shown.asks_for_logins)
+                .with("connections", now.open)
+                .with("accepted", now.accepted)
+                .with("refused", now.refused)
+        };
+        view.put(&shown.id(), node, &[]);
+        let connections = self.connections.lock();
+        if !view.wants(NodeKind::Connection) {
+            view.count(NodeKind::Connection, connections.open.len());
+            return;
+        }
+        for (number, (peer, since, about)) in &connections.open {
+            let id = NodeId::new(NodeKind::Connection, format!("{}/{number}", shown.listener));
+            let node = |node: observe::state::Node| {
+                let mut node = node
+                    .with("peer", peer.to_string())
+                    .with("door", shown.door)
+                    .with("age_seconds", since.elapsed().as_secs());
+                about.each(|name, value| drop(node.facts.insert(name, value.into())));
+                node
+            };
+            view.put(&id, node, &[("through", shown.id())]);
+        }
     }
 }
 

@@ -54,7 +54,7 @@ impl Flusher {
         loop {
             let frames = self.shared.take_frames(self.shared.options.retention_interval.min(RETRY));
             let done = frames.is_empty() && self.shared.stopping.load(Ordering::Acquire);
-            if !frames.is_empty() && !self.flush(frames) {
+            if !frames.is_empty() && !self.flush_timed(frames) {
                 if self.shared.stopping.load(Ordering::Acquire) {
                     return; // the write-ahead log still has everything
                 }
@@ -72,6 +72,18 @@ impl Flusher {
                 next_retention = threads.instant() + self.shared.options.retention_interval;
             }
         }
+    }
+
+    fn flush_timed(&mut self, frames: Vec<CommittedFrame>) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let begun = shared.options.threads.instant();
+        let flushed = self.flush(frames);
+        let took = shared.options.threads.instant().saturating_duration_since(begun);
+        match flushed {
+            true => shared.figures.flush_time.record_time(took),
+            false => shared.figures.flush_failures.add(1),
+        }
+        flushed
     }
 
     /// Returns whether it succeeded. Where not, it is tried again.
@@ -230,7 +242,9 @@ impl Flusher {
         let now = self.clock.now();
         let logs: Vec<_> = self.shared.logs.read().values().cloned().collect();
         for log in logs {
-            let expired = log.expire(now).into_iter();
+            let expired = log.expire(now);
+            self.shared.figures.segments_expired.add_len(expired.len());
+            let expired = expired.into_iter();
             self.expired.extend(expired.map(|segment| (log.id(), segment)));
         }
         if self.expired.is_empty() {

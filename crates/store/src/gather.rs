@@ -27,6 +27,8 @@ const REST_MAX: u32 = 256;
 pub(crate) struct Bell {
     /// Messages sent to the writer, ever.
     sent: AtomicU64,
+    /// Messages that it took. For who watches only.
+    taken: AtomicU64,
     /// Rings when so many were sent.
     goal: AtomicU64,
     writer: OnceLock<Thread>,
@@ -41,6 +43,17 @@ impl Bell {
         {
             writer.unpark();
         }
+    }
+
+    /// Of what was sent, so many were taken.
+    pub(crate) fn taken(&self, taken: u64) {
+        self.taken.store(taken, Ordering::Relaxed);
+    }
+
+    /// Messages that wait for the writer.
+    pub(crate) fn waiting(&self) -> u64 {
+        let taken = self.taken.load(Ordering::Relaxed);
+        self.sent.load(Ordering::Relaxed).saturating_sub(taken)
     }
 
     /// Waits until so many messages were sent, ever, but no longer than `patience`; whether they
@@ -84,6 +97,11 @@ impl Gather {
     /// A message was taken from the queue.
     pub(crate) fn taken(&mut self) {
         self.taken += 1;
+    }
+
+    /// Messages taken, ever.
+    pub(crate) fn taken_so_far(&self) -> u64 {
+        self.taken
     }
 
     /// Waits until it is better to write the `held` requests than to wait for others.

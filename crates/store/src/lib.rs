@@ -13,6 +13,7 @@ mod checkpoint;
 mod compaction;
 mod disk_space;
 mod error;
+mod figures;
 mod flusher;
 mod frame;
 #[cfg(feature = "fuzzing")]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use base::limits::FRAME_BYTES_MAX;
 use base::{LogId, Millis, Offset};
@@ -336,8 +337,25 @@ impl Log {
         error.kind() == std::io::ErrorKind::NotFound && !segments.iter().all(is_there)
     }
 
-    /// `None` if the segment has nothing at or after `offset`.
+    /// As [`Self::read_from`], and measures it.
     fn read_segment(
+        &self,
+        segment: &Segment,
+        offset: Offset,
+        max_bytes: usize,
+        until: Offset,
+    ) -> std::io::Result<Option<Bytes>> {
+        let begun = Instant::now();
+        let read = self.read_from(segment, offset, max_bytes, until);
+        if let Ok(Some(bytes)) = &read {
+            self.files.reads.time.record_time(begun.elapsed());
+            self.files.reads.bytes.add_len(bytes.len());
+        }
+        read
+    }
+
+    /// `None` if the segment has nothing at or after `offset`.
+    fn read_from(
         &self,
         segment: &Segment,
         offset: Offset,

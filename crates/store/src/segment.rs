@@ -22,6 +22,7 @@ use self::writer::Unfinished;
 pub(crate) use self::writer::{SegmentWriter, WrittenSegment};
 
 use crate::batch::{BatchHeader, HEADER_BYTES};
+use crate::figures::Reads;
 use crate::frame::crc;
 
 /// Bytes between two index entries.
@@ -165,6 +166,8 @@ pub(crate) struct SegmentFiles {
     open: Mutex<OpenFiles>,
     /// Those that logs are written to.
     unfinished: Mutex<Unfinished>,
+    /// What consumers read.
+    pub(crate) reads: Reads,
 }
 
 type FileKey = (LogId, Offset, u32);
@@ -181,8 +184,8 @@ struct OpenFiles {
 
 impl SegmentFiles {
     pub(crate) fn new(disk: Disk, dir: PathBuf) -> Self {
-        let unfinished = Mutex::new(Unfinished::new(&disk));
-        Self { disk, dir, open: Mutex::default(), unfinished }
+        let (unfinished, reads) = (Mutex::new(Unfinished::new(&disk)), Reads::default());
+        Self { disk, dir, open: Mutex::default(), unfinished, reads }
     }
 
     pub(crate) fn log_dir(&self, log: LogId) -> PathBuf {

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::Handover;
 use crate::error::AppendError;
+use crate::figures::Figures;
 use crate::gather::Bell;
 use crate::health::Health;
 use crate::log::Log;
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) bell: Bell,
     /// Tells the writer, in a simulation, that there is a message.
     pub(crate) arrived: Condition,
+    pub(crate) figures: Figures,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +81,7 @@ impl Shared {
             changed: Condition::new(threads),
             arrived: Condition::new(threads),
             bell: Bell::default(),
+            figures: Figures::default(),
             options,
             tuning: Mutex::default(),
             health: Health::default(),
@@ -124,6 +127,12 @@ impl Shared {
         if backlog.frames.len() == 1 || backlog.bytes >= self.options.flush_bytes {
             self.changed.notify();
         }
+    }
+
+    /// Bytes that wait for segments, or are on their way there.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        let backlog = self.backlog.lock();
+        backlog.bytes + backlog.in_work
     }
 
     /// Waits while too much waits for segments. Fails when that will not change by itself.

@@ -199,6 +199,13 @@ impl Store {
         blocking(&self.shared.options.disk, work).await
     }
 
+    /// Shows what the store counts, as long as it is open.
+    pub fn show(&self, to: &observe::Registry) {
+        self.shared.figures.show(to);
+        self.files.reads.show(to);
+        to.ask(&self.shared);
+    }
+
     /// Whether appends are refused, and why.
     pub fn health(&self) -> Result<(), AppendError> {
         self.shared.health.check()?;

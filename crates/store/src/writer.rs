@@ -140,6 +140,8 @@ impl Writer {
             let (begun, count) = (self.shared.options.threads.instant(), group.requests.len());
             self.commit(group.requests, size_on_disk(group.runs, group.data));
             let took = self.shared.options.threads.instant().saturating_duration_since(begun);
+            self.shared.figures.commit_time.record_time(took);
+            self.shared.bell.taken(self.gather.taken_so_far());
             self.gather.answered(count + self.queue.len(), took);
             if stop {
                 break;
@@ -175,6 +177,7 @@ impl Writer {
 
     fn commit(&mut self, requests: Vec<Request>, bytes: usize) {
         if let Err(error) = self.make_room(bytes) {
+            self.shared.figures.append_failures.add_len(requests.len());
             for request in requests {
                 let outcomes = vec![Err(error.clone()); request.entries.len()];
                 // Nobody listens any more: the connection is gone. The same below.
@@ -182,7 +185,7 @@ impl Writer {
             }
             return;
         }
-        let mut plan = Plan::default();
+        let (mut plan, count) = (Plan::default(), requests.len());
         let now = self.clock.now();
         let waiting: Vec<Waiting> =
             requests.into_iter().map(|request| plan.add_request(request, now)).collect();
@@ -190,7 +193,7 @@ impl Writer {
             // Refused, or stored before: then it must be as durable as is asked for now.
             let strict = waiting.iter().any(|waiting| waiting.durability == Durability::Fsync);
             if strict && self.synced < self.sequence {
-                if let Err(error) = self.sink.sync() {
+                if let Err(error) = self.sync() {
                     return self.fail("syncing the log", &error, waiting);
                 }
                 self.synced = self.sequence;
@@ -206,6 +209,7 @@ impl Writer {
             synced: self.synced,
             written_at: now,
         };
+        let records = plan.records();
         let (frame, runs) = plan.encode(&header);
         let logs = runs.iter().map(|run| (Arc::clone(&run.log), run.next)).collect();
         let committed = CommittedFrame { sequence: self.sequence, logs, bytes: frame.len() };
@@ -213,21 +217,43 @@ impl Writer {
         self.shared.next_sequence.store(self.sequence, Ordering::SeqCst);
 
         let (waiting, runs) = publish_up_to(Durability::Memory, &frame, runs, waiting);
-        if let Err(error) = self.sink.write(header.sequence, &frame) {
+        if let Err(error) = self.write(header.sequence, &frame) {
             return self.fail("writing the log", &error, waiting);
         }
         let early = planted::is(Bug::AckBeforeSync);
         let reached = if early { Durability::Fsync } else { Durability::Os };
         let (waiting, runs) = publish_up_to(reached, &frame, runs, waiting);
         if strictest == Some(Durability::Fsync) {
-            if let Err(error) = self.sink.sync() {
+            if let Err(error) = self.sync() {
                 return self.fail("syncing the log", &error, waiting);
             }
             self.synced = self.sequence;
         }
         publish_up_to(Durability::Fsync, &frame, runs, waiting);
+        let figures = &self.shared.figures;
+        figures.appends.add_len(count);
+        figures.records.add(records);
+        figures.frames.add(1);
+        figures.wal_bytes.add_len(frame.len());
+        figures.frame_bytes.record(frame.len() as u64);
         self.shared.committed(committed);
         self.sink.release(self.shared.flushed.load(Ordering::Acquire));
+    }
+
+    fn write(&mut self, sequence: u64, frame: &Bytes) -> std::io::Result<()> {
+        let begun = self.shared.options.threads.instant();
+        let written = self.sink.write(sequence, frame);
+        let took = self.shared.options.threads.instant().saturating_duration_since(begun);
+        self.shared.figures.write_time.record_time(took);
+        written
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        let begun = self.shared.options.threads.instant();
+        let synced = self.sink.sync();
+        let took = self.shared.options.threads.instant().saturating_duration_since(begun);
+        self.shared.figures.sync_time.record_time(took);
+        synced
     }
 
     /// Waits until memory and the sink have room for a frame of this size.
@@ -255,6 +281,7 @@ impl Writer {
 
     fn fail(&self, what: &str, error: &std::io::Error, waiting: Vec<Waiting>) {
         self.shared.health.poison(what, error);
+        self.shared.figures.append_failures.add_len(waiting.len());
         acknowledge(waiting, self.shared.health.check().err().as_ref());
     }
 }
@@ -369,6 +396,12 @@ impl Plan {
             batches: vec![],
         });
         Appended { base: before, start: before }
+    }
+
+    /// Records that it appends.
+    fn records(&self) -> u64 {
+        let appends = self.runs.iter().filter(|run| run.kind == RunKind::Append);
+        appends.map(|run| run.next.abs_diff(run.base)).sum()
     }
 
     /// Writes the frame. What was planned is now at known places in it.

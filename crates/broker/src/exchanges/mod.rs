@@ -106,7 +106,7 @@ impl Exchanges {
         self.maps.read().get(name).cloned()
     }
 
-    fn all(&self) -> Vec<Arc<Exchange>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Exchange>> {
         self.maps.read().values().cloned().collect()
     }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{RangeResponse, WatchError};
+use observe::state::{NodeId, NodeKind};
+use observe::{Said, kinds};
 
 use super::keys::Key;
 use super::model::Metadata;
@@ -74,6 +76,24 @@ fn replace(inner: &Arc<Inner>, metadata: Metadata) {
     }
 }
 
+/// Tells of a change to whoever reads events.
+fn tell(inner: &Inner, change: &super::TopicChange) {
+    let topic = change.topic();
+    // Else telling of the topic of events would be told of, too.
+    if topic.internal {
+        return;
+    }
+    let about = NodeId::new(NodeKind::Topic, topic.name.as_str());
+    let (kind, what) = match change {
+        super::TopicChange::Put(_) => (&kinds::TOPIC_CHANGED, "was made or changed"),
+        super::TopicChange::Deleted(_) => (&kinds::TOPIC_DELETED, "was deleted"),
+    };
+    inner.observe.events.tell(kind, Some(about), || {
+        let said = Said::new(format!("topic {} {what}", topic.name));
+        said.with("id", &topic.id).with("partitions", &topic.partitions.len())
+    });
+}
+
 /// Whether every topic in the metadata store could be read.
 pub(crate) fn is_complete(metadata: &Metadata, range: &RangeResponse) -> bool {
     let topics = range.kvs.iter().filter(|kv| matches!(Key::parse(&kv.key), Key::Topic(_)));
@@ -112,6 +132,7 @@ async fn follow(inner: &Arc<Inner>, from: &mut u64) -> Result<(), WatchError> {
         for change in changes {
             let is_new = !inner.topics.has(change.topic().id);
             inner.topics.apply(&change, &inner.store, settings.topic_defaults());
+            tell(inner, &change);
             match &change {
                 super::TopicChange::Put(topic) => {
                     inner.topic_opened(topic.id, is_new);

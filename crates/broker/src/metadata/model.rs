@@ -41,6 +41,14 @@ pub struct Metadata {
     pub client_metrics: Arc<BTreeMap<String, Arc<BTreeMap<String, String>>>>,
 }
 
+impl Metadata {
+    /// The topics that whoever asks for all is told of, by name. What the broker keeps for itself is told to who names
+    /// it: no client that counts topics, or reads all of them, comes upon it by chance.
+    pub fn listed(&self) -> impl Iterator<Item = (&String, &Arc<Topic>)> {
+        self.topics.iter().filter(|(_, topic)| !topic.internal)
+    }
+}
+
 /// Somebody who logs in with a password.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct User {

@@ -340,7 +340,7 @@ impl Broker {
 
     /// How many sessions there are.
     pub fn session_count(&self) -> usize {
-        self.inner.sessions.all.lock().by_id.len()
+        self.inner.sessions.count()
     }
 
     /// Messages that sessions did not get because too many waited for them already, since the broker started.
@@ -614,6 +614,11 @@ impl Session {
 }
 
 impl Sessions {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.all.lock().by_id.len()
+    }
+
     /// Puts a subscription into the router. `None`: the filter has too many levels.
     fn hold(
         &self,

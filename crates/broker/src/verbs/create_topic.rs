@@ -92,13 +92,25 @@ impl Broker {
     /// # Errors
     /// See [`TopicError`].
     pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
+        self.make_topic(new, false).await
+    }
+
+    /// The same, of one that clients read but do not write.
+    pub(crate) async fn create_internal_topic(
+        &self,
+        new: NewTopic,
+    ) -> Result<Arc<Topic>, TopicError> {
+        self.make_topic(new, true).await
+    }
+
+    async fn make_topic(&self, new: NewTopic, internal: bool) -> Result<Arc<Topic>, TopicError> {
         let partitions = self.check_new_topic(&new)?;
         let first = self.reserve_logs(partitions).await?;
         let topic = Topic {
             id: TopicId::random(self.options().random.as_ref()),
             partitions: self.new_partitions(first, partitions),
             created_at: self.now(),
-            internal: false,
+            internal,
             name: new.name,
             config: new.config,
         };

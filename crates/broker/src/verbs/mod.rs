@@ -5,6 +5,7 @@ pub(crate) mod alter_group;
 mod alter_settings;
 pub(crate) mod alter_topic;
 pub(crate) mod alter_user;
+pub(crate) mod browse;
 pub(crate) mod change_quotas;
 pub(crate) mod change_rules;
 pub(crate) mod create_partitions;

@@ -26,6 +26,8 @@ pub(crate) fn handle(
     content: Content,
 ) -> Result<(), Fault> {
     let Some(channel) = session.channels.get_mut(&number) else { return Ok(()) };
+    session.came.0 += 1;
+    session.came.1 += content.payload.len();
     if content.immediate {
         return Err(Fault::new(Reply::NotImplemented, "immediate=true"));
     }

@@ -96,7 +96,7 @@ pub(super) async fn handle_list(
     let mut config_resources = Vec::new();
     for resource_type in KINDS.into_iter().filter(|kind| wanted.contains(kind)) {
         let names: Vec<String> = match resource_type {
-            TOPIC => metadata.topics.keys().cloned().collect(),
+            TOPIC => metadata.listed().map(|(name, _)| name.clone()).collect(),
             BROKER | BROKER_LOGGER => brokers().collect(),
             CLIENT_METRICS => metadata.client_metrics.keys().cloned().collect(),
             _ => metadata.groups.keys().cloned().collect(),

@@ -22,7 +22,7 @@ pub(super) async fn handle(
 ) -> DescribeTopicPartitionsResponse {
     let metadata = request.broker().metadata();
     let names: BTreeSet<String> = if asked.topics.is_empty() {
-        metadata.topics.keys().cloned().collect()
+        metadata.listed().map(|(name, _)| name.clone()).collect()
     } else {
         asked.topics.into_iter().map(|topic| topic.name).collect()
     };

@@ -42,6 +42,14 @@ pub(super) async fn handle(
     let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
     let bytes = partitions.map(|p| p.records.iter().map(Bytes::len).sum::<usize>()).sum();
     let rest = context.quota.record_bytes(header, QuotaKind::ReadBytes, bytes);
+    let mut is_failed = response.error_code != ErrorCode::None.number();
+    for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
+        context.figures.delivered(&partition.records);
+        is_failed |= is_refused(partition);
+    }
+    if is_failed {
+        context.figures.failed(header.api);
+    }
     response.throttle_time_ms = context.quota.rest(rest.max(worked));
     response.into_parts(header.version, header.correlation_id).map_err(protocol_error)
 }

@@ -72,11 +72,12 @@ use base::{Principal, TopicId};
 use broker::access::Actor;
 use broker::quotas::QuotaKind;
 use broker::{Broker, OpenTopic};
-use door::{BoxFuture, CloseReason};
+use door::{About, BoxFuture, CloseReason};
 
 use self::guard::{Guard, Guarded, Verdict};
 pub(crate) use self::quota::Quota;
 use crate::fetch_sessions::FetchSessions;
+use crate::figures::Figures;
 use crate::session::{Parts, protocol_error};
 use crate::share_sessions::OfConnection;
 use crate::telemetry::Telemetry;
@@ -253,6 +254,7 @@ pub(crate) struct Context {
     pub(crate) fetch_sessions: Arc<FetchSessions>,
     pub(crate) share_sessions: Arc<OfConnection>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) figures: Arc<Figures>,
     /// Name and version of the client's library, once it said so (KIP-511).
     pub(crate) software: Arc<OnceLock<(String, String)>>,
     /// The listener that the client came through.
@@ -265,12 +267,15 @@ pub(crate) struct Context {
     pub(crate) host: Arc<str>,
     /// From which port it connects.
     pub(crate) port: u16,
+    /// What is shown of the connection.
+    pub(crate) about: About,
 }
 
 impl Context {
     /// Somebody proved who they are.
     pub(crate) fn log_in(&mut self, principal: Principal) {
         self.quota = self.quota.of(&self.broker, &principal);
+        self.about.say("user", &principal.name);
         self.actor = self.broker.actor(principal, Arc::clone(self.actor.host()));
     }
 }

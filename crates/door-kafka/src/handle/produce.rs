@@ -1,6 +1,7 @@
 //! Produce: appends record batches.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base::TopicId;
 use broker::access::Operation;
@@ -44,9 +45,13 @@ pub(super) async fn submit(
     let Appending { acks, mut response, producing } = submitted?;
     // From now on: what the connection has sent already is taken, more is not.
     response.throttle_time_ms = context.quota.rest(rest.max(worked));
-    let header = header.clone();
+    let (header, figures) = (header.clone(), Arc::clone(&context.figures));
     Ok(Box::pin(async move {
         fill(&mut response, producing.done().await);
+        let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        if partitions.any(|partition| partition.error_code != ErrorCode::None.number()) {
+            figures.failed(header.api);
+        }
         if header.version < BATCHES_FROM {
             let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
             partitions.for_each(|p| p.error_code = old_formats::known_number(p.error_code));
@@ -79,6 +84,7 @@ async fn append(
     if let Some(id) = id {
         take_part(context, &id, &entries).await;
     }
+    entries.iter().for_each(|entry| context.figures.received(&entry.records));
     let producing = context.broker.produce(entries).await;
     Ok(Appending { acks, response, producing })
 }

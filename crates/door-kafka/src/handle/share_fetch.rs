@@ -41,6 +41,9 @@ pub(super) async fn handle(
     let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
     let bytes = partitions.map(|p| p.records.iter().map(Bytes::len).sum::<usize>()).sum();
     let rest = context.quota.record_bytes(header, QuotaKind::ReadBytes, bytes);
+    for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
+        context.figures.delivered(&partition.records);
+    }
     response.throttle_time_ms = context.quota.rest(rest.max(worked));
     response.into_parts(header.version, header.correlation_id).map_err(protocol_error)
 }

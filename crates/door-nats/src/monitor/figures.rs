@@ -87,8 +87,7 @@ impl Totals {
 
 fn varz(shared: &Shared) -> Value {
     let clients = shared.clients();
-    let gone = *shared.gone.lock();
-    let totals = clients.iter().fold(gone, |totals, client| totals.plus(client));
+    let figures = &shared.figures;
     let subscriptions: usize = clients.iter().map(|client| subscriptions(client)).sum();
     let options = &shared.options;
     let (now, start) = (shared.broker.now(), shared.broker.started_at());
@@ -114,11 +113,11 @@ fn varz(shared: &Shared) -> Value {
         "routes": 0,
         "remotes": 0,
         "leafnodes": 0,
-        "in_msgs": totals.in_messages,
-        "out_msgs": totals.out_messages,
-        "in_bytes": totals.in_bytes,
-        "out_bytes": totals.out_bytes,
-        "slow_consumers": shared.slow_consumers.load(Relaxed),
+        "in_msgs": figures.received_messages.get(),
+        "out_msgs": figures.delivered_messages.get(),
+        "in_bytes": figures.received_bytes.get(),
+        "out_bytes": figures.delivered_bytes.get(),
+        "slow_consumers": figures.slow_consumers.get(),
         "stale_connections": shared.stale_connections.load(Relaxed),
         "subscriptions": subscriptions,
     })

@@ -90,6 +90,8 @@ fn take(
     let answer_to = temporary(headers).and_then(|name| session.temporary.get(&name));
     let of = (session.owner.id, answer_to.map(|address| &address[..]));
     let message = map::message(headers, chunk.slice_ref(frame.body), of, || broker.now())?;
+    session.came.0 += 1;
+    session.came.1 += frame.body.len();
     let (exchange, key) = to.target();
     let publish = Publish { exchange, key, message };
     if let Some(name) = headers.get("transaction") {

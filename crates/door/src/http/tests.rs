@@ -20,8 +20,8 @@ async fn exchange(sent: &[u8], bytes_max: usize) -> (String, Result<(), CloseRea
     let (stream, _) = listener.accept().await.unwrap();
     let (_stop, stopping) = watch::channel(false);
     let transport = Transport { stream: stream.into(), room: RequestRoom::unlimited(), stopping };
-    let admit = |headers: HeaderMap| async move {
-        let known = headers.get(header::FROM).is_none_or(|from| from != "nobody");
+    let admit = |head: Request| async move {
+        let known = head.headers.get(header::FROM).is_none_or(|from| from != "nobody");
         known.then_some(()).ok_or_else(|| Answer::empty(StatusCode::UNAUTHORIZED))
     };
     let echo = |(), request: Request| async move {
@@ -142,4 +142,39 @@ fn a_page_of_another_site_is_told_from_our_own() {
     for other in ["http://evil.example", "null", "http://localhost:8080", ""] {
         assert!(request(&[host.clone(), (header::ORIGIN, other)]).is_cross_site(), "{other}");
     }
+}
+
+#[tokio::test]
+async fn what_comes_piece_by_piece_is_sent_as_it_comes() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let (_stop, stopping) = watch::channel(false);
+    let transport = Transport { stream: stream.into(), room: RequestRoom::unlimited(), stopping };
+    let (sender, receiver) = pieces();
+    let taken = Mutex::new(Some(receiver));
+    let admit = |_head: Request| async { Ok::<(), Answer>(()) };
+    let handle = |(), _request: Request| {
+        let more = taken.lock().take();
+        async move { Reply::Stream(Answer::empty(StatusCode::OK), more.unwrap()) }
+    };
+    let talking = async {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut read = Vec::new();
+        for piece in ["one", "two"] {
+            sender.send(piece.into()).await.unwrap();
+            // The first is there before the second is sent.
+            while !String::from_utf8_lossy(&read).contains(piece) {
+                assert!(client.read_buf(&mut read).await.unwrap() > 0);
+            }
+        }
+        drop(sender);
+        client.read_to_end(&mut read).await.unwrap();
+        String::from_utf8(read).unwrap()
+    };
+    let serving = serve(transport, 1000, admit, handle);
+    let (ended, read) = timeout(HANG, async { tokio::join!(serving, talking) }).await.unwrap();
+    assert!(ended.is_ok(), "{ended:?}");
+    assert!(read.contains("transfer-encoding: chunked"), "{read}");
+    assert!(read.ends_with("3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"), "{read}");
 }

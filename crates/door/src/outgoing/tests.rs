@@ -12,9 +12,9 @@ async fn what_is_queued_is_written_in_order_and_then_the_end_comes() {
     let reading = async {
         let mut first = [0; 4];
         client.read_exact(&mut first).await.expect("read");
-        assert!(outgoing.offer(|out| out.extend_from_slice(b"two")));
+        assert!(outgoing.offer(0, |out| out.extend_from_slice(b"two")));
         outgoing.finish();
-        assert!(!outgoing.offer(|_| panic!("nothing is taken any more")));
+        assert!(!outgoing.offer(0, |_| panic!("nothing is taken any more")));
         let mut rest = Vec::new();
         client.read_to_end(&mut rest).await.expect("read");
         (first, rest)
@@ -30,7 +30,7 @@ async fn deliveries_wait_for_a_client_that_does_not_read_and_answers_do_not() {
     let outgoing = Outgoing::default();
     let kilobyte = [b'x'; 1024];
     let mut taken = 0;
-    while outgoing.offer(|out| out.extend_from_slice(&kilobyte)) {
+    while outgoing.offer(0, |out| out.extend_from_slice(&kilobyte)) {
         taken += 1;
     }
     assert_eq!(taken * 1024, PENDING_BYTES_HIGH);
@@ -41,7 +41,7 @@ async fn deliveries_wait_for_a_client_that_does_not_read_and_answers_do_not() {
         client.read_exact(&mut all).await.expect("read");
         assert!(all.ends_with(b"answer"));
         outgoing.until_room().await;
-        assert!(outgoing.offer(|_| {}));
+        assert!(outgoing.offer(0, |_| {}));
     };
     tokio::select! {
         written = outgoing.run(server) => panic!("it ended: {written:?}"),

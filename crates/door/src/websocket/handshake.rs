@@ -86,6 +86,12 @@ pub(super) fn answer(request: &[u8], options: &WebSocketOptions) -> Result<Strin
     ))
 }
 
+/// The proof that a key was read; none where it is no key.
+pub(crate) fn prove(key: &str) -> Option<String> {
+    let is_one = BASE64_STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
+    is_one.then(|| accept(key))
+}
+
 /// The proof that the key was read.
 pub(super) fn accept(key: &str) -> String {
     let joined = [key, MAGIC].concat();

@@ -7,6 +7,7 @@
 
 mod frame;
 mod handshake;
+mod messages;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::CloseReason;
 
+pub use messages::Messages;
 pub use stream::WebSocket;
+
+pub(crate) use handshake::prove;
 
 /// A client that has not sent its request by then is cut off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

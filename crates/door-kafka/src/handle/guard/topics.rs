@@ -138,7 +138,7 @@ impl Guarded for DescribeTopicPartitionsRequest {
         if self.topics.is_empty() {
             // All, which means those that may be seen.
             let metadata = guard.broker().metadata();
-            let names = metadata.topics.keys().cloned();
+            let names = metadata.listed().map(|(name, _)| name.clone());
             self.topics = names.map(|name| TopicRequest { name }).collect();
             self.topics.retain(|topic| guard.topic(Operation::Describe, &topic.name));
         }

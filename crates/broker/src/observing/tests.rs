@@ -1,0 +1,161 @@
+use std::time::Duration;
+
+use observe::state::{NodeKind, Scope};
+use observe::{Key, Said, Value, kinds};
+use tokio::time::timeout;
+
+use super::*;
+use crate::tests::Fixture;
+use crate::{BrowseLimits, Message, TopicError};
+
+/// Longer than anything here takes; only a hang gets there.
+const HANG: Duration = Duration::from_secs(60);
+
+const LIMITS: BrowseLimits = BrowseLimits { messages: 100, bytes: 1 << 20, wait: HANG };
+
+fn message(value: &'static str) -> Message {
+    Message { value: Some(value.into()), ..Message::default() }
+}
+
+/// The value of a series without labels, or with these.
+fn value(broker: &Broker, family: &str, labels: &[&str]) -> Option<Value> {
+    let all = broker.observe().registry.gather(&|known| known.name == family);
+    let series = all.into_iter().flat_map(|gathered| gathered.series);
+    let same = |known: &[Arc<str>]| known.iter().map(AsRef::as_ref).eq(labels.iter().copied());
+    series.into_iter().find(|(known, _)| same(known)).map(|(_, value)| value)
+}
+
+#[tokio::test]
+async fn what_is_stored_is_counted() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 2, &[]).await;
+    let before = value(&fixture.broker, "entrepot_store_appended_records_total", &[]);
+    fixture.broker.publish(&topic, &[message("a"), message("b")]).await.unwrap();
+    let count = |value| match value {
+        Some(Value::Counter(count)) => count,
+        other => panic!("{other:?}"),
+    };
+    let after = value(&fixture.broker, "entrepot_store_appended_records_total", &[]);
+    assert_eq!(count(after) - count(before), 2);
+    let Some(Value::Histogram(syncs)) =
+        value(&fixture.broker, "entrepot_store_sync_duration_seconds", &[])
+    else {
+        panic!("syncs are measured")
+    };
+    assert!(syncs.count() > 0);
+    assert_eq!(value(&fixture.broker, "entrepot_partitions", &[]), Some(Value::Gauge(2)));
+    assert_eq!(value(&fixture.broker, "entrepot_healthy", &[]), Some(Value::Gauge(1)));
+}
+
+#[tokio::test]
+async fn a_group_is_behind_by_what_it_has_not_committed() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 1, &[]).await;
+    fixture.broker.publish(&topic, &[message("a"), message("b"), message("c")]).await.unwrap();
+    fixture.commit("t", 1, 1, "").await;
+    let inner = &fixture.broker.inner;
+    inner.lags.look(inner, 1_000_000);
+    let lags = fixture.broker.group_lags();
+    assert_eq!((&*lags[0].group, &*lags[0].topic, lags[0].messages), ("g", "t", 2));
+    assert_eq!(lags[0].lost(), 0);
+    let labels = ["g", "t"];
+    let lag = value(&fixture.broker, "entrepot_group_lag_messages", &labels);
+    assert_eq!(lag, Some(Value::Gauge(2)));
+    // It has all.
+    fixture.commit("t", 1, 3, "").await;
+    inner.lags.look(inner, 2_000_000);
+    let lag = fixture.broker.group_lags()[0].clone();
+    assert_eq!((lag.messages, lag.behind_ms), (0, Some(0)));
+    // What was deleted before it was committed is lost.
+    fixture.commit("t", 1, 1, "").await;
+    fixture.broker.trim(&topic, 0, Some(2)).await.unwrap();
+    inner.lags.look(inner, 3_000_000);
+    let lag = fixture.broker.group_lags()[0].clone();
+    assert_eq!((lag.messages, lag.lost()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_there_is_hangs_together() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 2, &[("retention.ms", "1000")]).await;
+    fixture.broker.publish(&topic, &[message("a")]).await.unwrap();
+    fixture.commit("t", 2, 0, "").await;
+    fixture.broker.inner.lags.look(&fixture.broker.inner, 1_000_000);
+    let graph = fixture.broker.state(&Scope::all());
+    let node = graph.get(NodeKind::Topic, "t").unwrap();
+    assert_eq!((node.number("partitions"), node.number("retention_ms")), (Some(2), Some(1000)));
+    assert_eq!(graph.totals[&NodeKind::Partition], 2);
+    let edges = graph.edges.iter().map(|edge| format!("{} {} {}", edge.from, edge.does, edge.to));
+    let edges: Vec<_> = edges.collect();
+    assert!(edges.contains(&"partition/t/1 of topic/t".to_owned()), "{edges:?}");
+    assert!(edges.contains(&"group/g consumes topic/t".to_owned()), "{edges:?}");
+    let store = graph.of_kind(NodeKind::Store).next().unwrap();
+    assert_eq!(store.facts["healthy"], true.into());
+    let page = Scope { offset: 1, limit: 1, ..Scope::of([NodeKind::Partition]) };
+    let page = fixture.broker.state(&page);
+    assert_eq!(page.nodes.len(), 1);
+    assert_eq!((&*page.nodes[0].id.name, page.totals[&NodeKind::Partition]), ("t/1", 2));
+}
+
+#[tokio::test]
+async fn events_are_records_of_a_topic_that_nobody_else_writes() {
+    let fixture = Fixture::start().await;
+    let broker = &fixture.broker;
+    broker.begin_observing(ObserveOptions { watch: false, events_topic: true });
+    broker.observe().events.tell(&kinds::STARTED, None, || Said::new("ready").with("in", &5));
+    let mut metadata = broker.watch_metadata();
+    let made = metadata.wait_for(|metadata| metadata.topics.contains_key(EVENTS_TOPIC));
+    timeout(HANG, made).await.unwrap().unwrap();
+    let topic = broker.topic(EVENTS_TOPIC).unwrap();
+    assert!(topic.topic.internal);
+    assert_eq!(broker.metadata().listed().count(), 0, "it is told to who names it");
+    let browsed = timeout(HANG, broker.browse(&topic, 0, 0, LIMITS)).await.unwrap().unwrap();
+    let told = &browsed.found[0].message;
+    assert_eq!(told.key.as_deref(), Some(&b"broker.started"[..]));
+    let event: serde_json::Value = serde_json::from_slice(told.value.as_deref().unwrap()).unwrap();
+    assert_eq!((&event["text"], &event["fields"]["in"]), (&"ready".into(), &"5".into()));
+    let refused = broker.publish(&topic, &[message("mine")]).await;
+    assert!(matches!(refused, Err(crate::ProduceError::Internal)));
+    assert!(matches!(broker.delete_topic(EVENTS_TOPIC, None).await, Err(TopicError::Internal(_))));
+}
+
+#[tokio::test]
+async fn it_looks_at_itself_and_remembers() {
+    let fixture = Fixture::start().await;
+    let broker = &fixture.broker;
+    broker.begin_observing(ObserveOptions { watch: true, events_topic: false });
+    let key = Key::new("entrepot_topics", []);
+    let seen = async {
+        while broker.observe().history.last(&key).is_none() {
+            tokio::task::yield_now().await; // poll: until somebody has looked, bounded by HANG
+        }
+    };
+    timeout(HANG, seen).await.unwrap();
+    assert!(broker.incidents().is_empty(), "{:?}", broker.incidents());
+}
+
+#[tokio::test]
+async fn messages_are_looked_at_without_being_consumed() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 1, &[]).await;
+    let broker = &fixture.broker;
+    broker.publish(&topic, &[message("a"), message("b"), message("c")]).await.unwrap();
+    let limits = BrowseLimits { messages: 2, ..LIMITS };
+    let browsed = broker.browse(&topic, 0, 0, limits).await.unwrap();
+    let values: Vec<_> = browsed.found.iter().map(|found| found.message.value.clone()).collect();
+    assert_eq!(values, [Some("a".into()), Some("b".into())]);
+    assert_eq!((browsed.next, browsed.start, browsed.end), (2, 0, 3));
+    let rest = broker.browse(&topic, 0, browsed.next, limits).await.unwrap();
+    assert_eq!((rest.found.len(), rest.next), (1, 3));
+    // Who waits is told when something comes.
+    let waiting = broker.browse(&topic, 0, 3, LIMITS);
+    let publishing = async { broker.publish(&topic, &[message("d")]).await };
+    let (found, published) =
+        timeout(HANG, async { tokio::join!(waiting, publishing) }).await.unwrap();
+    published.unwrap();
+    assert_eq!(found.unwrap().found[0].offset, 3);
+    let none = BrowseLimits { wait: Duration::ZERO, ..LIMITS };
+    assert_eq!(broker.browse(&topic, 0, 4, none).await.unwrap().found.len(), 0);
+    assert!(broker.browse(&topic, 0, 99, none).await.is_err(), "behind the end");
+    assert!(broker.browse(&topic, 1, 0, none).await.is_err(), "no such partition");
+}
