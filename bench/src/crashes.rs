@@ -244,6 +244,7 @@ impl Rounds {
             .env("ENTREPOT_AMQP__PORT", "0")
             .env("ENTREPOT_AMQP__MANAGEMENT_PORT", "-1")
             .env("ENTREPOT_STOMP__PORT", "0")
+            .env("ENTREPOT_HTTP__PORT", "-1")
             .env("ENTREPOT_COAP__PORT", "0");
         serve
     }

@@ -24,6 +24,7 @@ pub struct Serve {
     zookeeper_port: u16,
     amqp_port: u16,
     management_port: u16,
+    http_port: u16,
     mqtt_port: u16,
     nats_port: u16,
     stomp_port: u16,
@@ -57,6 +58,7 @@ impl Serve {
             zookeeper_port: 2181,
             amqp_port: 5672,
             management_port: 15672,
+            http_port: 8080,
             mqtt_port: 1883,
             nats_port: 4222,
             stomp_port: 61613,
@@ -70,7 +72,11 @@ impl Serve {
         let (mqtt_port, nats_port) = (turns::free_port(), turns::free_port());
         let (amqp_port, management_port) = (turns::free_port(), turns::free_port());
         let (coap_port, stomp_port) = (turns::free_port(), turns::free_port());
-        Self { amqp_port, coap_port, management_port, mqtt_port, nats_port, stomp_port, ..self }
+        let http_port = turns::free_port();
+        let serve = Self { amqp_port, coap_port, http_port, management_port, mqtt_port, ..self };
+        let serve = Self { nats_port, stomp_port, ..serve };
+        serve
+            .env("ENTREPOT_HTTP__PORT", &http_port.to_string())
             .env("ENTREPOT_AMQP__PORT", &amqp_port.to_string())
             .env("ENTREPOT_AMQP__MANAGEMENT_PORT", &management_port.to_string())
             .env("ENTREPOT_COAP__PORT", &coap_port.to_string())
@@ -194,6 +200,11 @@ impl Broker {
     /// Address for Kafka clients.
     pub fn kafka(&self) -> String {
         format!("127.0.0.1:{}", self.serve.kafka_port)
+    }
+
+    /// Port of the HTTP door, on 127.0.0.1.
+    pub fn http(&self) -> u16 {
+        self.serve.http_port
     }
 
     /// Port of RabbitMQ's management API, on 127.0.0.1.

@@ -13,7 +13,7 @@ pub mod exit {
     pub const ERROR: u8 = 1;
     /// It was called wrongly.
     pub const USAGE: u8 = 2;
-    /// The cluster is not healthy (`status`).
+    /// The cluster is not healthy (`status`), or something is wrong (`doctor`).
     pub const UNHEALTHY: u8 = 10;
 }
 

@@ -11,6 +11,7 @@ mod bench;
 mod client;
 mod consume;
 mod consumer_group;
+mod doctor;
 mod error;
 mod group;
 mod output;
@@ -84,17 +85,27 @@ impl Connect {
 
     /// The management API at an address, or at its port of the first broker.
     fn management(&self, address: Option<&str>) -> Result<Management, CliError> {
+        self.web(address, MANAGEMENT_PORT)
+    }
+
+    fn web(&self, address: Option<&str>, port: u16) -> Result<Management, CliError> {
         let address = match address {
-            Some(address) => with_default_port(address.trim(), MANAGEMENT_PORT),
+            Some(address) => with_default_port(address.trim(), port),
             None => {
                 let server = self.server.first().map_or("localhost", |server| server.trim());
                 let server = with_port(server);
                 let host = server.rsplit_once(':').map_or(&*server, |(host, _)| host);
-                format!("{host}:{MANAGEMENT_PORT}")
+                format!("{host}:{port}")
             }
         };
         let security = self.protection.load().map_err(ClientError::Security)?;
         Ok(Management::new(address, Duration::from_secs(self.timeout), security))
+    }
+
+    /// The HTTP door at an address, or at its port of the first broker.
+    fn http(&self, address: Option<&str>) -> Result<Management, CliError> {
+        let door = self.web(address, HTTP_PORT)?;
+        Ok(door.called("the HTTP door", "--http HOST:PORT, the broker's http.port"))
     }
 
     fn output(&self) -> Output {
@@ -107,6 +118,9 @@ const KAFKA_PORT: u16 = 9092;
 
 /// RabbitMQ's management API's.
 const MANAGEMENT_PORT: u16 = 15672;
+
+/// The HTTP door's.
+const HTTP_PORT: u16 = 8080;
 
 /// `HOST` alone means its port 9092.
 fn with_port(server: &str) -> String {
@@ -142,6 +156,8 @@ pub enum Command {
     Consume(consume::Consume),
     /// Measure a broker: throughput and latency
     Bench(bench::Bench),
+    /// Say what is wrong, why, and what to do about it
+    Doctor(doctor::Doctor),
     /// Say how the cluster is: brokers, topics, stored bytes, round trip
     Status(status::Status),
 }
@@ -163,6 +179,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Status(status) => status.run(),
     }
 }

@@ -147,12 +147,18 @@ impl Row for Listed {
     }
 }
 
+/// Topics that a broker keeps for itself.
+const INTERNAL: [&str; 1] = ["_events"];
+
 fn list(client: &mut Client, output: &mut Output, internal: bool) -> Result<(), CliError> {
-    let mut topics: Vec<Listed> = client
-        .metadata(None)?
-        .topics
+    let mut found = client.metadata(None)?.topics;
+    if internal {
+        // Told to who names them only.
+        let named = client.metadata(Some(&INTERNAL))?.topics.into_iter();
+        found.extend(named.filter(|topic| topic.error_code == ErrorCode::None.number()));
+    }
+    let mut topics: Vec<Listed> = found
         .into_iter()
-        .filter(|topic| internal || !topic.is_internal)
         .map(|topic| Listed {
             id: base::TopicId::from_bytes(topic.topic_id).to_string(),
             partitions: topic.partitions.len(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base::{BrokerId, Clock, Principal, Random};
 use broker::access::AccessOptions;
 use broker::metadata::Endpoint;
+use broker::observing::ObserveOptions;
 use broker::quotas::{NewConnections, QuotaOptions};
 use broker::settings::Settings;
 use broker::topic_config::counts;
@@ -20,6 +21,7 @@ use door::{
 };
 use door_amqp::{AmqpDoor, AmqpDoorOptions, AmqpManagement};
 use door_coap::{CoapDoor, CoapDoorOptions, CoapUdp, PskKeys};
+use door_http::{HttpDoor, HttpDoorOptions};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_mqtt::{MqttDoor, MqttDoorOptions};
 use door_nats::{Keys, NatsDoor, NatsDoorOptions, NatsMonitor, Token};
@@ -500,6 +502,7 @@ pub(crate) struct Doors {
     zookeeper: Arc<ZooKeeperDoor>,
     amqp: Arc<AmqpDoor>,
     amqp_management: Arc<AmqpManagement>,
+    http: Arc<HttpDoor>,
     mqtt: Arc<MqttDoor>,
     nats: Arc<NatsDoor>,
     nats_monitor: Arc<NatsMonitor>,
@@ -535,6 +538,7 @@ impl Doors {
             zookeeper: Arc::new(zookeeper),
             amqp_management: Arc::new(amqp.management()),
             amqp: Arc::new(amqp),
+            http: Arc::new(HttpDoor::new(broker.clone(), http_options(config))),
             mqtt: Arc::new(MqttDoor::new(broker.clone(), mqtt_options(&config.mqtt))),
             nats_monitor: Arc::new(nats.monitor()),
             nats: Arc::new(nats),
@@ -555,6 +559,7 @@ impl Doors {
             config::Door::Nats | config::Door::NatsWebsocket => {
                 Arc::clone(&self.nats) as Arc<dyn Door>
             }
+            config::Door::Http => Arc::clone(&self.http) as Arc<dyn Door>,
             config::Door::NatsMonitor => Arc::clone(&self.nats_monitor) as Arc<dyn Door>,
             config::Door::Stomp | config::Door::StompTls | config::Door::StompWebsocket => {
                 Arc::clone(&self.stomp) as Arc<dyn Door>
@@ -564,6 +569,17 @@ impl Doors {
             }
         }
     }
+}
+
+/// What the broker does about itself.
+pub(crate) fn observe_options(config: &Config) -> ObserveOptions {
+    let config::Observe { watch, events_topic } = config.observe;
+    ObserveOptions { watch, events_topic }
+}
+
+fn http_options(config: &Config) -> HttpDoorOptions {
+    let http = &config.http;
+    HttpDoorOptions { body_bytes_max: http.max_body_bytes, open_metrics: http.open_metrics }
 }
 
 fn amqp_options(amqp: &config::Amqp) -> AmqpDoorOptions {

@@ -14,16 +14,18 @@ use crate::config::Config;
 use crate::run::RunError;
 
 /// The parts of the program: what stands at the beginning of a line in the log.
-const LOGGERS: [&str; 11] = [
+const LOGGERS: [&str; 13] = [
     "broker",
     "cluster",
     "door",
     "door_kafka",
     "door_amqp",
     "door_coap",
+    "door_http",
     "door_mqtt",
     "door_nats",
     "door_zookeeper",
+    "observe",
     "server",
     "store",
 ];

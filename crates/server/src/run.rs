@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use base::{Clock, Random, SystemClock, SystemRandom};
 use broker::loggers::Loggers;
+use broker::observe::{Said, kinds};
 use broker::{Broker, BrokerOptions, MetaError, StartError};
 use cluster::{Embedded, MetaStore};
 use door::ListenerHandle;
@@ -18,11 +19,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build::{
     Bound, Doors, adapt, bind, broker_options, coap_dtls, connection_limit, endpoints,
-    follow_bounds, registration, request_room, store_options,
+    follow_bounds, observe_options, registration, request_room, store_options,
 };
 use crate::config::Config;
 use crate::limits::raise_open_files;
 use crate::logging;
+use crate::process::Process;
 use crate::security::{self, Security, SecurityError};
 use crate::settings::settings;
 
@@ -37,7 +39,7 @@ const DEREGISTER_PATIENCE: Duration = Duration::from_secs(3);
 pub enum RunError {
     /// A listener's address cannot be used.
     #[error(
-        "cannot listen on {address} for {name}: {source}; is another broker running, or is the port taken? (see net.bind, and the port of its door: kafka.port, zookeeper.port, mqtt.port, amqp.port, amqp.management_port)"
+        "cannot listen on {address} for {name}: {source}; is another broker running, or is the port taken? (see net.bind, and the port of its door: kafka.port, zookeeper.port, mqtt.port, amqp.port, amqp.management_port, http.port)"
     )]
     Bind {
         /// The listener's name.
@@ -122,6 +124,8 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
     let options =
         BrokerOptions { settings, loggers, ..broker_options(config, endpoints, clock, random) };
     let broker = Broker::start(options, Arc::clone(&store), meta).await?;
+    let process = Arc::new(Process::new(Arc::clone(&broker.options().clock)));
+    broker.observe().registry.ask(&process);
     let doors = Doors::new(config, &broker);
     let mut told = security::first_user(config, &broker).await?;
     told.push_str(&security::announce(&security));
@@ -139,11 +143,15 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
     for Bound { listener, config: own, udp } in bound {
         let listener = security.protect(listener, &own, &broker).await?;
         let listener = adapt(listener, own.door, config).with_room(room.clone());
+        let listener = listener.with_observe(Arc::clone(broker.observe()));
         listeners.push(listener.run(doors.get(own.door), limit.clone()));
         datagrams.extend(udp.map(|udp| udp.run(&doors.coap)));
     }
     datagrams.extend(dtls.map(|(socket, keys)| socket.run_secure(&doors.coap, keys)));
     let following = tokio::spawn(Arc::new(security).follow(hangup));
+    broker.begin_observing(observe_options(config));
+    let events = &broker.observe().events;
+    events.tell(&kinds::STARTED, None, || Said::new(kinds::STARTED.help));
     print(&told)?;
     // Last: who finds us there can talk to us.
     let registration = registration.map(|options| {
@@ -157,6 +165,7 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping");
+    events.tell(&kinds::STOPPING, None, || Said::new(kinds::STOPPING.help));
     following.abort();
     bounding.abort();
     // First: nobody is sent to us any more.

@@ -109,7 +109,7 @@ class Fixture(fixtures.KafkaFixture):
         properties.write_text(self.properties())
         # Their ports are not free on every machine, and these tests do not talk to them.
         doors = ("ZOOKEEPER", "MQTT", "NATS", "AMQP", "STOMP", "COAP")
-        env = dict(os.environ, **{"ENTREPOT_%s__ENABLED" % door: "false" for door in doors})
+        env = dict(os.environ, **{"ENTREPOT_%s__ENABLED" % door: "false" for door in doors}, ENTREPOT_HTTP__PORT="-1")
         self.child = Child([binary, "serve", "--config", str(properties)], env)
         self.child.wait_until_ready()
         self.running = True

@@ -25,6 +25,7 @@ mod figures;
 mod flights;
 mod groups_new;
 mod hostile;
+mod http;
 mod kill9;
 mod kill9_amqp;
 mod kill9_coap;

@@ -53,6 +53,20 @@ pub(super) fn libcoap() -> Tool {
     Tool { name: "libcoap", stamp: "libcoap, unpacked, 5".to_owned(), install: Box::new(install) }
 }
 
+/// Prometheus, and its tool that checks what it would read. Both are static.
+pub(super) fn prometheus() -> Tool {
+    // Debian's release decides the version (12: 2.42).
+    let install = |folder: &Path| {
+        unpack(folder, &|_options| Ok(vec!["prometheus".to_owned()]))?;
+        for (name, program) in [("prometheus", "bin/prometheus"), ("promtool", "bin/promtool")] {
+            script(folder, name, &STARTED.replace("PROGRAM", program))?;
+        }
+        process::output(Command::new(folder.join("bin/promtool")).arg("--version")).map(drop)
+    };
+    let stamp = "prometheus, unpacked, 1".to_owned();
+    Tool { name: "prometheus", stamp, install: Box::new(install) }
+}
+
 /// Packages and the libraries that they need.
 fn with_libraries(options: &[String], wanted: &[&str]) -> Result<Vec<String>, Failure> {
     let mut depends = Command::new("apt-cache");

@@ -47,6 +47,7 @@ pub(crate) fn run(root: &Path, names: &[&str]) -> Result<(), Failure> {
     tools.push(debian::zookeeper());
     tools.push(debian::mosquitto());
     tools.push(debian::libcoap());
+    tools.push(debian::prometheus());
     tools.push(librdkafka::tool());
     tools.extend(rust::tools(root));
     tools.extend(go::tools(root)?);

@@ -22,6 +22,8 @@ pub(crate) struct Management {
     address: String,
     timeout: Duration,
     security: Security,
+    /// What it is, and how another address is said.
+    called: (&'static str, &'static str),
 }
 
 /// What a request was answered.
@@ -35,7 +37,13 @@ pub(crate) struct Answer {
 impl Management {
     /// At `HOST:PORT`; nothing is asked yet.
     pub(crate) fn new(address: String, timeout: Duration, security: Security) -> Self {
-        Self { address, timeout, security }
+        let hint = "--management HOST:PORT, the broker's amqp.management_port";
+        Self { address, timeout, security, called: ("the management API", hint) }
+    }
+
+    /// Something else that is asked in the same way.
+    pub(crate) fn called(self, what: &'static str, hint: &'static str) -> Self {
+        Self { called: (what, hint), ..self }
     }
 
     /// What is at a path, which must be there. `what` is it in words, such as `queue orders`.
@@ -52,8 +60,8 @@ impl Management {
     /// Asks with a body, which is JSON.
     pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Result<Answer, CliError> {
         let failed = |why: String| {
-            let what = format!("cannot ask the management API at {}: {why}", self.address);
-            CliError::new(what).hint("--management HOST:PORT, the broker's amqp.management_port")
+            let (what, hint) = self.called;
+            CliError::new(format!("cannot ask {what} at {}: {why}", self.address)).hint(hint)
         };
         let stream = connect(&self.address, self.timeout).map_err(|e| failed(e.to_string()))?;
         let mut stream = Stream::secured(stream, &self.address, &self.security).map_err(failed)?;
@@ -95,7 +103,8 @@ impl Answer {
         if (200..300).contains(&self.status) {
             return None;
         }
-        let reason = self.body["reason"].as_str().unwrap_or("the broker does not say why");
+        let said = self.body["reason"].as_str().or(self.body["detail"].as_str());
+        let reason = said.unwrap_or("the broker does not say why");
         Some(match self.status {
             404 => CliError::new(format!("{what}: there is none")),
             401 => CliError::new(format!("{what}: {reason}"))

@@ -431,6 +431,20 @@ pub(crate) const KEYS: &[Key] = &[
     key("stomp.websocket_origins", "", Field::List(|c| &mut c.stomp.websocket_origins),
         "Origins of the web pages that may connect there, such as `https://example.com`. Empty means all."),
 
+    key("http.port", "8080", Field::MaybePort(|c| &mut c.http.port),
+        "Port of the HTTP door: metrics, health, state, administration, publishing and consuming; see docs/doors/http.md. -1 opens none, 0 any free one."),
+    key("http.security", "PLAINTEXT", Field::Checked(|c| &mut c.http.security, security::protocol),
+        "`SSL` makes the HTTP door speak TLS, as `[tls]` says or `listener.http.tls` says for it alone; `SASL_` in front demands names and passwords, as `[login]` says. With `net.secure`, `SASL_SSL` unless this says otherwise."),
+    key("http.max_body_bytes", "16777216", Field::Usize(|c| &mut c.http.max_body_bytes, 1024, 512 * 1024 * 1024),
+        "Largest body of a request to the HTTP door, in bytes."),
+    key("http.open_metrics", "false", Field::Bool(|c| &mut c.http.open_metrics),
+        "Whether `/metrics` is shown without a login where the HTTP door asks for logins. Without details: no name of a topic or group is in it."),
+
+    key("observe.watch", "true", Field::Bool(|c| &mut c.observe.watch),
+        "Whether the broker looks at itself once a second, and remembers an hour of it: for charts, lag in time, and diagnosis. It takes no more than a hundredth of a core."),
+    key("observe.events_topic", "true", Field::Bool(|c| &mut c.observe.events_topic),
+        "Whether events (logins that failed, topics that changed, a disk that is full) are kept in the topic `_events`, for a week or 64 MiB."),
+
     key("registration.zookeeper", "", Field::Checked(|c| &mut c.registration.zookeeper, zookeeper_servers),
         "A ZooKeeper elsewhere in which this broker registers, as Kafka's brokers do: `host:port,host:port/path`; see docs/doors/zookeeper.md. The ZooKeeper door then stays shut unless `zookeeper.enabled` or `zookeeper.port` is set."),
     key("registration.if_port_taken", "false", Field::Bool(|c| &mut c.registration.if_port_taken),

@@ -73,6 +73,7 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
         listeners.push(zookeeper_listener(config, machine));
     }
     listeners.extend(amqp_listeners(config, machine));
+    listeners.extend(http_listener(config, machine));
     listeners.extend(mqtt_listeners(config, machine));
     listeners.extend(nats_listeners(config, machine));
     listeners.extend(stomp_listeners(config, machine));
@@ -299,6 +300,15 @@ fn amqp_listeners(config: &Config, machine: &str) -> Vec<Listener> {
     open.collect()
 }
 
+fn http_listener(config: &Config, machine: &str) -> Option<Listener> {
+    let security = match config.net.secure && config.origin("http.security").rank() == 0 {
+        true => "SASL_SSL".to_owned(),
+        false => config.http.security.clone(),
+    };
+    let port = config.http.port?;
+    Some(door_listener(config, machine, Door::Http, "HTTP", security, port))
+}
+
 fn mqtt_listeners(config: &Config, machine: &str) -> Vec<Listener> {
     let mqtt = &config.mqtt;
     let security = match config.net.secure && config.origin("mqtt.security").rank() == 0 {
@@ -361,6 +371,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
             | Door::Amqp
             | Door::AmqpTls
             | Door::AmqpManagement
+            | Door::Http
             | Door::Mqtt
             | Door::MqttWebsocket
             | Door::Nats
@@ -385,6 +396,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
         let key = match listener.door {
             Door::Nats | Door::NatsWebsocket => "nats.security",
             Door::Amqp | Door::AmqpTls | Door::AmqpManagement => "amqp.security",
+            Door::Http => "http.security",
             Door::Mqtt | Door::MqttWebsocket => "mqtt.security",
             Door::Stomp | Door::StompTls | Door::StompWebsocket => "stomp.security",
             _ => "kafka.listeners",
@@ -408,6 +420,7 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
                 Door::Amqp => "amqp.port",
                 Door::AmqpTls => "amqp.tls_port",
                 Door::AmqpManagement => "amqp.management_port",
+                Door::Http => "http.port",
                 Door::Mqtt => "mqtt.port",
                 Door::MqttWebsocket => "mqtt.websocket_port",
                 Door::Nats => "nats.port",

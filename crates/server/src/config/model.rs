@@ -29,6 +29,10 @@ pub struct Config {
     pub amqp: Amqp,
     /// The STOMP door.
     pub stomp: Stomp,
+    /// The HTTP door.
+    pub http: Http,
+    /// What the broker does about itself.
+    pub observe: Observe,
     /// Registration in a ZooKeeper elsewhere.
     pub registration: Registration,
     /// The NATS door.
@@ -211,6 +215,28 @@ pub struct Stomp {
     pub websocket_port: Option<u16>,
     /// The origins of pages that may connect; empty means all.
     pub websocket_origins: Vec<String>,
+}
+
+/// The HTTP door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Http {
+    /// Its port. 0: any free port. `None`: it is shut.
+    pub port: Option<u16>,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security: String,
+    /// Largest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// Metrics are shown to everybody who reaches the port, logins or not.
+    pub open_metrics: bool,
+}
+
+/// What the broker does about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Observe {
+    /// It looks at everything once a second, and remembers an hour of it.
+    pub watch: bool,
+    /// Events are kept in the topic `_events`.
+    pub events_topic: bool,
 }
 
 /// The NATS door.
@@ -493,6 +519,8 @@ pub enum Door {
     AmqpTls,
     /// RabbitMQ's management API, over HTTP.
     AmqpManagement,
+    /// HTTP.
+    Http,
     /// MQTT.
     Mqtt,
     /// MQTT over WebSocket.
@@ -565,6 +593,8 @@ impl Config {
             mqtt: Mqtt::default(),
             amqp: Amqp::default(),
             stomp: Stomp::default(),
+            http: Http::default(),
+            observe: Observe::default(),
             registration: Registration::default(),
             nats: Nats::default(),
             coap: Coap::default(),

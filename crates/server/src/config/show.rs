@@ -78,6 +78,7 @@ impl Config {
                 Door::Amqp => "AMQP",
                 Door::AmqpTls => "AMQP over TLS",
                 Door::AmqpManagement => "AMQP management",
+                Door::Http => "HTTP",
                 Door::Mqtt => "MQTT",
                 Door::MqttWebsocket => "MQTT over WebSocket",
                 Door::Nats => "NATS",

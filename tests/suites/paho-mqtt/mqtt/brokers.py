@@ -50,7 +50,7 @@ def run(config):
     command = [os.environ["ENTREPOT_BIN"], "serve", "--data-dir", data, "--mqtt-port", str(port)]
     for door in ("kafka", "zookeeper", "nats", "amqp", "stomp", "coap"):
         command += ["--%s-port" % door, "0"]
-    command += ["--set", "amqp.management_port=-1"]
+    command += ["--set", "amqp.management_port=-1", "--set", "http.port=-1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
     try:
         for line in process.stdout:

@@ -29,6 +29,7 @@ fn nothing_needs_to_be_configured_and_only_this_machine_can_connect() {
             "ZooKeeper on 127.0.0.1:2181, for this machine only",
             "AMQP on 127.0.0.1:5672, for this machine only",
             "AMQP management on 127.0.0.1:15672, for this machine only",
+            "HTTP on 127.0.0.1:8080, for this machine only",
             "MQTT on 127.0.0.1:1883, for this machine only",
             "NATS on 127.0.0.1:4222, for this machine only",
             "STOMP on 127.0.0.1:61613, for this machine only",
@@ -89,7 +90,11 @@ fn a_toml_file_may_use_every_spelling_of_toml() {
         Config::load(&Flags { config: Some(file), ..Flags::default() }, &environment(&[])).unwrap();
     assert_eq!((config.broker.id, config.topic.partitions), (16, 10));
     assert!(!config.topic.auto_create);
-    assert_eq!(config.listeners.len(), 9, "two of Kafka's and AMQP's, one each of the other doors");
+    assert_eq!(
+        config.listeners.len(),
+        10,
+        "two of Kafka's and AMQP's, one each of the other doors"
+    );
 }
 
 #[test]
@@ -150,6 +155,7 @@ fn named_flags_set_their_keys_and_say_so_when_they_are_wrong() {
             "ZooKeeper on [::1]:12181, for this machine only",
             "AMQP on [::1]:5672, for this machine only",
             "AMQP management on [::1]:15672, for this machine only",
+            "HTTP on [::1]:8080, for this machine only",
             "MQTT on [::1]:11883, for this machine only",
             "NATS on [::1]:4222, for this machine only",
             "STOMP on [::1]:61613, for this machine only",

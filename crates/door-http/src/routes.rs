@@ -1,0 +1,322 @@
+//! Every route on one page: the OpenAPI document is made of it, and requests find their handlers by it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use door::http::{Method, Request};
+
+use crate::Outcome;
+use crate::ask::Ask;
+use crate::handle::{
+    diagnosis, events, groups, health, history, messages, metrics, queues, socket, state, subjects,
+    topics,
+};
+use crate::openapi;
+use crate::problem::Problem;
+
+type Handling<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// One thing that can be asked.
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    /// With names in braces for what is not fixed.
+    pub(crate) path: &'static str,
+    /// The handler's name: what generated clients call it.
+    pub(crate) operation: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) login: Login,
+    pub(crate) query: &'static [Param],
+    /// The name of what must come with it.
+    pub(crate) body: Option<&'static str>,
+    pub(crate) answer: Told,
+    /// It may wait for what is not there yet.
+    pub(crate) waits: bool,
+    pub(crate) handle: for<'a> fn(&'a Ask) -> Handling<'a>,
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+/// Who is asked who they are, where the listener asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// Nobody.
+    Never,
+    /// Everybody, unless the configuration says that this is for everybody.
+    UnlessOpen,
+    /// Everybody.
+    Always,
+}
+
+/// What an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Nothing.
+    Nothing,
+    /// Metrics.
+    Metrics,
+    /// JSON; the name of its schema.
+    Json(&'static str),
+    /// JSON; or as it comes, where that is asked for.
+    JsonOrEvents(&'static str),
+    /// Another protocol from here on.
+    Socket,
+}
+
+/// A value in the query.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Param {
+    pub(crate) name: &'static str,
+    pub(crate) kind: ParamKind,
+    pub(crate) help: &'static str,
+}
+
+/// What it looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParamKind {
+    Text,
+    Flag,
+    /// A whole number from … to ….
+    Number(i64, i64),
+}
+
+const fn text(name: &'static str, help: &'static str) -> Param {
+    Param { name, kind: ParamKind::Text, help }
+}
+
+const fn flag(name: &'static str, help: &'static str) -> Param {
+    Param { name, kind: ParamKind::Flag, help }
+}
+
+const fn number(name: &'static str, from: i64, to: i64, help: &'static str) -> Param {
+    Param { name, kind: ParamKind::Number(from, to), help }
+}
+
+const OFFSET: Param = number("offset", 0, 1_000_000_000, "How many come before.");
+const LIMIT: Param = number("limit", 1, 100_000, "At most so many; 1000, if it does not say.");
+const NAME: Param = text("name", "What the name contains.");
+const SPACE: Param = text("space", "The namespace of the queue; none: the default one.");
+const FROM_FIRST: i64 = i64::MAX;
+
+macro_rules! routes {
+    ($($method:ident $path:literal $module:ident :: $handler:ident $login:ident $answer:expr,
+        $summary:literal, [$($param:expr),*] $(, body $body:literal)? $(, waits $waits:literal)?;)*) => {
+        /// All of them.
+        pub(crate) static ROUTES: &[Route] = &[$(Route {
+            method: stringify!($method),
+            path: $path,
+            operation: concat!(stringify!($module), "_", stringify!($handler)),
+            summary: $summary,
+            login: Login::$login,
+            query: &[$($param),*],
+            body: routes!(@body $($body)?),
+            answer: $answer,
+            waits: routes!(@waits $($waits)?),
+            handle: |ask| Box::pin($module::$handler(ask)),
+        },)*];
+    };
+    (@body) => { None };
+    (@body $body:literal) => { Some($body) };
+    (@waits) => { false };
+    (@waits $waits:literal) => { $waits };
+}
+
+routes! {
+    GET "/livez" health::live Never Told::Json("Health"),
+        "Whether the process answers at all. Restart it if not.", [];
+    GET "/readyz" health::ready Never Told::Json("Health"),
+        "Whether messages can be stored. Send no clients here if not (503).", [];
+    GET "/health" health::health Never Told::Json("Health"),
+        "The same as /readyz, under the name that most programs look for.", [];
+    GET "/metrics" metrics::all UnlessOpen Told::Metrics,
+        "Metrics for Prometheus, without those of single topics, groups and queues. OpenMetrics, where it is asked for.", [];
+    GET "/metrics/detailed" metrics::detailed Always Told::Metrics,
+        "The same, with those of single topics, groups and queues.",
+        [text("family", "Only families whose names begin so; several, with commas."),
+            text("topic", "Only series of this topic, where they are of one."),
+            text("group", "Only series of this group, where they are of one.")];
+    GET "/openapi.json" openapi::show Never Told::Json("Any"), "This document.", [];
+
+    GET "/api/v1/state" state::show Always Told::Json("State"),
+        "What there is and how it hangs together: listeners, topics, groups, queues and so on.",
+        [text("kinds", "Kinds of things, with commas; none: all but connections, partitions, members, exchanges and settings."),
+            NAME, OFFSET, LIMIT];
+    GET "/api/v1/history" history::show Always Told::Json("History"),
+        "What a metric was in each second of the last hour.",
+        [text("family", "The metric's name."),
+            text("part", "Of a histogram: count, sum, median, p99 or max."),
+            text("labels", "Values of labels, in their order, with commas; none: all series."),
+            number("seconds", 1, 3600, "So many of the last seconds; 300, if it does not say."),
+            number("step", 1, 3600, "One point in so many seconds.")];
+    GET "/api/v1/events" events::show Always Told::JsonOrEvents("Events"),
+        "What happened; as it happens, where text/event-stream is asked for.",
+        [number("from", 0, FROM_FIRST, "The number of the first; 0: the newest that there are."), LIMIT],
+        waits true;
+    GET "/api/v1/diagnosis" diagnosis::show Always Told::Json("Diagnosis"),
+        "What is wrong now: each with its cause, its evidence and what to do.", [];
+
+    GET "/api/v1/topics" topics::list Always Told::Json("State"), "Topics.", [NAME, OFFSET, LIMIT];
+    POST "/api/v1/topics" topics::create Always Told::Json("Topic"), "Makes a topic.", [],
+        body "NewTopic";
+    GET "/api/v1/topics/{topic}" topics::get Always Told::Json("Topic"),
+        "A topic, with its partitions and configuration.", [];
+    PATCH "/api/v1/topics/{topic}" topics::alter Always Told::Json("Topic"),
+        "Changes a topic's configuration, or adds partitions.", [], body "TopicChange";
+    DELETE "/api/v1/topics/{topic}" topics::delete Always Told::Nothing,
+        "Deletes a topic and its messages.", [];
+    GET "/api/v1/topics/{topic}/messages" messages::read Always Told::JsonOrEvents("Messages"),
+        "Messages of a partition; of all partitions as they come, where text/event-stream is asked for.",
+        [number("partition", 0, 2_147_483_647, "Which partition; 0, if it does not say."),
+            number("offset", 0, i64::MAX, "The first offset."),
+            number("time", 0, i64::MAX, "Without an offset: the first message of this time or later, in milliseconds since 1970."),
+            text("from", "Without both: earliest or latest."),
+            number("limit", 1, 10_000, "At most so many messages; 100, if it does not say."),
+            number("wait_ms", 0, 60_000, "Where there is none, it is waited so long."),
+            number("rate", 1, 10_000, "Of what comes as it comes, at most so many a second; 100, if it does not say. Others are left out, and their number is told.")],
+        waits true;
+    POST "/api/v1/topics/{topic}/messages" messages::publish Always Told::Json("Published"),
+        "Publishes messages to a topic, in order; stored when it is answered.", [],
+        body "NewMessages";
+
+    GET "/api/v1/topics/{topic}/socket" socket::open Always Told::Socket,
+        "WebSocket: the client sends what it would send to publish, and is answered; with follow, it is sent what comes.",
+        [flag("follow", "Send what comes."),
+            number("partition", 0, 2_147_483_647, "Only of this partition."),
+            number("offset", 0, i64::MAX, "The first offset."),
+            number("time", 0, i64::MAX, "Without an offset: the first message of this time or later."),
+            text("from", "Without both: earliest or latest."),
+            number("rate", 1, 10_000, "At most so many messages a second; 100, if it does not say.")],
+        waits true;
+
+    POST "/api/v1/subjects/{subject}/messages" subjects::publish Always Told::Json("Routed"),
+        "Publishes messages to a subject, such as sensors.a.temp: to whoever listens at any door, and to topics that keep it. Each by itself.",
+        [], body "NewMessages";
+
+    GET "/api/v1/groups" groups::list Always Told::Json("State"),
+        "Consumer groups, with their lag.", [NAME, OFFSET, LIMIT];
+    GET "/api/v1/groups/{group}" groups::get Always Told::Json("Group"),
+        "A group, with its members, and its lag in each partition.", [];
+    DELETE "/api/v1/groups/{group}" groups::delete Always Told::Nothing,
+        "Deletes a group without members, with its offsets.", [];
+    PUT "/api/v1/groups/{group}/offsets" groups::reset Always Told::Json("Offsets"),
+        "Moves the offsets of a group without members.",
+        [flag("dry_run", "Only says where they would be.")], body "NewOffsets";
+
+    GET "/api/v1/queues" queues::list Always Told::Json("State"), "Queues.", [NAME, OFFSET, LIMIT];
+    DELETE "/api/v1/queues/{queue}/messages" queues::purge Always Told::Json("Purged"),
+        "Deletes the messages of a queue that wait.", [SPACE];
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The route's place among all.
+    pub(crate) number: usize,
+    pub(crate) route: &'static Route,
+    /// What stands in the path where the route has names.
+    pub(crate) parts: BTreeMap<&'static str, String>,
+}
+
+/// Finds what a request asks for. What asks for the head is the same as what asks for all.
+pub(crate) fn find(request: &Request) -> Result<Found, Problem> {
+    let method = match &request.method {
+        &Method::HEAD => "GET",
+        method => method.as_str(),
+    };
+    let mut allowed = Vec::new();
+    for (number, route) in ROUTES.iter().enumerate() {
+        let Some(parts) = matches(route.path, request)? else { continue };
+        if route.method == method {
+            return Ok(Found { number, route, parts });
+        }
+        allowed.push(route.method);
+        if route.method == "GET" {
+            allowed.push("HEAD");
+        }
+    }
+    match allowed.is_empty() {
+        true => Err(Problem::not_found("there is nothing at this path; see /openapi.json")),
+        false => Err(Problem::method(allowed.join(", "))),
+    }
+}
+
+/// The parts of the path under their names, if it is that path.
+fn matches(
+    path: &'static str,
+    request: &Request,
+) -> Result<Option<BTreeMap<&'static str, String>>, Problem> {
+    let wanted = path.split('/').skip(1);
+    if wanted.clone().count() != request.path.len() {
+        return Ok(None);
+    }
+    let mut parts = BTreeMap::new();
+    for (wanted, part) in wanted.zip(&request.path) {
+        match name(wanted) {
+            Some(name) => {
+                let text = String::from_utf8(part.to_vec());
+                let wrong = |_| Problem::invalid(format!("{name} in the path must be UTF-8"));
+                parts.insert(name, text.map_err(wrong)?);
+            }
+            None if part == wanted.as_bytes() => {}
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(parts))
+}
+
+/// The name that a part of a path has, if it is not fixed.
+pub(crate) fn name(part: &'static str) -> Option<&'static str> {
+    part.strip_prefix('{')?.strip_suffix('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bytes::Bytes;
+    use door::http::{HeaderMap, Query};
+
+    use super::*;
+
+    fn request(method: Method, path: &[&'static str]) -> Request {
+        Request {
+            method,
+            path: path.iter().map(|part| Bytes::from_static(part.as_bytes())).collect(),
+            query: Query::default(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn requests_find_their_routes_whatever_names_contain() {
+        let found = find(&request(Method::HEAD, &["api", "v1", "topics", "a/b"])).unwrap();
+        assert_eq!((found.route.operation, &*found.parts["topic"]), ("topics_get", "a/b"));
+        let found = find(&request(Method::POST, &["api", "v1", "topics", "a", "messages"]));
+        assert_eq!(found.unwrap().route.operation, "messages_publish");
+        for (method, path, status) in [
+            (Method::GET, &["nothing"][..], 404),
+            (Method::GET, &[], 404),
+            (Method::POST, &["metrics"], 405),
+            (Method::OPTIONS, &["api", "v1", "topics"], 405),
+        ] {
+            let problem = find(&request(method, path)).unwrap_err();
+            assert_eq!(problem.into_answer().status.as_u16(), status, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn no_two_routes_are_the_same_and_what_changes_something_asks_who_it_is() {
+        let (mut seen, mut operations) = (BTreeSet::new(), BTreeSet::new());
+        for route in ROUTES {
+            assert!(seen.insert((route.method, route.path)), "{route:?}");
+            assert!(operations.insert(route.operation), "{route:?}");
+            assert!(route.method == "GET" || route.login == Login::Always, "{route:?}");
+            assert!(route.path.starts_with("/api/v1/") || route.method == "GET", "{route:?}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What bodies and answers look like: JSON Schema, by name.
+
+use serde_json::{Map, Value as Json, json};
+
+/// Where a schema is.
+pub(crate) fn reference(name: &str) -> Json {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// All of them.
+pub(crate) fn all() -> Json {
+    let mut all = Map::new();
+    for part in [seen(), of_topics(), of_groups()] {
+        all.extend(part.as_object().cloned().unwrap_or_default());
+    }
+    Json::Object(all)
+}
+
+fn list(of: &str) -> Json {
+    json!({ "type": "array", "items": reference(of) })
+}
+
+fn text() -> Json {
+    json!({ "type": "string" })
+}
+
+fn number() -> Json {
+    json!({ "type": "integer", "format": "int64" })
+}
+
+fn natural() -> Json {
+    json!({ "type": "integer", "format": "int64", "minimum": 0 })
+}
+
+fn flag() -> Json {
+    json!({ "type": "boolean" })
+}
+
+fn texts() -> Json {
+    json!({ "type": "object", "additionalProperties": { "type": "string" } })
+}
+
+fn object(required: &[&str], properties: Json) -> Json {
+    let mut object = json!({ "type": "object", "required": required });
+    object["properties"] = properties;
+    object
+}
+
+/// An object in which nothing else is taken.
+fn closed(required: &[&str], properties: Json) -> Json {
+    let mut object = object(required, properties);
+    object["additionalProperties"] = false.into();
+    object
+}
+
+/// What is looked at.
+fn seen() -> Json {
+    json!({
+        "Any": { "type": "object" },
+        "Problem": object(&["title", "status", "detail"], json!({
+            "type": text(), "title": text(), "status": number(), "detail": text(),
+        })),
+        "Health": object(&["status"], json!({ "status": text(), "reason": text() })),
+        "Node": object(&["id", "facts"], json!({ "id": text(), "facts": { "type": "object" } })),
+        "Edge": object(&["from", "does", "to"], json!({
+            "from": text(), "does": text(), "to": text(),
+        })),
+        "State": object(&["nodes", "edges", "totals"], json!({
+            "nodes": list("Node"), "edges": list("Edge"),
+            "totals": { "type": "object", "additionalProperties": number() },
+        })),
+        "Series": object(&["labels", "points"], json!({
+            "labels": { "type": "array", "items": text() },
+            "points": { "type": "array", "items": { "type": "array", "items": number() } },
+        })),
+        "History": object(&["now", "family", "unit", "series"], json!({
+            "now": number(), "family": text(), "unit": text(), "series": list("Series"),
+            "label_names": { "type": "array", "items": text() },
+        })),
+        "Event": object(&["number", "at", "kind", "severity", "text"], json!({
+            "number": number(), "at": number(), "kind": text(), "severity": text(),
+            "about": text(), "text": text(), "fields": texts(), "withheld": number(),
+        })),
+        "Events": object(&["events", "missed", "next"], json!({
+            "events": list("Event"), "missed": number(), "next": number(),
+        })),
+        "Incident": object(&["rule", "severity", "title", "about", "evidence", "remedy"], json!({
+            "rule": text(), "severity": text(), "title": text(), "about": text(), "cause": text(),
+            "evidence": { "type": "array", "items": text() }, "remedy": text(),
+            "since": number(),
+        })),
+        "Diagnosis": object(&["incidents"], json!({ "incidents": list("Incident") })),
+    })
+}
+
+/// Topics, and what is in them.
+fn of_topics() -> Json {
+    json!({
+        "NewTopic": closed(&["name"], json!({
+            "name": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,249}$" },
+            "partitions": { "type": "integer", "minimum": 1, "maximum": 2_147_483_647 },
+            "config": texts(),
+        })),
+        "TopicChange": closed(&[], json!({
+            "partitions": { "type": "integer", "minimum": 1, "maximum": 2_147_483_647 },
+            "config": {
+                "type": "object", "additionalProperties": { "type": ["string", "null"] },
+            },
+        })),
+        "Partition": object(&["partition", "start", "end", "bytes", "segments"], json!({
+            "partition": number(), "start": number(), "end": number(), "bytes": number(),
+            "segments": number(),
+        })),
+        "Topic": object(&["name", "id", "internal", "created_at", "partitions", "config"], json!({
+            "name": text(), "id": text(), "internal": flag(), "created_at": number(),
+            "partitions": list("Partition"), "config": texts(),
+        })),
+        "Header": closed(&["name"], json!({
+            "name": text(), "value": text(), "value_base64": text(),
+        })),
+        "NewMessage": closed(&[], json!({
+            "key": text(), "key_base64": text(), "value": text(), "value_base64": text(),
+            "value_json": {}, "headers": list("Header"), "content_type": text(),
+            "timestamp": natural(), "expires_at": natural(), "correlation_id": text(),
+            "priority": { "type": "integer", "minimum": 0, "maximum": 255 },
+        })),
+        "NewMessages": closed(&["messages"], json!({ "messages": list("NewMessage") })),
+        "Place": object(&["partition", "offset"], json!({
+            "partition": number(), "offset": number(),
+        })),
+        "Published": object(&["offsets"], json!({ "offsets": list("Place") })),
+        "Message": object(&["partition", "offset", "timestamp", "value"], json!({
+            "partition": number(), "offset": number(), "timestamp": number(), "key": text(),
+            "key_base64": text(), "value": { "type": ["string", "null"] },
+            "value_base64": text(), "headers": list("Header"), "content_type": text(),
+            "priority": number(), "expires_at": number(), "correlation_id": text(),
+        })),
+        "Messages": object(&["messages", "next", "start", "end"], json!({
+            "messages": list("Message"), "next": number(), "start": number(), "end": number(),
+        })),
+        "RoutedOne": object(&[], json!({
+            "receivers": number(), "stored": flag(), "problem": reference("Problem"),
+        })),
+        "Routed": object(&["messages"], json!({ "messages": list("RoutedOne") })),
+        "Purged": object(&["messages"], json!({ "messages": number() })),
+    })
+}
+
+/// Consumer groups.
+fn of_groups() -> Json {
+    json!({
+        "Lag": object(&["topic", "partition", "committed", "start", "end", "messages"], json!({
+            "topic": text(), "partition": number(), "committed": number(), "start": number(),
+            "end": number(), "messages": number(), "behind_ms": number(), "is_exact": flag(),
+        })),
+        "Member": object(&["id", "client_id", "host"], json!({
+            "id": text(), "client_id": text(), "host": text(),
+        })),
+        "Group": object(&["group", "state", "kind", "members", "lags"], json!({
+            "group": text(), "state": text(), "kind": text(), "members": list("Member"),
+            "lags": list("Lag"),
+        })),
+        "NewOffset": closed(&["topic", "partition"], json!({
+            "topic": text(),
+            "partition": { "type": "integer", "minimum": 0, "maximum": 2_147_483_647 },
+            "offset": natural(), "to": { "enum": ["earliest", "latest"] }, "time": natural(),
+        })),
+        "NewOffsets": closed(&["offsets"], json!({
+            "offsets": {
+                "type": "array", "minItems": 1, "maxItems": 10_000, "items": reference("NewOffset"),
+            },
+        })),
+        "Offset": object(&["topic", "partition", "offset"], json!({
+            "topic": text(), "partition": number(), "offset": number(),
+        })),
+        "Offsets": object(&["group", "dry_run", "offsets"], json!({
+            "group": text(), "dry_run": flag(), "offsets": list("Offset"),
+        })),
+    })
+}
