@@ -275,11 +275,7 @@ fn a_queue_is_listed_described_purged_and_deleted() {
     run(&["queue", "pause", "jobs/1"]);
     assert_eq!(json(&broker, &["queue", "list", "--management", &at])[0]["paused"], true);
     let seen = json(&broker, &["queue", "peek", "jobs/1", "--max", "5", "--management", &at]);
-    assert_eq!(
-        (&seen[0]["payload"], &seen[1]),
-        (&"one".into(), &serde_json::Value::Null),
-        "{seen}"
-    );
+    assert_eq!((&seen[0]["payload"], &seen[1]), (&"one".into(), &Value::Null), "{seen}");
     run(&["queue", "resume", "jobs/1"]);
     assert_eq!(json(&broker, &["queue", "list", "--management", &at])[0]["paused"], false);
     let described = json(&broker, &["queue", "describe", "jobs/1", "--management", &at]);
