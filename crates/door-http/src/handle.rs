@@ -8,6 +8,7 @@ pub(crate) mod history;
 pub(crate) mod messages;
 pub(crate) mod metrics;
 pub(crate) mod queues;
+mod search;
 pub(crate) mod socket;
 pub(crate) mod state;
 pub(crate) mod subjects;

@@ -5,6 +5,7 @@
 //! `docs/doors/http.md`.
 
 mod ask;
+mod console;
 mod handle;
 mod map;
 mod openapi;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::ask::Ask;
 use crate::routes::{self, Login, Param, ParamKind, ROUTES, Route, Told};
-use crate::{Outcome, schema, told};
+use crate::{Outcome, console, schema, told};
 
 /// `/openapi.json`.
 pub(crate) async fn show(_ask: &Ask) -> Outcome {
@@ -79,6 +79,7 @@ fn content(told: Told) -> Option<Json> {
     let json = |name: &str| json!({ "schema": schema::reference(name) });
     match told {
         Told::Nothing | Told::Socket => None,
+        Told::File => Some(console::kinds()),
         Told::Metrics => {
             Some(json!({ "text/plain": text(), "application/openmetrics-text": text() }))
         }

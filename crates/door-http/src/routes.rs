@@ -6,14 +6,13 @@ use std::pin::Pin;
 
 use door::http::{Method, Request};
 
-use crate::Outcome;
 use crate::ask::Ask;
 use crate::handle::{
     diagnosis, events, groups, health, history, messages, metrics, queues, socket, state, subjects,
     topics,
 };
-use crate::openapi;
 use crate::problem::Problem;
+use crate::{Outcome, console, openapi};
 
 type Handling<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
@@ -57,6 +56,8 @@ pub(crate) enum Login {
 pub(crate) enum Told {
     /// Nothing.
     Nothing,
+    /// A file of the console.
+    File,
     /// Metrics.
     Metrics,
     /// JSON; the name of its schema.
@@ -96,6 +97,13 @@ const fn number(name: &'static str, from: i64, to: i64, help: &'static str) -> P
     Param { name, kind: ParamKind::Number(from, to), help }
 }
 
+const TEXT: Param = text(
+    "text",
+    "What the name, or a text that is said of it, contains, in large or small letters.",
+);
+const SORT: Param =
+    text("sort", "The fact that they are in the order of, such as bytes; none: names.");
+const ORDER: Param = text("order", "asc or desc.");
 const OFFSET: Param = number("offset", 0, 1_000_000_000, "How many come before.");
 const LIMIT: Param = number("limit", 1, 100_000, "At most so many; 1000, if it does not say.");
 const NAME: Param = text("name", "What the name contains.");
@@ -126,6 +134,8 @@ macro_rules! routes {
 }
 
 routes! {
+    GET "/" console::page Never Told::File, "The console: a page for people.", [];
+    GET "/console/{file}" console::file Never Told::File, "A file of the console.", [];
     GET "/livez" health::live Never Told::Json("Health"),
         "Whether the process answers at all. Restart it if not.", [];
     GET "/readyz" health::ready Never Told::Json("Health"),
@@ -144,7 +154,7 @@ routes! {
     GET "/api/v1/state" state::show Always Told::Json("State"),
         "What there is and how it hangs together: listeners, topics, groups, queues and so on.",
         [text("kinds", "Kinds of things, with commas; none: all but connections, partitions, members, exchanges and settings."),
-            NAME, OFFSET, LIMIT];
+            NAME, TEXT, SORT, ORDER, OFFSET, LIMIT];
     GET "/api/v1/history" history::show Always Told::Json("History"),
         "What a metric was in each second of the last hour.",
         [text("family", "The metric's name."),
@@ -159,7 +169,8 @@ routes! {
     GET "/api/v1/diagnosis" diagnosis::show Always Told::Json("Diagnosis"),
         "What is wrong now: each with its cause, its evidence and what to do.", [];
 
-    GET "/api/v1/topics" topics::list Always Told::Json("State"), "Topics.", [NAME, OFFSET, LIMIT];
+    GET "/api/v1/topics" topics::list Always Told::Json("State"), "Topics.",
+        [NAME, TEXT, SORT, ORDER, OFFSET, LIMIT];
     POST "/api/v1/topics" topics::create Always Told::Json("Topic"), "Makes a topic.", [],
         body "NewTopic";
     GET "/api/v1/topics/{topic}" topics::get Always Told::Json("Topic"),
@@ -175,9 +186,13 @@ routes! {
             number("time", 0, i64::MAX, "Without an offset: the first message of this time or later, in milliseconds since 1970."),
             text("from", "Without both: earliest or latest."),
             number("limit", 1, 10_000, "At most so many messages; 100, if it does not say."),
+            text("key", "Only messages with this key. So many are looked at, and the answer says where to go on."),
+            text("contains", "Only messages whose payload contains this. Likewise."),
             number("wait_ms", 0, 60_000, "Where there is none, it is waited so long."),
             number("rate", 1, 10_000, "Of what comes as it comes, at most so many a second; 100, if it does not say. Others are left out, and their number is told.")],
         waits true;
+    GET "/api/v1/topics/{topic}/groups" topics::groups Always Told::Json("GroupsOfTopic"),
+        "The consumer groups of a topic, with their lag in each partition.", [];
     POST "/api/v1/topics/{topic}/messages" messages::publish Always Told::Json("Published"),
         "Publishes messages to a topic, in order; stored when it is answered.", [],
         body "NewMessages";
@@ -197,7 +212,7 @@ routes! {
         [], body "NewMessages";
 
     GET "/api/v1/groups" groups::list Always Told::Json("State"),
-        "Consumer groups, with their lag.", [NAME, OFFSET, LIMIT];
+        "Consumer groups, with their lag.", [NAME, TEXT, SORT, ORDER, OFFSET, LIMIT];
     GET "/api/v1/groups/{group}" groups::get Always Told::Json("Group"),
         "A group, with its members, and its lag in each partition.", [];
     DELETE "/api/v1/groups/{group}" groups::delete Always Told::Nothing,
@@ -206,7 +221,8 @@ routes! {
         "Moves the offsets of a group without members.",
         [flag("dry_run", "Only says where they would be.")], body "NewOffsets";
 
-    GET "/api/v1/queues" queues::list Always Told::Json("State"), "Queues.", [NAME, OFFSET, LIMIT];
+    GET "/api/v1/queues" queues::list Always Told::Json("State"), "Queues.",
+        [NAME, TEXT, SORT, ORDER, OFFSET, LIMIT];
     DELETE "/api/v1/queues/{queue}/messages" queues::purge Always Told::Json("Purged"),
         "Deletes the messages of a queue that wait.", [SPACE];
 }
@@ -249,7 +265,7 @@ fn matches(
     path: &'static str,
     request: &Request,
 ) -> Result<Option<BTreeMap<&'static str, String>>, Problem> {
-    let wanted = path.split('/').skip(1);
+    let wanted = path.split('/').filter(|part| !part.is_empty());
     if wanted.clone().count() != request.path.len() {
         return Ok(None);
     }
@@ -300,7 +316,7 @@ mod tests {
         assert_eq!(found.unwrap().route.operation, "messages_publish");
         for (method, path, status) in [
             (Method::GET, &["nothing"][..], 404),
-            (Method::GET, &[], 404),
+            (Method::POST, &[], 405),
             (Method::POST, &["metrics"], 405),
             (Method::OPTIONS, &["api", "v1", "topics"], 405),
         ] {

@@ -20,7 +20,8 @@ fn list(of: &str) -> Json {
     json!({ "type": "array", "items": reference(of) })
 }
 
-fn text() -> Json {
+/// Any text.
+pub(crate) fn text() -> Json {
     json!({ "type": "string" })
 }
 
@@ -137,6 +138,7 @@ fn of_topics() -> Json {
         })),
         "Messages": object(&["messages", "next", "start", "end"], json!({
             "messages": list("Message"), "next": number(), "start": number(), "end": number(),
+            "scanned": number(),
         })),
         "RoutedOne": object(&[], json!({
             "receivers": number(), "stored": flag(), "problem": reference("Problem"),
@@ -152,6 +154,13 @@ fn of_groups() -> Json {
         "Lag": object(&["topic", "partition", "committed", "start", "end", "messages"], json!({
             "topic": text(), "partition": number(), "committed": number(), "start": number(),
             "end": number(), "messages": number(), "behind_ms": number(), "is_exact": flag(),
+        })),
+        "GroupOfTopic": object(&["group", "messages", "partitions"], json!({
+            "group": text(), "messages": number(), "behind_ms": number(),
+            "partitions": list("Lag"),
+        })),
+        "GroupsOfTopic": object(&["topic", "groups"], json!({
+            "topic": text(), "groups": list("GroupOfTopic"),
         })),
         "Member": object(&["id", "client_id", "host"], json!({
             "id": text(), "client_id": text(), "host": text(),

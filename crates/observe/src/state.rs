@@ -4,8 +4,10 @@
 //! another, such as that a connection consumes a queue. Who knows things says them ([`Inspect`]); nobody needs to know all
 //! kinds. Lists may be long: a [`Scope`] says what is wanted.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Debug, Display, Formatter};
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
@@ -115,7 +117,7 @@ impl Serialize for NodeId {
 }
 
 /// What is said of a thing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(untagged)]
 pub enum Fact {
     /// A number.
@@ -195,6 +197,17 @@ impl Node {
         }
     }
 
+    /// Whether its name, or a text that is said of it, contains this, which is in small letters.
+    fn says(&self, part: &str) -> bool {
+        let has = |text: &str| text.to_lowercase().contains(part);
+        let is_said = |fact: &Fact| match fact {
+            Fact::Text(text) => has(text),
+            Fact::Texts(texts) => texts.iter().any(|text| has(text)),
+            Fact::Number(_) | Fact::Is(_) => false,
+        };
+        has(&self.id.name) || self.facts.values().any(is_said)
+    }
+
     /// A number that is said of it.
     pub fn number(&self, name: &str) -> Option<i64> {
         match self.facts.get(name) {
@@ -223,6 +236,32 @@ pub struct Edge {
     pub to: NodeId,
 }
 
+/// An order of things of one kind. Of whom the fact is not said comes last, either way; the same facts are in the order of
+/// names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sort {
+    /// The fact's name.
+    pub fact: String,
+    /// The largest first.
+    pub descending: bool,
+}
+
+impl Sort {
+    fn compare(&self, a: &Node, b: &Node) -> Ordering {
+        let facts = (a.facts.get(self.fact.as_str()), b.facts.get(self.fact.as_str()));
+        let order = match facts {
+            (Some(a), Some(b)) if self.descending => b.cmp(a),
+            (Some(a), Some(b)) => a.cmp(b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            // By name, which is what is said of all of them.
+            (None, None) if self.descending && self.fact == "name" => return b.id.cmp(&a.id),
+            (None, None) => Ordering::Equal,
+        };
+        order.then_with(|| a.id.cmp(&b.id))
+    }
+}
+
 /// What is wanted of a graph.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
@@ -230,6 +269,10 @@ pub struct Scope {
     pub kinds: Option<Vec<NodeKind>>,
     /// What their names contain.
     pub name: Option<String>,
+    /// What their names contain, or a text that is said of them; in large or small letters.
+    pub text: Option<String>,
+    /// What they are in the order of; nothing: their names.
+    pub sort: Option<Sort>,
     /// How many of them come before.
     pub offset: usize,
     /// At most so many of each kind.
@@ -250,6 +293,11 @@ impl Scope {
     /// These kinds only.
     pub fn of(kinds: impl IntoIterator<Item = NodeKind>) -> Self {
         Self { kinds: Some(kinds.into_iter().collect()), ..Self::all() }
+    }
+
+    /// The numbers of those that are shown.
+    fn page(&self) -> Range<usize> {
+        self.offset..self.offset.saturating_add(self.limit)
     }
 
     /// Whether things of a kind are wanted.
@@ -275,6 +323,21 @@ impl Graph {
         self.nodes.iter().find(|node| node.id.kind == kind && &*node.id.name == name)
     }
 
+    /// Puts things in order, and keeps a page of each kind, with what these have to do with others.
+    fn cut(&mut self, scope: &Scope) {
+        if let Some(sort) = &scope.sort {
+            self.nodes.sort_by(|a, b| a.id.kind.cmp(&b.id.kind).then_with(|| sort.compare(a, b)));
+        }
+        let (mut kind, mut number) = (None, 0);
+        self.nodes.retain(|node| {
+            number = if kind == Some(node.id.kind) { number + 1 } else { 0 };
+            kind = Some(node.id.kind);
+            scope.page().contains(&number)
+        });
+        let shown: HashSet<&NodeId> = self.nodes.iter().map(|node| &node.id).collect();
+        self.edges.retain(|edge| shown.contains(&edge.from));
+    }
+
     /// The things of a kind.
     pub fn of_kind(&self, kind: NodeKind) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(move |node| node.id.kind == kind)
@@ -285,6 +348,8 @@ impl Graph {
 #[derive(Debug)]
 pub struct View<'a> {
     scope: &'a Scope,
+    /// What is looked for, in small letters.
+    text: Option<String>,
     graph: Graph,
 }
 
@@ -314,13 +379,27 @@ impl View<'_> {
         if self.scope.name.as_ref().is_some_and(|part| !id.name.contains(part.as_str())) {
             return;
         }
-        let number = *total;
-        *total += 1;
-        let to = self.scope.offset.saturating_add(self.scope.limit);
-        if !(self.scope.offset..to).contains(&number) {
-            return;
-        }
-        self.graph.nodes.push(node(Node::new(id.kind, Arc::clone(&id.name))));
+        let make = || node(Node::new(id.kind, Arc::clone(&id.name)));
+        // Where all is looked through, or in another order, all of it must be made first.
+        let node = match &self.text {
+            Some(part) => {
+                let made = make();
+                if !made.says(part) {
+                    return;
+                }
+                *total += 1;
+                made
+            }
+            None => {
+                let number = *total;
+                *total += 1;
+                if self.scope.sort.is_none() && !self.scope.page().contains(&number) {
+                    return;
+                }
+                make()
+            }
+        };
+        self.graph.nodes.push(node);
         let edge =
             |(does, to): &(&'static str, NodeId)| Edge { from: id.clone(), does, to: to.clone() };
         self.graph.edges.extend(edges.iter().map(edge));
@@ -357,11 +436,15 @@ impl Inspectors {
     /// What there is.
     pub fn look(&self, scope: &Scope) -> Graph {
         let all: Vec<_> = self.all.read().iter().filter_map(Weak::upgrade).collect();
-        let mut view = View { scope, graph: Graph::default() };
+        let text = scope.text.as_ref().map(|text| text.to_lowercase());
+        let mut view = View { scope, text, graph: Graph::default() };
         for inspector in all {
             inspector.inspect(&mut view);
         }
         view.graph.nodes.sort_by(|a, b| a.id.cmp(&b.id));
+        if scope.sort.is_some() || scope.text.is_some() {
+            view.graph.cut(scope);
+        }
         view.graph.edges.sort();
         view.graph
     }
@@ -403,6 +486,38 @@ mod tests {
         let (names, total) = look(&scope);
         assert_eq!((names.len(), total), (5, 10), "of those whose names were asked for");
         assert_eq!(look(&Scope::of([NodeKind::Broker])), (vec![], 30));
+    }
+
+    #[test]
+    fn things_are_sorted_and_looked_through_before_they_are_cut_into_pages() {
+        let sort = |fact: &str, descending| Some(Sort { fact: fact.to_owned(), descending });
+        let sorted = |fact, descending| {
+            look(&Scope { sort: sort(fact, descending), offset: 1, limit: 2, ..Scope::default() })
+        };
+        let expected = vec!["topic/topic-028".to_owned(), "topic/topic-027".to_owned()];
+        assert_eq!(sorted("partitions", true), (expected.clone(), 30));
+        assert_eq!(sorted("name", true), (expected, 30));
+        let expected = vec!["topic/topic-001".to_owned(), "topic/topic-002".to_owned()];
+        assert_eq!(sorted("nothing", true), (expected.clone(), 30), "by name");
+        assert_eq!(sorted("partitions", false), (expected, 30));
+        let scope = Scope { text: Some("OPIC-02".into()), offset: 8, limit: 5, ..Scope::default() };
+        let expected = vec!["topic/topic-028".to_owned(), "topic/topic-029".to_owned()];
+        assert_eq!(look(&scope), (expected, 10));
+        let node = |name: &str| Node::new(NodeKind::Connection, name);
+        let by_user = Sort { fact: "user".into(), descending: true };
+        let (said, unsaid) = (node("b").with("user", "me"), node("a"));
+        assert_eq!(by_user.compare(&said, &unsaid), Ordering::Less, "what is not said is last");
+        assert!(said.says("me") && !said.says("us"));
+    }
+
+    #[test]
+    fn of_what_is_cut_off_nothing_is_left() {
+        let inspectors = Inspectors::default();
+        let topics = Arc::new(Topics(9));
+        inspectors.ask(&topics);
+        let sort = Some(Sort { fact: "partitions".into(), descending: true });
+        let graph = inspectors.look(&Scope { sort, limit: 3, ..Scope::of([NodeKind::Topic]) });
+        assert_eq!((graph.nodes.len(), graph.edges.len()), (3, 3));
     }
 
     #[test]

@@ -161,7 +161,9 @@ impl Inner {
             let rest = |node: Node| {
                 let counts = queue.counts();
                 let settings = &queue.spec().settings;
-                node.with("ready", counts.ready)
+                node.with("space", text(&queue.name().space))
+                    .with("queue", text(&queue.name().name))
+                    .with("ready", counts.ready)
                     .with("held", counts.held)
                     .with("consumers", u64::from(counts.consumers))
                     .with("durable", queue.spec().durable)
@@ -230,7 +232,13 @@ fn topic(open: &OpenTopic, node: Node) -> Node {
         Durability::Os => "os",
         Durability::Fsync => "fsync",
     };
+    let all = open.logs.iter().map(|log| log.status());
+    let (bytes, messages) = all.fold((0, 0), |(bytes, messages): (u64, i64), status| {
+        (bytes.saturating_add(status.bytes), messages.saturating_add(status.end - status.start))
+    });
     node.with("partitions", open.logs.len())
+        .with("bytes", bytes)
+        .with("messages", messages)
         .with("internal", open.topic.internal)
         .with("is_queue", open.config.is_queue)
         .with("created_at", open.topic.created_at)

@@ -50,7 +50,8 @@ pub(crate) async fn get(ask: &Ask) -> Outcome {
     })))
 }
 
-fn lines(lag: &GroupLag) -> Vec<Json> {
+/// A group's lag in each partition of a topic.
+pub(super) fn lines(lag: &GroupLag) -> Vec<Json> {
     let line = |one: &PartitionLag| {
         let mut line = json!({
             "topic": &*lag.topic, "partition": one.partition, "committed": one.committed,

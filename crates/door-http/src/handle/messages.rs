@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
+use super::search::Search;
 use super::tail::Tail;
 use crate::ask::Ask;
 use crate::map::{NewMessage, Shown};
@@ -92,8 +93,10 @@ pub(crate) async fn read(ask: &Ask) -> Outcome {
         wait: Duration::from_millis(ask.number("wait_ms", 0..=60_000)?.unwrap_or(0)),
     };
     let mut stopping = ask.stopping.clone();
-    let browsed = tokio::select! {
-        browsed = ask.broker().browse(&topic, partition, offset, limits) => browsed?,
+    let search = Search::of(ask);
+    let looking = search.run(ask.broker(), (&topic, partition), offset, limits);
+    let (browsed, scanned) = tokio::select! {
+        found = looking => found?,
         // Who waits for messages does not hold up the broker's end.
         _ = stopping.wait_for(|stop| *stop) => return Err(Problem::unavailable("the broker stops")),
     };
@@ -104,6 +107,7 @@ pub(crate) async fn read(ask: &Ask) -> Outcome {
         "next": browsed.next,
         "start": browsed.start,
         "end": browsed.end,
+        "scanned": scanned,
     })))
 }
 

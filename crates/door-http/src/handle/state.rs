@@ -1,7 +1,9 @@
 //! What there is.
 
+use std::collections::HashSet;
+
 use broker::access::Operation;
-use broker::observe::state::{Graph, NodeKind, Scope};
+use broker::observe::state::{Graph, NodeKind, Scope, Sort};
 
 use crate::ask::Ask;
 use crate::problem::Problem;
@@ -39,9 +41,22 @@ fn scope(ask: &Ask, kinds: Vec<NodeKind>) -> Result<Scope, Problem> {
     Ok(Scope {
         kinds: Some(kinds),
         name: ask.query("name").map(str::to_owned),
+        text: ask.query("text").map(str::to_owned),
+        sort: sort(ask)?,
         offset: ask.number("offset", 0..=1_000_000_000)?.unwrap_or(0),
         limit: ask.number("limit", 1..=Scope::LIMIT_MAX)?.unwrap_or(Scope::LIMIT),
     })
+}
+
+/// The order that is asked for.
+fn sort(ask: &Ask) -> Result<Option<Sort>, Problem> {
+    let descending = match ask.query("order") {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(_) => return Err(Problem::invalid("order must be asc or desc")),
+    };
+    let fact = ask.query("sort").map(str::to_owned);
+    Ok(fact.map(|fact| Sort { fact, descending }))
 }
 
 /// Things of one kind, as far as who asks may know of them: of what they may not, not even the number.
@@ -58,10 +73,8 @@ pub(super) fn list(ask: &Ask, kind: NodeKind, may: impl Fn(&str) -> bool) -> Out
         graph.nodes.retain(|node| may(&node.id.name));
         let total = graph.nodes.len();
         graph.nodes = graph.nodes.into_iter().skip(wanted.offset).take(wanted.limit).collect();
-        let shown = |edge: &broker::observe::state::Edge| {
-            graph.nodes.binary_search_by(|node| node.id.cmp(&edge.from)).is_ok()
-        };
-        let edges = graph.edges.iter().filter(|edge| shown(edge)).cloned().collect();
+        let shown: HashSet<_> = graph.nodes.iter().map(|node| &node.id).collect();
+        let edges = graph.edges.iter().filter(|edge| shown.contains(&edge.from)).cloned().collect();
         graph = Graph { edges, totals: [(kind, total)].into(), nodes: graph.nodes };
     } else {
         graph.totals.retain(|known, _| *known == kind);

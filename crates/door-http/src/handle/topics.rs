@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use broker::access::{Operation, ResourceKind};
 use broker::observe::state::NodeKind;
+use broker::observing::GroupLag;
 use broker::{NewTopic, OpenTopic};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::groups::lines;
 use super::state;
 use crate::ask::Ask;
 use crate::problem::Problem;
@@ -43,6 +45,25 @@ pub(crate) async fn create(ask: &Ask) -> Outcome {
 /// `GET /api/v1/topics/{topic}`.
 pub(crate) async fn get(ask: &Ask) -> Outcome {
     Ok(told(&show(&*ask.topic(Operation::Describe)?)))
+}
+
+/// `GET /api/v1/topics/{topic}/groups`.
+pub(crate) async fn groups(ask: &Ask) -> Outcome {
+    let topic = ask.topic(Operation::Describe)?;
+    let name = topic.topic.name.as_str();
+    let lags = ask.broker().group_lags();
+    let own = lags.iter().filter(|lag| *lag.topic == *name);
+    let known = own.filter(|lag| ask.actor.may_group(Operation::Describe, &lag.group));
+    let show = |lag: &GroupLag| {
+        let mut shown = json!({
+            "group": &*lag.group, "messages": lag.messages, "partitions": lines(lag),
+        });
+        if let (Some(shown), Some(behind)) = (shown.as_object_mut(), lag.behind_ms) {
+            shown.insert("behind_ms".to_owned(), behind.into());
+        }
+        shown
+    };
+    Ok(told(&json!({ "topic": name, "groups": known.map(show).collect::<Vec<_>>() })))
 }
 
 #[derive(Debug, Deserialize)]

@@ -14,6 +14,7 @@ mod support;
 
 mod access;
 mod administration;
+mod console;
 mod messages;
 mod socket;
 mod watching;

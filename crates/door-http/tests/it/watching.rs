@@ -60,7 +60,13 @@ async fn the_state_is_shown_in_pages() {
     assert_eq!(page["nodes"][0]["id"], "topic/b");
     assert_eq!((page["nodes"].as_array().unwrap().len(), &page["totals"]["topic"]), (1, &3.into()));
     assert_eq!(fixture.get("/api/v1/topics?name=c").await["totals"]["topic"], 1);
-    for wrong in ["kinds=nothing", "limit=0", "limit=x", "offset=-1"] {
+    let sorted = fixture.get("/api/v1/topics?sort=name&order=desc&limit=1").await;
+    assert_eq!(
+        (&sorted["nodes"][0]["id"], &sorted["totals"]["topic"]),
+        (&"topic/c".into(), &3.into())
+    );
+    assert_eq!(fixture.get("/api/v1/topics?text=B").await["totals"]["topic"], 1);
+    for wrong in ["order=up", "kinds=nothing", "limit=0", "limit=x", "offset=-1"] {
         let answered = fixture.raw("GET", &format!("/api/v1/state?{wrong}"), "", "").await;
         assert_eq!(answered.status, 400, "{wrong}");
         assert!(answered.head.contains("application/problem+json"), "{}", answered.head);
@@ -122,7 +128,7 @@ async fn the_document_is_there_and_other_paths_are_not() {
     let fixture = Fixture::start().await;
     let document = fixture.get("/openapi.json").await;
     assert_eq!(document["openapi"], "3.1.0");
-    assert_eq!(fixture.raw("GET", "/", "", "").await.status, 404);
+    assert_eq!(fixture.raw("GET", "/nothing", "", "").await.status, 404);
     let wrong = fixture.raw("DELETE", "/metrics", "", "").await;
     assert_eq!(wrong.status, 405);
     assert!(wrong.head.contains("allow: get, head"), "{}", wrong.head);
