@@ -32,7 +32,7 @@ pub use powercut::{PowerCut, Struck};
 pub use process::{Exit, Process};
 pub use script::{Python, Script};
 pub use suite::{Outcome, Suite};
-pub use tools::{binary, flights_table, kcat, root, scratch, tool};
+pub use tools::{binary, flights_table, kcat, node, root, scratch, tool};
 pub use turns::{default_ports, free_port, quiet_machine, shared_machine};
 pub use zookeeper::ZooKeeper;
 

@@ -74,6 +74,21 @@ fn skip(why: &str) {
     std::io::stderr().write_all(line.as_bytes()).ok();
 }
 
+/// A command of Node.js, which runs what is written for browsers; if it is to be had.
+///
+/// # Panics
+/// When it is missing in CI, where nothing may be skipped.
+pub fn node() -> Option<Command> {
+    match Command::new("node").arg("--version").output() {
+        Ok(said) if said.status.success() => Some(Command::new("node")),
+        _ => {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "node is missing in CI");
+            skip("node: it is not there");
+            None
+        }
+    }
+}
+
 /// A kcat command, if kcat is to be had.
 pub fn kcat() -> Option<Command> {
     Some(Command::new(tool("kcat")?.join("bin/kcat")))

@@ -14,7 +14,7 @@ fn ask(broker: &Broker, method: &str, path: &str, body: &str) -> (u16, String) {
 }
 
 /// Asks whatever speaks HTTP at a port of this machine.
-fn ask_at(port: u16, method: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) fn ask_at(port: u16, method: &str, path: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     let length = body.len();
     write!(

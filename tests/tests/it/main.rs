@@ -17,6 +17,7 @@ mod cli;
 mod client;
 mod coap;
 mod compaction;
+mod console;
 mod docs;
 mod everywhere;
 mod exactly_once;

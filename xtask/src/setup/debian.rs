@@ -68,7 +68,7 @@ pub(super) fn prometheus() -> Tool {
 }
 
 /// Packages and the libraries that they need.
-fn with_libraries(options: &[String], wanted: &[&str]) -> Result<Vec<String>, Failure> {
+pub(super) fn with_libraries(options: &[String], wanted: &[&str]) -> Result<Vec<String>, Failure> {
     let mut depends = Command::new("apt-cache");
     depends.args(options).args(["depends", "--recurse", "--no-recommends", "--no-suggests"]);
     depends.args(["--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"]);
@@ -374,7 +374,7 @@ fn install_rabbitmq(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Writes a program into `bin`.
-fn script(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
+pub(super) fn script(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt as _;
     let bin = folder.join("bin");
     let script = bin.join(name);

@@ -7,6 +7,7 @@
 //! A tool that cannot be had leaves `target/deps/<tool>.missing` with the reason. Tests that need
 //! it then report themselves as skipped; with CI=true it is a failure here already.
 
+mod chromium;
 mod debian;
 mod go;
 mod java;
@@ -48,6 +49,7 @@ pub(crate) fn run(root: &Path, names: &[&str]) -> Result<(), Failure> {
     tools.push(debian::mosquitto());
     tools.push(debian::libcoap());
     tools.push(debian::prometheus());
+    tools.push(chromium::tool());
     tools.push(librdkafka::tool());
     tools.extend(rust::tools(root));
     tools.extend(go::tools(root)?);
