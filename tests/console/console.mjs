@@ -106,10 +106,10 @@ async function keyboard(page) {
   }
   await page.press('Escape');
   await page.until('!document.querySelector("dialog")', 'the window is gone');
-  const sorted = async (name) => page.evaluate(`[...document.querySelectorAll('th')].find((one) => one.innerText.startsWith('${name}')).getAttribute('aria-sort')`);
+  // The page before this names the topic, too: the list is there when its table is.
+  const sorted = (name, order) => `[...document.querySelectorAll('th')].some((one) => one.innerText.startsWith('${name}') && one.getAttribute('aria-sort') === '${order}')`;
   await page.open(`${url}/#/topics`);
-  await page.sees('orders');
-  check(await sorted('Name') === 'ascending' && await sorted('Size') === 'none', 'what the table is sorted by is said');
+  await page.until(`${sorted('Name', 'ascending')} && ${sorted('Size', 'none')}`, 'what the table is sorted by is said');
   check(page.complaints.length === 0, page.complaints.join('\n'));
   say('reached');
 }
