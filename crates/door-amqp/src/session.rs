@@ -162,7 +162,7 @@ async fn talk(
     let (commits, committed) = mpsc::channel(COMMITS_MAX);
     let received = AtomicU64::new(0);
     let heartbeat = Duration::from_secs(agreed.heartbeat.into());
-    about.say("user", &agreed.actor.principal().name);
+    about.user(agreed.actor.principal());
     about.say("virtual_host", &String::from_utf8_lossy(&agreed.virtual_host));
     let joined = shared.clients.join(facts(shared, ends, &agreed));
     let client = &joined.client;

@@ -88,7 +88,7 @@ async fn enter(
         }
     };
     Ok(greeted.map(|greeting| {
-        about.say("user", &greeting.actor.principal().name);
+        about.user(greeting.actor.principal());
         about.say("client_id", &greeting.session.client_id);
         (Client::new(shared, socket, greeting), stopping)
     }))

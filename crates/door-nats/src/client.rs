@@ -92,7 +92,7 @@ impl Client {
     pub(crate) fn introduce(&self, actor: Actor, said: ConnectOptions) {
         self.takes_headers.store(said.headers, Ordering::Relaxed);
         // A second CONNECT changes what is asked of the connection, not who it is.
-        self.about.say("user", &actor.principal().name);
+        self.about.user(actor.principal());
         self.about.say("client_id", &said.name);
         let (_, _) = (self.actor.set(actor), self.said.set(said));
     }

@@ -127,7 +127,7 @@ async fn talk(
             return End::Reason(CloseReason::Login(why));
         }
     };
-    about.say("user", &agreed.actor.principal().name);
+    about.user(agreed.actor.principal());
     about.say("virtual_host", &String::from_utf8_lossy(&agreed.virtual_host));
     *version = agreed.version;
     let (version, beats) = (agreed.version, agreed.beats);

@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::about::About;
+use crate::about::{About, Place};
 use crate::limit::{Permit, Refusal};
 use crate::stats::{Shown, bump};
 use crate::tls::Tls;
@@ -333,7 +333,7 @@ impl Accepting {
             protection: self.protection.clone(),
             room: self.room.clone(),
             stopping: self.stopping.clone(),
-            about: open.about.clone(),
+            about: About::new(&open.stats, open.place),
         };
         connections.spawn(serve(Arc::clone(&self.door), accepted, open));
     }
@@ -422,9 +422,7 @@ impl Accepted {
             _ = stopping.wait_for(|stop| *stop) => return Ok(None),
             prepared = preparing => prepared?,
         };
-        if principal != Principal::anonymous() {
-            about.say("user", &principal.name);
-        }
+        about.user(&principal);
         let connection =
             Connection { stream, peer, listener, principal, logins, room, tls, stopping, about };
         Ok(Some(connection))
@@ -465,16 +463,15 @@ fn serve(
 /// Counts a connection as open for as long as it lives, however it ends.
 struct OpenConnection {
     stats: Arc<Stats>,
-    number: u64,
-    about: About,
+    place: Place,
     _permit: Permit,
 }
 
 impl OpenConnection {
     fn new(stats: Arc<Stats>, peer: SocketAddr, permit: Permit) -> Self {
         bump(&stats.open);
-        let (number, about) = stats.connections.lock().add(peer);
-        Self { stats, number, about, _permit: permit }
+        let place = stats.connections.lock().add(peer);
+        Self { stats, place, _permit: permit }
     }
 
     /// Counts how it ended, and tells of it as far as that is worth a line. No outcome: its task panicked.
@@ -512,7 +509,7 @@ impl OpenConnection {
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.stats.connections.lock().remove(self.number);
+        self.stats.connections.lock().remove(self.place);
         self.stats.open.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
 }

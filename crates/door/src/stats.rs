@@ -1,6 +1,5 @@
 //! What a listener counts.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use observe::state::{Inspect, NodeId, NodeKind, View};
 use observe::{Collect, EventKind, Observe, Said, Sink, families, kinds};
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::CloseReason;
-use crate::about::About;
+use crate::about::Connections;
 use crate::pace::Pace;
 
 /// A listener's counters. All but `open` only grow.
@@ -34,28 +32,6 @@ pub struct Stats {
     pub(crate) connections: Mutex<Connections>,
     /// Who is told of them, too.
     pub(crate) shown: Option<Shown>,
-}
-
-/// The connections that are open, by numbers in the order of which they came.
-#[derive(Debug, Default)]
-pub(crate) struct Connections {
-    next: u64,
-    open: BTreeMap<u64, (SocketAddr, Instant, About)>,
-}
-
-impl Connections {
-    /// One more, from there; its number, and where what is known of it goes.
-    pub(crate) fn add(&mut self, peer: SocketAddr) -> (u64, About) {
-        let (number, about) = (self.next, About::default());
-        self.next += 1;
-        self.open.insert(number, (peer, Instant::now(), about.clone()));
-        (number, about)
-    }
-
-    /// It is over.
-    pub(crate) fn remove(&mut self, number: u64) {
-        self.open.remove(&number);
-    }
 }
 
 /// A listener, to those who look.
@@ -207,17 +183,19 @@ impl Inspect for Stats {
         view.put(&shown.id(), node, &[]);
         let connections = self.connections.lock();
         if !view.wants(NodeKind::Connection) {
-            view.count(NodeKind::Connection, connections.open.len());
+            view.count(NodeKind::Connection, connections.count());
             return;
         }
-        for (number, (peer, since, about)) in &connections.open {
+        for (number, open) in connections.iter() {
             let id = NodeId::new(NodeKind::Connection, format!("{}/{number}", shown.listener));
             let node = |node: observe::state::Node| {
                 let mut node = node
-                    .with("peer", peer.to_string())
+                    .with("peer", open.peer.to_string())
                     .with("door", shown.door)
-                    .with("age_seconds", since.elapsed().as_secs());
-                about.each(|name, value| drop(node.facts.insert(name, value.into())));
+                    .with("age_seconds", connections.age(open).as_secs());
+                for (name, value) in &open.facts {
+                    node.facts.insert(*name, (&**value).into());
+                }
                 node
             };
             view.put(&id, node, &[("through", shown.id())]);

@@ -275,7 +275,7 @@ impl Context {
     /// Somebody proved who they are.
     pub(crate) fn log_in(&mut self, principal: Principal) {
         self.quota = self.quota.of(&self.broker, &principal);
-        self.about.say("user", &principal.name);
+        self.about.user(&principal);
         self.actor = self.broker.actor(principal, Arc::clone(self.actor.host()));
     }
 }
