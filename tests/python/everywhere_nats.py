@@ -6,6 +6,7 @@ import sys
 import nats
 
 from events import emit
+from nats_flushed import flushed
 
 
 async def main():
@@ -24,7 +25,7 @@ async def main():
         emit('answer', text=reply.data.decode())
         return await nc.close()
     await nc.subscribe(subject, cb=tell if role == 'subscribe' else answer)
-    await nc.flush(20)
+    await flushed(nc)
     emit('ready')
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await nc.close()

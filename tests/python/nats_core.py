@@ -8,6 +8,7 @@ import nats
 from nats.errors import NoRespondersError, TimeoutError as NatsTimeout
 
 from events import emit
+from nats_flushed import flushed
 
 
 async def options(url, **more):
@@ -25,7 +26,7 @@ async def messages(url):
     await nc.subscribe('sensors.>', cb=note)
     await nc.publish('sensors.a.temp', b'21.5', headers={'Unit': 'C', 'Place': 'here'})
     await nc.publish('sensors.b', b'on')
-    await nc.flush(20)
+    await flushed(nc)
     while len(got) < 3:
         await asyncio.sleep(0.01)  # poll: until all three came, bounded by the test
     headers = {'Unit': 'C', 'Place': 'here'}
@@ -50,15 +51,15 @@ async def groups(url):
     for number in range(3):
         nc = await options(url)
         sub = await nc.subscribe('jobs', queue='workers')
-        await nc.flush(20)
+        await flushed(nc)
         workers.append((nc, sub))
     nc = await options(url)
     for number in range(count):
         await nc.publish('jobs', str(number).encode())
-    await nc.flush(20)
+    await flushed(nc)
     got = []
     for worker, sub in workers:
-        await worker.flush(20)
+        await flushed(worker)
         mine = [msg.data async for msg in drained(sub)]
         assert mine, 'one of them got nothing'
         got += mine
@@ -85,7 +86,7 @@ async def requests(url):
         await msg.respond(msg.data + b'!')
 
     await responder.subscribe('help', cb=answer)
-    await responder.flush(20)
+    await flushed(responder)
     replies = await asyncio.gather(*(asker.request('help', b'%d' % n, timeout=20) for n in range(50)))
     assert [r.data for r in replies] == [b'%d!' % n for n in range(50)]
     old = await asker.request('help', b'old', timeout=20, old_style=True)
@@ -106,7 +107,7 @@ async def limits(url):
     nc = await options(url, no_echo=True)
     sub = await nc.subscribe('own')
     await nc.publish('own', b'x')
-    await nc.flush(20)
+    await flushed(nc)
     assert sub.pending_msgs == 0
     largest = nc.max_payload
     other = await options(url)
@@ -126,7 +127,7 @@ async def main():
         context = ssl.create_default_context(cafile=sys.argv[3])
         nc = await options(url, tls=context, user='alice', password='secret', tls_hostname='localhost')
         await nc.publish('other', b'x')
-        await nc.flush(20)
+        await flushed(nc)
         emit('in')
         await nc.close()
         try:
@@ -143,7 +144,7 @@ async def main():
         nc = await nats.connect(url, reconnected_cb=reconnected, max_reconnect_attempts=-1,
                                 reconnect_time_wait=0.1)
         sub = await nc.subscribe('again')
-        await nc.flush(20)
+        await flushed(nc)
         emit('connected')
         sys.stdin.readline()
         await asyncio.wait_for(back.wait(), 60)
