@@ -229,13 +229,14 @@ impl Writer {
             }
             self.synced = self.sequence;
         }
-        publish_up_to(Durability::Fsync, &frame, runs, waiting);
+        // Before it is acknowledged: who heard that it is stored finds it counted.
         let figures = &self.shared.figures;
         figures.appends.add_len(count);
         figures.records.add(records);
         figures.frames.add(1);
         figures.wal_bytes.add_len(frame.len());
         figures.frame_bytes.record(frame.len() as u64);
+        publish_up_to(Durability::Fsync, &frame, runs, waiting);
         self.shared.committed(committed);
         self.sink.release(self.shared.flushed.load(Ordering::Acquire));
     }
