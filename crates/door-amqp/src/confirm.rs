@@ -3,26 +3,13 @@
 
 use std::sync::Arc;
 
-use broker::live::Storing;
+use broker::live::{Commit, Fate};
 use door::DoorFigures;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::channel::ChannelOut;
 use crate::wire::frame::put_method;
 use crate::wire::method::{BasicAck, BasicNack};
-
-/// Messages that arrived together and are on their way.
-#[derive(Debug)]
-pub(crate) struct Commit {
-    pub(crate) storing: Storing,
-    pub(crate) owed: Vec<Owed>,
-    /// When they were all there.
-    pub(crate) since: Instant,
-    /// Somebody waits until it is done.
-    pub(crate) done: Option<oneshot::Sender<()>>,
-}
 
 /// A message whose publisher wants to know.
 #[derive(Debug)]
@@ -33,19 +20,8 @@ pub(crate) struct Owed {
     pub(crate) fate: Fate,
 }
 
-/// What becomes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// There is nothing to wait for.
-    Done,
-    /// It has this number in the batch.
-    Stored(usize),
-    /// Nobody takes it.
-    Refused,
-}
-
 /// Confirms batches one after the other, for as long as the connection lives.
-pub(crate) async fn run(mut commits: Receiver<Commit>, figures: &DoorFigures) {
+pub(crate) async fn run(mut commits: Receiver<Commit<Owed>>, figures: &DoorFigures) {
     while let Some(Commit { storing, mut owed, since, done }) = commits.recv().await {
         let outcomes = storing.done().await;
         if !owed.is_empty() {

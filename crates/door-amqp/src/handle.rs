@@ -13,9 +13,8 @@ pub(crate) mod queue;
 pub(crate) mod settle;
 pub(crate) mod tx;
 
-use base::Subject;
 use broker::access::{Actor, Operation};
-use broker::exchanges::ExchangeName;
+use broker::exchanges::{ExchangeName, name_in_rules};
 use broker::queues::QueueName;
 use broker::{Broker, PublisherId};
 use bytes::Bytes;
@@ -123,17 +122,7 @@ pub(crate) fn check_key(
     if exchange != map::TOPIC_EXCHANGE || !caller.space.is_empty() {
         return check(caller, access, "exchange", exchange);
     }
-    // Of a pattern what stands before the first wildcard: only a rule for a prefix of it, or for everything, can allow it.
-    let is_wild = |word: &&[u8]| access == Access::Read && matches!(*word, b"*" | b"#");
-    let words = || key.split(|byte| *byte == b'.');
-    let literal: Vec<&[u8]> = words().take_while(|word| !is_wild(word)).collect();
-    let mut name = match literal.is_empty() {
-        true => String::new(),
-        false => Subject::from_levels(&literal).to_string(),
-    };
-    if !literal.is_empty() && literal.len() < words().count() {
-        name.push('.');
-    }
+    let name = name_in_rules(key, access == Access::Read);
     check(caller, access, "subject", name.as_bytes())
 }
 

@@ -7,20 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use broker::exchanges::ExchangeName;
-use broker::live::Batch;
-use broker::queues::QueueName;
-use broker::{Broker, PublisherId};
+use broker::live::{Commit, Publishing};
+use broker::queues::{Owner, QueueName};
 use bytes::Bytes;
 use door::{
     About, Claim, CloseReason, Connection, ConnectionRoom, Outgoing, ReadHalf, RequestRoom, Stream,
 };
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{interval, sleep, timeout};
 
 use crate::Shared;
 use crate::channel::Channel;
 use crate::clients::{Client, Ends, Facts};
-use crate::confirm::{self, Commit, Owed};
+use crate::confirm::{self, Owed};
 use crate::fault::Fault;
 use crate::handle::Caller;
 use crate::handshake::{self, Agreed};
@@ -227,15 +226,10 @@ pub(crate) struct Session<'s> {
     pub(crate) channels: HashMap<u16, Channel>,
     /// Channels that were ended, whose client has not answered that it heard so.
     closing: HashSet<u16>,
-    /// Messages of this read that are to be stored …
-    pub(crate) batch: Batch,
-    /// … and whose publishers want to know.
-    pub(crate) owed: Vec<Owed>,
+    /// Messages of this read that are to be stored, and who wants to know of them.
+    pub(crate) publishing: Publishing<Owed>,
     /// Messages that came since the last were handed over, and their bytes.
     pub(crate) came: (u64, usize),
-    commits: mpsc::Sender<Commit>,
-    /// Some were handed over since it was last waited for.
-    is_storing: bool,
     /// Something was published: while nothing can be stored, it is not read from.
     is_publisher: bool,
     /// Of messages that are not all there.
@@ -244,33 +238,15 @@ pub(crate) struct Session<'s> {
     received: &'s AtomicU64,
 }
 
-/// Who has queues for themselves. When it is dropped, they are deleted.
-#[derive(Debug)]
-pub(crate) struct Owner {
-    broker: Broker,
-    pub(crate) id: PublisherId,
-    is_gone: bool,
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        if !self.is_gone {
-            let (broker, id) = (self.broker.clone(), self.id);
-            tokio::spawn(async move { broker.owner_gone(id).await });
-        }
-    }
-}
-
 impl<'s> Session<'s> {
     fn new(
         shared: &'s Shared,
         agreed: Agreed,
         outgoing: &Arc<Outgoing>,
-        (room, received, commits): (&RequestRoom, &'s AtomicU64, mpsc::Sender<Commit>),
+        (room, received, commits): (&RequestRoom, &'s AtomicU64, mpsc::Sender<Commit<Owed>>),
         client: &Arc<Client>,
     ) -> Self {
         let broker = shared.broker.clone();
-        let id = broker.new_publisher();
         let space = match &*agreed.virtual_host {
             b"/" => Bytes::new(),
             _ => agreed.virtual_host.clone(),
@@ -279,16 +255,13 @@ impl<'s> Session<'s> {
             shared,
             agreed,
             space,
-            owner: Owner { broker, id, is_gone: false },
+            owner: broker.new_owner(),
             client: Arc::clone(client),
             outgoing: Arc::clone(outgoing),
             channels: HashMap::new(),
             closing: HashSet::new(),
-            batch: Batch::default(),
-            owed: Vec::new(),
+            publishing: Publishing::new(broker, commits),
             came: (0, 0),
-            commits,
-            is_storing: false,
             is_publisher: false,
             room: room.of_connection(),
             claim: Claim::default(),
@@ -303,7 +276,7 @@ impl<'s> Session<'s> {
             actor: &self.agreed.actor,
             virtual_host: &self.agreed.virtual_host,
             space: &self.space,
-            owner: self.owner.id,
+            owner: self.owner.id(),
         }
     }
 
@@ -394,32 +367,13 @@ impl<'s> Session<'s> {
         if messages > 0 {
             self.shared.figures.received(messages, bytes);
         }
-        // Whoever listens live has it written now.
-        let _slow = self.batch.flush();
-        if self.batch.is_empty() && self.owed.is_empty() {
-            return;
-        }
-        let storing = self.shared.broker.store(std::mem::take(&mut self.batch)).await;
-        let owed = std::mem::take(&mut self.owed);
-        self.is_storing = true;
-        // Only at the connection's end is there nobody to take it.
-        let _taken =
-            self.commits.send(Commit { storing, owed, since: Instant::now(), done: None }).await;
+        self.publishing.hand_over().await;
     }
 
     /// Waits until all that was published before is stored: what comes next must see it.
     pub(crate) async fn until_stored(&mut self) {
         self.hand_over().await;
-        if !std::mem::take(&mut self.is_storing) {
-            return;
-        }
-        let (done, heard) = oneshot::channel();
-        let storing = self.shared.broker.store(Batch::default()).await;
-        let since = Instant::now();
-        let commit = Commit { storing, owed: Vec::new(), since, done: Some(done) };
-        if self.commits.send(commit).await.is_ok() {
-            let _ended = heard.await;
-        }
+        self.publishing.until_stored().await;
     }
 
     /// Waits while the broker can store nothing. The client is told, if it wants to know.
@@ -450,7 +404,6 @@ impl<'s> Session<'s> {
             channel.out.close();
         }
         self.channels.clear();
-        self.owner.is_gone = true;
-        self.owner.broker.owner_gone(self.owner.id).await;
+        self.owner.leave().await;
     }
 }

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use base::Subject;
-use base::subject::TEXT;
 use broker::PublisherId;
 use broker::access::{Actor, Operation};
 
@@ -40,10 +39,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// Whether they may do this with a subject.
     pub(crate) fn may(&self, operation: Operation, subject: &Subject) -> bool {
-        self.actor.is_free() || {
-            let name = TEXT.name(subject);
-            self.actor.may_topic(operation, &String::from_utf8_lossy(&name))
-        }
+        self.actor.may_subject(operation, subject)
     }
 
     /// The same as a refusal.

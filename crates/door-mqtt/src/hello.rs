@@ -23,7 +23,7 @@ use crate::wire::header::{Kind, REMAINING_MAX};
 use crate::wire::reader::Reader;
 use crate::wire::reason::Reason;
 use crate::wire::{Version, WireError};
-use crate::{Shared, map, may};
+use crate::{Shared, map};
 
 /// Whoever has connected.
 #[derive(Debug)]
@@ -172,7 +172,7 @@ impl Entering<'_> {
         let Some(will) = &connect.will else { return Ok(()) };
         let subject = map::NAMES.subject(will.topic.as_bytes());
         let subject = subject.map_err(|_| Refused::from(WireError::TopicName))?;
-        if map::is_reserved(will.topic) || !may(actor, Operation::Write, &subject) {
+        if map::is_reserved(will.topic) || !actor.may_subject(Operation::Write, &subject) {
             return Err(Refused::login(Reason::NOT_AUTHORIZED, "a will that may not be published"));
         }
         if will.properties.is_text && std::str::from_utf8(will.payload).is_err() {

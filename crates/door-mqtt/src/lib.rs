@@ -28,9 +28,7 @@ use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::subject::TEXT;
 use broker::Broker;
-use broker::access::{Actor, Operation};
 use door::{BoxFuture, CloseReason, Connection, Door, DoorFigures};
 
 use counts::Counts;
@@ -166,13 +164,5 @@ async fn tend(shared: Arc<Shared>) {
         for due in shared.sessions.next_wills().await {
             shared.publish_due(due);
         }
-    }
-}
-
-/// Whether somebody may do this with a subject.
-fn may(actor: &Actor, operation: Operation, subject: &base::Subject) -> bool {
-    actor.is_free() || {
-        let name = TEXT.name(subject);
-        actor.may_topic(operation, &String::from_utf8_lossy(&name))
     }
 }

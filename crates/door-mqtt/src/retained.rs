@@ -17,7 +17,6 @@ use tokio::sync::Notify;
 
 use crate::limits::{RETAINED_AHEAD, RETAINED_PAGE};
 use crate::map::{NAMES, Received};
-use crate::may;
 use crate::session::outbound::{Ids, Manner, Stored};
 use crate::session::{Session, kept};
 use crate::sys::Sys;
@@ -181,7 +180,7 @@ fn send_sys(
     let ids = wanted.id.map_or(Ids::None, Ids::One);
     let may_read = |topic: &str| {
         let subject = NAMES.subject(topic.as_bytes());
-        subject.is_ok_and(|subject| may(actor, Operation::Read, &subject))
+        subject.is_ok_and(|subject| actor.may_subject(Operation::Read, &subject))
     };
     for (topic, value) in all.iter().filter(|(topic, _)| may_read(topic)) {
         let manner = Manner { qos: 0, retain: true, ids: ids.clone() };
@@ -199,7 +198,7 @@ fn send(
     let now = broker.now();
     let mut batch = Batch::default();
     for (subject, message) in
-        page.iter().filter(|(subject, _)| may(actor, Operation::Read, subject))
+        page.iter().filter(|(subject, _)| actor.may_subject(Operation::Read, subject))
     {
         let topic = NAMES.name(subject);
         let received = Received::new(&topic, message, true);

@@ -407,10 +407,7 @@ impl State {
 
     /// The same by the subject.
     pub(crate) fn may_read_subject(&self, subject: &Subject) -> bool {
-        self.actor.as_ref().is_none_or(|actor| {
-            let name = TEXT.name(subject);
-            actor.may(Operation::Read, ResourceKind::Topic, &String::from_utf8_lossy(&name))
-        })
+        self.actor.as_ref().is_none_or(|actor| actor.may_subject(Operation::Read, subject))
     }
 
     /// Whether this connection is still the one that is attached.

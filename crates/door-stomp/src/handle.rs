@@ -8,8 +8,8 @@ pub(crate) mod subscribe;
 pub(crate) mod transaction;
 pub(crate) mod unsubscribe;
 
-use base::Subject;
 use broker::access::Operation;
+use broker::exchanges::name_in_rules;
 
 use crate::fault::{Fault, named, quoted};
 use crate::map;
@@ -99,17 +99,7 @@ pub(crate) fn check_key(
     if exchange != map::TOPIC_EXCHANGE || !session.space.is_empty() {
         return check(session, access, "exchange", exchange);
     }
-    // Of a pattern what stands before the first wildcard: only a rule for a prefix of it, or for everything, can allow it.
-    let is_wild = |word: &&[u8]| access == Access::Read && matches!(*word, b"*" | b"#");
-    let words = || key.split(|byte| *byte == b'.');
-    let literal: Vec<&[u8]> = words().take_while(|word| !is_wild(word)).collect();
-    let mut name = match literal.is_empty() {
-        true => String::new(),
-        false => Subject::from_levels(&literal).to_string(),
-    };
-    if !literal.is_empty() && literal.len() < words().count() {
-        name.push('.');
-    }
+    let name = name_in_rules(key, access == Access::Read);
     check(session, access, "subject", name.as_bytes())
 }
 

@@ -99,7 +99,7 @@ pub(crate) async fn for_subscription(
         }
     };
     check(session, Access::Read, "queue", name)?;
-    queue.check_owner(session.owner.id).map_err(|error| refused(session, &error, name))?;
+    queue.check_owner(session.owner.id()).map_err(|error| refused(session, &error, name))?;
     Ok((queue, name.clone()))
 }
 
@@ -195,7 +195,7 @@ async fn declare(
     let Kept { durable, auto_delete, exclusive } = kept;
     let spec = QueueSpec { durable, exclusive, auto_delete, kind, settings, arguments: table };
     let wanted = session.queue_name(name);
-    let declared = session.shared.broker.declare_queue(&wanted, &spec, session.owner.id).await;
+    let declared = session.shared.broker.declare_queue(&wanted, &spec, session.owner.id()).await;
     declared.map(|(queue, _)| queue).map_err(|error| refused(session, &error, name))
 }
 

@@ -1,28 +1,15 @@
 //! Receipts: a client hears of a frame when what it asked for is done, and what it sent is stored. They come in the order
 //! of the frames.
 
-use broker::live::Storing;
+use broker::live::{Commit, Fate};
 use bytes::Bytes;
 use door::{DoorFigures, Outgoing};
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::session::End;
 use crate::wire::Version;
 use crate::wire::encode::Writer;
-
-/// What arrived together and is on its way.
-#[derive(Debug)]
-pub(crate) struct Commit {
-    pub(crate) storing: Storing,
-    pub(crate) owed: Vec<Owed>,
-    /// When they were all there.
-    pub(crate) since: Instant,
-    /// Somebody waits until it is done.
-    pub(crate) done: Option<oneshot::Sender<()>>,
-}
 
 /// A frame whose sender wants to know.
 #[derive(Debug)]
@@ -31,21 +18,10 @@ pub(crate) struct Owed {
     pub(crate) fate: Fate,
 }
 
-/// What becomes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// There is nothing to wait for.
-    Done,
-    /// It has this number in the batch.
-    Stored(usize),
-    /// A queue is full, and refuses it.
-    Refused,
-}
-
 /// Tells of batches one after the other. Returns when one could not be stored: what was sent and is lost is not passed
 /// over, even where nobody asked for a receipt.
 pub(crate) async fn run(
-    mut commits: Receiver<Commit>,
+    mut commits: Receiver<Commit<Owed>>,
     (outgoing, figures): (&Outgoing, &DoorFigures),
     version: Version,
 ) -> End {

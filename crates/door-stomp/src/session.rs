@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use broker::exchanges::{ExchangeName, ExchangeRoutes};
-use broker::live::Batch;
-use broker::queues::{Consumer, DeliveryId, Holder, QueueName, Settlement};
-use broker::{Broker, PublisherId};
+use broker::live::{Commit, Fate, Publishing};
+use broker::queues::{Consumer, DeliveryId, Holder, Owner, QueueName, Settlement};
 use bytes::Bytes;
 use door::{About, CloseReason, Connection, Input, Outgoing, ReadHalf};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
 use crate::Shared;
 use crate::beat;
@@ -25,7 +24,7 @@ use crate::limits::{
     LINGER, STEP_BYTES,
 };
 use crate::login::Gate;
-use crate::receipts::{self, Commit, Fate, Owed};
+use crate::receipts::{self, Owed};
 use crate::wire::Version;
 use crate::wire::parse::{Bounds, Headers, Looked};
 
@@ -179,15 +178,10 @@ pub(crate) struct Session<'s> {
     pub(crate) transactions: Transactions,
     /// What was acknowledged and the core is not told yet.
     pub(crate) settled: Vec<(DeliveryId, Settlement)>,
-    /// Messages of this read that are to be stored …
-    pub(crate) batch: Batch,
-    /// … and frames whose sender wants to know.
-    owed: Vec<Owed>,
+    /// Messages of this read that are to be stored, and who wants to know of them.
+    pub(crate) publishing: Publishing<Owed>,
     /// Messages that came since the last were handed over, and their bytes.
     pub(crate) came: (u64, usize),
-    commits: mpsc::Sender<Commit>,
-    /// Some were handed over since it was last waited for.
-    is_storing: bool,
     /// Something was sent: while nothing can be stored, it is not read from.
     pub(crate) is_publisher: bool,
     bounds: Bounds,
@@ -195,32 +189,14 @@ pub(crate) struct Session<'s> {
     received: &'s AtomicU64,
 }
 
-/// Who has queues for themselves. When it is dropped, they are deleted.
-#[derive(Debug)]
-pub(crate) struct Owner {
-    broker: Broker,
-    pub(crate) id: PublisherId,
-    is_gone: bool,
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        if !self.is_gone {
-            let (broker, id) = (self.broker.clone(), self.id);
-            tokio::spawn(async move { broker.owner_gone(id).await });
-        }
-    }
-}
-
 impl<'s> Session<'s> {
     fn new(
         shared: &'s Shared,
         agreed: Agreed,
         outgoing: &Arc<Outgoing>,
-        (received, commits): (&'s AtomicU64, mpsc::Sender<Commit>),
+        (received, commits): (&'s AtomicU64, mpsc::Sender<Commit<Owed>>),
     ) -> Self {
         let broker = shared.broker.clone();
-        let id = broker.new_publisher();
         let space = match &*agreed.virtual_host {
             b"/" => Bytes::new(),
             _ => agreed.virtual_host.clone(),
@@ -237,11 +213,8 @@ impl<'s> Session<'s> {
             routes: broker.new_exchange_routes(space.clone()),
             transactions: Transactions::default(),
             settled: Vec::new(),
-            batch: Batch::default(),
-            owed: Vec::new(),
+            publishing: Publishing::new(broker.clone(), commits),
             came: (0, 0),
-            commits,
-            is_storing: false,
             is_publisher: false,
             bounds: Bounds {
                 headers_max: HEADERS_MAX,
@@ -252,7 +225,7 @@ impl<'s> Session<'s> {
             received,
             agreed,
             space,
-            owner: Owner { broker, id, is_gone: false },
+            owner: broker.new_owner(),
         }
     }
 
@@ -273,7 +246,7 @@ impl<'s> Session<'s> {
 
     /// The same, of a frame that was there before.
     pub(crate) fn owe_receipt(&mut self, receipt: Option<Bytes>, fate: Fate) {
-        self.owed.extend(receipt.map(|receipt| Owed { receipt, fate }));
+        self.publishing.owed.extend(receipt.map(|receipt| Owed { receipt, fate }));
     }
 
     async fn run(&mut self, input: &mut Input<ReadHalf>) -> End {
@@ -330,32 +303,13 @@ impl<'s> Session<'s> {
         if messages > 0 {
             self.shared.figures.received(messages, bytes);
         }
-        // Whoever listens live has it written now.
-        let _slow = self.batch.flush();
-        if self.batch.is_empty() && self.owed.is_empty() {
-            return;
-        }
-        let storing = self.shared.broker.store(std::mem::take(&mut self.batch)).await;
-        let owed = std::mem::take(&mut self.owed);
-        self.is_storing = true;
-        // Only at the connection's end is there nobody to take it.
-        let _taken =
-            self.commits.send(Commit { storing, owed, since: Instant::now(), done: None }).await;
+        self.publishing.hand_over().await;
     }
 
     /// Waits until all that was sent before is stored: what comes next must see it.
     pub(crate) async fn until_stored(&mut self) {
         self.hand_over().await;
-        if !std::mem::take(&mut self.is_storing) {
-            return;
-        }
-        let (done, heard) = oneshot::channel();
-        let storing = self.shared.broker.store(Batch::default()).await;
-        let since = Instant::now();
-        let commit = Commit { storing, owed: Vec::new(), since, done: Some(done) };
-        if self.commits.send(commit).await.is_ok() {
-            let _ended = heard.await;
-        }
+        self.publishing.until_stored().await;
     }
 
     /// Waits while the broker can store nothing.
@@ -372,8 +326,7 @@ impl<'s> Session<'s> {
         self.deliveries.close();
         self.subscriptions.clear();
         self.holder = self.shared.broker.new_holder(0);
-        self.owner.is_gone = true;
-        self.owner.broker.owner_gone(self.owner.id).await;
+        self.owner.leave().await;
     }
 }
 

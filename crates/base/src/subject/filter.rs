@@ -119,6 +119,24 @@ impl Filter {
         self.raw_steps().all(|raw| matches!(step(raw), Step::Literal(_)))
     }
 
+    /// As text, what the names of all subjects begin with that it matches: all of the name, if it has no wildcard; else what
+    /// stands before the first one, and the dot after that.
+    pub fn head(&self) -> String {
+        let literal = |step| match step {
+            Step::Literal(level) => Some(level),
+            _ => None,
+        };
+        let literal: Vec<_> = self.steps().map_while(literal).collect();
+        if literal.is_empty() {
+            return String::new();
+        }
+        let mut head = Subject::from_levels(&literal).to_string();
+        if !self.is_exact() {
+            head.push('.');
+        }
+        head
+    }
+
     /// Its steps.
     pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
         self.raw_steps().map(step)

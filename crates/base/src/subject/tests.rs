@@ -215,3 +215,16 @@ fn filters_match_as_their_protocols_say() {
     let zero = Subject::from_levels([b"\0a"]);
     assert!(Filter::exact(&zero).is_exact());
 }
+
+#[test]
+fn what_a_filter_s_subjects_begin_with_is_told_in_text() {
+    let head = |text: &str| TEXT.filter(text.as_bytes()).unwrap().head();
+    assert_eq!(head("a.b"), "a.b");
+    assert_eq!(
+        (head("a.*.b"), head("a.>"), head("*.a")),
+        ("a.".into(), "a.".into(), String::new())
+    );
+    let escaped = Filter::from_steps([Step::Literal(b"a.b"[..].into()), Step::One]).unwrap();
+    let name = Subject::from_levels([b"a.b"]).to_string();
+    assert_eq!(escaped.head(), format!("{name}."));
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use base::Principal;
+use base::{Filter, Principal, Subject};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use queue::consumer_group::Sight;
 
@@ -120,6 +120,17 @@ impl Actor {
     /// Whether they may do this with a topic.
     pub fn may_topic(&self, operation: Operation, name: &str) -> bool {
         self.may(operation, ResourceKind::Topic, name)
+    }
+
+    /// Whether they may do this with a subject, which to the rules is a topic of its name.
+    pub fn may_subject(&self, operation: Operation, subject: &Subject) -> bool {
+        self.is_free() || self.may_topic(operation, &subject.to_string())
+    }
+
+    /// Whether they may read what a filter matches. With wildcards, what stands before the first one decides
+    /// ([`Filter::head`]): only a rule for a beginning of that, or for everything, can allow it.
+    pub fn may_read(&self, filter: &Filter) -> bool {
+        self.is_free() || self.may_topic(Operation::Read, &filter.head())
     }
 
     /// Whether they may do this with a group.

@@ -291,6 +291,15 @@ pub(super) fn subject_of(key: &[u8]) -> Subject {
     KEYS.subject(key).unwrap_or_else(|_| words(key))
 }
 
+/// What rules call what somebody publishes to in the space of subjects by a routing key; or, if the key is a `pattern`, reads
+/// of it ([`Filter::head`]).
+pub fn name_in_rules(key: &[u8], is_pattern: bool) -> String {
+    match KEYS.filter(key).ok().filter(|_| is_pattern) {
+        Some(filter) => filter.head(),
+        None => subject_of(key).to_string(),
+    }
+}
+
 /// The filter of a binding to the space of subjects.
 pub(super) fn subject_filter(key: &[u8]) -> Result<Filter, ExchangeError> {
     let wrong = |error: base::subject::NotAFilter| ExchangeError::NotAllowed(error.to_string());

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use cluster::KeyValue;
 use parking_lot::RwLock;
 
-pub use bindings::Exchange;
+pub use bindings::{Exchange, name_in_rules};
 pub use route::{ExchangeRoutes, QueueRoute, Target};
 pub use spaces::{MARK, SUBJECTS, Spaces};
 pub(crate) use stored::{BINDINGS, EXCHANGES};

@@ -5,6 +5,7 @@ mod batch;
 mod deliver;
 mod groups;
 pub(crate) mod levels;
+mod publishing;
 mod route;
 mod subscriber;
 pub(crate) mod tail;
@@ -21,6 +22,7 @@ pub use batch::{Batch, Storing};
 pub use deliver::Routed;
 pub use groups::InFlight;
 pub(crate) use groups::{Member, Timing};
+pub use publishing::{Commit, Fate, Publishing};
 pub use route::{Route, RouteCache};
 pub use subscriber::{
     Accepted, Delivery, Group, Place, Pressure, Slow, SubscribeError, SubscribeOptions, Subscriber,

@@ -21,6 +21,7 @@ mod dispatch;
 mod journal;
 mod lane;
 mod name;
+mod owner;
 mod peek;
 mod queue;
 mod room;
@@ -47,6 +48,7 @@ pub use self::queue::Queue;
 pub(crate) use self::room::Coming;
 pub use consumer::{Consumer, Holder};
 pub(crate) use lane::Item;
+pub use owner::Owner;
 #[cfg(feature = "fuzzing")]
 pub(crate) use stored::decode as read;
 pub(crate) use stored::{KindValue, OverflowValue, PREFIX};

@@ -55,7 +55,7 @@ pub(crate) async fn queue_not(
 ) -> Result<(), Fault> {
     let name = queue::name(session, number, &unbind.queue)?;
     if let Some(queue) = session.shared.broker.queue(&session.queue_name(&name)) {
-        let own = queue.check_owner(session.owner.id);
+        let own = queue.check_owner(session.owner.id());
         own.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
     }
     let key = match unbind.queue.is_empty() && unbind.routing_key.is_empty() {

@@ -2,11 +2,11 @@
 
 use broker::ProduceError;
 use broker::exchanges::ExchangeError;
-use broker::live::Batch;
+use broker::live::{Batch, Fate};
 use bytes::Bytes;
 
 use crate::channel::{Content, Mode};
-use crate::confirm::{Fate, Owed};
+use crate::confirm::Owed;
 use crate::fault::{Fault, named, quoted};
 use crate::handle::{Access, check_key, tx};
 use crate::limits::EXTRA_KEYS_MAX;
@@ -39,12 +39,12 @@ pub(crate) fn handle(
         }
         Mode::Plain => None,
     };
-    let mut batch = std::mem::take(&mut session.batch);
+    let mut batch = std::mem::take(&mut session.publishing.batch);
     let routed = route(session, number, content, &mut batch);
-    session.batch = batch;
+    session.publishing.batch = batch;
     let fate = routed?;
     if let Some((channel, tag)) = tag {
-        session.owed.push(Owed { channel, tag, fate });
+        session.publishing.owed.push(Owed { channel, tag, fate });
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ pub(crate) fn route(
     }
     let broker = &session.shared.broker;
     let body = (content.properties.clone(), content.payload.clone());
-    let message = map::message(&properties, body, session.owner.id, || broker.now())?;
+    let message = map::message(&properties, body, session.owner.id(), || broker.now())?;
     let Some(channel) = session.channels.get_mut(&number) else { return Ok(Fate::Done) };
     let headers = || map::compared_headers(&properties);
     let (exchange, key) = (&content.exchange, &content.routing_key);

@@ -41,7 +41,7 @@ pub(crate) fn find(session: &Session<'_>, number: u16, said: &[u8]) -> Result<Fo
     let virtual_host = &session.agreed.virtual_host;
     let queue = session.shared.broker.queue(&session.queue_name(&name));
     let queue = queue.ok_or_else(|| Fault::queue(&QueueError::NotFound, &name, virtual_host))?;
-    let own = queue.check_owner(session.owner.id);
+    let own = queue.check_owner(session.owner.id());
     own.map_err(|error| Fault::queue(&error, &name, virtual_host))?;
     Ok(Found { name, queue })
 }
@@ -183,7 +183,7 @@ pub(crate) async fn delete(
     // Who deletes what they consume from waits for that answer, and takes another for an error.
     let out = Arc::clone(&channel.out);
     out.hold_cancelled();
-    let deleted = broker.delete_queue(&session.queue_name(&name), only, session.owner.id).await;
+    let deleted = broker.delete_queue(&session.queue_name(&name), only, session.owner.id()).await;
     let answered = match deleted {
         Ok(count) => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
         Err(QueueError::NotFound) => Ok(0),

@@ -1,9 +1,8 @@
 //! `tx.select`, `commit` and `rollback`: publishes and acknowledgements that count together.
 
-use broker::live::Batch;
+use broker::live::{Batch, Fate};
 
 use crate::channel::{Channel, Content, Mode, Transaction};
-use crate::confirm::Fate;
 use crate::fault::Fault;
 use crate::handle::publish;
 use crate::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_ENTRIES_MAX};

@@ -109,7 +109,7 @@ impl Session<'_> {
                     return Ok(Stop::Wait(frame.channel, chunk.slice_ref(frame.payload)));
                 }
             }
-            if self.batch.bytes() >= BATCH_BYTES_MAX {
+            if self.publishing.batch.bytes() >= BATCH_BYTES_MAX {
                 return Ok(Stop::Batch);
             }
         }

@@ -5,7 +5,6 @@ use broker::access::Operation;
 
 use crate::connection::{Client, Due, End};
 use crate::map::{self, Published};
-use crate::may;
 use crate::socket::Packets;
 use crate::wire::ack::Ack;
 use crate::wire::header::Kind;
@@ -76,8 +75,9 @@ fn route(
         None => publish.topic,
         Some(alias) => resolve(&mut publishing.aliases, alias, alias_max, publish.topic)?,
     };
-    let allowed =
-        |subject: &Subject| !map::is_reserved(topic) && may(&actor, Operation::Write, subject);
+    let allowed = |subject: &Subject| {
+        !map::is_reserved(topic) && actor.may_subject(Operation::Write, subject)
+    };
     let route = publishing.routes.find(&shared.broker, topic.as_bytes(), allowed);
     let Ok(route) = route else { return Err(WireError::TopicName.into()) };
     if !route.is_allowed() {

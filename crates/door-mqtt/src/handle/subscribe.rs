@@ -1,7 +1,6 @@
 //! SUBSCRIBE.
 
 use base::Filter;
-use broker::access::Operation;
 
 use crate::connection::{Client, End};
 use crate::limits::SUBSCRIPTIONS_MAX;
@@ -47,8 +46,7 @@ fn check<'a>(
 ) -> Result<Checked<'a>, Reason> {
     let shared = filter.map_err(|_| Reason::TOPIC_FILTER_INVALID)?;
     let filter = map::filter(shared.filter).map_err(|_| Reason::TOPIC_FILTER_INVALID)?;
-    let name = base::subject::TEXT.filter_name(&filter);
-    if !client.actor.may_topic(Operation::Read, &String::from_utf8_lossy(&name)) {
+    if !client.actor.may_read(&filter) {
         return Err(Reason::NOT_AUTHORIZED);
     }
     let state = client.session.lock();

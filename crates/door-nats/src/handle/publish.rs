@@ -101,8 +101,7 @@ fn route(
 /// Whether rules let somebody do this with a subject. Who has not said who they are is let do what
 /// nobody asks about.
 pub(crate) fn may(actor: Option<&Actor>, operation: Operation, subject: &Subject) -> bool {
-    let Some(actor) = actor.filter(|actor| !actor.is_free()) else { return true };
-    actor.may_topic(operation, &subject.to_string())
+    actor.is_none_or(|actor| actor.may_subject(operation, subject))
 }
 
 /// Tells who asked that nobody can answer: as a message with the status 503 to the reply subject, for

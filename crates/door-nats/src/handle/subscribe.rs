@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base::Filter;
-use broker::access::{Actor, Operation};
 use broker::live::{Group, SubscribeOptions, Subscriber};
 use bytes::Bytes;
 
@@ -21,7 +19,8 @@ pub(crate) fn handle(session: &mut Session<'_>, name: &[u8], queue: Option<&[u8]
     else {
         return session.complain(error::INVALID_SUBJECT);
     };
-    if !may_read(client.actor(), &filter, name) {
+    // What other rules deny is left out at each delivery.
+    if client.actor().is_some_and(|actor| !actor.may_read(&filter)) {
         return session.complain(&error::subscribe(name, queue));
     }
     if client.outgoing.with_subscriptions(|all| all.len()) >= SUBSCRIPTIONS_MAX {
@@ -53,21 +52,4 @@ pub(crate) fn handle(session: &mut Session<'_>, name: &[u8], queue: Option<&[u8]
     let (subject, queue) = (name.into(), queue.map(Into::into));
     client.keep(sid, Handle { tag, subject, queue, subscription });
     session.ok();
-}
-
-/// Whether rules let somebody read what a filter matches. With wildcards, a rule must cover all of it;
-/// what other rules deny is left out at each delivery.
-fn may_read(actor: Option<&Actor>, filter: &Filter, name: &[u8]) -> bool {
-    let Some(actor) = actor.filter(|actor| !actor.is_free()) else { return true };
-    if filter.is_exact() {
-        return actor.may_topic(Operation::Read, &String::from_utf8_lossy(name));
-    }
-    // What stands before the first wildcard: only a rule for a prefix of it, or for everything, can
-    // allow this name.
-    let is_wildcard = |level: &&[u8]| matches!(*level, b"*" | b">");
-    let mut head = 0;
-    for level in name.split(|byte| *byte == b'.').take_while(|level| !is_wildcard(level)) {
-        head += level.len() + 1;
-    }
-    actor.may_topic(Operation::Read, &String::from_utf8_lossy(&name[..head]))
 }

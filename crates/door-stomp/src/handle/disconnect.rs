@@ -1,6 +1,7 @@
 //! `DISCONNECT`: the client goes, and its receipt says that all before it is done.
 
-use crate::receipts::Fate;
+use broker::live::Fate;
+
 use crate::session::{End, Session};
 use crate::wire::parse::Headers;
 

@@ -1,7 +1,7 @@
 //! `SEND`: a message, to wherever its destination is.
 
 use broker::exchanges::ExchangeError;
-use broker::live::Batch;
+use broker::live::{Batch, Fate};
 use broker::{Message, ProduceError};
 use bytes::Bytes;
 
@@ -10,7 +10,6 @@ use crate::fault::{Fault, named, quoted};
 use crate::handle::{Access, Next, check_key, transaction};
 use crate::map;
 use crate::queues;
-use crate::receipts::Fate;
 use crate::session::{Session, receipt};
 use crate::wire::parse::{Frame, Headers};
 
@@ -88,7 +87,7 @@ fn take(
     check_user(session, headers)?;
     let broker = &session.shared.broker;
     let answer_to = temporary(headers).and_then(|name| session.temporary.get(&name));
-    let of = (session.owner.id, answer_to.map(|address| &address[..]));
+    let of = (session.owner.id(), answer_to.map(|address| &address[..]));
     let message = map::message(headers, chunk.slice_ref(frame.body), of, || broker.now())?;
     session.came.0 += 1;
     session.came.1 += frame.body.len();
@@ -97,9 +96,9 @@ fn take(
     if let Some(name) = headers.get("transaction") {
         return transaction::hold(session, &name, publish, receipt(headers));
     }
-    let mut batch = std::mem::take(&mut session.batch);
+    let mut batch = std::mem::take(&mut session.publishing.batch);
     let fate = route(session, &publish, &mut batch);
-    session.batch = batch;
+    session.publishing.batch = batch;
     session.owe(headers, fate?);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use broker::live::Batch;
+use broker::live::{Batch, Fate};
 use broker::queues::{DeliveryId, Settlement};
 use bytes::Bytes;
 
@@ -12,7 +12,6 @@ use crate::limits::{
     HELD_ACK_BYTES, HELD_HEADER_BYTES, HELD_MESSAGE_BYTES, NAME_BYTES_MAX, TRANSACTION_BYTES_MAX,
     TRANSACTIONS_MAX,
 };
-use crate::receipts::Fate;
 use crate::session::Session;
 use crate::wire::parse::Headers;
 

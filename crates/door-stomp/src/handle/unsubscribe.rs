@@ -26,7 +26,7 @@ pub(crate) async fn handle(session: &mut Session<'_>, headers: Headers<'_>) -> R
     drop(consumer);
     let Some(name) = own_queue.filter(|_| is_over) else { return Ok(()) };
     check(session, Access::Configure, "queue", &name)?;
-    let (broker, owner) = (&session.shared.broker, session.owner.id);
+    let (broker, owner) = (&session.shared.broker, session.owner.id());
     let only = DeleteOnly::default();
     match broker.delete_queue(&session.queue_name(&name), only, owner).await {
         // Nobody else was subscribed to it, and it went by itself.

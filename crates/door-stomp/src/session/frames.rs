@@ -1,5 +1,6 @@
 //! From frames to handlers.
 
+use broker::live::Fate;
 use bytes::Bytes;
 use door::{Input, ReadHalf};
 
@@ -7,7 +8,6 @@ use super::{End, Session, receipt};
 use crate::fault::Fault;
 use crate::handle::{self, Next};
 use crate::limits::BATCH_BYTES_MAX;
-use crate::receipts::Fate;
 use crate::wire::parse::{Command, Frame, Parsed, parse};
 
 /// Why a run of frames pauses.
@@ -74,7 +74,7 @@ impl Session<'_> {
                 Next::Blocked => return Ok(Stop::Blocked),
                 Next::Wait => return Ok(Stop::Wait),
             }
-            if self.batch.bytes() >= BATCH_BYTES_MAX {
+            if self.publishing.batch.bytes() >= BATCH_BYTES_MAX {
                 return Ok(Stop::Batch);
             }
         }
