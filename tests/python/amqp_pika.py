@@ -459,6 +459,26 @@ def crossing(port):
     emit('crossed')
 
 
+def said(port):
+    """What a client of STOMP said is in the properties, and the other way round."""
+    connection = connect(port, credentials=pika.PlainCredentials('alice', 'secret'))
+    channel = connection.channel()
+    (_, properties, _), = drain(channel, 'said', 1)
+    left = int(properties.expiration)
+    assert 0 < left <= 600000, left
+    words = {
+        'content_type': 'text/plain', 'content_encoding': 'utf-8', 'correlation_id': '7', 'priority': 4, 'timestamp': 1700000000,
+        'message_id': 'm-1', 'type': 'order', 'app_id': 'shop', 'user_id': 'alice', 'delivery_mode': 2, 'headers': {'mine': '1'},
+    }
+    seen = {name: getattr(properties, name) for name in words}
+    assert seen == words, seen
+    channel.confirm_delivery()
+    channel.queue_declare('answered', durable=True)
+    channel.basic_publish('', 'answered', b'x', pika.BasicProperties(expiration='600000', **words))
+    connection.close()
+    emit('crossed')
+
+
 def kept(port):
     """Before and after the broker is killed: what was confirmed is there, in order."""
     connection = connect(port)

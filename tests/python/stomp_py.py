@@ -195,6 +195,60 @@ def answers(port):
     answering.close()
 
 
+def streams(port):
+    one = Client(port)
+    stream = {'x-queue-type': 'stream', 'x-max-age': '7D'}
+    for number in range(5):
+        one.send('/queue/stream', str(number), headers=stream)
+
+    def read(client, start, count):
+        headers = {**stream, 'prefetch-count': '2', 'x-stream-offset': start}
+        client.subscribe('/queue/stream', start, ack='client', headers=headers)
+        seen = []
+        for _ in range(count):
+            message = client.next()
+            seen.append((message.body, message.headers['x-stream-offset']))
+            client.settle(client.connection.ack, message)
+        client.sure(client.connection.unsubscribe, start)
+        return seen
+
+    for _ in range(2):
+        # Reading takes nothing away.
+        assert read(one, 'first', 5) == [(str(number), str(number)) for number in range(5)]
+    assert read(one, 'offset=3', 2) == [('3', '3'), ('4', '4')]
+    assert read(one, 'timestamp=0', 5)[0] == ('0', '0')
+    assert read(one, 'last', 1) == [('4', '4')]
+    one.close()
+
+
+PROPERTIES = {
+    'content-type': 'text/plain', 'content-encoding': 'utf-8', 'correlation-id': '7', 'priority': '4', 'expiration': '600000',
+    'timestamp': '1700000000', 'amqp-message-id': 'm-1', 'type': 'order', 'app-id': 'shop', 'user-id': 'alice', 'persistent': 'true',
+}
+
+
+def says(port):
+    """Says all that a client of AMQP has a word for."""
+    one = Client(port, user='alice', password='secret')
+    one.send('/queue/said', 'x', headers={**PROPERTIES, 'mine': '1'})
+    one.close()
+    emit('said')
+
+
+def hears(port):
+    """The same, said by AMQP."""
+    one = Client(port, user='alice', password='secret')
+    one.subscribe('/queue/answered')
+    headers = one.next().headers
+    left = int(headers['expiration'])
+    assert 0 < left <= 600000, left
+    wanted = {**PROPERTIES, 'mine': '1', 'expiration': headers['expiration']}
+    del wanted['persistent']
+    assert wanted.items() <= headers.items(), headers
+    one.close()
+    emit('heard')
+
+
 def errors(port):
     one = Client(port)
     one.connection.subscribe('/amq/queue/nowhere', '0')
@@ -262,9 +316,11 @@ if sys.argv[1] == 'login':
     login(int(sys.argv[2]), *sys.argv[3:])
 elif sys.argv[1] == 'crossing':
     crossing(int(sys.argv[2]))
+elif sys.argv[1] in ('says', 'hears'):
+    globals()[sys.argv[1]](int(sys.argv[2]))
 elif sys.argv[1] == 'kept':
     kept(int(sys.argv[2]))
 else:
-    for part in (queues, acknowledging, refusing, transactions, topics, answers, errors, beats):
+    for part in (queues, acknowledging, refusing, transactions, topics, answers, streams, errors, beats):
         part(int(sys.argv[2]))
         emit(part.__name__)

@@ -40,9 +40,6 @@ const NOT_OF_STREAMS: [&str; 15] = [
     "x-queue-mode",
     ORDER,
 ];
-/// Segments of topics are no smaller and no larger than this, in bytes.
-const SEGMENT_BYTES_MIN: i64 = 64 * 1024;
-const SEGMENT_BYTES_MAX: i64 = i32::MAX as i64;
 /// Longest time, in milliseconds: as much as RabbitMQ takes.
 const TIME_MAX: i64 = 0xffff_ffff;
 
@@ -145,7 +142,8 @@ impl<'a> Arguments<'a> {
         let age_max = match self.text(MAX_AGE)? {
             None => None,
             Some(text) => {
-                let age = age(text).ok_or_else(|| self.of.invalid(MAX_AGE, "invalid_max_age"))?;
+                let age = StreamSettings::age(text);
+                let age = age.ok_or_else(|| self.of.invalid(MAX_AGE, "invalid_max_age"))?;
                 Some(age)
             }
         };
@@ -153,7 +151,7 @@ impl<'a> Arguments<'a> {
         Ok(StreamSettings {
             age_max,
             bytes_max: count(self.integer("x-max-length-bytes", 0, i64::MAX)?),
-            segment_bytes: segment.map(segment_bytes),
+            segment_bytes: segment.map(StreamSettings::segment_bytes),
         })
     }
 
@@ -240,28 +238,6 @@ pub(crate) fn overflow(text: &[u8]) -> Option<Overflow> {
     }
 }
 
-/// Bytes of a segment: as many as was asked for, or as near to that as there are.
-pub(crate) fn segment_bytes(asked: i64) -> u64 {
-    asked.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).unsigned_abs()
-}
-
-/// A time as RabbitMQ writes ages: a number and `Y`, `M`, `D`, `h`, `m` or `s`.
-pub(crate) fn age(text: &[u8]) -> Option<Millis> {
-    let (unit, number) = text.split_last()?;
-    let seconds: Millis = match unit {
-        b'Y' => 365 * 24 * 3600,
-        b'M' => 30 * 24 * 3600,
-        b'D' => 24 * 3600,
-        b'h' => 3600,
-        b'm' => 60,
-        b's' => 1,
-        _ => return None,
-    };
-    let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(number).ok().filter(|_| is_number)?;
-    number.parse::<Millis>().ok()?.checked_mul(seconds * 1000)
-}
-
 /// Where to begin to read a stream (`x-stream-offset`).
 ///
 /// # Errors
@@ -280,7 +256,7 @@ pub(crate) fn stream_start(
         Some(Value::String(b"first")) => Ok(StreamStart::First),
         Some(Value::String(b"last")) => Ok(StreamStart::Last),
         Some(Value::String(text)) => {
-            let age = age(text).ok_or_else(|| wrong("invalid_max_age"))?;
+            let age = StreamSettings::age(text).ok_or_else(|| wrong("invalid_max_age"))?;
             Ok(StreamStart::Time(now.saturating_sub(age)))
         }
         Some(Value::Timestamp(seconds)) => {

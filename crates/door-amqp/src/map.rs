@@ -9,6 +9,8 @@
 //! | reply-to | the header `x-reply-to-topic`: a routing key of `amq.topic` |
 //! | expiry | `expiration`, as what is left of it |
 //! | priority | `priority` |
+//! | user | `user-id` |
+//! | the headers `content-encoding`, `message-id`, `type`, `app-id` | properties of these names |
 //! | timestamp | `timestamp`, in seconds |
 //! | original | flags and values of the properties, byte for byte |
 
@@ -41,6 +43,8 @@ const REPLY_TO_TOPIC: &[u8] = b"x-reply-to-topic";
 const DELIVERY_COUNT: &[u8] = b"x-delivery-count";
 const STREAM_OFFSET: &[u8] = b"x-stream-offset";
 const DEATHS: &[u8] = b"x-death";
+/// Properties that are plain headers at other doors.
+const PLAIN: [&[u8]; 4] = [b"content-encoding", b"message-id", b"type", b"app-id"];
 
 /// A message for the core. `payload` and `properties` are shared.
 ///
@@ -54,7 +58,12 @@ pub(crate) fn message(
 ) -> Result<Message, Fault> {
     let share = |short: Short<'_>| raw.slice_ref(&short);
     let ttl = properties.expiration.map(|text| expiration(&text)).transpose()?;
-    let headers = properties.headers.map(text_headers).unwrap_or_default();
+    let mut headers = properties.headers.map(text_headers).unwrap_or_default();
+    let Properties { content_encoding, message_id, kind, app_id, .. } = *properties;
+    let plain = PLAIN.into_iter().zip([content_encoding, message_id, kind, app_id]);
+    headers.extend(plain.filter_map(|(name, value)| {
+        value.map(|value| (Bytes::from_static(name), Some(share(value))))
+    }));
     Ok(Message {
         value: Some(payload),
         headers,
@@ -65,6 +74,7 @@ pub(crate) fn message(
             correlation_id: properties.correlation_id.map(share),
             expires_at: ttl.map(|ttl| now().saturating_add(ttl)),
             priority: properties.priority,
+            user: properties.user_id.map(share),
         },
         // That of a message without properties says nothing.
         original: Some(Original { door: slot(), bytes: raw }),
@@ -301,10 +311,13 @@ fn foreign(delivered: &Delivered, counts: bool) -> Vec<u8> {
     let message = &*delivered.message;
     let of = &message.properties;
     let mut headers = TableBuf::default();
-    for (name, value) in &message.headers {
-        headers.push(name, value.as_deref().map_or(Value::Void, Value::String));
+    let plain = PLAIN.map(|name| plain(message, name));
+    for (number, (name, value)) in message.headers.iter().enumerate() {
+        if !plain.iter().flatten().any(|(at, _)| *at == number) {
+            headers.push(name, value.as_deref().map_or(Value::Void, Value::String));
+        }
     }
-    let is_short = |id: &&Bytes| id.len() <= usize::from(u8::MAX);
+    let [content_encoding, message_id, kind, app_id] = plain.map(|of| of.map(|(_, text)| text));
     let id = of.correlation_id.as_ref();
     if let Some(long) = id.filter(|id| !is_short(id)) {
         headers.push(CORRELATION_ID, Value::Bytes(long));
@@ -312,6 +325,10 @@ fn foreign(delivered: &Delivered, counts: bool) -> Vec<u8> {
     if let Some(subject) = &of.reply_to {
         headers.push(REPLY_TO_TOPIC, Value::String(&NAMES.name(subject)));
     }
+    // It waits as long as it wants where it is, if it died of that.
+    let is_spent = message.deaths.iter().any(|death| death.reason == DeathReason::Expired);
+    let left = of.expires_at.filter(|_| !is_spent);
+    let left = left.map(|at| at.saturating_sub(delivered.at).max(0).to_string());
     let seconds = message.timestamp.and_then(|ms| u64::try_from(ms / 1000).ok());
     let properties = Properties {
         content_type: of.content_type.as_ref().filter(is_short).map(|kind| Short(kind)),
@@ -319,7 +336,13 @@ fn foreign(delivered: &Delivered, counts: bool) -> Vec<u8> {
         delivery_mode: Some(2),
         priority: of.priority,
         correlation_id: id.filter(is_short).map(|id| Short(id)),
+        expiration: left.as_ref().map(|left| Short(left.as_bytes())),
         timestamp: seconds,
+        user_id: of.user.as_ref().filter(is_short).map(|user| Short(user)),
+        content_encoding,
+        message_id,
+        kind,
+        app_id,
         ..Properties::default()
     };
     if is_as_it_was(delivered, counts) {
@@ -328,6 +351,19 @@ fn foreign(delivered: &Delivered, counts: bool) -> Vec<u8> {
         return out;
     }
     with_history(properties, delivered, counts)
+}
+
+fn is_short(text: &&Bytes) -> bool {
+    text.len() <= usize::from(u8::MAX)
+}
+
+/// A header that is a property here: its number, and what it says. Of several the last is, if it can be; clients take these
+/// for text.
+fn plain<'a>(message: &'a Message, name: &[u8]) -> Option<(usize, Short<'a>)> {
+    let at = message.headers.iter().rposition(|(known, _)| known == name)?;
+    let value = message.headers.get(at)?.1.as_ref()?;
+    let is_text = is_short(&value) && std::str::from_utf8(value).is_ok();
+    is_text.then_some((at, Short(value)))
 }
 
 /// Further routing keys of a message: the headers `CC` and `BCC`.

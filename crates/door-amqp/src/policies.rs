@@ -3,7 +3,7 @@
 use broker::policies::{
     DeliveryLimit, Governing, Pattern, Policy, PolicyLayer, PolicyName, PolicySettings,
 };
-use broker::queues::QueueKind;
+use broker::queues::{QueueKind, StreamSettings};
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
@@ -169,13 +169,13 @@ fn set(name: &str, value: &Json, to: &mut PolicySettings) -> Option<()> {
             to.deliveries_max = Some(limit.map_or(DeliveryLimit::Any, DeliveryLimit::Most));
         }
         "expires" => to.expires = Some(number(1)?),
-        "max-age" => to.age_max = Some(arguments::age(&text()?)?),
+        "max-age" => to.age_max = Some(StreamSettings::age(&text()?)?),
         "max-length" => to.length_max = Some(count()?),
         "max-length-bytes" => to.bytes_max = Some(count()?),
         "message-ttl" => to.message_ttl = Some(number(0)?),
         "overflow" => to.overflow = Some(arguments::overflow(&text()?)?),
         "stream-max-segment-size-bytes" => {
-            to.segment_bytes = Some(arguments::segment_bytes(number(0)?));
+            to.segment_bytes = Some(StreamSettings::segment_bytes(number(0)?));
         }
         // What follows only has to be what it can be.
         "dead-letter-strategy" => one_of(&["at-most-once", "at-least-once"])?,

@@ -118,7 +118,7 @@ pub(crate) fn message(
         reply_to,
         correlation_id: properties.correlation.map(Bytes::copy_from_slice),
         expires_at: properties.expiry.map(|seconds| now() + 1000 * Millis::from(seconds)),
-        priority: None,
+        ..Properties::default()
     };
     let original = Some(Original { door: door(), bytes });
     let value = Some(payload);

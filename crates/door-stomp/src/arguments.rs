@@ -1,7 +1,11 @@
 //! What queues are made with: headers of the frame that makes one, as RabbitMQ's plugin knows them.
 
+use std::borrow::Cow;
+
 use base::Millis;
-use broker::queues::{DeadLetterTo, Overflow, QueueKind, QueueSettings};
+use broker::queues::{
+    DeadLetterTo, Overflow, QueueKind, QueueSettings, StreamSettings, StreamStart,
+};
 use bytes::{BufMut, Bytes};
 
 use crate::fault::{Fault, named};
@@ -27,11 +31,12 @@ enum Kind {
 }
 
 /// Every argument of a queue that a header can be. Some only say how a queue is kept, which is decided here.
-const ALL: [(&str, Kind); 16] = [
+const ALL: [(&str, Kind); 19] = [
     ("x-dead-letter-exchange", Kind::Text),
     ("x-dead-letter-routing-key", Kind::Text),
     ("x-delivery-limit", Kind::Number(-1, 0xffff_ffff)),
     ("x-expires", Kind::Number(1, TIME_MAX)),
+    ("x-max-age", Kind::Text),
     ("x-max-length", Kind::Number(0, i64::MAX)),
     ("x-max-length-bytes", Kind::Number(0, i64::MAX)),
     ("x-max-priority", Kind::Number(0, PRIORITY_MAX)),
@@ -42,8 +47,24 @@ const ALL: [(&str, Kind); 16] = [
     ("x-queue-type", Kind::Text),
     ("x-quorum-initial-group-size", Kind::Number(0, i64::MAX)),
     ("x-single-active-consumer", Kind::Flag),
+    ("x-stream-filter-size-bytes", Kind::Number(0, i64::MAX)),
+    ("x-stream-max-segment-size-bytes", Kind::Number(0, i64::MAX)),
     ("x-max-in-memory-length", Kind::Number(0, i64::MAX)),
     ("x-max-in-memory-bytes", Kind::Number(0, i64::MAX)),
+];
+
+/// What is said of a stream and means nothing to it.
+const NOT_OF_STREAMS: [&str; 10] = [
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-delivery-limit",
+    "x-expires",
+    "x-max-length",
+    "x-max-priority",
+    "x-message-ttl",
+    "x-overflow",
+    "x-queue-mode",
+    "x-single-active-consumer",
 ];
 
 /// The arguments of a queue, understood.
@@ -114,6 +135,7 @@ pub(crate) fn of_queue(
                     "x-queue-type" => {
                         made.kind = match &value[..] {
                             b"quorum" => QueueKind::Quorum,
+                            b"stream" => QueueKind::Stream,
                             b"classic" | b"default" => QueueKind::Classic,
                             _ => return Err(invalid()),
                         };
@@ -122,6 +144,12 @@ pub(crate) fn of_queue(
                 }
             }
         }
+    }
+    made.table = table.into();
+    if made.kind == QueueKind::Stream {
+        let stream = of_stream(headers, &named("queue", queue, virtual_host))?;
+        made.settings = QueueSettings { stream: Some(stream), ..QueueSettings::default() };
+        return Ok(made);
     }
     if exchange.is_none() && key.is_some() {
         let text = "x-dead-letter-routing-key without x-dead-letter-exchange";
@@ -132,8 +160,48 @@ pub(crate) fn of_queue(
     let unless_said = is_quorum.then_some(QUORUM_DELIVERIES_MAX);
     made.settings.deliveries_said = deliveries_max.is_some();
     made.settings.deliveries_max = deliveries_max.unwrap_or(unless_said);
-    made.table = table.into();
     Ok(made)
+}
+
+/// Those of a stream, of which the numbers are numbers; `of` names it.
+fn of_stream(headers: Headers<'_>, of: &str) -> Result<StreamSettings, Fault> {
+    if let Some(name) = NOT_OF_STREAMS.iter().find(|name| headers.get(name).is_some()) {
+        let text = format!("invalid arg '{name}' for {of} of queue type rabbit_stream_queue");
+        return Err(Fault::precondition(text));
+    }
+    let age = |text: Cow<'_, [u8]>| {
+        let wrong = || Fault::precondition(format!("invalid arg 'x-max-age' for {of}"));
+        StreamSettings::age(&text).ok_or_else(wrong)
+    };
+    let number = |name| {
+        let text = headers.get(name)?;
+        std::str::from_utf8(&text).ok()?.trim().parse::<i64>().ok()
+    };
+    Ok(StreamSettings {
+        age_max: headers.get("x-max-age").map(age).transpose()?,
+        bytes_max: number("x-max-length-bytes").map(i64::unsigned_abs),
+        segment_bytes: number("x-stream-max-segment-size-bytes").map(StreamSettings::segment_bytes),
+    })
+}
+
+/// Where to begin to read a stream (`x-stream-offset`): `first`, `last`, `next`, `offset=` and a number, or `timestamp=` and
+/// seconds since the epoch. `None`: there is no such place.
+pub(crate) fn stream_start(headers: Headers<'_>) -> Option<StreamStart> {
+    let Some(said) = headers.get("x-stream-offset") else { return Some(StreamStart::Next) };
+    let said = std::str::from_utf8(&said).ok()?.trim();
+    match said.split_once('=') {
+        None if said == "first" => Some(StreamStart::First),
+        None if said == "last" => Some(StreamStart::Last),
+        None if said == "next" => Some(StreamStart::Next),
+        Some(("offset", number)) => {
+            number.parse().ok().filter(|at| *at >= 0).map(StreamStart::Offset)
+        }
+        Some(("timestamp", seconds)) => {
+            let seconds = seconds.parse::<Millis>().ok().filter(|seconds| *seconds >= 0)?;
+            Some(StreamStart::Time(seconds.saturating_mul(1000)))
+        }
+        _ => None,
+    }
 }
 
 fn set_number(name: &str, number: i64, settings: &mut QueueSettings) {

@@ -7,8 +7,10 @@
 //! | content type | `content-type` |
 //! | correlation id | `correlation-id` |
 //! | reply-to | `reply-to`, where that is a `/topic/`; anything else is a header |
-//! | expiry | `expiration`: milliseconds from when it was sent |
+//! | expiry | `expiration`: milliseconds from when it was sent; of other doors' messages, from now |
 //! | priority | `priority` |
+//! | user | `user-id` |
+//! | the header `message-id` | `amqp-message-id` |
 //! | timestamp | `timestamp`, in seconds |
 //! | guaranteed | `persistent` |
 //! | original | all headers that are not the frame's own, as lines of STOMP 1.2 |
@@ -49,6 +51,12 @@ pub(crate) const TOPIC_EXCHANGE: &[u8] = SUBJECTS.as_bytes();
 
 const EXPIRATION: &[u8] = b"expiration";
 const REPLY_TO: &[u8] = b"reply-to";
+const USER_ID: &[u8] = b"user-id";
+const STREAM_OFFSET: &[u8] = b"x-stream-offset";
+/// The application's name of a message, which `message-id` here is not.
+const MESSAGE_ID: &[u8] = b"amqp-message-id";
+/// The same at other doors.
+const PLAIN_MESSAGE_ID: &[u8] = b"message-id";
 
 /// Headers of the frame, not of the message: what `SEND` has for the broker, and what `MESSAGE` has from it.
 const OF_FRAMES: [&[u8]; 8] = [
@@ -107,6 +115,10 @@ fn set(message: &mut Message, name: &[u8], value: &[u8]) {
         b"content-type" if of.content_type.is_none() => of.content_type = share(),
         b"correlation-id" if of.correlation_id.is_none() => of.correlation_id = share(),
         b"priority" if of.priority.is_none() => of.priority = number(value),
+        USER_ID if of.user.is_none() => of.user = share(),
+        MESSAGE_ID => {
+            message.headers.push((Bytes::from_static(PLAIN_MESSAGE_ID), share()));
+        }
         b"persistent" => message.guaranteed |= matches!(value, b"true" | b"True"),
         b"timestamp" if message.timestamp.is_none() => {
             message.timestamp = number::<Millis>(value).and_then(|s| s.checked_mul(1000));
@@ -151,20 +163,27 @@ pub(crate) fn put(delivered: &Delivered, mut frame: Writer<'_>) {
     match own {
         Some(kept) => {
             for (name, value) in Headers::kept(kept).iter() {
-                let is_old = is_spent && &name[..] == EXPIRATION || is_of_death(&name, message);
+                let is_old = is_spent && &name[..] == EXPIRATION || is_of_broker(&name, delivered);
                 if !is_old {
                     frame = frame.header(&name, &value);
                 }
             }
         }
-        None => frame = put_foreign(message, frame),
+        None => frame = put_foreign(delivered, is_spent, frame),
+    }
+    if let Some(offset) = delivered.offset {
+        frame = frame.header(STREAM_OFFSET, offset.to_string().as_bytes());
     }
     put_deaths(message, frame).body(message.value.as_deref().unwrap_or_default());
 }
 
-fn is_of_death(name: &[u8], message: &Message) -> bool {
-    let is_told = name.starts_with(b"x-first-death-") || name.starts_with(b"x-last-death-");
-    is_told && !message.deaths.is_empty()
+/// Whether the broker itself says this of a message.
+fn is_of_broker(name: &[u8], delivered: &Delivered) -> bool {
+    if name == STREAM_OFFSET {
+        return delivered.offset.is_some();
+    }
+    let is_of_death = name.starts_with(b"x-first-death-") || name.starts_with(b"x-last-death-");
+    is_of_death && !delivered.message.deaths.is_empty()
 }
 
 /// Headers are text (1.2, "Augmented BNF"); clients give up over anything else.
@@ -173,13 +192,22 @@ fn is_text(bytes: &[u8]) -> bool {
 }
 
 /// Headers of a message of another door.
-fn put_foreign<'a>(message: &Message, mut frame: Writer<'a>) -> Writer<'a> {
+fn put_foreign<'a>(delivered: &Delivered, is_spent: bool, mut frame: Writer<'a>) -> Writer<'a> {
+    let message = &*delivered.message;
     let of = &message.properties;
-    if let Some(kind) = of.content_type.as_ref().filter(|kind| is_text(kind)) {
-        frame = frame.header(b"content-type", kind);
+    let texts: [(&[u8], _); 3] = [
+        (b"content-type", &of.content_type),
+        (b"correlation-id", &of.correlation_id),
+        (USER_ID, &of.user),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text.as_ref().filter(|text| is_text(text)) {
+            frame = frame.header(name, text);
+        }
     }
-    if let Some(id) = of.correlation_id.as_ref().filter(|id| is_text(id)) {
-        frame = frame.header(b"correlation-id", id);
+    if let Some(at) = of.expires_at.filter(|_| !is_spent) {
+        let left = at.saturating_sub(delivered.at).max(0);
+        frame = frame.header(EXPIRATION, left.to_string().as_bytes());
     }
     if let Some(priority) = of.priority {
         frame = frame.header(b"priority", priority.to_string().as_bytes());
@@ -197,8 +225,14 @@ fn put_foreign<'a>(message: &Message, mut frame: Writer<'a>) -> Writer<'a> {
     }
     for (name, value) in &message.headers {
         let value = value.as_deref().unwrap_or_default();
+        let name = match &name[..] {
+            PLAIN_MESSAGE_ID => MESSAGE_ID,
+            name => name,
+        };
         let is_sayable = !name.is_empty() && is_text(name) && is_text(value);
-        if is_sayable && !is_of_frame(name) && !is_of_death(name, message) {
+        // Clients take that for what the broker checked.
+        let is_own = is_of_frame(name) || is_of_broker(name, delivered) || name == USER_ID;
+        if is_sayable && !is_own {
             frame = frame.header(name, value);
         }
     }

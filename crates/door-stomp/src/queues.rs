@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use broker::exchanges::{BindTo, Binding, ExchangeError, ExchangeKind, HeaderMatch};
-use broker::queues::{Queue, QueueError, QueueSpec};
+use broker::queues::{Queue, QueueError, QueueKind, QueueSpec};
 use bytes::Bytes;
 
 use crate::arguments::{self, QueueArguments};
 use crate::deliveries::{AckMode, To};
 use crate::destination::{self, Destination, REPLY_QUEUE};
-use crate::fault::Fault;
+use crate::fault::{Fault, named};
 use crate::handle::subscribe::{How, consume};
 use crate::handle::{Access, GENERATED, check, check_key, check_prefix};
 use crate::limits::REMEMBERED_MAX;
@@ -188,11 +188,22 @@ async fn declare(
     let virtual_host = &session.agreed.virtual_host;
     let made = arguments::of_queue(headers, name, virtual_host)?;
     let QueueArguments { kind, settings, table } = made;
+    let Kept { durable, auto_delete, exclusive } = kept;
+    if kind == QueueKind::Stream {
+        let checks = [
+            ("auto-delete", auto_delete),
+            ("exclusive-owner", exclusive),
+            ("non-durable", !durable),
+        ];
+        if let Some((what, _)) = checks.into_iter().find(|(_, is)| *is) {
+            let of = named("queue", name, virtual_host);
+            return Err(Fault::precondition(format!("invalid property '{what}' for {of}")));
+        }
+    }
     if let Some(to) = &settings.dead_letter {
         let key = to.key.as_ref().unwrap_or(name);
         check_key(session, Access::Write, &to.exchange, key)?;
     }
-    let Kept { durable, auto_delete, exclusive } = kept;
     let spec = QueueSpec { durable, exclusive, auto_delete, kind, settings, arguments: table };
     let wanted = session.queue_name(name);
     let declared = session.shared.broker.declare_queue(&wanted, &spec, session.owner.id()).await;

@@ -44,6 +44,23 @@ const subscribe = async (client, destination, headers = {}) => {
   return { seen, subscription }
 }
 
+check('a stream is read again and again, from an offset on', async () => {
+  const queue = `/queue/${newName('s')}`
+  const stream = { 'x-queue-type': 'stream' }
+  const client = await connect()
+  for (const body of ['0', '1', '2']) await send(client, queue, body, stream)
+  for (const [from, wanted] of [['first', ['0', '1', '2']], ['first', ['0', '1', '2']], ['offset=2', ['2']]]) {
+    const headers = { ...stream, ack: 'client-individual', 'prefetch-count': '1', 'x-stream-offset': from }
+    const { seen, subscription } = await subscribe(client, queue, headers)
+    for (let count = 1; count <= wanted.length; count++) (await seen.until('messages', count)).at(-1).ack()
+    const messages = await seen.until('messages', wanted.length)
+    assert.deepEqual(messages.map(({ body }) => body), wanted)
+    assert.deepEqual(messages.map(({ headers }) => headers['x-stream-offset']), wanted)
+    subscription.unsubscribe()
+  }
+  await client.deactivate()
+})
+
 for (const [mode, left] of [['auto', []], ['client', ['2']], ['client-individual', ['0', '2']]]) {
   check(`what is acknowledged does not come again: ${mode}`, async () => {
     const queue = `/queue/${newName('q')}`

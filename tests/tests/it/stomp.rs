@@ -26,10 +26,28 @@ fn stomp_py_does_what_it_does_with_rabbitmq() {
         "transactions",
         "topics",
         "answers",
+        "streams",
         "errors",
         "beats",
     ];
     assert_eq!(names, all);
+}
+
+#[test]
+fn what_a_client_of_amqp_calls_properties_crosses_both_ways() {
+    let sets = ["stomp.security=SASL_PLAINTEXT", "amqp.security=SASL_PLAINTEXT"];
+    let sets = [&sets[..], &ALICE].concat();
+    let broker = sets.iter().fold(Serve::new(), |serve, set| serve.arg("--set").arg(*set)).start();
+    let (stomp, amqp) = (broker.stomp().to_string(), broker.amqp().to_string());
+    for (python, script, role, port, event) in [
+        (Python::Stomp, "stomp_py", "says", &stomp, "said"),
+        (Python::Pika, "amqp_pika", "said", &amqp, "crossed"),
+        (Python::Stomp, "stomp_py", "hears", &stomp, "heard"),
+    ] {
+        let args: [&dyn AsRef<OsStr>; 2] = [&role, port];
+        let Some(events) = Script::run(python, script, &args, PATIENCE) else { return };
+        assert!(events.iter().any(|told| told["event"] == event), "{role}: {events:?}");
+    }
 }
 
 fn log_in(port: &str, more: &[&str]) {

@@ -59,6 +59,8 @@ pub struct Properties {
     pub expires_at: Option<Millis>,
     /// Higher is more urgent.
     pub priority: Option<u8>,
+    /// Who published it, if they said so. Who logged in can say nobody else.
+    pub user: Option<Bytes>,
 }
 
 /// The properties of a message exactly as its publisher's protocol has them: order, duplicates, types, and what is

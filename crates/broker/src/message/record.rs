@@ -18,6 +18,8 @@ pub(super) const CORRELATION_ID: &str = "correlation-id";
 pub(super) const EXPIRES_AT: &str = "expires-at";
 /// 0 to 255, in decimal digits.
 pub(super) const PRIORITY: &str = "priority";
+/// Who published it. No plain header: anybody can set those, and readers trust this.
+pub(super) const USER: &str = "entrepot-user";
 /// One byte that says whose, and that protocol's own properties.
 pub(super) const ORIGINAL: &str = "entrepot-original";
 /// The exchange through which it came into a queue, and …
@@ -132,13 +134,14 @@ impl Message {
                 headers.push((Bytes::from_static(name.as_bytes()), value));
             }
         };
-        let Properties { content_type, reply_to, correlation_id, expires_at, priority } =
+        let Properties { content_type, reply_to, correlation_id, expires_at, priority, user } =
             &self.properties;
         add(CONTENT_TYPE, content_type.clone());
         add(REPLY_TO, reply_to.as_ref().map(|subject| TEXT.name(subject)));
         add(CORRELATION_ID, correlation_id.clone());
         add(EXPIRES_AT, expires_at.map(|at| Bytes::from(at.to_string())));
         add(PRIORITY, priority.map(|priority| Bytes::from(priority.to_string())));
+        add(USER, user.clone());
         add(ORIGINAL, self.original.as_ref().map(Original::to_bytes));
         add(EXCHANGE, self.via.as_ref().map(|via| via.exchange.clone()));
         add(ROUTING_KEY, self.via.as_ref().map(|via| via.key.clone()));
@@ -171,6 +174,7 @@ impl Message {
         message.via = exchange.zip(key).map(|(exchange, key)| Via { exchange, key });
         message.original = message.take(ORIGINAL, |bytes| Original::from_bytes(bytes.clone()));
         message.properties = Properties {
+            user: message.take(USER, |user| Some(user.clone())),
             priority: message.take(PRIORITY, number),
             expires_at: message.take(EXPIRES_AT, number),
             correlation_id: message.take(CORRELATION_ID, |id| Some(id.clone())),

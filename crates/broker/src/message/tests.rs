@@ -41,6 +41,7 @@ fn full() -> Message {
             correlation_id: Some(bytes("\0any bytes")),
             expires_at: Some(1_700_000_060_000),
             priority: Some(9),
+            user: Some(bytes("alice")),
         },
         original: Some(Original { door: 3, bytes: bytes("\x01\x00whatever") }),
         guaranteed: true,
@@ -121,9 +122,17 @@ fn headers_that_are_no_properties_stay_headers() {
 #[test]
 fn the_page_of_messages_names_every_header() {
     let page = include_str!("../../../../docs/messages.md");
-    for name in
-        [CONTENT_TYPE, REPLY_TO, CORRELATION_ID, EXPIRES_AT, PRIORITY, ORIGINAL, COPY, PUBLISHER]
-    {
+    for name in [
+        CONTENT_TYPE,
+        REPLY_TO,
+        CORRELATION_ID,
+        EXPIRES_AT,
+        PRIORITY,
+        ORIGINAL,
+        COPY,
+        PUBLISHER,
+        USER,
+    ] {
         assert!(page.contains(&format!("`{name}`")), "{name}");
     }
 }

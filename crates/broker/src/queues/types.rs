@@ -117,6 +117,34 @@ pub struct StreamSettings {
     pub segment_bytes: Option<u64>,
 }
 
+impl StreamSettings {
+    /// Segments of topics are no smaller and no larger than this, in bytes.
+    const SEGMENT_BYTES: (i64, i64) = (64 * 1024, i32::MAX as i64);
+
+    /// Bytes of a segment: as many as was asked for, or as near to that as there are.
+    pub fn segment_bytes(asked: i64) -> u64 {
+        let (min, max) = Self::SEGMENT_BYTES;
+        asked.clamp(min, max).unsigned_abs()
+    }
+
+    /// An age as clients write it: a number and `Y`, `M`, `D`, `h`, `m` or `s`. `None`: it is none.
+    pub fn age(text: &[u8]) -> Option<Millis> {
+        let (unit, number) = text.split_last()?;
+        let seconds: Millis = match unit {
+            b'Y' => 365 * 24 * 3600,
+            b'M' => 30 * 24 * 3600,
+            b'D' => 24 * 3600,
+            b'h' => 3600,
+            b'm' => 60,
+            b's' => 1,
+            _ => return None,
+        };
+        let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+        let number = std::str::from_utf8(number).ok().filter(|_| is_number)?;
+        number.parse::<Millis>().ok()?.checked_mul(seconds * 1000)
+    }
+}
+
 /// Where somebody begins to read a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamStart {

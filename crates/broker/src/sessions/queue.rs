@@ -128,6 +128,7 @@ impl Waiting {
         let properties = Properties {
             content_type: properties.content_type.map(own),
             correlation_id: properties.correlation_id.map(own),
+            user: properties.user.map(own),
             ..properties
         };
         let original = original.map(|mut original| {

@@ -62,6 +62,9 @@ fn what_others_have_a_word_for_crosses() {
         correlation_id: Some(Short(b"c")),
         expiration: Some(Short(b"500")),
         timestamp: Some(7),
+        message_id: Some(Short(b"m")),
+        kind: Some(Short(b"order")),
+        user_id: Some(Short(b"alice")),
         ..Properties::default()
     });
     let text: Vec<_> = message
@@ -78,29 +81,43 @@ fn what_others_have_a_word_for_crosses() {
         ("table", Some(r#"{"x":true,"y":"q\""}"#)),
         ("array", Some("[1,1.5]")),
         ("none", None),
+        ("message-id", Some("m")),
+        ("type", Some("order")),
     ];
     assert_eq!(text, wanted.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))));
     assert_eq!((message.timestamp, message.guaranteed), (Some(7000), true));
     let of = &message.properties;
     assert_eq!((of.expires_at, of.priority), (Some(1500), Some(4)));
     assert_eq!(of.correlation_id.as_deref(), Some(&b"c"[..]));
+    assert_eq!(of.user.as_deref(), Some(&b"alice"[..]));
 }
 
 #[test]
 fn a_message_of_another_door_has_what_that_said() {
+    let header = |name: &'static str, value: &'static [u8]| {
+        (Bytes::from_static(name.as_bytes()), Some(Bytes::from_static(value)))
+    };
     let message = Message {
-        headers: vec![(Bytes::from_static(b"h"), Some(Bytes::from_static(b"v")))],
+        headers: vec![
+            header("type", b"first"),
+            header("app-id", b"shop"),
+            header("message-id", b"no text: \xff"),
+            header("type", b"last"),
+            header("user-id", b"forged"),
+            header("h", b"v"),
+        ],
         timestamp: Some(7999),
         properties: CoreProperties {
             content_type: Some(Bytes::from_static(b"t")),
             reply_to: Some(Subject::from_levels(["a", "b"])),
             correlation_id: Some(vec![b'c'; 300].into()),
-            expires_at: None,
+            expires_at: Some(5000),
             priority: Some(1),
+            user: Some(Bytes::from_static(b"alice")),
         },
         ..Message::default()
     };
-    let delivered = delivered(message, 0);
+    let delivered = Delivered { at: 1000, ..delivered(message, 0) };
     let made = properties(&delivered, true);
     let read = Properties::decode(&made).unwrap();
     let headers = read.headers.unwrap();
@@ -108,6 +125,12 @@ fn a_message_of_another_door_has_what_that_said() {
     assert_eq!(headers.get(REPLY_TO_TOPIC), Some(Value::String(b"a.b")));
     assert_eq!(headers.get(CORRELATION_ID), Some(Value::Bytes(&[b'c'; 300])));
     assert_eq!((read.correlation_id, read.timestamp, read.priority), (None, Some(7), Some(1)));
+    assert_eq!(read.expiration, Some(Short(b"4000")));
+    assert_eq!((read.kind, read.app_id), (Some(Short(b"last")), Some(Short(b"shop"))));
+    assert_eq!((read.message_id, read.user_id), (None, Some(Short(b"alice"))));
+    let names: Vec<_> = headers.entries().map(|(name, _)| name).collect();
+    let kept: [&[u8]; 4] = [b"type", b"message-id", b"user-id", b"h"];
+    assert_eq!(names[..4], kept);
 }
 
 #[test]

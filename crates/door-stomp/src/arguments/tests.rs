@@ -28,6 +28,37 @@ fn a_quorum_queue_has_a_delivery_limit_unless_somebody_says_otherwise() {
 }
 
 #[test]
+fn a_stream_has_its_own_settings() {
+    let made = of("x-queue-type:stream\nx-max-age:2h\nx-max-length-bytes:9\n\
+         x-stream-max-segment-size-bytes:1\n")
+    .unwrap();
+    let stream = StreamSettings {
+        age_max: Some(7_200_000),
+        bytes_max: Some(9),
+        segment_bytes: Some(64 * 1024),
+    };
+    let settings = QueueSettings { stream: Some(stream), ..QueueSettings::default() };
+    assert_eq!((made.kind, made.settings), (QueueKind::Stream, settings));
+}
+
+#[test]
+fn a_stream_is_read_from_where_it_is_said() {
+    let start = |said: &str| {
+        let line = format!("x-stream-offset:{said}\n");
+        stream_start(Headers::kept(line.as_bytes()))
+    };
+    assert_eq!(stream_start(Headers::kept(b"")), Some(StreamStart::Next));
+    assert_eq!(start("first"), Some(StreamStart::First));
+    assert_eq!(start("last"), Some(StreamStart::Last));
+    assert_eq!(start("next"), Some(StreamStart::Next));
+    assert_eq!(start("offset=40"), Some(StreamStart::Offset(40)));
+    assert_eq!(start("timestamp=7"), Some(StreamStart::Time(7000)));
+    for wrong in ["", "40", "offset=-1", "offset=", "timestamp=-1", "timestamp=x", "first=1"] {
+        assert_eq!(start(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
 fn what_an_argument_cannot_be_is_refused() {
     for line in [
         "x-message-ttl:soon",
@@ -35,7 +66,9 @@ fn what_an_argument_cannot_be_is_refused() {
         "x-expires:0",
         "x-max-priority:256",
         "x-overflow:spill",
-        "x-queue-type:stream",
+        "x-queue-type:other",
+        "x-queue-type:stream\nx-message-ttl:1",
+        "x-queue-type:stream\nx-max-age:1x",
         "x-single-active-consumer:maybe",
         "x-dead-letter-routing-key:k",
     ] {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use broker::queues::{ConsumeOptions, Queue};
+use broker::queues::{ConsumeOptions, Queue, StreamStart};
 use bytes::Bytes;
 
 use crate::deliveries::{AckMode, Deliveries, To};
 use crate::destination::{Destination, TEMP_QUEUE};
-use crate::fault::{Fault, quoted};
+use crate::fault::{Fault, named, quoted};
 use crate::limits::{NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
 use crate::session::{Session, Subscription, receipt};
 use crate::wire::parse::Headers;
-use crate::{queues, receipts};
+use crate::{arguments, queues, receipts};
 
 /// How to consume.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct How {
     pub(crate) prefetch: u32,
     /// Who has the highest gets messages while it can take them.
     pub(crate) priority: i32,
+    /// Where to begin, in a stream.
+    pub(crate) start: Option<StreamStart>,
     /// The queue, if it is there for this subscription.
     pub(crate) own_queue: Option<Bytes>,
     /// The receipt that the client waits for.
@@ -34,21 +36,43 @@ pub(crate) async fn handle(session: &mut Session<'_>, headers: Headers<'_>) -> R
         let detail = format!("A subscription identified by '{}' already exists.", quoted(&tag));
         return Err(Fault::new("Duplicated subscription identifier", detail));
     }
-    for header in ["selector", "x-stream-offset"] {
-        if headers.get(header).is_some() {
-            let detail = format!("This broker does not know the header '{header}' of SUBSCRIBE");
-            return Err(Fault::new("Unsupported header", detail));
-        }
+    if headers.get("selector").is_some() {
+        let detail = "This broker does not know the header 'selector' of SUBSCRIBE";
+        return Err(Fault::new("Unsupported header", detail));
     }
     let from = Destination::parse(&from)?;
     let mode = mode(headers)?;
     let prefetch = number(headers, "prefetch-count")?.unwrap_or(0);
     let priority = number(headers, "x-priority")?.unwrap_or(0);
     let (queue, name) = queues::for_subscription(session, &from, id.as_ref(), headers).await?;
+    let start = match queue.spec().settings.stream {
+        Some(_) => Some(stream_start(session, headers, &name, (mode, prefetch))?),
+        None => None,
+    };
     let is_own = matches!(from, Destination::Topic(_) | Destination::Exchange(..));
     let own_queue = is_own.then(|| name.clone());
-    let how = How { prefetch, priority, own_queue, receipt: receipt(headers) };
+    let how = How { prefetch, priority, start, own_queue, receipt: receipt(headers) };
     consume(session, &queue, To { tag, id, queue: name, mode }, how)
+}
+
+/// Where a stream is read from, and whether that can be as it is asked for.
+fn stream_start(
+    session: &Session<'_>,
+    headers: Headers<'_>,
+    name: &[u8],
+    (mode, prefetch): (AckMode, u32),
+) -> Result<StreamStart, Fault> {
+    let of = named("queue", name, &session.agreed.virtual_host);
+    if prefetch == 0 {
+        let text = format!("consumer prefetch count is not set for stream {of}");
+        return Err(Fault::precondition(text));
+    }
+    if mode == AckMode::Auto {
+        let text = format!("automatic acknowledgement not supported by stream {of}");
+        return Err(Fault::new("not_implemented", text));
+    }
+    let wrong = || format!("failed consuming from stream {of}: invalid_offset_arg");
+    arguments::stream_start(headers).ok_or_else(|| Fault::precondition(wrong()))
 }
 
 /// The tag of a subscription, which begins the ids of its messages, and what the client calls it. Without an `id` it is
@@ -111,7 +135,10 @@ pub(crate) fn consume(
     let deliveries = Arc::clone(&session.deliveries);
     // Nothing is delivered before the lock is free.
     let mut state = deliveries.lock();
-    let consumer = queue.consume(&session.holder, options);
+    let consumer = match how.start {
+        Some(start) => queue.read_stream(&session.holder, options, start),
+        None => queue.consume(&session.holder, options),
+    };
     let consumer =
         consumer.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
     state.add(number, to);

@@ -43,7 +43,8 @@ fn lines(message: Message) -> Vec<String> {
 fn headers_become_what_other_protocols_have_words_for() {
     let message = sent(
         "destination:/queue/q\nreceipt:1\ncontent-type:text/plain\ncorrelation-id:c\npriority:4\n\
-         timestamp:9\nexpiration:500\npersistent:true\nreply-to:/topic/a.b\nmine:1\nmine:2\n",
+         timestamp:9\nexpiration:500\npersistent:true\nreply-to:/topic/a.b\nmine:1\nmine:2\n\
+         user-id:alice\namqp-message-id:m\ntype:order\n",
     );
     let of = &message.properties;
     assert_eq!(of.content_type.as_deref(), Some(&b"text/plain"[..]));
@@ -51,9 +52,12 @@ fn headers_become_what_other_protocols_have_words_for() {
     assert_eq!((of.priority, of.expires_at, message.timestamp), (Some(4), Some(1500), Some(9000)));
     assert_eq!(of.reply_to, Some(Subject::from_levels(["a", "b"])));
     assert!(message.guaranteed);
-    let mine =
-        |value: &'static [u8]| (Bytes::from_static(b"mine"), Some(Bytes::from_static(value)));
-    assert_eq!(message.headers, [mine(b"1"), mine(b"2")]);
+    assert_eq!(of.user.as_deref(), Some(&b"alice"[..]));
+    let header = |name: &'static str, value: &'static str| {
+        (Bytes::from_static(name.as_bytes()), Some(Bytes::from_static(value.as_bytes())))
+    };
+    let wanted = [("mine", "1"), ("mine", "2"), ("message-id", "m"), ("type", "order")];
+    assert_eq!(message.headers, wanted.map(|(name, value)| header(name, value)));
 }
 
 #[test]
@@ -81,6 +85,10 @@ fn a_message_of_another_door_has_its_words() {
     foreign.properties.reply_to = Some(Subject::from_levels(["a", "b/c"]));
     foreign.headers.push((Bytes::from_static(b"subscription"), None));
     foreign.headers.push((Bytes::from_static(b"none"), None));
+    foreign.headers.push((Bytes::from_static(b"message-id"), Some(Bytes::from_static(b"m"))));
+    foreign.headers.push((Bytes::from_static(b"user-id"), Some(Bytes::from_static(b"forged"))));
+    foreign.properties.user = Some(Bytes::from_static(b"alice"));
+    foreign.properties.expires_at = Some(500);
     // Clients would see a frame end, or no text.
     for bytes in [&b"\0MESSAGE"[..], b"\xff"] {
         foreign.headers.push((Bytes::from_static(b"bad"), Some(Bytes::from_static(bytes))));
@@ -91,9 +99,12 @@ fn a_message_of_another_door_has_its_words() {
         lines(foreign),
         [
             "content-type:text/plain",
+            "user-id:alice",
+            "expiration:500",
             "reply-to:/topic/a.b%2Fc",
             "mine:1",
             "none:",
+            "amqp-message-id:m",
             "content-length:5"
         ]
     );
@@ -116,6 +127,16 @@ fn a_dead_letter_says_where_it_died_and_has_no_time_left_to_die_of() {
     let of_queue = told.iter().filter(|line| line.starts_with("x-last-death-queue"));
     assert_eq!(of_queue.collect::<Vec<_>>(), ["x-last-death-queue:q"]);
     assert!(told.contains(&"x-first-death-reason:expired".to_owned()), "{told:?}");
+}
+
+#[test]
+fn what_is_read_of_a_stream_says_where_it_is() {
+    let message = sent("x-stream-offset:99\nmine:1\n");
+    let mut out = Vec::new();
+    let delivered = Delivered { offset: Some(7), ..delivered(message) };
+    put(&delivered, Writer::begin("MESSAGE", Version::V1_2, &mut out));
+    let told = String::from_utf8(out).unwrap();
+    assert!(told.starts_with("MESSAGE\nmine:1\nx-stream-offset:7\n"), "{told}");
 }
 
 proptest! {

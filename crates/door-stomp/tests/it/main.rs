@@ -14,3 +14,4 @@ mod support;
 
 mod errors;
 mod messages;
+mod streams;

@@ -56,11 +56,16 @@ const WORDS: [(Word, &[Door]); 7] = [
     (Word::Time, &[Door::Kafka, Door::Amqp, Door::Stomp]),
 ];
 
-/// What can be said there, and is told only to its own readers.
-const NOT_TOLD: [(Word, Door); 2] = [(Word::Expiry, Door::Amqp), (Word::Expiry, Door::Stomp)];
-
 /// What is told there, and cannot be said.
 const NOT_SAID: [(Word, Door); 1] = [(Word::ReplyTo, Door::Amqp)];
+
+/// Headers that are properties in AMQP, and what STOMP calls them.
+const PROPERTIES: [(&str, &str); 4] = [
+    ("content-encoding", "content-encoding"),
+    ("message-id", "amqp-message-id"),
+    ("type", "type"),
+    ("app-id", "app-id"),
+];
 
 /// How far apart two doors may have an expiry, in milliseconds: one of them counts in seconds from now.
 const EXPIRY_SLACK_MS: i64 = 120_000;
@@ -134,8 +139,7 @@ impl Said {
     /// What readers at a door are told of this, published at another.
     fn told(&self, publisher: Door, reader: Door) -> Self {
         let said = self.said_at(publisher);
-        let not_told = if publisher == reader { &[][..] } else { &NOT_TOLD };
-        let mut told = said.at(reader, not_told);
+        let mut told = said.at(reader, &[]);
         // Who answers by NATS repeats the subject only, so that holds the word that is wanted back.
         if (reader, publisher == reader) == (Door::Nats, false)
             && let Some(reply) = &mut told.reply_to
@@ -199,6 +203,7 @@ fn messages(now: i64) -> Vec<(&'static str, Said)> {
             "a trace",
             headers(&[("traceparent", Some(trace.as_bytes())), ("tracestate", Some(b"a=1,b=2"))]),
         ),
+        ("what programs say", headers(&PROPERTIES.map(|(name, _)| (name, Some(name.as_bytes()))))),
         ("content type", Said { content_type: Some("text/plain".to_owned()), ..plain() }),
         ("reply to", Said { reply_to: reply_to.clone(), ..plain() }),
         ("correlation id", Said { correlation_id: Some(b"\0no. 7\xff".to_vec()), ..plain() }),
@@ -458,13 +463,22 @@ fn left(expires_at: Option<i64>) -> Option<String> {
 
 fn to_amqp(said: &Said, publish: impl FnOnce(&Properties<'_>)) {
     let mut table = TableBuf::default();
-    for (name, value) in &said.headers {
+    let is_property = |name: &str| PROPERTIES.iter().any(|(own, _)| *own == name);
+    for (name, value) in said.headers.iter().filter(|(name, _)| !is_property(name)) {
         table.push(name.as_bytes(), value.as_deref().map_or(Value::Void, Value::String));
     }
+    let property = |name| {
+        let found = said.headers.iter().find(|(known, _)| known == name);
+        found.and_then(|(_, value)| value.as_deref()).map(Short)
+    };
     let left = left(said.expires_at);
     publish(&Properties {
         content_type: said.content_type.as_ref().map(|kind| Short(kind.as_bytes())),
         headers: (!said.headers.is_empty()).then(|| table.table()),
+        content_encoding: property("content-encoding"),
+        message_id: property("message-id"),
+        kind: property("type"),
+        app_id: property("app-id"),
         priority: said.priority,
         correlation_id: said.correlation_id.as_ref().map(|id| Short(id)),
         expiration: left.as_ref().map(|left| Short(left.as_bytes())),
@@ -494,12 +508,20 @@ fn of_amqp(message: &amqp::Delivery) -> (String, Said) {
             (_, value) => said.headers.push((name, value.map(<[u8]>::to_vec))),
         }
     }
+    let Properties { content_encoding, message_id, kind, app_id, .. } = properties;
+    for ((name, _), value) in PROPERTIES.iter().zip([content_encoding, message_id, kind, app_id]) {
+        said.headers.extend(value.map(|value| ((*name).to_owned(), Some(value.to_vec()))));
+    }
     (message.key.clone(), said)
 }
 
 fn to_stomp(said: &Said) -> Vec<(String, Vec<u8>)> {
+    let in_stomp = |name: &String| {
+        let property = PROPERTIES.iter().find(|(own, _)| own == name);
+        property.map_or_else(|| name.clone(), |(_, name)| (*name).to_owned())
+    };
     let headers = said.headers.iter();
-    let headers = headers.map(|(name, value)| (name.clone(), value.clone().unwrap()));
+    let headers = headers.map(|(name, value)| (in_stomp(name), value.clone().unwrap()));
     let mut fields: Vec<_> = headers.collect();
     let mut add = |name: &str, value: Option<Vec<u8>>| {
         fields.extend(value.map(|value| (name.to_owned(), value)));
@@ -529,7 +551,11 @@ fn of_stomp(message: stomp::Frame) -> (String, Said) {
             "expiration" => said.expires_at = Some(now_ms() + text().parse::<i64>().unwrap()),
             "priority" => said.priority = Some(text().parse().unwrap()),
             "timestamp" => said.time = Some(text().parse::<i64>().unwrap() * 1000),
-            _ => said.headers.push((name, Some(value))),
+            _ => {
+                let property = PROPERTIES.iter().find(|(_, stomp)| *stomp == name);
+                let name = property.map_or(name, |(own, _)| (*own).to_owned());
+                said.headers.push((name, Some(value)));
+            }
         }
     }
     (subject, said)
@@ -681,7 +707,6 @@ fn the_page_of_messages_says_who_has_a_word_for_what() {
     let page = std::fs::read_to_string(root().join("docs/messages.md")).unwrap();
     for (word, doors) in WORDS {
         let cell = |door| match (word, door) {
-            at if NOT_TOLD.contains(&at) => "said, not told",
             at if NOT_SAID.contains(&at) => "told, not said",
             (Word::ReplyTo, Door::Stomp) => "a `/topic/`",
             (Word::ContentType, Door::Coap) => "if it has a number",
