@@ -54,5 +54,7 @@ pub use observe;
 pub use queue;
 pub use store;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{BrokerId, Credential, Offset, PasswordHash, SystemClock, SystemRandom};
+use base::{Credential, Offset, PasswordHash};
 use bytes::Bytes;
 use cluster::{Embedded, MetaStore, Op, RangeResponse, Txn};
 use queue::offsets::{CommitRequest, OffsetCommit};
 use store::batch::Batch;
-use store::{LogOptions, Store, StoreOptions};
+use store::{LogOptions, Store};
 use tempfile::TempDir;
 
 use crate::broker::{FIRST_TOPIC_LOG, GROUPS_LOG};
@@ -60,12 +60,8 @@ impl Fixture {
         change: impl FnOnce(&mut BrokerOptions),
         wrap: impl FnOnce(Arc<Embedded>) -> Arc<dyn MetaStore>,
     ) -> Result<Self, StartError> {
-        let disk = StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
-        let store = Arc::new(Store::open(disk, Arc::new(SystemClock)).unwrap());
-        let meta = dir.path().join("meta");
-        std::fs::create_dir_all(&meta).unwrap();
-        let meta = Arc::new(Embedded::open(&meta, cluster::Options::default()).unwrap());
-        let mut options = options(dir.path());
+        let (store, meta) = testing::open(dir.path()).await;
+        let mut options = testing::options(dir.path());
         change(&mut options);
         let broker = Broker::start(options, Arc::clone(&store), wrap(Arc::clone(&meta))).await?;
         Ok(Self { dir, broker, store, meta })
@@ -142,33 +138,6 @@ fn copy_folder(from: &Path, to: &Path) {
             true => copy_folder(&entry.path(), &to),
             false => drop(std::fs::copy(entry.path(), to).unwrap()),
         }
-    }
-}
-
-fn options(dir: &Path) -> BrokerOptions {
-    BrokerOptions {
-        id: BrokerId(0),
-        endpoints: vec![],
-        rack: None,
-        data_dir: dir.display().to_string(),
-        session_queue_bytes_max: 1 << 30,
-        auto_create_topics: true,
-        delete_topics: true,
-        default_partitions: 1,
-        topic_defaults: BTreeMap::new(),
-        groups: queue::Config::default(),
-        group_defaults: BTreeMap::new(),
-        group_bounds: BTreeMap::new(),
-        share_members_max: 200,
-        dead_letter_prefix: "dlq.".to_owned(),
-        auto_create_dead_letter_topics: false,
-        transactions: queue::transactions::TxnConfig::default(),
-        access: access::AccessOptions::default(),
-        quotas: quotas::QuotaOptions::default(),
-        settings: Vec::new(),
-        loggers: Arc::new(loggers::NoLoggers),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
     }
 }
 

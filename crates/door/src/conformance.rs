@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::testing::HANG;
 use crate::{ConnectionLimit, Door, Listener, ListenerHandle, ListenerOptions};
 
 /// Idle connections opened at once.
@@ -25,9 +26,6 @@ const GROWTH_BYTES_MAX: usize = 48 << 20;
 
 /// What a client that reads nothing sends at most.
 const FLOOD_BYTES: usize = 64 << 20;
-
-/// Longer than anything here takes; only a hang gets there.
-const HANG: Duration = Duration::from_secs(30);
 
 /// A flooding client that could write nothing for this long is being held back, as it should be.
 const HELD_BACK: Duration = Duration::from_secs(1);

@@ -28,6 +28,8 @@ mod room;
 pub mod sasl;
 mod stats;
 mod stream;
+#[cfg(feature = "conformance")]
+pub mod testing;
 pub mod tls;
 mod websocket;
 

@@ -8,7 +8,7 @@ use door::DatagramOptions;
 use door_coap::{CoapDoor, CoapDoorOptions, CoapUdp};
 use tempfile::TempDir;
 
-use crate::support::{Client, Fixture, code, open, option, packet, with};
+use crate::support::{Client, Fixture, code, option, packet, with};
 
 const FORMAT: &[u8] = &[0x02, 0x5e];
 
@@ -132,7 +132,7 @@ async fn topics_and_values_are_there_after_a_restart() {
     let dir = TempDir::new().unwrap();
     let mut topic = String::new();
     for round in 0..2 {
-        let (broker, store) = open(&dir, |_| {}).await;
+        let (broker, store) = broker::testing::start(dir.path(), |_| {}).await;
         let door = Arc::new(CoapDoor::new(broker.clone(), CoapDoorOptions::default()));
         let options = DatagramOptions::new(([127, 0, 0, 1], 0).into());
         let udp = CoapUdp::bind(&options).unwrap().run(&door);

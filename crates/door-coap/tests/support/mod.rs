@@ -1,22 +1,17 @@
 //! A broker in a temporary folder with the door on free ports, and a client whose messages another library reads and
 //! writes.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use base::{BrokerId, SystemClock, SystemRandom};
-use broker::store::{Store, StoreOptions};
 use broker::{Broker, BrokerOptions};
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType, ResponseType};
-use door::{ConnectionLimit, DatagramOptions, Listener, ListenerHandle, ListenerOptions};
+pub use door::testing::HANG;
+use door::testing::listen;
+use door::{DatagramOptions, ListenerHandle};
 use door_coap::{CoapDoor, CoapDoorOptions, CoapUdp, CoapUdpHandle};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
-
-/// Longer than anything here takes; only a hang gets there.
-pub const HANG: Duration = Duration::from_secs(30);
 
 pub const JSON: &[u8] = &[50];
 pub const LINKS: &[u8] = &[40];
@@ -40,66 +35,17 @@ impl Fixture {
 
     pub async fn of(options: CoapDoorOptions, change: impl FnOnce(&mut BrokerOptions)) -> Self {
         let dir = TempDir::new().unwrap();
-        let (broker, _) = open(&dir, change).await;
+        let (broker, _) = broker::testing::start(dir.path(), change).await;
         let door = Arc::new(CoapDoor::new(broker.clone(), options));
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let udp = DatagramOptions { sockets: 2, ..DatagramOptions::new(loopback) };
         let udp = CoapUdp::bind(&udp).unwrap().run(&door);
-        let listener = Listener::bind(&ListenerOptions::new("COAP", loopback)).unwrap();
-        let listener = listener.run(Arc::clone(&door) as _, ConnectionLimit::default());
+        let listener = listen("COAP", Arc::clone(&door) as _);
         Self { _dir: dir, broker, door, udp, listener }
     }
 
     pub async fn client(&self) -> Client {
         Client::to(self.udp.local_address()).await
-    }
-}
-
-pub async fn broker(dir: &TempDir) -> Broker {
-    open(dir, |_| {}).await.0
-}
-
-pub async fn open(dir: &TempDir, change: impl FnOnce(&mut BrokerOptions)) -> (Broker, Arc<Store>) {
-    let options = || StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
-    let mut store = Store::open(options(), Arc::new(SystemClock));
-    for _ in 0..10_000 {
-        if store.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await; // poll: the broker before lets go, bounded by this loop
-        store = Store::open(options(), Arc::new(SystemClock));
-    }
-    let store = Arc::new(store.unwrap());
-    let meta = Arc::new(cluster::Embedded::in_memory(cluster::Options::default()).unwrap());
-    let mut options = broker_options();
-    change(&mut options);
-    (Broker::start(options, Arc::clone(&store), meta).await.unwrap(), store)
-}
-
-fn broker_options() -> BrokerOptions {
-    BrokerOptions {
-        id: BrokerId(0),
-        endpoints: Vec::new(),
-        rack: None,
-        data_dir: String::new(),
-        session_queue_bytes_max: 1 << 30,
-        loggers: Arc::new(broker::loggers::NoLoggers),
-        settings: Vec::new(),
-        auto_create_topics: true,
-        delete_topics: true,
-        default_partitions: 1,
-        topic_defaults: BTreeMap::new(),
-        groups: broker::queue::Config::default(),
-        group_defaults: BTreeMap::new(),
-        group_bounds: BTreeMap::new(),
-        share_members_max: 100,
-        dead_letter_prefix: "dlq.".to_owned(),
-        auto_create_dead_letter_topics: false,
-        transactions: broker::queue::transactions::TxnConfig::default(),
-        access: broker::access::AccessOptions::default(),
-        quotas: broker::quotas::QuotaOptions::default(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
     }
 }
 

@@ -1,23 +1,18 @@
 //! A broker in a temporary folder with an HTTP listener on a free port.
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{BrokerId, SystemClock, SystemRandom};
-use broker::store::{Store, StoreOptions};
 use broker::{Broker, BrokerOptions};
-use door::{ConnectionLimit, Listener, ListenerHandle, ListenerOptions};
+pub use door::testing::HANG;
+use door::testing::bind;
+use door::{ConnectionLimit, ListenerHandle};
 use door_http::{HttpDoor, HttpDoorOptions};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-/// Longer than anything here takes; only a hang gets there.
-pub const HANG: Duration = Duration::from_secs(30);
 
 pub struct Fixture {
     _dir: TempDir,
@@ -46,11 +41,9 @@ impl Fixture {
 
     pub async fn with(change: impl FnOnce(&mut BrokerOptions)) -> Self {
         let dir = TempDir::new().unwrap();
-        let broker = broker(&dir, change).await;
+        let (broker, _) = broker::testing::start(dir.path(), change).await;
         let door = Arc::new(HttpDoor::new(broker.clone(), HttpDoorOptions::default()));
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(&ListenerOptions::new("HTTP", loopback)).unwrap();
-        let listener = listener.with_observe(Arc::clone(broker.observe()));
+        let listener = bind("HTTP").with_observe(Arc::clone(broker.observe()));
         let listener = listener.run(Arc::clone(&door) as _, ConnectionLimit::default());
         Self { _dir: dir, broker, door, listener }
     }
@@ -132,43 +125,5 @@ impl Stream {
     pub async fn end(mut self) -> String {
         timeout(HANG, self.stream.read_to_end(&mut self.seen)).await.unwrap().unwrap();
         String::from_utf8_lossy(&self.seen).into_owned()
-    }
-}
-
-pub async fn broker(dir: &TempDir, change: impl FnOnce(&mut BrokerOptions)) -> Broker {
-    let mut options = options(dir.path().display().to_string());
-    change(&mut options);
-    let store = StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
-    let store = Arc::new(Store::open(store, Arc::new(SystemClock)).unwrap());
-    let meta = dir.path().join("meta");
-    std::fs::create_dir_all(&meta).unwrap();
-    let meta = Arc::new(cluster::Embedded::open(&meta, cluster::Options::default()).unwrap());
-    Broker::start(options, Arc::clone(&store), meta).await.unwrap()
-}
-
-fn options(data_dir: String) -> BrokerOptions {
-    BrokerOptions {
-        id: BrokerId(0),
-        endpoints: Vec::new(),
-        rack: None,
-        data_dir,
-        session_queue_bytes_max: 1 << 30,
-        loggers: Arc::new(broker::loggers::NoLoggers),
-        settings: Vec::new(),
-        auto_create_topics: true,
-        delete_topics: true,
-        default_partitions: 1,
-        topic_defaults: BTreeMap::new(),
-        group_defaults: BTreeMap::new(),
-        group_bounds: BTreeMap::new(),
-        share_members_max: 200,
-        dead_letter_prefix: "dlq.".into(),
-        auto_create_dead_letter_topics: false,
-        groups: broker::queue::Config::default(),
-        transactions: broker::queue::transactions::TxnConfig::default(),
-        access: broker::access::AccessOptions::default(),
-        quotas: broker::quotas::QuotaOptions::default(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
     }
 }

@@ -1,27 +1,24 @@
 //! A broker in a temporary folder with a Kafka listener on a free port, and a client of raw
 //! requests.
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{BrokerId, Credential, PasswordHash, SystemClock, SystemRandom};
+use base::{Credential, PasswordHash, SystemClock, SystemRandom};
 use broker::metadata::Endpoint;
-use broker::store::{Store, StoreOptions};
+use broker::store::Store;
 use broker::{Broker, BrokerOptions};
 use bytes::{Bytes, BytesMut};
 use door::sasl::jwt::{TokenOptions, Tokens, Trust};
 use door::sasl::{LoginContext, LoginOptions, Logins, Users};
-use door::{ConnectionLimit, Listener, ListenerHandle, ListenerOptions};
+pub use door::testing::HANG;
+use door::testing::bind;
+use door::{ConnectionLimit, ListenerHandle};
 use door_kafka::wire::{RequestMessage, decode_response, encode_request};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// Longer than anything here takes; only a hang gets there.
-pub const HANG: Duration = Duration::from_secs(30);
 
 pub struct Fixture {
     pub dir: TempDir,
@@ -52,16 +49,19 @@ impl Fixture {
     }
 
     async fn open(dir: TempDir, change: impl FnOnce(&mut BrokerOptions)) -> Self {
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(&ListenerOptions::new("PLAINTEXT", loopback)).unwrap();
-        let mut options = options(dir.path().display().to_string(), listener.local_address());
-        change(&mut options);
-        let store = StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
-        let store = Arc::new(Store::open(store, Arc::new(SystemClock)).unwrap());
-        let meta = dir.path().join("meta");
-        std::fs::create_dir_all(&meta).unwrap();
-        let meta = Arc::new(cluster::Embedded::open(&meta, cluster::Options::default()).unwrap());
-        let broker = Broker::start(options, Arc::clone(&store), meta).await.unwrap();
+        let listener = bind("PLAINTEXT");
+        let address = listener.local_address();
+        let configure = |options: &mut BrokerOptions| {
+            options.endpoints = vec![Endpoint {
+                listener: "PLAINTEXT".into(),
+                security: "PLAINTEXT".into(),
+                host: address.ip().to_string(),
+                port: address.port(),
+            }];
+            options.groups.initial_rebalance_delay = 0;
+            change(options);
+        };
+        let (broker, store) = broker::testing::start(dir.path(), configure).await;
         let door = Arc::new(KafkaDoor::new(broker.clone(), KafkaDoorOptions::default()));
         let listener = listener.run(Arc::clone(&door) as _, ConnectionLimit::default());
         Self { dir, broker, door, store, listener }
@@ -73,8 +73,6 @@ impl Fixture {
 
     /// Another listener on which one must log in.
     pub fn listen(&self, options: LoginOptions) -> ListenerHandle {
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(&ListenerOptions::new("SASL", loopback)).unwrap();
         let tokens = Tokens::new(TokenOptions::new(Trust::Anybody)).unwrap();
         let context = LoginContext {
             users: Arc::new(BrokerUsers(self.broker.clone())),
@@ -83,7 +81,7 @@ impl Fixture {
             random: Arc::new(SystemRandom),
             secret: [7; 32],
         };
-        let listener = listener.with_logins(Arc::new(Logins::new(options, context)));
+        let listener = bind("SASL").with_logins(Arc::new(Logins::new(options, context)));
         listener.run(Arc::clone(&self.door) as _, ConnectionLimit::default())
     }
 
@@ -100,41 +98,6 @@ impl Fixture {
             ..broker::NewTopic::default()
         };
         self.broker.create_topic(new).await.unwrap().id.to_bytes()
-    }
-}
-
-fn options(data_dir: String, address: SocketAddr) -> BrokerOptions {
-    BrokerOptions {
-        id: BrokerId(0),
-        endpoints: vec![Endpoint {
-            listener: "PLAINTEXT".into(),
-            security: "PLAINTEXT".into(),
-            host: address.ip().to_string(),
-            port: address.port(),
-        }],
-        rack: None,
-        data_dir,
-        session_queue_bytes_max: 1 << 30,
-        auto_create_topics: true,
-        delete_topics: true,
-        default_partitions: 1,
-        topic_defaults: BTreeMap::new(),
-        groups: broker::queue::Config {
-            initial_rebalance_delay: 0,
-            ..broker::queue::Config::default()
-        },
-        group_defaults: BTreeMap::new(),
-        group_bounds: BTreeMap::new(),
-        share_members_max: 200,
-        dead_letter_prefix: "dlq.".to_owned(),
-        auto_create_dead_letter_topics: false,
-        transactions: broker::queue::transactions::TxnConfig::default(),
-        access: broker::access::AccessOptions::default(),
-        quotas: broker::quotas::QuotaOptions::default(),
-        settings: Vec::new(),
-        loggers: Arc::new(broker::loggers::NoLoggers),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use base::{Principal, SystemClock, SystemRandom};
 use broker::access::{AccessOptions, Effect, Operation, Pattern, ResourceKind, Rule};
 use door::sasl::{LoginContext, LoginOptions, Mechanism, PlainUsers, Users};
+use door::testing::bind;
 use door::{ConnectionLimit, ListenerHandle, Logins};
 use door_nats::{NatsDoorOptions, Token};
 
-use crate::support::{Client, Fixture, bind};
+use crate::support::{Client, Fixture};
 
 #[derive(Debug)]
 struct Nobody;
@@ -37,7 +38,7 @@ fn listen(fixture: &Fixture) -> ListenerHandle {
         random: Arc::new(SystemRandom),
         secret: [7; 32],
     };
-    let listener = bind().with_logins(Arc::new(Logins::new(options, context)));
+    let listener = bind("NATS").with_logins(Arc::new(Logins::new(options, context)));
     listener.run(Arc::clone(&fixture.door) as _, ConnectionLimit::default())
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use door::{ConnectionLimit, ListenerHandle};
+use door::ListenerHandle;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Fixture, bind};
+use crate::support::Fixture;
 
 fn listen(fixture: &Fixture) -> ListenerHandle {
-    bind().run(Arc::new(fixture.door.monitor()), ConnectionLimit::default())
+    door::testing::listen("NATS", Arc::new(fixture.door.monitor()))
 }
 
 async fn get(listener: &ListenerHandle, path: &str) -> (String, Value) {

@@ -1,21 +1,16 @@
 //! A broker in a temporary folder with a NATS listener on a free port, and a client of raw lines.
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use base::{BrokerId, SystemClock, SystemRandom};
-use broker::store::{Store, StoreOptions};
 use broker::{Broker, BrokerOptions};
-use door::{ConnectionLimit, Listener, ListenerHandle, ListenerOptions};
+use door::ListenerHandle;
+pub use door::testing::HANG;
+use door::testing::listen;
 use door_nats::{NatsDoor, NatsDoorOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// Longer than anything here takes; only a hang gets there.
-pub const HANG: Duration = Duration::from_secs(30);
 
 pub struct Fixture {
     _dir: TempDir,
@@ -31,9 +26,9 @@ impl Fixture {
 
     pub async fn with(options: NatsDoorOptions, change: impl FnOnce(&mut BrokerOptions)) -> Self {
         let dir = TempDir::new().unwrap();
-        let broker = broker(&dir, change).await;
+        let (broker, _) = broker::testing::start(dir.path(), change).await;
         let door = Arc::new(NatsDoor::new(broker.clone(), options));
-        let listener = bind().run(Arc::clone(&door) as _, ConnectionLimit::default());
+        let listener = listen("NATS", Arc::clone(&door) as _);
         Self { _dir: dir, broker, door, listener }
     }
 
@@ -54,49 +49,6 @@ impl Fixture {
     pub async fn usual(&self) -> Client {
         let options = r#"{"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1}"#;
         self.client(options).await
-    }
-}
-
-pub fn bind() -> Listener {
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Listener::bind(&ListenerOptions::new("NATS", loopback)).unwrap()
-}
-
-pub async fn broker(dir: &TempDir, change: impl FnOnce(&mut BrokerOptions)) -> Broker {
-    let mut options = options(dir.path().display().to_string());
-    change(&mut options);
-    let store = StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
-    let store = Arc::new(Store::open(store, Arc::new(SystemClock)).unwrap());
-    let meta = dir.path().join("meta");
-    std::fs::create_dir_all(&meta).unwrap();
-    let meta = Arc::new(cluster::Embedded::open(&meta, cluster::Options::default()).unwrap());
-    Broker::start(options, Arc::clone(&store), meta).await.unwrap()
-}
-
-fn options(data_dir: String) -> BrokerOptions {
-    BrokerOptions {
-        id: BrokerId(0),
-        endpoints: Vec::new(),
-        rack: None,
-        data_dir,
-        session_queue_bytes_max: 1 << 30,
-        loggers: Arc::new(broker::loggers::NoLoggers),
-        settings: Vec::new(),
-        auto_create_topics: true,
-        delete_topics: true,
-        default_partitions: 1,
-        topic_defaults: BTreeMap::new(),
-        group_defaults: BTreeMap::new(),
-        group_bounds: BTreeMap::new(),
-        share_members_max: 200,
-        dead_letter_prefix: "dlq.".into(),
-        auto_create_dead_letter_topics: false,
-        groups: broker::queue::Config::default(),
-        transactions: broker::queue::transactions::TxnConfig::default(),
-        access: broker::access::AccessOptions::default(),
-        quotas: broker::quotas::QuotaOptions::default(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
     }
 }
 

@@ -1,21 +1,15 @@
 //! A broker in a temporary folder with a STOMP listener on a free port, and a client of raw frames.
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use base::{BrokerId, SystemClock, SystemRandom};
-use broker::store::{Store, StoreOptions};
-use broker::{Broker, BrokerOptions};
-use door::{ConnectionLimit, Listener, ListenerHandle, ListenerOptions};
+use broker::Broker;
+use door::ListenerHandle;
+pub use door::testing::HANG;
+use door::testing::listen;
 use door_stomp::{StompDoor, StompDoorOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// Longer than anything here takes; only a hang gets there.
-pub const HANG: Duration = Duration::from_secs(30);
 
 /// What a client says first.
 pub const HELLO: &str = "CONNECT\naccept-version:1.0,1.1,1.2\nhost:/\n\n\0";
@@ -34,11 +28,9 @@ impl Fixture {
 
     pub async fn with(options: StompDoorOptions) -> Self {
         let dir = TempDir::new().unwrap();
-        let broker = broker(&dir).await;
+        let (broker, _) = broker::testing::start(dir.path(), |_| {}).await;
         let door = Arc::new(StompDoor::new(broker.clone(), options));
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(&ListenerOptions::new("STOMP", loopback)).unwrap();
-        let listener = listener.run(Arc::clone(&door) as _, ConnectionLimit::default());
+        let listener = listen("STOMP", Arc::clone(&door) as _);
         Self { _dir: dir, broker, door, listener }
     }
 
@@ -54,43 +46,6 @@ impl Fixture {
         client.write(HELLO).await;
         assert_eq!(client.next().await.command, "CONNECTED");
         client
-    }
-}
-
-async fn broker(dir: &TempDir) -> Broker {
-    let store = StoreOptions { wal_file_bytes: 1 << 20, ..StoreOptions::new(dir.path()) };
-    let store = Arc::new(Store::open(store, Arc::new(SystemClock)).unwrap());
-    let meta = dir.path().join("meta");
-    std::fs::create_dir_all(&meta).unwrap();
-    let meta = Arc::new(cluster::Embedded::open(&meta, cluster::Options::default()).unwrap());
-    let options = options(dir.path().display().to_string());
-    Broker::start(options, Arc::clone(&store), meta).await.unwrap()
-}
-
-fn options(data_dir: String) -> BrokerOptions {
-    BrokerOptions {
-        id: BrokerId(0),
-        endpoints: Vec::new(),
-        rack: None,
-        data_dir,
-        session_queue_bytes_max: 1 << 30,
-        loggers: Arc::new(broker::loggers::NoLoggers),
-        settings: Vec::new(),
-        auto_create_topics: true,
-        delete_topics: true,
-        default_partitions: 1,
-        topic_defaults: BTreeMap::new(),
-        group_defaults: BTreeMap::new(),
-        group_bounds: BTreeMap::new(),
-        share_members_max: 200,
-        dead_letter_prefix: "dlq.".into(),
-        auto_create_dead_letter_topics: false,
-        groups: broker::queue::Config::default(),
-        transactions: broker::queue::transactions::TxnConfig::default(),
-        access: broker::access::AccessOptions::default(),
-        quotas: broker::quotas::QuotaOptions::default(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
     }
 }
 
