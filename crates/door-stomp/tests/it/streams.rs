@@ -34,7 +34,7 @@ async fn a_stream_is_read_by_offsets_as_far_as_there_is_credit() {
     message(&mut client, "c", "2").await;
     // What is not wanted does not come again: it makes room as any other.
     client.do_this(&format!("NACK\nid:{}", second.get("ack")), "").await;
-    client.do_this("SEND\ndestination:/queue/s", "d").await;
+    client.say("SEND\ndestination:/queue/s", "d").await;
     message(&mut client, "d", "3").await;
     client.do_this("UNSUBSCRIBE\nid:1", "").await;
     // All that was read is still there.
@@ -62,9 +62,9 @@ async fn a_topic_can_be_kept_in_a_stream() {
          {STREAM}\nack:client\nprefetch-count:10"
     );
     client.do_this(&lines, "").await;
-    client.do_this("SEND\ndestination:/topic/news.a", "1").await;
+    client.say("SEND\ndestination:/topic/news.a", "1").await;
     assert_eq!(message(&mut client, "1", "0").await.get("destination"), "/topic/news.a");
-    client.do_this("SEND\ndestination:/topic/news.b", "2").await;
+    client.say("SEND\ndestination:/topic/news.b", "2").await;
     let last = message(&mut client, "2", "1").await;
     client.do_this(&format!("ACK\nid:{}", last.get("ack")), "").await;
     client.do_this("DISCONNECT", "").await;
