@@ -129,6 +129,8 @@ impl Message {
     /// Its record. `subject` is the name of what it is about, and its key if it has none.
     pub(crate) fn to_record(&self, subject: Option<&Bytes>, now: Millis) -> NewMessage {
         let mut headers = self.headers.clone();
+        // Readers trust these: only doors say them.
+        headers.retain(|(name, _)| name != USER && name != ORIGINAL);
         let mut add = |name: &'static str, value: Option<Bytes>| {
             if value.is_some() {
                 headers.push((Bytes::from_static(name.as_bytes()), value));

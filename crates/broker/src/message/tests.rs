@@ -120,6 +120,17 @@ fn headers_that_are_no_properties_stay_headers() {
 }
 
 #[test]
+fn what_readers_trust_is_not_a_publisher_s_header() {
+    let forged = Message {
+        headers: [USER, ORIGINAL, "mine"].map(|name| (bytes(name), Some(bytes("\x02x")))).into(),
+        ..Message::default()
+    };
+    let back = Message::from_record(&record(&forged.to_record(None, 9)));
+    assert_eq!((back.properties.user, back.original), (None, None));
+    assert_eq!(back.headers, [(bytes("mine"), Some(bytes("\x02x")))]);
+}
+
+#[test]
 fn the_page_of_messages_names_every_header() {
     let page = include_str!("../../../../docs/messages.md");
     for name in [
