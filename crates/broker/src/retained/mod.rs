@@ -140,12 +140,7 @@ impl Retained {
 
     /// Where the last message of a subject is.
     fn place(&self, subject: &Subject, now: Millis) -> Place {
-        let mut index = self.index.lock();
-        index.expire(now);
-        let Some(Kept { offset, .. }) = index.by_subject.get(subject).copied() else {
-            return Place::Nowhere;
-        };
-        index.recent.get(subject, offset).map_or(Place::At(offset), Place::Here)
+        self.index.lock().place(subject, now)
     }
 
     /// The message at this place, which is in memory from now on; `None` if it was replaced meanwhile.
@@ -255,6 +250,14 @@ impl Index {
         }
     }
 
+    fn place(&mut self, subject: &Subject, now: Millis) -> Place {
+        self.expire(now);
+        let Some(Kept { offset, .. }) = self.by_subject.get(subject).copied() else {
+            return Place::Nowhere;
+        };
+        self.recent.get(subject, offset).map_or(Place::At(offset), Place::Here)
+    }
+
     fn expire(&mut self, now: Millis) {
         while let Some((_, subject)) = self.by_expiry.pop_first_if_before(now) {
             self.by_subject.remove(&subject);
@@ -343,6 +346,21 @@ impl Broker {
                 return Ok(Some(message));
             }
             missed = Some(offset);
+        }
+    }
+
+    /// The same, if it can be said without waiting: it is in memory, and nothing was stored of which the index does not know
+    /// yet. `None`: it cannot, or there is none.
+    pub fn last_at_hand(&self, subject: &Subject) -> Option<Arc<Message>> {
+        let retained = &self.inner.retained;
+        let end = retained.log.range().end;
+        let mut index = retained.index.lock();
+        if index.position < end {
+            return None;
+        }
+        match index.place(subject, self.now()) {
+            Place::Here(message) => Some(message),
+            Place::Nowhere | Place::At(_) => None,
         }
     }
 

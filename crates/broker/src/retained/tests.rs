@@ -136,6 +136,8 @@ async fn last(fixture: &Fixture, subject: &str) -> (Option<String>, u64) {
     let (subject, before) = (TEXT.subject(subject.as_bytes()).unwrap(), reads());
     let message = fixture.broker.last(&subject).await.unwrap();
     assert_eq!(fixture.broker.has_last(&subject).await.unwrap(), message.is_some());
+    let at_hand = fixture.broker.last_at_hand(&subject).map(|message| message.value.clone());
+    assert_eq!(at_hand, message.as_ref().map(|message| message.value.clone()), "in memory now");
     let value = message.map(|message| message.value.clone().unwrap());
     (value.map(|value| String::from_utf8(value.into()).unwrap()), reads() - before)
 }
@@ -155,6 +157,8 @@ async fn who_asks_again_for_a_last_message_gets_it_from_memory() {
     // What comes is looked at once, however many want it, and is in memory where somebody asked.
     retain(&fixture, "a.1", &message("newer")).await;
     retain(&fixture, "a.2", &message("other")).await;
+    let at_hand = |name: &str| fixture.broker.last_at_hand(&TEXT.subject(name.as_bytes()).unwrap());
+    assert!(at_hand("a.1").is_none(), "the old one is not the last any more");
     assert_eq!(last(&fixture, "a.1").await, is("newer", 1));
     assert_eq!(last(&fixture, "a.1").await, is("newer", 0));
     assert_eq!(last(&fixture, "a.2").await, is("other", 1));
