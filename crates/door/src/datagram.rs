@@ -1,10 +1,14 @@
 //! Sockets for doors whose protocol has no connections.
 
+mod own;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
+
+pub use own::DatagramSocket;
 
 /// Where datagrams are awaited, and how.
 #[derive(Debug, Clone)]
@@ -31,8 +35,8 @@ impl DatagramOptions {
 pub struct Datagrams {
     /// Where, with the real port.
     pub address: SocketAddr,
-    /// What is sent to the address comes to one of these.
-    pub sockets: Vec<UdpSocket>,
+    /// What is sent to the address comes to one of these, each for a thread of its own.
+    pub sockets: Vec<DatagramSocket>,
     /// What is sent to a group comes here: to be answered by one of the others.
     pub groups: Vec<UdpSocket>,
 }
@@ -44,7 +48,7 @@ impl Datagrams {
     /// Whatever the system says, such as that the address is in use.
     pub fn bind(options: &DatagramOptions) -> io::Result<Self> {
         let first = bind(options, options.address)?;
-        let address = first.local_addr()?;
+        let address = first.local_address()?;
         let mut sockets = vec![first];
         for _ in 1..options.sockets {
             sockets.push(bind(options, address)?);
@@ -60,7 +64,7 @@ impl Datagrams {
     }
 }
 
-fn bind(options: &DatagramOptions, address: SocketAddr) -> io::Result<UdpSocket> {
+fn bind(options: &DatagramOptions, address: SocketAddr) -> io::Result<DatagramSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if options.sockets > 1 {
         socket.set_reuse_port(true)?;
@@ -73,7 +77,7 @@ fn bind(options: &DatagramOptions, address: SocketAddr) -> io::Result<UdpSocket>
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
+    DatagramSocket::new(socket.into())
 }
 
 /// A socket bound to a group's own address gets what is sent to the group, and nothing else: so it is known what came how.
@@ -93,6 +97,8 @@ fn join(group: IpAddr, port: u16) -> io::Result<UdpSocket> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
@@ -105,13 +111,19 @@ mod tests {
         assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         let client = UdpSocket::bind(loopback).await.unwrap();
         client.send_to(b"hello", datagrams.address).await.unwrap();
-        let mut buffers = [[0; 8]; 3];
-        let [one, two, three] = &mut buffers;
-        let received = tokio::select! {
-            received = datagrams.sockets[0].recv_from(one) => received,
-            received = datagrams.sockets[1].recv_from(two) => received,
-            received = datagrams.sockets[2].recv_from(three) => received,
+        let mut sockets = datagrams.sockets;
+        let mut buffer = [0; 8];
+        // poll: one of them has it, and each waits a moment; bounded by the test's own deadline.
+        let received = loop {
+            let mut each = sockets.iter_mut();
+            let found = each.find_map(|socket| {
+                socket.wait(Duration::from_millis(1));
+                socket.receive(&mut buffer).unwrap()
+            });
+            if let Some(found) = found {
+                break found;
+            }
         };
-        assert_eq!(received.unwrap(), (5, client.local_addr().unwrap()));
+        assert_eq!(received, (5, client.local_addr().unwrap()));
     }
 }

@@ -34,7 +34,7 @@ pub mod tls;
 mod websocket;
 
 pub use about::About;
-pub use datagram::{DatagramOptions, Datagrams};
+pub use datagram::{DatagramOptions, DatagramSocket, Datagrams};
 pub use figures::{DoorFigures, RequestFigures};
 pub use frame::FrameReader;
 pub use input::Input;
