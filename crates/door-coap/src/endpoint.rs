@@ -9,6 +9,7 @@
 //!   answers a ping, as every endpoint does. Some do that only when they have the answer to what they asked; whoever has
 //!   not by some moments later is to be asked with the Echo option.
 
+mod output;
 mod peer;
 mod seen;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::response::Response;
 use crate::wire::code::Code;
 use crate::wire::datagram::{Datagram, HEADER_BYTES, Kind, empty, put_header};
 use crate::wire::{Token, WireError};
+pub(crate) use output::Output;
 use peer::{Peers, Waiting, What};
 use seen::{Looked, Seen};
 
@@ -93,9 +95,13 @@ struct Exchange {
 impl Exchange {
     /// Whether a response with so much in it may go to where its client says that it is.
     fn allows(&self, body: usize) -> bool {
-        let response = HEADERS_BYTES + HEADER_BYTES + self.token.as_bytes().len() + body;
-        response <= AMPLIFICATION_MAX * (HEADERS_BYTES + self.bytes)
+        allows(self.bytes, HEADER_BYTES + self.token.as_bytes().len() + body)
     }
+}
+
+/// Whether so many bytes may be sent for so many that came, to whoever may be elsewhere.
+fn allows(came: usize, sent: usize) -> bool {
+    HEADERS_BYTES + sent <= AMPLIFICATION_MAX * (HEADERS_BYTES + came)
 }
 
 /// What waits with a request.
@@ -126,7 +132,7 @@ pub(crate) struct Endpoint {
     leisure: BinaryHeap<Reverse<(u64, ExchangeId)>>,
     /// The number of the next message to somebody of whom nothing is known.
     loose_id: u16,
-    output: Vec<(Remote, Bytes)>,
+    output: Output,
     events: Vec<Event>,
 }
 
@@ -144,18 +150,18 @@ impl Endpoint {
             challenges: VecDeque::new(),
             leisure: BinaryHeap::new(),
             loose_id,
-            output: Vec::new(),
+            output: Output::default(),
             events: Vec::new(),
         }
     }
 
     /// What is to be sent. The buffer is to be given back, empty, with [`Self::give_back`].
-    pub(crate) fn take_output(&mut self) -> Vec<(Remote, Bytes)> {
+    pub(crate) fn take_output(&mut self) -> Output {
         std::mem::take(&mut self.output)
     }
 
     /// Takes a buffer for what is to be sent next.
-    pub(crate) fn give_back(&mut self, mut buffer: Vec<(Remote, Bytes)>) {
+    pub(crate) fn give_back(&mut self, mut buffer: Output) {
         buffer.clear();
         if self.output.is_empty() {
             self.output = buffer;
@@ -192,7 +198,7 @@ impl Endpoint {
                 return self.request(now, peer, bytes, &datagram, to_group);
             }
             // A ping (RFC 7252 §4.3), a response to nothing, or a code that is reserved.
-            Kind::Con => self.output.push((peer, empty_bytes(Kind::Rst, datagram.id))),
+            Kind::Con => self.output.put(peer, &empty(Kind::Rst, datagram.id)),
             Kind::Non => {}
         }
         None
@@ -202,7 +208,7 @@ impl Endpoint {
     fn refuse(&mut self, peer: Remote, bytes: &[u8], error: WireError, to_group: bool) {
         tracing::trace!(%peer, %error, "not a message");
         if let Some((Kind::Con, id)) = Datagram::peek(bytes).filter(|_| !to_group) {
-            self.output.push((peer, empty_bytes(Kind::Rst, id)));
+            self.output.put(peer, &empty(Kind::Rst, id));
         }
     }
 
@@ -222,13 +228,15 @@ impl Endpoint {
                 // It was acknowledged already, and that was lost; or it will be answered soon.
                 let is_acked = self.exchanges.get(&exchange).is_some_and(|open| open.acked);
                 if kind == Kind::Con && is_acked {
-                    self.output.push((peer, empty_bytes(Kind::Ack, id)));
+                    self.output.put(peer, &empty(Kind::Ack, id));
                 }
                 return None;
             }
             Looked::Done(answer) => {
                 // What is not confirmable is only passed over (RFC 7252 §4.3).
-                self.output.extend(answer.filter(|_| kind == Kind::Con).map(|bytes| (peer, bytes)));
+                if let Some(answer) = answer.filter(|_| kind == Kind::Con) {
+                    self.output.put(peer, &answer);
+                }
                 return None;
             }
         }
@@ -236,7 +244,7 @@ impl Endpoint {
             if kind == Kind::Con {
                 let busy = Response { max_age: Some(1), ..Response::new(Code::UNAVAILABLE) };
                 let answer = datagram_of(Kind::Ack, busy.code, id, message.token, &busy.body());
-                self.output.push((peer, answer));
+                self.output.put(peer, &answer);
             }
             return None;
         }
@@ -271,6 +279,31 @@ impl Endpoint {
             payload: share(message.payload),
             is_confirmable: kind == Kind::Con,
             to_group,
+        })
+    }
+
+    /// Answers a confirmable request of which nothing is to be remembered: when it comes again it may be answered anew, for it
+    /// changes nothing (RFC 7252 §4.5). Its datagram had so many bytes. Whether it is answered: if something is known of it,
+    /// or its client is not yet to have so much, [`Self::receive`] is to see to it.
+    pub(crate) fn answer(
+        &mut self,
+        now: u64,
+        peer: Remote,
+        (request, bytes): (&Datagram<'_>, usize),
+        code: Code,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let id = request.id;
+        if request.kind != Kind::Con || self.seen.has((peer, id)) {
+            return false;
+        }
+        self.peers.touch(peer, now);
+        let peers = &self.peers;
+        self.output.write(peer, |out| {
+            let from = out.len();
+            put_header(Kind::Ack, code, id, request.message.token, out);
+            write(out);
+            allows(bytes, out.len() - from) || peers.is_verified(peer)
         })
     }
 
@@ -320,8 +353,8 @@ impl Endpoint {
     pub(crate) fn suppress(&mut self, now: u64, exchange: ExchangeId) {
         let Some(open) = self.close(exchange) else { return };
         let answer = (open.kind == Kind::Con).then(|| empty_bytes(Kind::Ack, open.id));
-        if !open.acked {
-            self.output.extend(answer.clone().map(|bytes| (open.peer, bytes)));
+        if let Some(answer) = answer.as_ref().filter(|_| !open.acked) {
+            self.output.put(open.peer, answer);
         }
         self.seen.done((open.peer, open.id), exchange, answer, now);
     }
@@ -338,7 +371,7 @@ impl Endpoint {
         let answer = match open.kind {
             Kind::Con if !open.acked => {
                 let answer = datagram_of(Kind::Ack, code, id, token, body);
-                self.output.push((peer, answer.clone()));
+                self.output.put(peer, &answer);
                 Some(answer)
             }
             Kind::Con => {
@@ -348,7 +381,7 @@ impl Endpoint {
             }
             _ => {
                 let id = self.peers.next_id(peer, now).unwrap_or_else(|| self.next_loose_id());
-                self.output.push((peer, datagram_of(Kind::Non, code, id, token, body)));
+                self.output.put(peer, &datagram_of(Kind::Non, code, id, token, body));
                 None
             }
         };
@@ -386,7 +419,7 @@ impl Endpoint {
     fn acknowledge(&mut self, exchange: ExchangeId) {
         let Some(open) = self.exchanges.get_mut(&exchange) else { return };
         if open.kind == Kind::Con && !std::mem::replace(&mut open.acked, true) {
-            self.output.push((open.peer, empty_bytes(Kind::Ack, open.id)));
+            self.output.put(open.peer, &empty(Kind::Ack, open.id));
         }
     }
 
@@ -407,7 +440,7 @@ impl Endpoint {
         let Some(id) = self.peers.confirm_id(peer, now) else { return };
         let waiting = Waiting { id, bytes: write(id), what };
         if let Some(bytes) = self.peers.confirm(peer, waiting, now) {
-            self.output.push((peer, bytes));
+            self.output.put(peer, &bytes);
         }
     }
 
@@ -430,7 +463,7 @@ impl Endpoint {
         }
         let Some(id) = self.peers.next_id(peer, now) else { return false };
         self.peers.remember(peer, id, observation);
-        self.output.push((peer, datagram_of(Kind::Non, code, id, token, body)));
+        self.output.put(peer, &datagram_of(Kind::Non, code, id, token, body));
         true
     }
 
@@ -468,13 +501,15 @@ impl Endpoint {
     /// Sends what waited for what is done with.
     fn next(&mut self, now: u64, peer: Remote) {
         match self.peers.next(peer, now) {
-            Some(bytes) => self.output.push((peer, bytes)),
+            Some(bytes) => self.output.put(peer, &bytes),
             None => self.events.push(Event::Free(peer)),
         }
     }
 
     /// When [`Self::poll`] has something to do.
-    pub(crate) fn next_time(&self) -> Option<u64> {
+    pub(crate) fn next_time(&mut self) -> Option<u64> {
+        // Nobody is woken for what is done with.
+        while self.due.pop_front_if(|(_, open)| !self.exchanges.contains_key(open)).is_some() {}
         let due = self.due.front().map(|(at, _)| *at);
         let leisure = self.leisure.peek().map(|Reverse((at, _))| *at);
         let challenge = self.challenges.front().map(|(at, _)| *at);
@@ -504,7 +539,7 @@ impl Endpoint {
         while let Some((peer, id)) = self.peers.next_due(now) {
             match self.peers.retransmit(peer, id, RETRANSMITS_MAX, now) {
                 peer::Again::Not => {}
-                peer::Again::Send(bytes) => self.output.push((peer, bytes)),
+                peer::Again::Send(bytes) => self.output.put(peer, &bytes),
                 peer::Again::GiveUp(what) => self.give_up(now, peer, what),
             }
         }

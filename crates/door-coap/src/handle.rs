@@ -20,7 +20,7 @@ use broker::access::{Actor, Operation};
 use crate::Shared;
 use crate::map;
 use crate::remote::Remote;
-use crate::request::Request;
+use crate::request::{Head, Request};
 use crate::response::Response;
 use crate::topics::Topic;
 use crate::wire::code::Code;
@@ -57,6 +57,16 @@ pub(crate) async fn answer(shared: &Shared, caller: &Caller, request: &Request) 
     answer.unwrap_or_else(|refusal| *refusal)
 }
 
+/// Answers a GET of which nothing is to be remembered, if all that it takes is at hand.
+pub(crate) fn answer_at_once(shared: &Shared, caller: &Caller, head: Head<'_>) -> Option<Response> {
+    if !head.fields.is_plain() || !shared.topics.are_loaded() {
+        return None;
+    }
+    let subject = subject(shared, head.path())?;
+    let answer = read::at_once(shared, caller, head, &subject)?;
+    Some(answer.unwrap_or_else(|refusal| *refusal))
+}
+
 async fn find(shared: &Shared, caller: &Caller, request: &Request) -> Answer {
     shared.topics.load(&shared.broker).await?;
     let path: Vec<_> = request.path().collect();
@@ -74,7 +84,7 @@ async fn find(shared: &Shared, caller: &Caller, request: &Request) -> Answer {
 
 /// A resource that is a subject.
 async fn resource(shared: &Shared, caller: &Caller, request: &Request) -> Answer {
-    let subject = subject(shared, request).ok_or_else(|| {
+    let subject = subject(shared, request.path()).ok_or_else(|| {
         Response::refusal(Code::BAD_REQUEST, "the path is too long, or none".into())
     })?;
     match request.method {
@@ -94,8 +104,8 @@ async fn resource(shared: &Shared, caller: &Caller, request: &Request) -> Answer
 }
 
 /// The subject of a request's path. The broker's own are nobody's.
-fn subject(shared: &Shared, request: &Request) -> Option<Subject> {
-    let mut path = request.path().peekable();
+fn subject<'a>(shared: &Shared, path: impl Iterator<Item = &'a str>) -> Option<Subject> {
+    let mut path = path.peekable();
     let first = path.peek()?;
     if *first == shared.options.collection || *first == ".well-known" {
         return None;
@@ -112,7 +122,7 @@ pub(crate) fn observable(
     if request.method != Code::GET {
         return None;
     }
-    let subject = subject(shared, request)?;
+    let subject = subject(shared, request.path())?;
     let topic = shared.topics.find(&subject);
     caller.may(Operation::Read, &subject).then_some((subject, topic))
 }
@@ -125,7 +135,7 @@ pub(crate) fn needs_proof(shared: &Shared, request: &Request) -> bool {
         Code::POST => {
             let is_topic = request.path().next() == Some(shared.options.collection.as_str());
             is_topic
-                || subject(shared, request)
+                || subject(shared, request.path())
                     .is_some_and(|subject| call::is_wanted(shared, request, &subject))
         }
         _ => false,

@@ -21,6 +21,47 @@ pub(crate) struct Request {
     pub(crate) fields: Fields,
 }
 
+/// What a request asks for, borrowed from it: its options, and those of them that are numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(crate) options: Options<'a>,
+    pub(crate) fields: Fields,
+}
+
+impl<'a> Head<'a> {
+    /// Reads the options of a request.
+    ///
+    /// # Errors
+    /// See [`Request::new`].
+    pub(crate) fn new(options: Options<'a>) -> Result<Self, Box<Response>> {
+        let mut last = None;
+        let mut fields = Fields::default();
+        for (number, value) in options.iter() {
+            let shape = shape(number);
+            let is_good = shape.is_some_and(|shape| {
+                shape.lengths.contains(&value.len()) && (shape.repeats || last != Some(number))
+            });
+            last = Some(number);
+            if is_good && is_text(number, value) {
+                fields.take(number, value)?;
+            } else if is_critical(number) {
+                return Err(Response::refusal(Code::BAD_OPTION, format!("option {number}")));
+            }
+        }
+        Ok(Self { options, fields })
+    }
+
+    /// The segments of its path.
+    pub(crate) fn path(self) -> impl Iterator<Item = &'a str> {
+        self.options.all(number::URI_PATH).filter_map(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Whether its client has this representation already (RFC 7252 §5.10.6.2).
+    pub(crate) fn has_etag(self, etag: &Etag) -> bool {
+        self.fields.etag && self.options.all(number::ETAG).any(|value| value == etag.as_bytes())
+    }
+}
+
 /// The options that are numbers, and which others there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Fields {
@@ -48,25 +89,10 @@ impl Request {
     /// The response for one that cannot be served: 4.02 for a critical option that is not known, may not be repeated
     /// or has a wrong length (RFC 7252 §5.4), 4.05 for a method that there is not, 5.05 for a proxy's.
     pub(crate) fn new(method: Code, options: Bytes, payload: Bytes) -> Result<Self, Box<Response>> {
-        let mut request = Self { method, options, payload, fields: Fields::default() };
-        let mut last = None;
-        let mut fields = Fields::default();
-        for (number, value) in request.options().iter() {
-            let shape = shape(number);
-            let is_good = shape.is_some_and(|shape| {
-                shape.lengths.contains(&value.len()) && (shape.repeats || last != Some(number))
-            });
-            last = Some(number);
-            if is_good && is_text(number, value) {
-                fields.take(number, value)?;
-            } else if is_critical(number) {
-                return Err(Response::refusal(Code::BAD_OPTION, format!("option {number}")));
-            }
-        }
-        request.fields = fields;
+        let fields = Head::new(Options::checked(&options))?.fields;
         let is_known = (Code::GET.0..=Code::IPATCH.0).contains(&method.0);
         match is_known {
-            true => Ok(request),
+            true => Ok(Self { method, options, payload, fields }),
             false => {
                 Err(Response::refusal(Code::METHOD_NOT_ALLOWED, format!("no method {method:?}")))
             }
@@ -77,9 +103,14 @@ impl Request {
         Options::checked(&self.options)
     }
 
+    /// What it asks for.
+    pub(crate) fn head(&self) -> Head<'_> {
+        Head { options: self.options(), fields: self.fields }
+    }
+
     /// The segments of its path.
     pub(crate) fn path(&self) -> impl Iterator<Item = &str> {
-        self.options().all(number::URI_PATH).filter_map(|value| std::str::from_utf8(value).ok())
+        self.head().path()
     }
 
     /// Its arguments.
@@ -90,11 +121,6 @@ impl Request {
     /// The value of its Echo option.
     pub(crate) fn echo(&self) -> Option<&[u8]> {
         self.options().all(number::ECHO).next()
-    }
-
-    /// Whether its client has this representation already (RFC 7252 §5.10.6.2).
-    pub(crate) fn has_etag(&self, etag: &Etag) -> bool {
-        self.fields.etag && self.options().all(number::ETAG).any(|value| value == etag.as_bytes())
     }
 
     /// Whether what it asks for may be done to what is there (RFC 7252 §5.10.8).
@@ -182,6 +208,21 @@ impl Fields {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether it is all about one message and its answer: nothing to observe, no pieces, no answer that is not wanted, and
+    /// nothing that shows where its client is.
+    pub(crate) fn is_plain(&self) -> bool {
+        let plain = Self {
+            content_format: self.content_format,
+            accept: self.accept,
+            max_age: self.max_age,
+            if_none_match: self.if_none_match,
+            if_match: self.if_match,
+            etag: self.etag,
+            ..Self::default()
+        };
+        *self == plain
     }
 
     /// Whether the client wants a response of this class (RFC 7967 §2.1).

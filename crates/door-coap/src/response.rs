@@ -78,7 +78,13 @@ impl Response {
     /// Options and payload.
     pub(crate) fn body(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(32 + self.payload.len());
-        let mut writer = Writer::new(&mut out);
+        self.write(&mut out);
+        out
+    }
+
+    /// Appends options and payload.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut writer = Writer::new(out);
         if let Some(etag) = &self.etag {
             writer.option(number::ETAG, etag.as_bytes());
         }
@@ -106,6 +112,5 @@ impl Response {
             writer.option(number::ECHO, echo);
         }
         writer.payload(&self.payload);
-        out
     }
 }

@@ -124,6 +124,11 @@ impl Topics {
         load.await.copied()
     }
 
+    /// Whether what topics there are is known.
+    pub(crate) fn are_loaded(&self) -> bool {
+        self.loaded.initialized()
+    }
+
     async fn read(&self, broker: &Broker) -> Result<(), Box<Response>> {
         let steps = PREFIX.map(|level| Step::Literal(level.into())).into_iter().chain([Step::One]);
         let Some(filter) = Filter::from_steps(steps) else { return Ok(()) };

@@ -1,5 +1,5 @@
 //! CoAP over UDP: a worker for each socket, of which there are as many as the machine has processors. The system gives
-//! what one client sends to one of them, so they share nothing.
+//! what one client sends to one of them, so they share nothing. Each has a thread, which does nothing else (decision 0016).
 
 mod worker;
 
@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use door::{DatagramOptions, Datagrams};
+use door::{DatagramOptions, DatagramSocket, Datagrams};
 use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::dtls::{PskKeys, Sessions};
@@ -75,15 +76,23 @@ impl CoapUdp {
     }
 }
 
+/// Serves a socket in a thread of its own, until that has ended. If this is dropped, it ends at once.
 async fn serve(
     shared: Arc<Shared>,
-    (socket, sessions): (UdpSocket, Option<Sessions>),
+    (socket, sessions): (DatagramSocket, Option<Sessions>),
     groups: mpsc::Receiver<ToGroup>,
     stopping: watch::Receiver<bool>,
 ) {
     // Whoever observes first must know of topics; if they cannot be read, that is told to who asks.
     let _unreadable = shared.topics.load(&shared.broker).await;
-    Worker::new(shared, socket, sessions).run(groups, stopping).await;
+    let (worker, runtime) = (Worker::new(shared, socket, sessions), Handle::current());
+    let (mut wanted, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("coap-udp".to_owned());
+    match thread.spawn(move || worker.run(&runtime, groups, stopping, &mut wanted)) {
+        // The other end is dropped last, whichever way the thread ends: the socket is closed then.
+        Ok(_thread) => drop(ended.await),
+        Err(error) => tracing::error!(%error, "no thread for CoAP over UDP"),
+    }
 }
 
 async fn listen_to_group(socket: UdpSocket, to: mpsc::Sender<ToGroup>) {

@@ -58,6 +58,11 @@ impl Seen {
         }
     }
 
+    /// Whether anything is known of a message with this number.
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.entries.contains_key(&key)
+    }
+
     /// A message came, and is worked on.
     pub(super) fn open(
         &mut self,

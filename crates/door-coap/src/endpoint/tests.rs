@@ -62,6 +62,12 @@ fn get(kind: Kind, id: u16, number: u32) -> Bytes {
     out.into()
 }
 
+/// What is to be sent.
+fn output(endpoint: &mut Endpoint) -> Vec<(Remote, Bytes)> {
+    let output = endpoint.take_output();
+    output.iter().map(|(to, bytes)| (to, Bytes::copy_from_slice(bytes))).collect()
+}
+
 /// What is sent, read.
 fn sent(endpoint: &mut Endpoint) -> Vec<(Kind, Code, u16, Vec<u8>)> {
     let read = |bytes: &Bytes| {
@@ -69,7 +75,7 @@ fn sent(endpoint: &mut Endpoint) -> Vec<(Kind, Code, u16, Vec<u8>)> {
         let message = datagram.message;
         (datagram.kind, message.code, datagram.id, message.payload.to_vec())
     };
-    endpoint.take_output().iter().map(|(_, bytes)| read(bytes)).collect()
+    output(endpoint).iter().map(|(_, bytes)| read(bytes)).collect()
 }
 
 fn body(payload: &[u8]) -> Vec<u8> {
@@ -99,18 +105,44 @@ fn a_request_is_handed_out_once_and_answered_each_time_it_comes() {
 }
 
 #[test]
+fn what_changes_nothing_is_answered_anew_each_time_it_comes_and_not_remembered() {
+    let mut endpoint = endpoint();
+    let request = get(Kind::Con, 1, 1);
+    let datagram = Datagram::decode(&request).expect("a message");
+    let answer = |endpoint: &mut Endpoint, payload: &[u8]| {
+        let asked = (&datagram, request.len());
+        endpoint.answer(0, peer(0), asked, Code::CONTENT, |out| out.extend(body(payload)))
+    };
+    for value in [&b"21.5"[..], b"22"] {
+        assert!(answer(&mut endpoint, value));
+        assert_eq!(sent(&mut endpoint), [(Kind::Ack, Code::CONTENT, 1, value.to_vec())]);
+    }
+    assert_eq!((endpoint.seen.size(), endpoint.next_time()), ((0, 0), None));
+    // Nobody gets much who may be elsewhere.
+    assert!(!answer(&mut endpoint, &[7; 200]) && sent(&mut endpoint).is_empty());
+    endpoint.verify(0, peer(0));
+    assert!(answer(&mut endpoint, &[7; 200]) && sent(&mut endpoint).len() == 1);
+    // One that is worked on already has one answer.
+    endpoint.receive(0, peer(0), &request, false).expect("new");
+    assert!(!answer(&mut endpoint, b"22") && sent(&mut endpoint).is_empty());
+    let other = get(Kind::Non, 2, 1);
+    let other = (&Datagram::decode(&other).expect("a message"), other.len());
+    assert!(!endpoint.answer(0, peer(0), other, Code::CONTENT, |_| {}), "not to be acknowledged");
+}
+
+#[test]
 fn whoever_begins_a_session_at_an_address_is_another_client() {
     let mut endpoint = endpoint();
     let of = |session| Remote { session, ..peer(0) };
     let request = get(Kind::Con, 1, 1);
     let received = endpoint.receive(0, of(1), &request, false).expect("new");
     endpoint.respond(1, received.exchange, Code::CONTENT, &body(b"here")).expect("small");
-    assert_eq!(endpoint.take_output()[0].0, of(1));
+    assert_eq!(output(&mut endpoint)[0].0, of(1));
     endpoint.verify(2, of(1));
     assert!(endpoint.is_verified(of(1)) && !endpoint.is_verified(of(2)));
     let received = endpoint.receive(3, of(2), &request, false).expect("never answered to this one");
     endpoint.respond(4, received.exchange, Code::NOT_FOUND, &[]).expect("small");
-    let [(to, answer)] = &endpoint.take_output()[..] else { panic!("one answer") };
+    let [(to, answer)] = &output(&mut endpoint)[..] else { panic!("one answer") };
     let answer = Datagram::decode(answer).expect("a message");
     assert_eq!((*to, answer.message.code), (of(2), Code::NOT_FOUND));
 }
@@ -261,7 +293,7 @@ fn whoever_is_not_there_gets_no_more_than_three_times_what_it_sent() {
                 endpoint.respond(now, exchange, Code::UNAUTHORIZED, &echo).expect("small");
             }
         }
-        out += endpoint.take_output().iter().map(|(_, bytes)| size(bytes)).sum::<usize>();
+        out += output(&mut endpoint).iter().map(|(_, bytes)| size(bytes)).sum::<usize>();
     }
     assert!(out <= 3 * taken, "{out} for {taken}");
     assert_eq!(
@@ -403,7 +435,7 @@ impl World {
     }
 
     fn collect(&mut self, now: u64) {
-        for (to, bytes) in self.server.take_output() {
+        for (to, bytes) in output(&mut self.server) {
             let client = to.address.port() - 10_000;
             self.carry(now, || Step::ToClient(client, bytes.clone()));
         }

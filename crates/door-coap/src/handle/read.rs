@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Answer, Caller};
 use crate::Shared;
 use crate::map;
-use crate::request::Request;
+use crate::request::{Head, Request};
 use crate::response::{Etag, Response};
 use crate::wire::code::Code;
 
@@ -30,15 +30,32 @@ pub(super) async fn handle(
             false => Err(Box::new(Response::new(Code::NOT_FOUND))),
         };
     };
-    let format = map::format(&message);
-    if request.fields.accept.is_some() && request.fields.accept != format {
+    content(shared, request.head(), &message)
+}
+
+/// The same, if the value is at hand. `None`: it is not, or there is none.
+pub(super) fn at_once(
+    shared: &Shared,
+    caller: &Caller,
+    head: Head<'_>,
+    subject: &Subject,
+) -> Option<Answer> {
+    let message = shared.broker.last_at_hand(subject)?;
+    let checked = caller.check(Operation::Read, subject);
+    Some(checked.and_then(|()| content(shared, head, &message)))
+}
+
+/// A value as a representation.
+fn content(shared: &Shared, head: Head<'_>, message: &Message) -> Answer {
+    let format = map::format(message);
+    if head.fields.accept.is_some() && head.fields.accept != format {
         return Err(Box::new(Response::new(Code::NOT_ACCEPTABLE)));
     }
-    let max_age = map::max_age(&message, shared.broker.now());
+    let max_age = map::max_age(message, shared.broker.now());
     let content = Response::content(format, message.value.clone().unwrap_or_default());
     // The client has this one already (RFC 7252 §5.10.6.2).
     let response = match content.etag {
-        Some(etag) if request.has_etag(&etag) => {
+        Some(etag) if head.has_etag(&etag) => {
             Response { etag: Some(etag), ..Response::new(Code::VALID) }
         }
         _ => content,

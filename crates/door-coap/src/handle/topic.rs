@@ -43,7 +43,7 @@ fn content(shared: &Shared, request: &Request, payload: Vec<u8>) -> Answer {
     }
     let content = Response::content(format, payload.into());
     match content.etag {
-        Some(etag) if request.has_etag(&etag) => {
+        Some(etag) if request.head().has_etag(&etag) => {
             Ok(Response { etag: Some(etag), ..Response::new(Code::VALID) })
         }
         _ => Ok(content),

@@ -1,19 +1,19 @@
 //! What one socket's clients ask, from the datagram to the answer.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use broker::PublisherId;
 use broker::access::Actor;
 use bytes::Bytes;
-use door::BoxFuture;
-use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, watch};
+use door::{BoxFuture, DatagramSocket};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::ToGroup;
 use crate::Shared;
@@ -24,10 +24,12 @@ use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_AT_ONCE};
 use crate::observe::{Observations, Value};
 use crate::pace::Pace;
 use crate::remote::Remote;
-use crate::request::Request;
+use crate::request::{Head, Request};
 use crate::response::Response;
 use crate::transfer::{Pieces, Taken, Transfers};
+use crate::wire::Message;
 use crate::wire::code::Code;
+use crate::wire::datagram::{Datagram, Kind};
 
 /// Notifications that could not be sent are tried again after this, in milliseconds.
 const RETRY_MS: u64 = 1000;
@@ -55,7 +57,7 @@ enum Finished {
 #[derive(Debug)]
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    socket: UdpSocket,
+    socket: DatagramSocket,
     /// Where everything is spoken over DTLS.
     sessions: Option<Sessions>,
     began: Instant,
@@ -76,7 +78,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, socket: UdpSocket, sessions: Option<Sessions>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        socket: DatagramSocket,
+        sessions: Option<Sessions>,
+    ) -> Self {
         let endpoint = Endpoint::new(Arc::clone(&shared.broker.options().random));
         let transfers = Transfers::new(shared.options.body_bytes_max, &shared.transfers);
         let pace = Pace::new(shared.options.publish_rate);
@@ -105,68 +111,97 @@ impl Worker {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(super) async fn run(
+    /// Serves the socket with the calling thread until it is to stop, and answers what was begun; or until nobody wants it
+    /// any more. Requests that have to wait for something do that in the runtime.
+    pub(super) fn run(
         mut self,
+        runtime: &Handle,
         mut groups: mpsc::Receiver<ToGroup>,
         mut stopping: watch::Receiver<bool>,
+        wanted: &mut oneshot::Sender<()>,
     ) {
+        let _context = runtime.enter();
+        let ready = Arc::clone(&self.observations.ready);
+        let mut stop = pin!(stopping.wait_for(|stop| *stop));
+        let mut notified = pin!(ready.notify.notified());
+        let waker = self.socket.waker();
+        let mut others = Context::from_waker(&waker);
         loop {
-            let ready = Arc::clone(&self.observations.ready);
-            let timer = self.timer();
-            tokio::select! {
-                _ = stopping.wait_for(|stop| *stop) => break,
-                _readable = self.socket.readable() => self.read(),
-                Some((peer, bytes)) = groups.recv() => {
-                    let now = self.now();
-                    self.take(now, peer.into(), &bytes, true);
+            let patience = self.patience();
+            let is_woken = self.socket.wait(patience);
+            self.read();
+            if is_woken {
+                if wanted.poll_closed(&mut others).is_ready() {
+                    return;
                 }
-                Some(done) = self.tasks.join_next_with_id() => self.done(done),
-                () = ready.notify.notified() => {}
-                () = sleep_until(timer) => {}
-            }
-            while let Some(done) = self.tasks.try_join_next_with_id() {
-                self.done(done);
+                if stop.as_mut().poll(&mut others).is_ready() {
+                    break;
+                }
+                while notified.as_mut().poll(&mut others).is_ready() {
+                    notified.set(ready.notify.notified());
+                }
+                self.hear(&mut groups, &mut others);
             }
             self.tick();
-            self.send().await;
+            self.send();
         }
-        // What was begun is answered.
-        while let Some(done) = self.tasks.join_next_with_id().await {
+        runtime.block_on(async {
+            tokio::select! {
+                () = self.end_all() => {}
+                () = wanted.closed() => {}
+            }
+        });
+    }
+
+    /// Takes what came to groups, and what tasks have done.
+    fn hear(&mut self, groups: &mut mpsc::Receiver<ToGroup>, others: &mut Context<'_>) {
+        while let Poll::Ready(Some((peer, bytes))) = groups.poll_recv(others) {
+            let now = self.now();
+            self.take(now, peer.into(), &bytes, true);
+        }
+        while let Poll::Ready(Some(done)) = self.tasks.poll_join_next_with_id(others) {
             self.done(done);
-            self.tick();
-            self.send().await;
         }
     }
 
-    /// When there is something to do, whatever comes.
-    fn timer(&self) -> Instant {
+    /// Answers what was begun.
+    async fn end_all(&mut self) {
+        while let Some(done) = self.tasks.join_next_with_id().await {
+            self.done(done);
+            self.tick();
+            self.send();
+        }
+    }
+
+    /// How long there is nothing to do, unless something comes.
+    fn patience(&mut self) -> Duration {
         let times = [self.endpoint.next_time(), self.observations.next_check(), self.retry_at];
         let next = times.into_iter().flatten().min();
         // Of nothing it is reminded once an hour.
         let next = next.unwrap_or(self.now() + 3_600_000);
         let next = self.began + Duration::from_millis(next);
         let session = self.sessions.as_ref().and_then(Sessions::next_time);
-        session.map_or(next, |session| next.min(session.into()))
+        let next = session.map_or(next, |session| next.min(session.into()));
+        next.saturating_duration_since(Instant::now())
     }
 
     /// Reads what there is, not too much at once.
     fn read(&mut self) {
         let now = self.now();
         for _ in 0..DATAGRAMS_AT_ONCE {
-            let (count, peer) = match self.socket.try_recv_from(&mut self.buffer) {
-                Ok(received) => received,
-                // Nothing more, or what became of something that we sent.
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+            let (count, peer) = match self.socket.receive(&mut self.buffer) {
+                Ok(Some(received)) => received,
+                Ok(None) => break,
+                // What became of something that we sent.
                 Err(_) => continue,
             };
-            let bytes = self.buffer.get(..count).unwrap_or_default();
+            let buffer = std::mem::take(&mut self.buffer);
+            let bytes = buffer.get(..count).unwrap_or_default();
             match &mut self.sessions {
                 Some(sessions) => sessions.receive(Instant::now().into(), peer, bytes),
-                None => {
-                    let bytes = Bytes::copy_from_slice(bytes);
-                    self.take(now, peer.into(), &bytes, false);
-                }
+                None => self.take(now, peer.into(), bytes, false),
             }
+            self.buffer = buffer;
         }
         self.read_sessions(now);
     }
@@ -188,10 +223,29 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, now: u64, peer: Remote, bytes: &Bytes, to_group: bool) {
-        if let Some(received) = self.endpoint.receive(now, peer, bytes, to_group) {
+    fn take(&mut self, now: u64, peer: Remote, bytes: &[u8], to_group: bool) {
+        if !to_group && self.answer_at_once(now, peer, bytes).is_some() {
+            return;
+        }
+        let bytes = Bytes::copy_from_slice(bytes);
+        if let Some(received) = self.endpoint.receive(now, peer, &bytes, to_group) {
             self.begin(now, received);
         }
+    }
+
+    /// Answers a confirmable GET of a value that is at hand and goes into one message. All others take longer ways.
+    fn answer_at_once(&mut self, now: u64, peer: Remote, bytes: &[u8]) -> Option<()> {
+        let datagram = Datagram::decode(bytes).ok()?;
+        let Message { code, options, payload, .. } = datagram.message;
+        if (datagram.kind, code) != (Kind::Con, Code::GET) || !payload.is_empty() {
+            return None;
+        }
+        let head = Head::new(options).ok()?;
+        let response = handle::answer_at_once(&self.shared, &self.caller(peer), head)?;
+        let fits = response.payload.len() <= Pieces::DATAGRAM.payload_max;
+        let write = |out: &mut Vec<u8>| response.write(out);
+        let request = (&datagram, bytes.len());
+        (fits && self.endpoint.answer(now, peer, request, response.code, write)).then_some(())
     }
 
     /// Begins to work on a request.
@@ -289,11 +343,18 @@ impl Worker {
         match poll_once(answer.as_mut()) {
             Some(Poll::Ready(finished)) => self.finish(now, finished),
             Some(Poll::Pending) => {
-                let id = self.tasks.spawn(answer).id();
+                let id = self.spawn(answer);
                 self.running.insert(id, work);
             }
             None => self.failed(now, work),
         }
+    }
+
+    /// Has the runtime go on with something; when it is done, we are woken.
+    fn spawn(&mut self, work: BoxFuture<Finished>) -> Id {
+        // What is awaited is looked at once more, or its end would not be told.
+        self.socket.waker().wake();
+        self.tasks.spawn(work).id()
     }
 
     /// A task has ended.
@@ -481,35 +542,23 @@ impl Worker {
         });
         match poll_once(refresh.as_mut()) {
             Some(Poll::Ready(finished)) => self.finish(now, finished),
-            Some(Poll::Pending) => drop(self.tasks.spawn(refresh)),
+            Some(Poll::Pending) => drop(self.spawn(refresh)),
             None => {}
         }
     }
 
     /// Sends what is to be sent.
-    async fn send(&mut self) {
+    fn send(&mut self) {
         let output = self.endpoint.take_output();
         match &mut self.sessions {
-            None => {
-                for (peer, bytes) in &output {
-                    send_to(&self.socket, peer.address, bytes).await;
-                }
-            }
+            None => self.socket.send(output.iter().map(|(peer, bytes)| (peer.address, bytes))),
             Some(sessions) => {
                 let now = Instant::now().into();
-                output.iter().for_each(|(peer, bytes)| sessions.send(now, *peer, bytes));
-                for (address, bytes) in sessions.take_output() {
-                    send_to(&self.socket, address, &bytes).await;
-                }
+                output.iter().for_each(|(peer, bytes)| sessions.send(now, peer, bytes));
+                let packets = sessions.take_output();
+                self.socket.send(packets.iter().map(|(to, bytes)| (*to, &bytes[..])));
             }
         }
         self.endpoint.give_back(output);
-    }
-}
-
-/// Sends a datagram. What the network loses is sent again, if it is to be; what the system does not take is lost.
-async fn send_to(socket: &UdpSocket, address: SocketAddr, bytes: &[u8]) {
-    if let Err(error) = socket.send_to(bytes, address).await {
-        tracing::trace!(%address, %error, "a datagram could not be sent");
     }
 }

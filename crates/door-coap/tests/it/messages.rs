@@ -1,9 +1,12 @@
 //! What is put is there, and what is wrong is refused.
 
-use coap_lite::{CoapOption, MessageType, Packet, RequestType};
-use door_coap::CoapDoorOptions;
+use std::time::{Duration, Instant};
 
-use crate::support::{Fixture, JSON, code, option, packet, with};
+use coap_lite::{CoapOption, MessageType, Packet, RequestType};
+use door::DatagramOptions;
+use door_coap::{CoapDoorOptions, CoapUdp};
+
+use crate::support::{Client, Fixture, HANG, JSON, code, option, packet, with};
 
 #[tokio::test]
 async fn what_is_put_is_there_until_it_is_deleted() {
@@ -96,6 +99,48 @@ async fn a_message_that_comes_again_gets_the_same_answer_and_does_nothing() {
     client.socket.send(&bytes).await.unwrap();
     let again: Packet = client.receive().await;
     assert_eq!((code(&again).as_str(), again.header.message_id), ("2.01", 77));
+}
+
+#[tokio::test]
+async fn a_get_that_comes_again_gets_what_is_there_then() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    client.put("reading", b"1").await;
+    // The first time it is read from the log, then from memory.
+    assert_eq!(client.get("reading").await.payload, b"1");
+    let mut get = packet(RequestType::Get, "reading");
+    get.header.message_id = 40_000;
+    let get = get.to_bytes().unwrap();
+    client.socket.send(&get).await.unwrap();
+    assert_eq!(client.receive().await.payload, b"1");
+    client.put("reading", b"2").await;
+    assert_eq!(client.get("reading").await.payload, b"2");
+    client.socket.send(&get).await.unwrap();
+    let again: Packet = client.receive().await;
+    assert_eq!((&again.payload[..], again.header.message_id), (&b"2"[..], 40_000));
+    assert_eq!(again.header.get_type(), MessageType::Acknowledgement);
+}
+
+#[tokio::test]
+async fn a_door_that_is_dropped_lets_its_port_go_and_one_that_stops_answers_what_it_began() {
+    let Fixture { udp, door, broker, dir, listener } = Fixture::start().await;
+    let options = DatagramOptions::new(udp.local_address());
+    let mut client = Client::to(udp.local_address()).await;
+    client.put("a", b"1").await;
+    drop(udp);
+    let begun = Instant::now();
+    let again = loop {
+        match CoapUdp::bind(&options) {
+            Ok(again) => break again.run(&door),
+            Err(error) => assert!(begun.elapsed() < HANG, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await; // poll: the threads see it, bounded by HANG
+    };
+    assert_eq!(client.get("a").await.payload, b"1");
+    let begun = Instant::now();
+    again.stop(HANG).await;
+    assert!(begun.elapsed() < HANG, "nothing was begun that does not end");
+    drop((broker, dir, listener));
 }
 
 #[tokio::test]

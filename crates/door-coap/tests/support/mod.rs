@@ -17,7 +17,7 @@ pub const JSON: &[u8] = &[50];
 pub const LINKS: &[u8] = &[40];
 
 pub struct Fixture {
-    _dir: TempDir,
+    pub dir: TempDir,
     pub broker: Broker,
     pub door: Arc<CoapDoor>,
     pub udp: CoapUdpHandle,
@@ -41,7 +41,7 @@ impl Fixture {
         let udp = DatagramOptions { sockets: 2, ..DatagramOptions::new(loopback) };
         let udp = CoapUdp::bind(&udp).unwrap().run(&door);
         let listener = listen("COAP", Arc::clone(&door) as _);
-        Self { _dir: dir, broker, door, udp, listener }
+        Self { dir, broker, door, udp, listener }
     }
 
     pub async fn client(&self) -> Client {
