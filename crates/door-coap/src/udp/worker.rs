@@ -131,9 +131,7 @@ impl Worker {
             let is_woken = self.socket.wait(patience);
             self.read();
             if is_woken {
-                if wanted.poll_closed(&mut others).is_ready() {
-                    return;
-                }
+                // Whoever wants it no more has dropped the other end.
                 if stop.as_mut().poll(&mut others).is_ready() {
                     break;
                 }
