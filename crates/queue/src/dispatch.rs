@@ -152,6 +152,16 @@ impl Turn {
     fn next(&self) -> usize {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
+
+    /// How many turns there were.
+    pub fn place(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Undoes turns in which nobody got anything: else they, too, would decide who is next.
+    pub fn back_to(&self, place: usize) {
+        self.0.store(place, Ordering::Relaxed);
+    }
 }
 
 impl Policy {

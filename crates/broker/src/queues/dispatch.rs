@@ -190,8 +190,11 @@ impl Queue {
     /// A consumer that can take a message, for which one more is counted.
     fn pick(&self, state: &State, picks: &mut Picks) -> Option<Arc<ConsumerInner>> {
         let settings = &self.spec().settings;
+        let before = state.turn.place();
         loop {
             if picks.among.is_empty() && !picks.refill(state, settings.single_active) {
+                // Two consumers that share room for one would else have every second turn in vain: always the same.
+                state.turn.back_to(before);
                 return None;
             }
             let random = match settings.dispatch {

@@ -410,6 +410,11 @@ impl Queue {
         state.consumers.is_empty() && (is_over || is_left)
     }
 
+    /// Somebody declared it again, or asked whether it is there: if it expires when nobody uses it, then later.
+    pub fn used(&self) {
+        self.state.lock().used_at = self.now();
+    }
+
     pub(super) fn now(&self) -> Millis {
         self.broker.upgrade().map_or(0, |inner| inner.options.clock.now())
     }

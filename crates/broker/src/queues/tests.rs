@@ -323,6 +323,27 @@ async fn consumers_take_turns_and_higher_priorities_come_first() {
 }
 
 #[tokio::test]
+async fn consumers_that_share_room_for_one_have_it_in_turn() {
+    let fixture = Fixture::start().await;
+    let queue = fixture.queue("q", &durable()).await;
+    let holder = fixture.broker.new_holder(1);
+    let sinks: Vec<_> = (0..2).map(|_| Arc::new(Sink::default())).collect();
+    let _consumers: Vec<_> =
+        sinks.iter().map(|sink| queue.consume(&holder, options(sink)).unwrap()).collect();
+    fixture.fill("q", &["a", "b", "c", "d", "e", "f"]).await;
+    let mut counts = [0, 0];
+    while counts[0] + counts[1] < 6 {
+        until("a message", || sinks.iter().any(|sink| !sink.got.lock().is_empty())).await;
+        for (sink, count) in sinks.iter().zip(&mut counts) {
+            let got = std::mem::take(&mut *sink.got.lock());
+            *count += got.len();
+            accept(&holder, &got);
+        }
+    }
+    assert_eq!(counts, [3, 3]);
+}
+
+#[tokio::test]
 async fn of_single_active_consumers_the_first_gets_all_until_it_is_gone() {
     let fixture = Fixture::start().await;
     let settings = QueueSettings { single_active: true, ..QueueSettings::default() };

@@ -40,7 +40,7 @@ impl Broker {
         if let Some(queue) = queues.get(name) {
             queue.check_owner(owner)?;
             same(queue.spec(), spec)?;
-            queue.state.lock().used_at = self.now();
+            queue.used();
             return Ok((queue, false));
         }
         if queues.maps.read().len() >= QUEUES_MAX {

@@ -61,6 +61,7 @@ pub(crate) async fn declare(
         (name, Default::default())
     } else if declare.passive {
         let Found { name, queue } = find(session, number, &declare.queue)?;
+        queue.used();
         (name, queue.counts())
     } else {
         let (name, queue, _) = make(session.caller(), declare).await?;
@@ -110,6 +111,7 @@ pub(crate) async fn make(
     let wanted = caller.queue_name(&name);
     if let Some(known) = broker.queue(&wanted) {
         same(caller, &name, &known, &spec)?;
+        known.used();
         return Ok((name, known, false));
     }
     if !declare.queue.is_empty() {
