@@ -1,6 +1,6 @@
 //! Who consumes, and who holds what was delivered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -20,20 +20,47 @@ pub struct Holder {
 
 #[derive(Debug)]
 pub(super) struct HolderInner {
+    pub(super) number: u64,
     /// Most that its consumers have at a time, together; 0: any number.
     prefetch: AtomicU32,
     in_flight: AtomicU32,
+    /// Queues that want room, where there is a limit and it was reached.
+    line: Mutex<Line>,
     is_gone: AtomicBool,
     /// Queues that it has consumers on, or messages of.
     queues: Mutex<HashMap<u64, Weak<Queue>>>,
     journal: Arc<Journal>,
 }
 
+/// Who is next of those that share a holder's room: else the queue of which a message was just settled would have it again,
+/// and others never.
+#[derive(Debug, Default)]
+struct Line {
+    /// By their numbers, the first one first.
+    waiting: VecDeque<u64>,
+    /// The first one had some room since it is the first.
+    had_some: bool,
+}
+
+/// Whether there is room for one message more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It is taken.
+    Taken,
+    /// None.
+    None,
+    /// None with the holder at present. It wakes the queue when it is the queue's turn, and others wait until that has used it
+    /// or does not want it any more: see [`HolderInner::leave`].
+    Later,
+}
+
 impl Holder {
-    pub(super) fn new(prefetch: u32, journal: Arc<Journal>) -> Self {
+    pub(super) fn new(number: u64, prefetch: u32, journal: Arc<Journal>) -> Self {
         let inner = HolderInner {
+            number,
             prefetch: AtomicU32::new(prefetch),
             in_flight: AtomicU32::new(0),
+            line: Mutex::default(),
             is_gone: AtomicBool::new(false),
             queues: Mutex::default(),
             journal,
@@ -43,7 +70,7 @@ impl Holder {
 
     /// Changes how many messages its consumers have at a time, together; 0: any number.
     pub fn set_prefetch(&self, prefetch: u32) {
-        self.inner.prefetch.store(prefetch, Ordering::Relaxed);
+        self.inner.prefetch.store(prefetch, Ordering::SeqCst);
         self.inner.wake();
     }
 
@@ -107,26 +134,99 @@ impl HolderInner {
         }
     }
 
-    /// Counts one message more, if it may have one.
-    fn reserve(&self) -> bool {
-        let most = match self.prefetch.load(Ordering::Relaxed) {
-            0 => u32::MAX,
-            most => most,
-        };
+    /// Counts one message more for a queue, if there is room and no other queue has waited for it longer.
+    fn reserve(&self, queue: u64) -> Room {
         if self.is_gone.load(Ordering::Acquire) {
-            return false;
+            return Room::None;
         }
-        let more = |count: u32| (count < most).then(|| count + 1);
-        self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        let most = self.prefetch.load(Ordering::SeqCst);
+        if most == 0 {
+            self.in_flight.fetch_add(1, Ordering::SeqCst);
+            return Room::Taken;
+        }
+        let mut line = self.line.lock();
+        let is_first = line.waiting.front() == Some(&queue);
+        if is_first || line.waiting.is_empty() {
+            let more = |count: u32| (count < most).then(|| count + 1);
+            let counted = self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+            if counted.is_ok() {
+                line.had_some |= is_first;
+                return Room::Taken;
+            }
+        }
+        line.join(queue);
+        Room::Later
     }
 
-    /// Counts so many fewer. If it could have no more, consumers on other queues are told.
+    /// Whether a message may go that is done with when it is delivered: it takes no room, but there must be some.
+    fn passes(&self, queue: u64) -> Room {
+        let most = self.prefetch.load(Ordering::SeqCst);
+        if most == 0 {
+            return Room::Taken;
+        }
+        // Under the lock: who makes room finds it in the line, or it finds the room.
+        let mut line = self.line.lock();
+        if self.in_flight.load(Ordering::SeqCst) < most {
+            return Room::Taken;
+        }
+        line.join(queue);
+        Room::Later
+    }
+
+    /// A queue wants no room at present: others have their turn.
+    pub(super) fn leave(&self, queue: u64) {
+        let mut line = self.line.lock();
+        let Some(at) = line.waiting.iter().position(|waiting| *waiting == queue) else { return };
+        line.waiting.remove(at);
+        if at > 0 {
+            return;
+        }
+        line.had_some = false;
+        drop(line);
+        let most = self.prefetch.load(Ordering::SeqCst);
+        if most == 0 || self.in_flight.load(Ordering::SeqCst) < most {
+            self.call();
+        }
+    }
+
+    /// Tells the queue that is next that there is room.
+    fn call(&self) {
+        loop {
+            let first = self.line.lock().waiting.front().copied();
+            let Some(first) = first else { return };
+            let queue = self.queues.lock().get(&first).and_then(Weak::upgrade);
+            if let Some(queue) = queue {
+                return queue.wake();
+            }
+            let mut line = self.line.lock();
+            if line.waiting.front() == Some(&first) {
+                line.waiting.pop_front();
+                line.had_some = false;
+            }
+        }
+    }
+
+    /// Counts so many fewer. If it could have no more, the queue that waits for that is told.
     pub(super) fn release(&self, count: u32) {
         let fewer = |before: u32| Some(before.saturating_sub(count));
-        let before = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
-        let most = self.prefetch.load(Ordering::Relaxed);
+        // Before it is asked who waits, see `reserve`.
+        let before = self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer);
+        let most = self.prefetch.load(Ordering::SeqCst);
         if most > 0 && before.unwrap_or(0) >= most {
-            self.wake();
+            self.call();
+        }
+    }
+}
+
+impl Line {
+    /// A queue found no room. One whose turn it was, and that had some, goes to the end.
+    fn join(&mut self, queue: u64) {
+        if self.waiting.front() == Some(&queue) {
+            if std::mem::take(&mut self.had_some) {
+                self.waiting.rotate_left(1);
+            }
+        } else if !self.waiting.contains(&queue) {
+            self.waiting.push_back(queue);
         }
     }
 }
@@ -219,19 +319,22 @@ impl ConsumerInner {
         took
     }
 
-    /// Counts one message more, if it may have one.
-    pub(super) fn reserve(&self) -> bool {
+    /// Counts one message more of a queue, if it may have one.
+    pub(super) fn reserve(&self, queue: u64) -> Room {
         if self.is_blocked() {
-            return false;
+            return Room::None;
         }
-        if !self.automatic {
-            let full = self.prefetch > 0 && self.load.in_flight() >= self.prefetch;
-            if full || !self.holder.reserve() {
-                return false;
-            }
+        let room = if self.automatic {
+            self.holder.passes(queue)
+        } else if self.prefetch > 0 && self.load.in_flight() >= self.prefetch {
+            Room::None
+        } else {
+            self.holder.reserve(queue)
+        };
+        if room == Room::Taken {
+            self.load.begin();
         }
-        self.load.begin();
-        true
+        room
     }
 
     /// It is done with a message.

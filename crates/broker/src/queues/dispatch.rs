@@ -1,6 +1,7 @@
 //! From a queue to its consumers: a queue's task takes a bunch of messages, gives them away without holding the
 //! queue's lock, and puts back what was refused.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use queue::dispatch::Policy;
 use queue::shared::Why;
 use store::ReadError;
 
-use super::consumer::ConsumerInner;
+use super::consumer::{ConsumerInner, HolderInner, Room};
 use super::lane::{Found, Head, Item, Kept, Lane, Reading};
 use super::queue::{Held, Next, Queue, State};
 use super::types::QueueError;
@@ -71,6 +72,7 @@ impl Queue {
                 Ok(Turned::Over) => return,
                 Err(error) => {
                     tracing::warn!(queue = ?self.name(), %error, "a queue cannot be read");
+                    self.wait_for(&mut self.state.lock(), BTreeMap::new());
                     tokio::time::sleep(RETRY).await;
                 }
             }
@@ -165,12 +167,16 @@ impl Queue {
 
     /// Decides who gets what.
     fn plan(&self, state: &mut State, now: Millis) -> (Vec<Planned>, Next) {
-        let mut picks = Picks { among: Vec::new(), from: 0 };
+        let mut picks = Picks::default();
         let mut planned = Vec::new();
+        let mut last = Next::Empty;
         while planned.len() < BUNCH {
             let (lane, at) = match self.next(state, now) {
                 Next::Ready(lane, at) => (lane, at),
-                next => return (planned, next),
+                next => {
+                    last = next;
+                    break;
+                }
             };
             if state.is_paused {
                 break;
@@ -184,7 +190,15 @@ impl Queue {
             }
             planned.push(Planned { consumer, lane, at, item, deliveries });
         }
-        (planned, Next::Empty)
+        self.wait_for(state, picks.full);
+        (planned, last)
+    }
+
+    /// It waits for room with these holders, and no others.
+    pub(super) fn wait_for(&self, state: &mut State, full: BTreeMap<u64, Arc<HolderInner>>) {
+        let before = std::mem::replace(&mut state.waits, full);
+        let others = before.iter().filter(|(number, _)| !state.waits.contains_key(number));
+        others.for_each(|(_, holder)| holder.leave(self.number()));
     }
 
     /// A consumer that can take a message, for which one more is counted.
@@ -209,8 +223,13 @@ impl Queue {
                 _ => settings.dispatch.pick(&picks.among, &state.turn, random),
             };
             let picked = picks.among.get(at)?;
-            if picked.reserve() {
-                return Some(Arc::clone(picked));
+            match picked.reserve(self.number()) {
+                Room::Taken => return Some(Arc::clone(picked)),
+                Room::Later => {
+                    let holder = &picked.holder;
+                    picks.full.insert(holder.number, Arc::clone(holder));
+                }
+                Room::None => {}
             }
             picks.among.remove(at);
         }
@@ -306,9 +325,12 @@ impl Queue {
 }
 
 /// Who may be picked: all of one priority that have room.
+#[derive(Default)]
 struct Picks {
     among: Vec<Arc<ConsumerInner>>,
     from: usize,
+    /// Holders that had none, by their numbers.
+    full: BTreeMap<u64, Arc<HolderInner>>,
 }
 
 impl Picks {

@@ -1,6 +1,6 @@
 //! One queue.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -95,6 +95,8 @@ pub(super) struct State {
     /// Keys of messages that are out, or come back later, where order is kept by key.
     pub(super) keys: HashMap<(u16, Offset), Bytes>,
     pub(super) turn: Turn,
+    /// Holders, by their numbers, that have no room at present, and that it waits for.
+    pub(super) waits: BTreeMap<u64, Arc<HolderInner>>,
     /// The lane that is next where all are equal.
     pub(super) next_lane: usize,
     /// The only consumer there may be.
@@ -166,6 +168,7 @@ impl Queue {
             held: HashMap::new(),
             keys: HashMap::new(),
             turn: Turn::default(),
+            waits: BTreeMap::new(),
             next_lane: 0,
             exclusive: None,
             next_consumer: 0,
@@ -653,6 +656,7 @@ impl Queue {
         let held = std::mem::take(&mut state.held);
         let lanes = std::mem::take(&mut state.lanes);
         self.count_memory(&mut state);
+        self.wait_for(&mut state, BTreeMap::new());
         drop(state);
         for held in held.into_values() {
             if let Some(consumer) = held.consumer {

@@ -10,7 +10,7 @@ use base::{Millis, Offset};
 use parking_lot::Mutex;
 use store::{Log, Signal};
 
-use super::consumer::{Consumer, ConsumerInner, Holder, HolderInner};
+use super::consumer::{Consumer, ConsumerInner, Holder, HolderInner, Room};
 use super::lane::{Item, Reading};
 use super::queue::Queue;
 use super::types::{ConsumeOptions, Delivered, DeliveryId, QueueError, Settlement, StreamStart};
@@ -112,6 +112,7 @@ impl Reader {
         let out = std::mem::take(&mut *self.out.lock());
         let holder = &self.consumer.holder;
         holder.forgets(self.number);
+        holder.leave(self.number);
         if !self.consumer.automatic {
             holder.release(u32::try_from(out.len()).unwrap_or(u32::MAX));
         }
@@ -121,7 +122,12 @@ impl Reader {
     /// Gives it what was read, as far as it has room.
     fn give(&self, ahead: &mut VecDeque<(Offset, Item)>, now: Millis) {
         let before = ahead.len();
-        while let Some((at, item)) = ahead.front().filter(|_| self.consumer.reserve()) {
+        let mut room = Room::None;
+        while let Some((at, item)) = ahead.front() {
+            room = self.consumer.reserve(self.number);
+            if room != Room::Taken {
+                break;
+            }
             let delivered = Delivered {
                 id: DeliveryId { queue: self.number, lane: 0, at: *at },
                 origin: item.origin.clone(),
@@ -142,6 +148,9 @@ impl Reader {
                 break;
             }
             ahead.pop_front();
+        }
+        if room != Room::Later {
+            self.consumer.holder.leave(self.number);
         }
         if ahead.len() < before {
             self.consumer.sink.flush();
@@ -214,6 +223,7 @@ impl Queue {
                 Ok(false) => reader.signal.notified().await,
                 Err(error) => {
                     tracing::warn!(queue = ?self.name(), %error, "a stream cannot be read");
+                    reader.consumer.holder.leave(reader.number);
                     tokio::time::sleep(RETRY).await;
                 }
             }
@@ -222,7 +232,10 @@ impl Queue {
 
     /// Delivers what was read, and reads more, if all of that was taken. Whether anything was read.
     async fn read_on(&self, reader: &Reader, place: &mut Place) -> Result<bool, QueueError> {
-        if !self.state.lock().is_paused {
+        let is_paused = self.state.lock().is_paused;
+        if is_paused {
+            reader.consumer.holder.leave(reader.number);
+        } else {
             reader.give(&mut place.ahead, self.now());
         }
         let reading = self.stream.as_ref().and_then(|stream| stream.reading(place.from));

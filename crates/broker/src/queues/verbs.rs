@@ -181,7 +181,7 @@ impl Broker {
     /// any number.
     pub fn new_holder(&self, prefetch: u32) -> Holder {
         let queues = &self.inner.queues;
-        Holder::new(prefetch, Arc::clone(&queues.journal))
+        Holder::new(queues.number(), prefetch, Arc::clone(&queues.journal))
     }
 
     /// Deletes a queue with its messages, and its topic if that was made for it. Returns how many messages were ready.
