@@ -11,7 +11,7 @@ use queue::shared::Why;
 use store::ReadError;
 
 use super::consumer::{ConsumerInner, HolderInner, Room};
-use super::lane::{Found, Head, Item, Kept, Lane, Reading};
+use super::lane::{Found, Item, Kept, Lane, Reading};
 use super::queue::{Held, Next, Queue, State};
 use super::types::QueueError;
 use crate::verbs::fetch::{self, FetchError};
@@ -81,13 +81,15 @@ impl Queue {
 
     async fn turn(self: &Arc<Self>) -> Result<Turned, QueueError> {
         let now = self.now();
-        let (planned, reads) = {
+        let (planned, reads, is_less) = {
             let mut state = self.state.lock();
             if state.is_deleted {
                 return Ok(Turned::Over);
             }
             self.look_after(&mut state, now);
             let (planned, next) = self.plan(&mut state, now);
+            // What nobody had room for.
+            let is_less = self.drop_over(&mut state, now);
             let is_used = state.consumers.iter().any(|consumer| !consumer.is_blocked());
             // What is next is read in any case, what comes after it where somebody is there for it.
             let reads = match next {
@@ -95,9 +97,9 @@ impl Queue {
                 _ => (is_used && state.is_short()).then_some(true),
             };
             self.bury_later(&mut state);
-            (planned, reads)
+            (planned, reads, is_less)
         };
-        let is_some = !planned.is_empty();
+        let is_some = is_less || !planned.is_empty();
         self.give(planned, now);
         self.changed();
         let read = match reads {
@@ -129,22 +131,30 @@ impl Queue {
             let Ok(number) = u16::try_from(number) else { continue };
             ripe.into_iter().flatten().for_each(|at| state.release_key(number, at));
         }
-        if self.may_expire() {
-            let why = state.settings.dead_letter.is_some().then_some(Why::Expired);
-            for lane in &mut state.lanes {
-                for _ in 0..OVER_MAX {
-                    let is_over = match lane.head() {
-                        Head::Ready(_, item) => item.is_over(now),
-                        Head::Unread | Head::Empty => false,
-                    };
-                    if !is_over {
-                        break;
-                    }
-                    lane.drop_first(1, why);
+        self.drop_over(state, now);
+        self.drop_heads(state);
+    }
+
+    /// Drops messages whose time is over, from the first one on; whether there were any.
+    fn drop_over(&self, state: &mut State, now: Millis) -> bool {
+        if !self.may_expire() {
+            return false;
+        }
+        if !state.has_takers() {
+            state.lanes.iter_mut().for_each(Lane::pass_over);
+        }
+        let why = state.settings.dead_letter.is_some().then_some(Why::Expired);
+        let mut is_less = false;
+        for lane in &mut state.lanes {
+            for _ in 0..OVER_MAX {
+                if !lane.is_head_over(now) {
+                    break;
                 }
+                lane.drop_first(1, why);
+                is_less = true;
             }
         }
-        self.drop_heads(state);
+        is_less
     }
 
     /// Drops the oldest messages, where there are too many.
@@ -170,6 +180,7 @@ impl Queue {
         let mut picks = Picks::default();
         let mut planned = Vec::new();
         let mut last = Next::Empty;
+        state.lanes.iter_mut().for_each(Lane::offer);
         while planned.len() < BUNCH {
             let (lane, at) = match self.next(state, now) {
                 Next::Ready(lane, at) => (lane, at),
@@ -191,6 +202,9 @@ impl Queue {
             planned.push(Planned { consumer, lane, at, item, deliveries });
         }
         self.wait_for(state, picks.full);
+        if last != Next::Unread && planned.len() < BUNCH {
+            state.lanes.iter_mut().for_each(Lane::was_offered);
+        }
         (planned, last)
     }
 

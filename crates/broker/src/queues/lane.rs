@@ -75,6 +75,11 @@ pub(super) struct Lane {
     from: Offset,
     /// What was written before this without a time is given none of the queue's.
     pub(super) ttl_from: Offset,
+    /// What is before this was offered to consumers, and goes when its time is over. A message whose time is over at once is
+    /// offered first: whoever is there for it gets it.
+    offered: Offset,
+    /// Where that will be when what is offered now has been.
+    offering: Offset,
     /// Where order is kept by key.
     pub(super) by_key: Option<ByKey>,
 }
@@ -149,8 +154,39 @@ impl Lane {
     }
 
     fn new(ledger: Ledger, kept: Kept) -> Self {
-        let from = ledger.start();
-        Self { ledger, kept, ahead: Items::default(), from, ttl_from: 0, by_key: None }
+        let (from, ahead) = (ledger.start(), Items::default());
+        let mut lane =
+            Self { ledger, kept, ahead, from, ttl_from: 0, offered: 0, offering: 0, by_key: None };
+        lane.pass_over();
+        lane
+    }
+
+    /// What is there now is offered.
+    pub(super) fn offer(&mut self) {
+        self.offering = self.end();
+    }
+
+    /// It was, and nobody has room for what was not taken.
+    pub(super) fn was_offered(&mut self) {
+        self.offered = self.offered.max(self.offering);
+    }
+
+    /// Nobody is there to whom what is there now could be offered.
+    pub(super) fn pass_over(&mut self) {
+        self.offer();
+        self.was_offered();
+    }
+
+    /// Whether the time of what is next is over, and it was offered.
+    pub(super) fn is_front_over(&mut self, now: Millis) -> bool {
+        let offered = self.offered;
+        matches!(self.front(), Head::Ready(at, item) if at < offered && item.is_over(now))
+    }
+
+    /// The same of what is first.
+    pub(super) fn is_head_over(&mut self, now: Millis) -> bool {
+        let offered = self.offered;
+        matches!(self.head(), Head::Ready(at, item) if at < offered && item.is_over(now))
     }
 
     /// The same, of so many lanes of a queue that keeps order by key.
@@ -361,6 +397,7 @@ impl Lane {
     /// Takes the message at this offset, which is what may be given away next.
     pub(super) fn take(&mut self, at: Offset) -> Option<Item> {
         let item = self.remove_ahead(at)?;
+        self.offered = self.offered.max(at + 1);
         self.ledger.acquire(at, at);
         if self.by_key.is_none() {
             self.from = at + 1;

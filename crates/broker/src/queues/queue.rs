@@ -362,6 +362,9 @@ impl Queue {
         if state.consumers.len() >= CONSUMERS_MAX {
             return Err(QueueError::LimitReached);
         }
+        if !others {
+            state.lanes.iter_mut().for_each(Lane::pass_over);
+        }
         state.next_consumer += 1;
         let id = state.next_consumer;
         if options.exclusive {
@@ -585,7 +588,8 @@ impl Queue {
         loop {
             let next = state.next(by_priority);
             let Next::Ready(lane, at) = next else { return next };
-            if !self.may_expire() || !state.is_over(lane, now) {
+            let is_over = |lane: &mut Lane| lane.is_front_over(now);
+            if !self.may_expire() || !state.lane(lane).is_some_and(is_over) {
                 return next;
             }
             let why = state.settings.dead_letter.is_some().then_some(Why::Expired);
@@ -694,10 +698,9 @@ impl State {
         self.lanes.get_mut(usize::from(lane))
     }
 
-    /// Whether the time is over of what is next in a lane.
-    fn is_over(&mut self, lane: u16, now: Millis) -> bool {
-        let front = self.lane(lane).map(Lane::front);
-        matches!(front, Some(Head::Ready(_, item)) if item.is_over(now))
+    /// Whether anybody is there to whom a message could be offered.
+    pub(super) fn has_takers(&self) -> bool {
+        !self.is_paused && self.consumers.iter().any(|consumer| !consumer.is_blocked())
     }
 
     pub(super) fn ready(&self) -> u64 {

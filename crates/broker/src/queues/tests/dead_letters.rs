@@ -81,6 +81,57 @@ async fn what_waits_too_long_dies() {
 }
 
 #[tokio::test]
+async fn what_may_not_wait_at_all_is_for_who_is_there_for_it() {
+    let fixture = Fixture::start().await;
+    fixture.queue("graves", &durable()).await;
+    let settings = QueueSettings {
+        dead_letter: to("", Some("graves")),
+        message_ttl: Some(0),
+        ..QueueSettings::default()
+    };
+    for (name, spec) in ["d", "t"].into_iter().zip(both(&settings)) {
+        let queue = fixture.queue(name, &spec).await;
+        let dies = async |value: &str| {
+            let letter = letter(&fixture, "graves").await;
+            assert_eq!(letter.message.deaths[0].reason, DeathReason::Expired);
+            assert_eq!(values(&[letter]), [value]);
+        };
+        fixture.fill(name, &["nobody is there"]).await;
+        let (holder, sink) = (fixture.broker.new_holder(0), Arc::new(Sink::default()));
+        assert!(queue.get(&holder, false).await.unwrap().is_none());
+        let two = ConsumeOptions { prefetch: 2, ..options(&sink) };
+        let _consumer = queue.consume(&holder, two).unwrap();
+        dies("nobody is there").await;
+        fixture.fill(name, &["a", "b"]).await;
+        let got = sink.take(2).await;
+        assert_eq!(counts(&got), [("a".into(), 0), ("b".into(), 0)], "{name}");
+        fixture.fill(name, &["no room"]).await;
+        dies("no room").await;
+        holder.settle(&[(got[0].id, BACK)]);
+        dies("a").await;
+        accept(&holder, &got[1..]);
+        fixture.fill(name, &["c"]).await;
+        let got = sink.take(1).await;
+        assert_eq!(values(&got), ["c"]);
+        assert_eq!(queue.counts(), tally(0, 1, 1));
+        // Else it comes back with its holder's end, and is a letter, too.
+        accept(&holder, &got);
+    }
+    // A message may say so of itself, and a queue in memory is the same.
+    let queue = fixture.queue("plain", &QueueSpec::default()).await;
+    let (holder, sink) = (fixture.broker.new_holder(0), Arc::new(Sink::default()));
+    let now = || {
+        let expires_at = Some(fixture.broker.now());
+        Message { properties: Properties { expires_at, ..Properties::default() }, ..message("x") }
+    };
+    fixture.send("", "plain", now()).await.unwrap();
+    until("it is gone", || queue.counts().ready == 0).await;
+    let _consumer = queue.consume(&holder, options(&sink)).unwrap();
+    fixture.send("", "plain", now()).await.unwrap();
+    assert_eq!(sink.take(1).await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_too_many_dies_and_what_is_refused_may() {
     let fixture = Fixture::start().await;
     fixture.queue("graves", &durable()).await;
