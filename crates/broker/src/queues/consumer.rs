@@ -239,6 +239,17 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// Ends it. A queue that goes with its last consumer is gone when this returns; if it cannot be deleted now, it is a
+    /// little later.
+    pub async fn end(self) {
+        self.inner.is_gone.store(true, Ordering::Release);
+        let Some(queue) = self.queue.upgrade() else { return };
+        if queue.lose_consumer(self.inner.id) {
+            queue.delete_unused().await;
+        }
+        // Dropped now: if the queue is still there, and unused, that has it deleted.
+    }
+
     /// There is room again, after [`QueueSink::deliver`] said that there was none.
     pub fn ready(&self) {
         self.inner.readies.fetch_add(1, Ordering::AcqRel);
@@ -253,8 +264,10 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.inner.is_gone.store(true, Ordering::Release);
-        if let Some(queue) = self.queue.upgrade() {
-            queue.remove_consumer(self.inner.id);
+        if let Some(queue) = self.queue.upgrade()
+            && queue.lose_consumer(self.inner.id)
+        {
+            queue.delete_later(true);
         }
     }
 }

@@ -279,6 +279,14 @@ fn lane_key(open: &OpenTopic, partition: i32) -> PartitionKey {
 }
 
 impl Queue {
+    /// It is deleted now, unless somebody uses it by then. If that does not work, it is there still.
+    async fn delete_unused(self: &Arc<Self>) {
+        let Some(inner) = self.broker.upgrade() else { return };
+        if let Err(error) = (crate::Broker { inner }).delete_after_use(self, true).await {
+            tracing::warn!(queue = ?self.name(), %error, "cannot delete a queue yet");
+        }
+    }
+
     /// It is deleted in a while, however often that has to be tried; `only_unused`: unless somebody uses it by then.
     fn delete_later(self: &Arc<Self>, only_unused: bool) {
         if only_unused && std::mem::replace(&mut self.state.lock().is_leaving, true) {

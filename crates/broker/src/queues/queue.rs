@@ -383,7 +383,9 @@ impl Queue {
         Ok(inner)
     }
 
-    pub(super) fn remove_consumer(self: &Arc<Self>, id: u64) {
+    /// A consumer is gone. Whether the queue is to go with it.
+    #[must_use]
+    pub(super) fn lose_consumer(&self, id: u64) -> bool {
         let mut state = self.state.lock();
         state.consumers.retain(|consumer| consumer.id != id);
         if state.exclusive == Some(id) {
@@ -400,9 +402,7 @@ impl Queue {
             stream.remove(id);
         }
         self.wake();
-        if goes {
-            self.delete_later(true);
-        }
+        goes
     }
 
     /// Whether it is to go: nobody consumes, and nobody has used it for as long as it waits for that, or the last one who

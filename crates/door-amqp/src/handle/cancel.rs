@@ -5,8 +5,9 @@ use crate::session::Session;
 use crate::wire::frame::put_method;
 use crate::wire::method::{BasicCancel, BasicCancelOk};
 
-/// Ends a consumer; one that there is not is ended already.
-pub(crate) fn handle(
+/// Ends a consumer; one that there is not is ended already. A queue that goes with its last consumer is gone when the
+/// client hears so.
+pub(crate) async fn handle(
     session: &mut Session<'_>,
     number: u16,
     cancel: &BasicCancel<'_>,
@@ -15,6 +16,9 @@ pub(crate) fn handle(
     if let Some(known) = channel.consumers.remove(&cancel.consumer_tag[..]) {
         // First here, so that nothing is delivered after the answer.
         channel.out.lock().remove(known.number);
+        if let Some(consumer) = known.consumer {
+            consumer.end().await;
+        }
     }
     if !cancel.nowait {
         let told = BasicCancelOk { consumer_tag: cancel.consumer_tag };

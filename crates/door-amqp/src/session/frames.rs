@@ -213,7 +213,6 @@ impl Session<'_> {
             }
             Method::BasicQos(qos) => handle::qos::handle(known, qos),
             Method::BasicConsume(consume) => handle::consume::handle(self, channel, consume),
-            Method::BasicCancel(cancel) => handle::cancel::handle(self, channel, cancel),
             Method::ConfirmSelect(select) => handle::confirm::handle(known, select),
             Method::TxSelect(_) => handle::tx::select(known),
             Method::TxRollback(_) => handle::tx::rollback(known),
@@ -270,6 +269,7 @@ impl Session<'_> {
             Method::QueueBind(bind) => handle::bind::queue(self, channel, bind).await,
             Method::QueueUnbind(unbind) => handle::bind::queue_not(self, channel, unbind).await,
             Method::BasicGet(get) => handle::get::handle(self, channel, get).await,
+            Method::BasicCancel(cancel) => handle::cancel::handle(self, channel, cancel).await,
             Method::TxCommit(_) => handle::tx::commit(self, channel).await,
             other => Err(Fault::command_invalid(format!("{} is not due", other.name()))),
         };

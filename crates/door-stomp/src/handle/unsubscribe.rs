@@ -23,7 +23,7 @@ pub(crate) async fn handle(session: &mut Session<'_>, headers: Headers<'_>) -> R
     };
     // First here, so that nothing is delivered after it.
     session.deliveries.lock().remove(number);
-    drop(consumer);
+    consumer.end().await;
     let Some(name) = own_queue.filter(|_| is_over) else { return Ok(()) };
     check(session, Access::Configure, "queue", &name)?;
     let (broker, owner) = (&session.shared.broker, session.owner.id());
