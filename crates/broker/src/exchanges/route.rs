@@ -103,8 +103,8 @@ pub struct ExchangeRoutes {
 }
 
 impl ExchangeRoutes {
-    /// Where a message with this exchange and routing key goes, and with `extra` ones besides. `headers` are asked for where
-    /// they decide.
+    /// Where a message with this exchange and routing key goes, and with `extra` ones besides: each exchange that it comes to
+    /// considers all of them. `headers` are asked for where they decide.
     ///
     /// # Errors
     /// [`ExchangeError::NotFound`].
@@ -161,9 +161,8 @@ impl ExchangeRoutes {
     ) -> Result<QueueRoute, ExchangeError> {
         let epoch = broker.inner.exchanges.epoch();
         let mut search = Search::new(broker, &self.space, headers);
-        for key in std::iter::once(&key).chain(extra) {
-            search.look(&exchange, key)?;
-        }
+        let keys: Vec<_> = std::iter::once(&key).chain(extra).cloned().collect();
+        search.look(&exchange, &keys)?;
         let (queues, subjects, by_headers) = search.found();
         Ok(QueueRoute { exchange, key, queues, subjects, epoch, by_headers })
     }
@@ -218,21 +217,27 @@ impl<'a> Search<'a> {
         (queues.into_iter().filter_map(target).collect(), subjects, by_headers)
     }
 
-    fn look(&mut self, exchange: &Bytes, key: &Bytes) -> Result<(), ExchangeError> {
+    fn look(&mut self, exchange: &Bytes, keys: &[Bytes]) -> Result<(), ExchangeError> {
         if exchange.is_empty() {
-            self.queues.push(QueueName { space: self.space.clone(), name: key.clone() });
+            self.add_named(keys);
             return Ok(());
         }
         let first = ExchangeName { space: self.space.clone(), name: exchange.clone() };
         if self.broker.exchange(&first).is_none() {
             return Err(ExchangeError::NotFound);
         }
-        self.go(first, key, true);
+        self.go(first, keys, true);
         Ok(())
     }
 
-    /// From an exchange on; `publishes`: to the subjects that it comes to, too.
-    pub(super) fn go(&mut self, first: ExchangeName, key: &Bytes, publishes: bool) {
+    /// The queues that keys name.
+    fn add_named(&mut self, keys: &[Bytes]) {
+        let queue = |name: &Bytes| QueueName { space: self.space.clone(), name: name.clone() };
+        self.queues.extend(keys.iter().map(queue));
+    }
+
+    /// From an exchange on; `publishes`: to the subjects that it comes to, too. Every exchange on the way considers all keys.
+    pub(super) fn go(&mut self, first: ExchangeName, keys: &[Bytes], publishes: bool) {
         let (mut seen, mut open) = (HashSet::from([first.clone()]), vec![first]);
         while let Some(name) = open.pop() {
             // Deleted meanwhile, or an alternate one that there is not.
@@ -241,20 +246,24 @@ impl<'a> Search<'a> {
             let kind = exchange.spec().kind;
             self.by_headers |= kind == ExchangeKind::Headers;
             let (queues, mut found) = (&mut self.queues, false);
-            exchange.find(key, self.headers, |to| {
-                found = true;
-                match to {
-                    BindTo::Queue(name) => queues.push(name.clone()),
-                    BindTo::Exchange(name) => next.push(name.clone()),
-                }
-            });
+            let by_key = !matches!(kind, ExchangeKind::Fanout | ExchangeKind::Headers);
+            for key in keys.iter().take(if by_key { keys.len() } else { 1 }) {
+                exchange.find(key, self.headers, |to| {
+                    found = true;
+                    match to {
+                        BindTo::Queue(name) => queues.push(name.clone()),
+                        BindTo::Exchange(name) => next.push(name.clone()),
+                    }
+                });
+            }
             if kind == ExchangeKind::Subjects {
-                found |= self.look_in_subjects(&exchange, key, publishes);
+                for key in keys {
+                    found |= self.look_in_subjects(&exchange, key, publishes);
+                }
             }
             if let Some(alternate) = exchange.alternate().filter(|_| !found) {
                 if alternate.is_empty() {
-                    let queue = QueueName { space: self.space.clone(), name: key.clone() };
-                    self.queues.push(queue);
+                    self.add_named(keys);
                 } else {
                     let space = self.space.clone();
                     next.push(ExchangeName { space, name: alternate });

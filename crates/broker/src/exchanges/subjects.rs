@@ -57,7 +57,7 @@ impl Broker {
         let mut search = Search::new(self, &space, &mut headers);
         let spaces: Vec<_> = exchanges.of_subjects.read().iter().map(Arc::clone).collect();
         for exchange in &spaces {
-            search.go(exchange.name().clone(), &key, false);
+            search.go(exchange.name().clone(), std::slice::from_ref(&key), false);
         }
         let (queues, _, by_headers) = search.found();
         let name = spaces.first().map(|exchange| exchange.name().name.clone());

@@ -33,6 +33,8 @@ pub struct Message {
     pub publisher: PublisherId,
     /// The exchange through which it came into its queue; the broker says so. `None`: not through one, or straight.
     pub via: Option<Via>,
+    /// Routing keys that it was published with besides: exchanges that it comes to when it dies consider them, too.
+    pub further_keys: Vec<Bytes>,
     /// The queues in which it died, the last one first; the broker says so.
     pub deaths: Vec<Death>,
 }

@@ -3,7 +3,7 @@
 
 use base::Millis;
 use base::subject::TEXT;
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use store::batch::Record;
 
 use super::{Death, Message, Original, Properties, Via};
@@ -26,6 +26,8 @@ pub(super) const ORIGINAL: &str = "entrepot-original";
 pub(super) const EXCHANGE: &str = "entrepot-exchange";
 /// … the routing key.
 pub(super) const ROUTING_KEY: &str = "entrepot-routing-key";
+/// Other routing keys that it was published with.
+pub(super) const FURTHER_KEYS: &str = "entrepot-further-keys";
 /// The queues in which it died.
 pub(super) const DEATHS: &str = "entrepot-deaths";
 /// Its queue does not want it any more from then on: milliseconds since the epoch, in decimal digits.
@@ -147,6 +149,7 @@ impl Message {
         add(ORIGINAL, self.original.as_ref().map(Original::to_bytes));
         add(EXCHANGE, self.via.as_ref().map(|via| via.exchange.clone()));
         add(ROUTING_KEY, self.via.as_ref().map(|via| via.key.clone()));
+        add(FURTHER_KEYS, (!self.further_keys.is_empty()).then(|| put_keys(&self.further_keys)));
         add(DEATHS, (!self.deaths.is_empty()).then(|| Death::encode(&self.deaths)));
         NewMessage {
             key: self.key.as_ref().or(subject).cloned(),
@@ -171,6 +174,7 @@ impl Message {
             return message;
         }
         message.deaths = message.take(DEATHS, Death::decode).unwrap_or_default();
+        message.further_keys = message.take(FURTHER_KEYS, take_keys).unwrap_or_default();
         let key = message.take(ROUTING_KEY, |key| Some(key.clone()));
         let exchange = message.take(EXCHANGE, |exchange| Some(exchange.clone()));
         message.via = exchange.zip(key).map(|(exchange, key)| Via { exchange, key });
@@ -193,6 +197,26 @@ impl Message {
         self.headers.remove(at);
         Some(property)
     }
+}
+
+/// Keys, each a `u32` length (big-endian) and bytes.
+fn put_keys(keys: &[Bytes]) -> Bytes {
+    let mut out = BytesMut::new();
+    for key in keys {
+        out.put_u32(u32::try_from(key.len()).unwrap_or(u32::MAX));
+        out.put_slice(key);
+    }
+    out.freeze()
+}
+
+/// The reverse; `None`: these bytes are no such list. Takes no more memory than it is given.
+fn take_keys(bytes: &Bytes) -> Option<Vec<Bytes>> {
+    let (mut bytes, mut keys) = (bytes.clone(), Vec::new());
+    while !bytes.is_empty() {
+        let length = usize::try_from(bytes.try_get_u32().ok()?).ok()?;
+        keys.push((length <= bytes.len()).then(|| bytes.split_to(length))?);
+    }
+    Some(keys)
 }
 
 /// Whether a record's message is delivered from another topic.

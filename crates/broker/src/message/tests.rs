@@ -47,6 +47,7 @@ fn full() -> Message {
         guaranteed: true,
         publisher: PublisherId(5),
         via: Some(Via { exchange: bytes("x"), key: bytes("") }),
+        further_keys: vec![bytes("other"), bytes("")],
         deaths: vec![Death {
             queue: bytes("q"),
             reason: DeathReason::TooMany,
@@ -69,6 +70,7 @@ fn a_message_comes_back_from_its_record() {
     assert_eq!(back.timestamp, message.timestamp);
     assert_eq!(back.properties, message.properties);
     assert_eq!((back.via, back.deaths), (message.via, message.deaths));
+    assert_eq!(back.further_keys, message.further_keys);
     assert_eq!(back.original, message.original);
     assert_eq!(back.publisher, PublisherId::default(), "who is not there any more has no echo");
 }
@@ -111,11 +113,16 @@ fn headers_that_are_no_properties_stay_headers() {
     assert_eq!(back.properties.content_type, Some(bytes("real")));
     assert_eq!(back.headers, message.headers);
     let odd = Message {
-        headers: vec![(bytes("reply-to"), Some(bytes("not a subject"))), (bytes("priority"), None)],
+        headers: vec![
+            (bytes("reply-to"), Some(bytes("not a subject"))),
+            (bytes("priority"), None),
+            (bytes(FURTHER_KEYS), Some(bytes("\0\0\0\x05four"))),
+        ],
         ..Message::default()
     };
     let back = Message::from_record(&record(&odd.to_record(None, 9)));
     assert_eq!(back.properties, Properties::default());
+    assert_eq!(back.further_keys, Vec::<Bytes>::new());
     assert_eq!(back.headers, odd.headers);
 }
 
@@ -143,6 +150,10 @@ fn the_page_of_messages_names_every_header() {
         COPY,
         PUBLISHER,
         USER,
+        EXCHANGE,
+        ROUTING_KEY,
+        FURTHER_KEYS,
+        DEATHS,
     ] {
         assert!(page.contains(&format!("`{name}`")), "{name}");
     }

@@ -152,18 +152,23 @@ impl Broker {
         let (exchange, key) = self.came_by(queue, &item.origin);
         let mut message = Message::clone(&item.message);
         let reason = DeathReason::from(why);
-        let died = Died { queue: &queue.name().name, reason, exchange, key: key.clone() };
+        let keys = std::iter::once(&key).chain(&message.further_keys).cloned().collect();
+        let died = Died { queue: &queue.name().name, reason, exchange, keys };
         note(&mut message.deaths, died, self.now());
         if reason == DeathReason::Expired {
             // It would be over again at once.
             message.properties.expires_at = None;
         }
         message.guaranteed = true;
+        if to.key.is_some() {
+            // From here on it has that key alone.
+            message.further_keys = Vec::new();
+        }
         let key = to.key.clone().unwrap_or(key);
         let space = &queue.name().space;
         let mut routes = self.new_exchange_routes(space.clone());
         let headers = || self.inner.exchanges.headers(&message);
-        let route = match routes.find(self, &to.exchange, &key, &[], headers) {
+        let route = match routes.find(self, &to.exchange, &key, &message.further_keys, headers) {
             Ok(route) => route.without(|target| is_cycle(&message.deaths, &target.name().name)),
             // As it is with a route that leads nowhere.
             Err(ExchangeError::NotFound) => return Ok(()),
@@ -197,12 +202,12 @@ struct Died<'a> {
     queue: &'a Bytes,
     reason: DeathReason,
     exchange: Bytes,
-    key: Bytes,
+    keys: Vec<Bytes>,
 }
 
 /// Adds to the history: what died there before for the same reason is counted, and comes first.
 fn note(deaths: &mut Vec<Death>, died: Died<'_>, time: Millis) {
-    let Died { queue, reason, exchange, key } = died;
+    let Died { queue, reason, exchange, keys } = died;
     let known = deaths.iter().position(|one| one.queue == queue && one.reason == reason);
     let death = match known {
         Some(at) => {
@@ -211,7 +216,7 @@ fn note(deaths: &mut Vec<Death>, died: Died<'_>, time: Millis) {
             death
         }
         None => {
-            let (queue, keys) = (queue.clone(), vec![key]);
+            let queue = queue.clone();
             Death { queue, reason, count: 1, time, exchange, keys }
         }
     };
@@ -229,9 +234,9 @@ mod tests {
     use super::*;
 
     fn die(deaths: &mut Vec<Death>, queue: &'static [u8], reason: DeathReason, time: Millis) {
-        let (exchange, key) = (Bytes::from_static(b"x"), Bytes::from_static(b"k"));
+        let (exchange, keys) = (Bytes::from_static(b"x"), vec![Bytes::from_static(b"k")]);
         let queue = Bytes::from_static(queue);
-        note(deaths, Died { queue: &queue, reason, exchange, key }, time);
+        note(deaths, Died { queue: &queue, reason, exchange, keys }, time);
     }
 
     #[test]

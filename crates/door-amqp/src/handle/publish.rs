@@ -73,7 +73,11 @@ pub(crate) fn route(
     }
     let broker = &session.shared.broker;
     let body = (content.properties.clone(), content.payload.clone());
-    let message = map::message(&properties, body, session.owner.id(), || broker.now())?;
+    let mut message = map::message(&properties, body, session.owner.id(), || broker.now())?;
+    if !extra.is_empty() {
+        // What is left of them: those of BCC go with it.
+        message.further_keys = map::extra_keys(&properties, EXTRA_KEYS_MAX)?;
+    }
     let Some(channel) = session.channels.get_mut(&number) else { return Ok(Fate::Done) };
     let headers = || map::compared_headers(&properties);
     let (exchange, key) = (&content.exchange, &content.routing_key);

@@ -107,7 +107,8 @@ pub(super) async fn send(ask: &Ask<'_>, host: &Host, sent: &Sent<'_>) -> Result<
     let raw = map::without_bcc(&properties).map_or_else(|| raw.clone(), Bytes::from);
     let properties = Properties::decode(&raw).map_err(|error| Fault::syntax(error, &raw))?;
     let body = (raw.clone(), sent.payload.clone());
-    let message = map::message(&properties, body, ask.owner, || broker.now())?;
+    let mut message = map::message(&properties, body, ask.owner, || broker.now())?;
+    message.further_keys = map::extra_keys(&properties, EXTRA_KEYS_MAX)?;
     let mut routes = broker.new_exchange_routes(host.space.clone());
     let headers = || map::compared_headers(&properties);
     let route = routes.find(broker, sent.exchange, sent.key, &extra, headers);

@@ -51,6 +51,39 @@ async fn dead_letters_tell_where_they_died_and_why() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_has_all_keys_that_it_was_published_with() {
+    let fixture = Fixture::start().await;
+    fixture.exchange("x", ExchangeKind::Direct).await;
+    fixture.queue("graves", &durable()).await;
+    fixture.bind("x", "graves", "other").await;
+    fixture.bind("x", "graves", "new").await;
+    for (round, key) in [None, Some("new")].into_iter().enumerate() {
+        let settings = QueueSettings { dead_letter: to("x", key), ..QueueSettings::default() };
+        for (kind, spec) in ["d", "t"].into_iter().zip(both(&settings)) {
+            let name = format!("{kind}{round}");
+            let queue = fixture.queue(&name, &spec).await;
+            let further_keys = vec![bytes("other"), bytes("third")];
+            let sent = Message { further_keys: further_keys.clone(), ..message("a") };
+            fixture.send("", &name, sent).await.unwrap();
+            let holder = fixture.broker.new_holder(0);
+            let (one, _) = queue.get(&holder, false).await.unwrap().unwrap();
+            assert_eq!((&one.origin, &one.message.further_keys), (&Origin::Queue, &further_keys));
+            holder.settle(&[(one.id, Settlement::Reject)]);
+            let letter = letter(&fixture, "graves").await;
+            let keys = [name.as_str(), "other", "third"].map(bytes);
+            assert_eq!(letter.message.deaths[0].keys, keys);
+            // Its queue has another key for it, and that alone.
+            let (key, left) = match key {
+                Some(key) => (bytes(key), Vec::new()),
+                None => (bytes(&name), further_keys),
+            };
+            assert_eq!(letter.origin, Origin::Exchange { exchange: bytes("x"), key });
+            assert_eq!(letter.message.further_keys, left);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_waits_too_long_dies() {
     let fixture = Fixture::start().await;
     fixture.queue("graves", &durable()).await;

@@ -149,6 +149,38 @@ async fn exchanges_are_bound_to_exchanges_even_in_a_circle_and_have_alternates()
 }
 
 #[tokio::test]
+async fn every_exchange_on_the_way_considers_all_keys() {
+    let fixture = Fixture::start().await;
+    for name in ["one", "two", "spare", "named"] {
+        fixture.queue(name, &durable()).await;
+    }
+    fixture.exchange("rest", ExchangeKind::Fanout).await;
+    fixture.bind("rest", "spare", "").await;
+    let spec =
+        ExchangeSpec { alternate: Some(bytes("rest")), ..exchange_spec(ExchangeKind::Direct) };
+    fixture.broker.declare_exchange(&exchange_name("entry"), &spec).await.unwrap();
+    fixture.exchange("topic", ExchangeKind::Topic).await;
+    let to = BindTo::Exchange(exchange_name("topic"));
+    let binding = Binding { key: bytes("a"), ..Binding::default() };
+    fixture.broker.bind(&exchange_name("entry"), &to, binding).await.unwrap();
+    fixture.bind("topic", "one", "b.*").await;
+    fixture.bind("entry", "two", "c").await;
+    let mut routes = fixture.broker.new_exchange_routes(Bytes::new());
+    let mut found = |exchange: &str, keys: &[&str]| {
+        let extra: Vec<_> = keys[1..].iter().map(|key| bytes(key)).collect();
+        let (exchange, key) = (exchange.as_bytes(), keys[0].as_bytes());
+        let route = routes.find(&fixture.broker, exchange, key, &extra, Vec::new).unwrap();
+        let name = |to: &crate::exchanges::Target| to.name().name.clone();
+        route.queues().iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(found("entry", &["", "a", "b.x"]), ["one"], "one key leads on, another from there");
+    assert_eq!(found("entry", &["c", "b.x"]), ["two"], "what is found by any key is found");
+    assert_eq!(found("entry", &["b.x", "other"]), ["spare"]);
+    assert_eq!(found("", &["one", "named", "one"]), ["named", "one"]);
+    assert_eq!(found("entry", &["a"]), Vec::<Bytes>::new(), "nor is what others had");
+}
+
+#[tokio::test]
 async fn bindings_outlive_a_restart_and_end_with_what_they_bind() {
     let fixture = Fixture::start().await;
     fixture.queue("q", &durable()).await;
