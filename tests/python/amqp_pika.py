@@ -88,6 +88,26 @@ def queues(port):
     # With the connection, its exclusive queues are gone.
     refused(404, lambda: other.channel().queue_declare(named, passive=True))
     assert other.channel().queue_delete('nowhere').method.message_count == 0
+    # Names have no line ends where something is declared, bound or deleted, and only there.
+    channel = other.channel()
+    assert channel.queue_declare('li\rne\r\ns\n', durable=True).method.queue == 'lines'
+    assert channel.queue_declare('lines\n', passive=True).method.queue == 'lines'
+    channel.exchange_declare('x.\nlines', 'direct')
+    channel.exchange_declare('x.lines', passive=True)
+    channel.queue_bind('\nlines', 'x.lines\r', 'k')
+    channel.basic_publish('x.lines', 'k', b'')
+    assert channel.queue_purge('lines').method.message_count == 1
+    channel.queue_unbind('lines\n', '\nx.lines', 'k')
+    channel.basic_publish('x.lines', 'k', b'')
+    assert channel.queue_declare('lines', passive=True).method.message_count == 0
+    text = refused(404, lambda: channel.basic_get('lines\n'))
+    assert text == "NOT_FOUND - no queue 'lines\n' in vhost '/'", text
+    channel = other.channel()
+    channel.exchange_delete('x.lines\n')
+    refused(404, lambda: channel.exchange_declare('x.lines', passive=True))
+    channel = other.channel()
+    channel.queue_delete('lin\nes')
+    refused(404, lambda: channel.queue_declare('lines', passive=True))
     other.close()
     emit('queues')
 
@@ -263,6 +283,17 @@ def exchanges(port):
     (_, said, _), = get_all(channel, 'others', auto_ack=True)
     assert said.headers == {'CC': ['others']}, said.headers
     assert len(get_all(channel, 'bound', auto_ack=True)) == 1, 'once in each queue'
+    # Every exchange on the way considers all keys: one leads on, another from there; and what any finds is found.
+    channel.exchange_declare('way', 'direct', arguments={'alternate-exchange': 'rest'})
+    channel.exchange_declare('way.on', 'topic')
+    channel.exchange_bind('way.on', 'way', 'on')
+    channel.queue_bind('bound', 'way.on', 'end.*')
+    channel.basic_publish('way', '', b'', pika.BasicProperties(headers={'CC': ['on'], 'BCC': ['end.1']}))
+    (method, said, _), = get_all(channel, 'bound', auto_ack=True)
+    assert (method.exchange, method.routing_key, said.headers) == ('way', '', {'CC': ['on']}), (method, said)
+    assert get_all(channel, 'others', auto_ack=True) == []
+    channel.basic_publish('way', 'a', b'', pika.BasicProperties(headers={'CC': ['end.1']}))
+    assert [len(get_all(channel, name, auto_ack=True)) for name in ('bound', 'others')] == [0, 1]
     connection.close()
     emit('exchanges')
 
@@ -326,6 +357,34 @@ def dead_letters(port):
         assert (body, said.headers['x-death'][0]['queue']) == (b'7', name), (body, said)
         channel.basic_ack(method.delivery_tag)
         channel.cancel()
+    # It has all keys of its publisher, which stand in its history, but for those of BCC.
+    channel.exchange_declare('dead.copies', 'direct')
+    channel.queue_bind('dead', 'dead.copies', 'copy')
+    channel.queue_declare('copied', durable=True, arguments={'x-dead-letter-exchange': 'dead.copies'})
+    channel.basic_publish('', 'copied', b'copied', pika.BasicProperties(
+        delivery_mode=2, expiration='10', headers={'CC': ['copy', 'more'], 'BCC': ['hidden']}))
+    (method, said, _), = drain(channel, 'dead', 1)
+    assert (method.exchange, method.routing_key) == ('dead.copies', 'copied'), method
+    assert said.headers['x-death'][0]['routing-keys'] == ['copied', 'copy', 'more'], said.headers
+    assert said.headers['CC'] == ['copy', 'more'] and 'BCC' not in said.headers, said.headers
+    channel.basic_ack(method.delivery_tag)
+    channel.cancel()
+    # What may not wait at all is for who is there for it.
+    channel.queue_declare('now', exclusive=True, arguments={**arguments, 'x-message-ttl': 0})
+    channel.basic_publish('', 'now', b'nobody is there')
+    assert get_all(channel, 'now') == []
+    came = []
+    channel.basic_consume('now', lambda _channel, method, _said, body: came.append((method, body)))
+    channel.basic_publish('', 'now', b'somebody is')
+    while not came:
+        connection.process_data_events(1)
+    assert came[0][1] == b'somebody is', came
+    channel.basic_reject(came[0][0].delivery_tag, requeue=True)
+    dead = connection.channel()
+    got = drain(dead, 'dead', 2)
+    assert [(body, said.headers['x-death'][0]['reason']) for _, said, body in got] == [
+        (b'nobody is there', 'expired'), (b'somebody is', 'expired')], got
+    assert len(came) == 1, came
     connection.close()
     emit('dead_letters')
 
@@ -358,6 +417,43 @@ def consumers(port):
     assert channel.queue_declare('auto', passive=True).method.consumer_count == 1
     channel.basic_cancel(tag)
     refused(404, lambda: channel.queue_declare('auto', passive=True))
+    # Consumers share a channel's room, and have it in turn, whatever queues they are on.
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=1, global_qos=True)
+    names, came = ['turn.1', 'turn.2', 'turn.3'], []
+    for name in names:
+        channel.queue_declare(name, exclusive=True)
+        for _ in range(10):
+            channel.basic_publish('', name, name.encode())
+        channel.basic_consume(name, lambda _channel, method, _said, body: came.append((method, body)))
+    for count in range(12):
+        while len(came) <= count:
+            connection.process_data_events(1)
+        channel.basic_ack(came[count][0].delivery_tag)
+    counts = [sum(body == name.encode() for _, body in came[:12]) for name in names]
+    assert all(count >= 3 for count in counts), counts
+    channel.close()
+    # Who need not acknowledge takes no room, but gets nothing while there is none.
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=1, global_qos=True)
+    came = {'held': [], 'free': []}
+    for name, automatic in (('held', False), ('free', True)):
+        channel.queue_declare(name, exclusive=True)
+        channel.basic_consume(
+            name, lambda _channel, method, _said, _body, name=name: came[name].append(method), auto_ack=automatic)
+    for _ in range(2):
+        channel.basic_publish('', 'free', b'')
+    while len(came['free']) < 2:
+        connection.process_data_events(1)
+    channel.basic_publish('', 'held', b'')
+    while not came['held']:
+        connection.process_data_events(1)
+    channel.basic_publish('', 'free', b'')
+    # It was there when this is answered, and had been delivered if it might be.
+    assert channel.queue_declare('free', passive=True).method.message_count == 1
+    channel.basic_ack(came['held'][0].delivery_tag)
+    while len(came['free']) < 3:
+        connection.process_data_events(1)
     connection.close()
     emit('consumers')
 

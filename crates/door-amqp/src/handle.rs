@@ -13,6 +13,8 @@ pub(crate) mod queue;
 pub(crate) mod settle;
 pub(crate) mod tx;
 
+use std::borrow::Cow;
+
 use broker::access::{Actor, Operation};
 use broker::exchanges::{ExchangeName, name_in_rules};
 use broker::queues::QueueName;
@@ -126,6 +128,16 @@ pub(crate) fn check_key(
     check(caller, access, "subject", name.as_bytes())
 }
 
+/// The name of a queue or an exchange where it is declared, deleted or bound: there, and only there, RabbitMQ leaves out line
+/// ends.
+pub(crate) fn one_line(name: &[u8]) -> Cow<'_, [u8]> {
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    if !name.iter().any(is_end) {
+        return Cow::Borrowed(name);
+    }
+    name.iter().copied().filter(|byte| !is_end(byte)).collect()
+}
+
 /// Names that begin with `amq.` are the server's (§1.6.2.3 of the reference).
 ///
 /// # Errors
@@ -136,4 +148,16 @@ pub(crate) fn check_prefix(kind: &str, name: &[u8]) -> Result<(), Fault> {
     }
     let text = format!("{kind} name '{}' contains reserved prefix 'amq.*'", quoted(name));
     Err(Fault::new(Reply::AccessRefused, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_are_left_out_of_names_and_nothing_else_is() {
+        assert_eq!(&*one_line(b"q\ru\ne\r\nue_\ntest\n\r"), b"queue_test");
+        assert_eq!(&*one_line(b"\r\n"), b"");
+        assert!(matches!(one_line(b" a\tb\0"), Cow::Borrowed(b" a\tb\0")));
+    }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::fault::{Fault, quoted};
 use crate::handle::exchange::check_default;
 use crate::handle::queue::{self, Found};
-use crate::handle::{Access, Caller, check, check_key};
+use crate::handle::{Access, Caller, check, check_key, one_line};
 use crate::map;
 use crate::session::Session;
 use crate::wire::frame::put_method;
@@ -32,7 +32,8 @@ pub(crate) async fn queue(
     number: u16,
     bind: &QueueBind<'_>,
 ) -> Result<(), Fault> {
-    let Found { name, .. } = queue::find(session, number, &bind.queue)?;
+    let name = queue::plain_name(session, number, &bind.queue)?;
+    let Found { name, .. } = queue::find_named(session, name)?;
     // "If the queue name is empty, the current one is bound, by its own name if there is no key" (§1.7.2.2).
     let key = match bind.queue.is_empty() && bind.routing_key.is_empty() {
         true => &name[..],
@@ -53,7 +54,7 @@ pub(crate) async fn queue_not(
     number: u16,
     unbind: &QueueUnbind<'_>,
 ) -> Result<(), Fault> {
-    let name = queue::name(session, number, &unbind.queue)?;
+    let name = queue::plain_name(session, number, &unbind.queue)?;
     if let Some(queue) = session.shared.broker.queue(&session.queue_name(&name)) {
         let own = queue.check_owner(session.owner.id());
         own.map_err(|error| Fault::queue(&error, &name, &session.agreed.virtual_host))?;
@@ -102,6 +103,7 @@ pub(crate) async fn exchanges(
     destination: &[u8],
     binds: bool,
 ) -> Result<(), Fault> {
+    let destination = &*one_line(destination);
     check_default(destination)?;
     check(caller, Access::Write, "exchange", destination)?;
     let name = caller.exchange_name(destination);
@@ -118,11 +120,12 @@ pub(crate) async fn change(
     to: &BindTo,
     binds: bool,
 ) -> Result<(), Fault> {
-    check_default(from.exchange)?;
-    check_key(caller, Access::Read, from.exchange, from.key)?;
+    let exchange = &*one_line(from.exchange);
+    check_default(exchange)?;
+    check_key(caller, Access::Read, exchange, from.key)?;
     let Caller { broker, virtual_host, .. } = caller;
-    let source = caller.exchange_name(from.exchange);
-    let refused = |error: &ExchangeError| Fault::exchange(error, from.exchange, virtual_host);
+    let source = caller.exchange_name(exchange);
+    let refused = |error: &ExchangeError| Fault::exchange(error, exchange, virtual_host);
     let Some(known) = broker.exchange(&source) else {
         return if binds { Err(refused(&ExchangeError::NotFound)) } else { Ok(()) };
     };

@@ -4,7 +4,7 @@ use broker::exchanges::{ExchangeError, ExchangeKind, ExchangeSpec};
 use bytes::Bytes;
 
 use crate::fault::{Fault, named, quoted};
-use crate::handle::{Access, Caller, check, check_prefix};
+use crate::handle::{Access, Caller, check, check_prefix, one_line};
 use crate::session::Session;
 use crate::wire::frame::put_method;
 use crate::wire::method::{ExchangeDeclare, ExchangeDeclareOk, ExchangeDelete, ExchangeDeleteOk};
@@ -36,10 +36,11 @@ pub(crate) async fn declare(
 ) -> Result<(), Fault> {
     let caller = session.caller();
     if declare.passive {
-        let known = caller.broker.exchange(&caller.exchange_name(&declare.exchange));
-        if known.is_none() && !declare.exchange.is_empty() {
+        let name = one_line(&declare.exchange);
+        let known = caller.broker.exchange(&caller.exchange_name(&name));
+        if known.is_none() && !name.is_empty() {
             let missing = ExchangeError::NotFound;
-            return Err(Fault::exchange(&missing, &declare.exchange, caller.virtual_host));
+            return Err(Fault::exchange(&missing, &name, caller.virtual_host));
         }
     } else {
         make(caller, declare).await?;
@@ -52,17 +53,18 @@ pub(crate) async fn declare(
 
 /// Makes an exchange that is wanted, if it is not there; whether it is new.
 pub(crate) async fn make(caller: Caller<'_>, declare: &ExchangeDeclare<'_>) -> Result<bool, Fault> {
-    check_default(&declare.exchange)?;
-    check(caller, Access::Configure, "exchange", &declare.exchange)?;
+    let said = one_line(&declare.exchange);
+    check_default(&said)?;
+    check(caller, Access::Configure, "exchange", &said)?;
     let spec = spec(declare)?;
     if let Some(alternate) = &spec.alternate {
         check(caller, Access::Write, "exchange", alternate)?;
     }
-    let name = caller.exchange_name(&declare.exchange);
+    let name = caller.exchange_name(&said);
     if let Some(known) = caller.broker.exchange(&name) {
         return same(caller, &name.name, known.spec(), &spec).map(|()| false);
     }
-    check_prefix("exchange", &declare.exchange)?;
+    check_prefix("exchange", &said)?;
     let made = caller.broker.declare_exchange(&name, &spec).await;
     made.map_err(|error| Fault::exchange(&error, &name.name, caller.virtual_host))
 }
@@ -152,10 +154,11 @@ pub(crate) async fn delete(
 
 /// Deletes an exchange, if it is there.
 pub(crate) async fn remove(caller: Caller<'_>, delete: &ExchangeDelete<'_>) -> Result<(), Fault> {
-    check_default(&delete.exchange)?;
-    check_prefix("exchange", &delete.exchange)?;
-    check(caller, Access::Configure, "exchange", &delete.exchange)?;
-    let name = caller.exchange_name(&delete.exchange);
+    let said = one_line(&delete.exchange);
+    check_default(&said)?;
+    check_prefix("exchange", &said)?;
+    check(caller, Access::Configure, "exchange", &said)?;
+    let name = caller.exchange_name(&said);
     match caller.broker.delete_exchange(&name, delete.if_unused).await {
         Ok(()) | Err(ExchangeError::NotFound) => Ok(()),
         Err(error) => Err(Fault::exchange(&error, &name.name, caller.virtual_host)),

@@ -1,5 +1,6 @@
 //! `queue.declare`, `delete` and `purge`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use broker::queues::{DeleteOnly, Queue, QueueError, QueueSpec};
@@ -7,7 +8,7 @@ use bytes::Bytes;
 
 use crate::arguments::{self, Of, QueueArguments};
 use crate::fault::{Fault, named};
-use crate::handle::{Access, Caller, check, check_key, check_prefix};
+use crate::handle::{Access, Caller, check, check_key, check_prefix, one_line};
 use crate::replies::REPLY_TO;
 use crate::session::Session;
 use crate::wire::frame::put_method;
@@ -35,9 +36,23 @@ pub(crate) fn name(session: &Session<'_>, number: u16, said: &[u8]) -> Result<By
     last.ok_or_else(|| Fault::not_found("no previously declared queue"))
 }
 
+/// The same for one that is to be deleted or bound.
+pub(crate) fn plain_name(session: &Session<'_>, number: u16, said: &[u8]) -> Result<Bytes, Fault> {
+    let name = name(session, number, said)?;
+    let plain = match one_line(&name) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(plain) => Some(plain),
+    };
+    Ok(plain.map_or(name, Bytes::from))
+}
+
 /// A queue that is to be used, if it is there and nobody else has it for themselves.
 pub(crate) fn find(session: &Session<'_>, number: u16, said: &[u8]) -> Result<Found, Fault> {
-    let name = name(session, number, said)?;
+    find_named(session, name(session, number, said)?)
+}
+
+/// The same by its name.
+pub(crate) fn find_named(session: &Session<'_>, name: Bytes) -> Result<Found, Fault> {
     let virtual_host = &session.agreed.virtual_host;
     let queue = session.shared.broker.queue(&session.queue_name(&name));
     let queue = queue.ok_or_else(|| Fault::queue(&QueueError::NotFound, &name, virtual_host))?;
@@ -53,14 +68,15 @@ pub(crate) async fn declare(
     declare: &QueueDeclare<'_>,
 ) -> Result<(), Fault> {
     let (name, counts) = if declare.queue.starts_with(REPLY_TO) {
-        let name = Bytes::copy_from_slice(&declare.queue);
+        let name = Bytes::copy_from_slice(&one_line(&declare.queue));
         let is_there = &name[..] == REPLY_TO || session.shared.replies.is_known(&name);
         let virtual_host = &session.agreed.virtual_host;
         let missing = || Fault::queue(&QueueError::NotFound, &name, virtual_host);
         is_there.then_some(()).ok_or_else(missing)?;
         (name, Default::default())
     } else if declare.passive {
-        let Found { name, queue } = find(session, number, &declare.queue)?;
+        let name = plain_name(session, number, &declare.queue)?;
+        let Found { name, queue } = find_named(session, name)?;
         queue.used();
         (name, queue.counts())
     } else {
@@ -86,9 +102,10 @@ pub(crate) async fn make(
     declare: &QueueDeclare<'_>,
 ) -> Result<(Bytes, Arc<Queue>, bool), Fault> {
     let Caller { broker, virtual_host, .. } = caller;
-    let name = match declare.queue.is_empty() {
+    let said = one_line(&declare.queue);
+    let name = match said.is_empty() {
         true => format!("amq.gen-{:032x}", broker.options().random.next_u128()).into(),
-        false => Bytes::copy_from_slice(&declare.queue),
+        false => Bytes::copy_from_slice(&said),
     };
     check(caller, Access::Configure, "queue", &name)?;
     let of = Of { queue: &name, virtual_host };
@@ -114,7 +131,7 @@ pub(crate) async fn make(
         known.used();
         return Ok((name, known, false));
     }
-    if !declare.queue.is_empty() {
+    if !said.is_empty() {
         check_prefix("queue", &name)?;
     }
     match broker.declare_queue(&wanted, &spec, caller.owner).await {
@@ -177,7 +194,7 @@ pub(crate) async fn delete(
     number: u16,
     delete: &QueueDelete<'_>,
 ) -> Result<(), Fault> {
-    let name = name(session, number, &delete.queue)?;
+    let name = plain_name(session, number, &delete.queue)?;
     check(session.caller(), Access::Configure, "queue", &name)?;
     let only = DeleteOnly { unused: delete.if_unused, empty: delete.if_empty };
     let broker = &session.shared.broker;
