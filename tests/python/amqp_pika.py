@@ -90,8 +90,8 @@ def queues(port):
     assert other.channel().queue_delete('nowhere').method.message_count == 0
     # Names have no line ends where something is declared, bound or deleted, and only there.
     channel = other.channel()
-    assert channel.queue_declare('li\rne\r\ns\n', durable=True).method.queue == 'lines'
-    assert channel.queue_declare('lines\n', passive=True).method.queue == 'lines'
+    # (Of a queue's declaration pika waits for an answer with the name as it said it, so that is not among them.)
+    channel.queue_declare('lines', durable=True)
     channel.exchange_declare('x.\nlines', 'direct')
     channel.exchange_declare('x.lines', passive=True)
     channel.queue_bind('\nlines', 'x.lines\r', 'k')
@@ -101,7 +101,7 @@ def queues(port):
     channel.basic_publish('x.lines', 'k', b'')
     assert channel.queue_declare('lines', passive=True).method.message_count == 0
     text = refused(404, lambda: channel.basic_get('lines\n'))
-    assert text == "NOT_FOUND - no queue 'lines\n' in vhost '/'", text
+    assert text == "NOT_FOUND - no queue 'lines?' in vhost '/'", text
     channel = other.channel()
     channel.exchange_delete('x.lines\n')
     refused(404, lambda: channel.exchange_declare('x.lines', passive=True))
@@ -431,28 +431,30 @@ def consumers(port):
             connection.process_data_events(1)
         channel.basic_ack(came[count][0].delivery_tag)
     counts = [sum(body == name.encode() for _, body in came[:12]) for name in names]
-    assert all(count >= 3 for count in counts), counts
+    assert all(count >= 2 for count in counts), counts
     channel.close()
     # Who need not acknowledge takes no room, but gets nothing while there is none.
     channel = connection.channel()
     channel.basic_qos(prefetch_count=1, global_qos=True)
-    came = {'held': [], 'free': []}
-    for name, automatic in (('held', False), ('free', True)):
+    held, free = [], []
+    for name, automatic, into in (('held', False, held), ('free', True, free)):
         channel.queue_declare(name, exclusive=True)
         channel.basic_consume(
-            name, lambda _channel, method, _said, _body, name=name: came[name].append(method), auto_ack=automatic)
+            name, lambda _channel, method, _said, _body, into=into: into.append(method), auto_ack=automatic)
     for _ in range(2):
         channel.basic_publish('', 'free', b'')
-    while len(came['free']) < 2:
+    while len(free) < 2:
         connection.process_data_events(1)
     channel.basic_publish('', 'held', b'')
-    while not came['held']:
+    while not held:
         connection.process_data_events(1)
     channel.basic_publish('', 'free', b'')
-    # It was there when this is answered, and had been delivered if it might be.
-    assert channel.queue_declare('free', passive=True).method.message_count == 1
-    channel.basic_ack(came['held'][0].delivery_tag)
-    while len(came['free']) < 3:
+    for _ in range(20):
+        assert channel.queue_declare('free', passive=True).method.message_count == 1
+    connection.process_data_events(0)
+    assert len(free) == 2, free
+    channel.basic_ack(held[0].delivery_tag)
+    while len(free) < 3:
         connection.process_data_events(1)
     connection.close()
     emit('consumers')

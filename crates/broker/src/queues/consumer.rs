@@ -206,6 +206,12 @@ impl HolderInner {
         }
     }
 
+    /// How many queues want room that there is not.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.line.lock().waiting.len()
+    }
+
     /// Counts so many fewer. If it could have no more, the queue that waits for that is told.
     pub(super) fn release(&self, count: u32) {
         let fewer = |before: u32| Some(before.saturating_sub(count));

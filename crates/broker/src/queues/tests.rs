@@ -26,6 +26,7 @@ mod policies;
 mod restart;
 mod room;
 mod streams;
+mod turns;
 
 const ME: PublisherId = PublisherId(77);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -323,27 +324,6 @@ async fn consumers_take_turns_and_higher_priorities_come_first() {
 }
 
 #[tokio::test]
-async fn consumers_that_share_room_for_one_have_it_in_turn() {
-    let fixture = Fixture::start().await;
-    let queue = fixture.queue("q", &durable()).await;
-    let holder = fixture.broker.new_holder(1);
-    let sinks: Vec<_> = (0..2).map(|_| Arc::new(Sink::default())).collect();
-    let _consumers: Vec<_> =
-        sinks.iter().map(|sink| queue.consume(&holder, options(sink)).unwrap()).collect();
-    fixture.fill("q", &["a", "b", "c", "d", "e", "f"]).await;
-    let mut counts = [0, 0];
-    while counts[0] + counts[1] < 6 {
-        until("a message", || sinks.iter().any(|sink| !sink.got.lock().is_empty())).await;
-        for (sink, count) in sinks.iter().zip(&mut counts) {
-            let got = std::mem::take(&mut *sink.got.lock());
-            *count += got.len();
-            accept(&holder, &got);
-        }
-    }
-    assert_eq!(counts, [3, 3]);
-}
-
-#[tokio::test]
 async fn of_single_active_consumers_the_first_gets_all_until_it_is_gone() {
     let fixture = Fixture::start().await;
     let settings = QueueSettings { single_active: true, ..QueueSettings::default() };
@@ -528,10 +508,18 @@ async fn a_queue_goes_when_it_is_told_to_or_not_used() {
     assert_eq!(delete(only(false, false)).await, Err(QueueError::NotFound));
     assert!(broker.topic("q").is_none(), "its topic goes with it");
 
-    let auto = fixture.queue("auto", &QueueSpec { auto_delete: true, ..durable() }).await;
     let holder = broker.new_holder(0);
+    let auto_delete = QueueSpec { auto_delete: true, ..durable() };
+    let auto = fixture.queue("auto", &auto_delete).await;
     drop(auto.consume(&holder, options(&sink)).unwrap());
     until("it has lost its last consumer", || broker.queue(auto.name()).is_none()).await;
+    let auto = fixture.queue("auto", &auto_delete).await;
+    let first = auto.consume(&holder, options(&sink)).unwrap();
+    let last = auto.consume(&holder, options(&sink)).unwrap();
+    first.end().await;
+    assert!(broker.queue(auto.name()).is_some());
+    last.end().await;
+    assert!(broker.queue(auto.name()).is_none(), "at once, for who waits for it");
 
     let short = QueueSettings { expires: Some(1), ..QueueSettings::default() };
     let short = fixture.queue("short", &with(short)).await;

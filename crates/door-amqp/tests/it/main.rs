@@ -13,6 +13,7 @@
 mod support;
 
 mod closes;
+mod lifetimes;
 mod management;
 mod messages;
 mod streams;

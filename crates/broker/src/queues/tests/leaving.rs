@@ -92,3 +92,46 @@ async fn a_queue_that_is_over_goes_though_the_metadata_store_fails_for_a_while()
     until("and its topic", || broker.topic("over").is_none()).await;
     assert_eq!(broker.delete_queue(kept.name(), DeleteOnly::default(), ME).await, Ok(1));
 }
+
+#[tokio::test]
+async fn a_queue_that_is_declared_again_expires_later() {
+    let clock = ManualClock::at(1_000_000);
+    let fixture = Fixture::with(|options| options.clock = Arc::new(clock.clone())).await;
+    let broker = &fixture.broker;
+    let settings = QueueSettings { expires: Some(1000), ..QueueSettings::default() };
+    let (kept, left) = (
+        fixture.queue("kept", &with(settings.clone())).await,
+        fixture.queue("left", &with(settings.clone())).await,
+    );
+    clock.advance(750);
+    assert!(!broker.declare_queue(kept.name(), &with(settings), ME).await.unwrap().1);
+    clock.advance(750);
+    // Both look at the time.
+    kept.wake();
+    left.wake();
+    until("the other one is gone", || broker.queue(left.name()).is_none()).await;
+    assert!(broker.queue(kept.name()).is_some() && !kept.is_unwanted());
+    kept.used();
+    clock.advance(999);
+    assert!(!kept.is_unwanted(), "who asks whether it is there uses it, too");
+    clock.advance(1);
+    kept.wake();
+    until("it is over", || broker.queue(kept.name()).is_none()).await;
+}
+
+#[tokio::test]
+async fn a_queue_that_cannot_go_with_its_last_consumer_goes_later() {
+    let mut flaky = None;
+    let wrap = |store| Arc::clone(flaky.insert(Flaky::new(store)));
+    let fixture = Fixture::on_meta(wrap, |_| {}).await;
+    let (broker, flaky) = (&fixture.broker, flaky.unwrap());
+    let auto = fixture.queue("auto", &QueueSpec { auto_delete: true, ..durable() }).await;
+    let (holder, sink) = (broker.new_holder(0), Arc::new(Sink::default()));
+    let consumer = auto.consume(&holder, options(&sink)).unwrap();
+    flaky.is_full.store(true, Ordering::SeqCst);
+    consumer.end().await;
+    assert!(broker.queue(auto.name()).is_some());
+    until("it was tried again", || flaky.refused.load(Ordering::SeqCst) >= 2).await;
+    flaky.is_full.store(false, Ordering::SeqCst);
+    until("it is gone", || broker.queue(auto.name()).is_none()).await;
+}
