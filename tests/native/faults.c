@@ -6,7 +6,8 @@
  *
  *   sync_errno      fsync and fdatasync fail with this error, if not 0, and sync nothing
  *   sync_delay_ms   they take so much longer
- *   write_errno     writes to regular files fail with this error, if not 0, and write nothing
+ *   write_errno     writes to regular files fail with this error, if not 0, and write nothing; those that
+ *                   find no room (ENOSPC, EDQUOT) only if they make the file larger than what it was given
  *   (unused)
  *   clock_ms        the clock of the day is so much ahead; the monotonic one is not touched
  *
@@ -59,37 +60,54 @@ int fsync(int fd) { return sync_fails() ? -1 : REAL(fsync)(fd); }
 
 int fdatasync(int fd) { return sync_fails() ? -1 : REAL(fdatasync)(fd); }
 
+/* A full disk takes what it has given room for before. A position below 0 is where the file is. */
+static int has_room(int fd, const struct stat *of, off_t position, size_t length) {
+    if (position < 0) {
+        int appends = fcntl(fd, F_GETFL) & O_APPEND;
+        position = appends ? of->st_size : lseek(fd, 0, SEEK_CUR);
+    }
+    off_t end = position + (off_t)length;
+    return end <= of->st_size && end <= of->st_blocks * 512;
+}
+
 /* Sockets, pipes and terminals go on working. */
-static int write_fails(int fd) {
+static int write_fails(int fd, off_t position, size_t length) {
     int32_t error = control->write_errno;
     struct stat of;
     if (error == 0 || fstat(fd, &of) != 0 || !S_ISREG(of.st_mode)) return 0;
+    if ((error == ENOSPC || error == EDQUOT) && has_room(fd, &of, position, length)) return 0;
     errno = error;
     return 1;
 }
 
+static size_t all_of(const struct iovec *parts, int count) {
+    size_t length = 0;
+    for (int part = 0; part < count; part++) length += parts[part].iov_len;
+    return length;
+}
+
 ssize_t write(int fd, const void *bytes, size_t length) {
-    return write_fails(fd) ? -1 : REAL(write)(fd, bytes, length);
+    return write_fails(fd, -1, length) ? -1 : REAL(write)(fd, bytes, length);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t position) {
-    return write_fails(fd) ? -1 : REAL(pwrite)(fd, bytes, length, position);
+    return write_fails(fd, position, length) ? -1 : REAL(pwrite)(fd, bytes, length, position);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t position) {
-    return write_fails(fd) ? -1 : REAL(pwrite64)(fd, bytes, length, position);
+    return write_fails(fd, position, length) ? -1 : REAL(pwrite64)(fd, bytes, length, position);
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
-    return write_fails(fd) ? -1 : REAL(writev)(fd, parts, count);
+    return write_fails(fd, -1, all_of(parts, count)) ? -1 : REAL(writev)(fd, parts, count);
 }
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t position) {
-    return write_fails(fd) ? -1 : REAL(pwritev)(fd, parts, count, position);
+    return write_fails(fd, position, all_of(parts, count)) ? -1 : REAL(pwritev)(fd, parts, count, position);
 }
 
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t position) {
-    return write_fails(fd) ? -1 : REAL(pwritev64)(fd, parts, count, position);
+    return write_fails(fd, position, all_of(parts, count)) ? -1 : REAL(pwritev64)(fd, parts, count, position);
 }
 
 int clock_gettime(clockid_t id, struct timespec *time) {

@@ -19,7 +19,8 @@ pub struct Misbehave {
     pub sync_errno: i32,
     /// Syncs take so many milliseconds longer.
     pub sync_delay_ms: i32,
-    /// Writes to files fail with this error number, and write nothing. 0: they do not fail.
+    /// Writes to files fail with this error number, and write nothing. 0: they do not fail. Where there is no room, those that
+    /// need none do not fail either: to what the file system has given the file before.
     pub write_errno: i32,
     /// The clock of the day is so many milliseconds ahead (or behind).
     pub clock_ms: i64,

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tests::{Broker, PATIENCE, Process, Serve, free_port, root, scratch, tool};
+use rustix::io::Errno;
+use tests::{Broker, Faults, Misbehave, PATIENCE, Process, Serve, free_port, root, scratch, tool};
 
 /// Asks the HTTP door; status and body.
 fn ask(broker: &Broker, method: &str, path: &str, body: &str) -> (u16, String) {
@@ -62,6 +63,44 @@ fn the_doctor_finds_nothing_in_a_fresh_broker() {
     assert_eq!(json.stdout, "{\"incidents\":[]}\n", "{json:?}");
     let nowhere = broker.entrepot(&["doctor", "--http", "127.0.0.1:1"]);
     assert!(nowhere.status.code() == Some(10), "{nowhere:?}");
+}
+
+#[test]
+fn a_full_disk_is_no_failed_storage_and_the_broker_goes_on_by_itself() {
+    let (serve, faults) = Faults::prepare(Serve::new());
+    let broker = serve.start();
+    let topic = r#"{"name": "t", "partitions": 1}"#;
+    assert_eq!(ask(&broker, "POST", "/api/v1/topics", topic).0, 200);
+    let publish = |value: &str| {
+        let sent = format!(r#"{{"messages": [{{"value": "{value}"}}]}}"#);
+        ask(&broker, "POST", "/api/v1/topics/t/messages", &sent)
+    };
+    assert_eq!(publish("before").0, 200);
+    let at = format!("127.0.0.1:{}", broker.http());
+    let doctor = || broker.entrepot(&["doctor", "--http", &at, "-o", "json"]).stdout;
+    let until = |what: &str, is: &dyn Fn(&str) -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = doctor();
+            assert!(!said.contains("E101"), "{said}");
+            if is(&said) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not {what}: {said}");
+            sleep(Duration::from_millis(200)); // poll: what is wrong, bounded by the deadline
+        }
+    };
+    faults.set(Misbehave { write_errno: Errno::NOSPC.raw_os_error(), ..Misbehave::default() });
+    // What has its place in the log is acknowledged.
+    assert_eq!(publish("meanwhile").0, 200);
+    until("full", &|said| said.contains("E102"));
+    faults.set(Misbehave::default());
+    until("well again", &|said| !said.contains("E102"));
+    assert_eq!(publish("after").0, 200);
+    let all = broker.entrepot(&["consume", "t", "--offset", "earliest", "-n", "3"]);
+    for value in ["before", "meanwhile", "after"] {
+        assert!(all.stdout.contains(value), "{all:?}");
+    }
 }
 
 #[test]

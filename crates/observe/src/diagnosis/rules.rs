@@ -15,7 +15,7 @@ pub static RULES: &[Rule] = &[
         title: "storage failed: nothing is acknowledged",
         severity: Error,
         cause: "A write or a sync failed. What is on the disk is not known until it is read back, so the broker stopped acknowledging.",
-        remedy: "Look at the disk (dmesg, smartctl), then restart the broker: it reads back what is there. Nothing that was acknowledged depends on the writes that failed.",
+        remedy: "Look at the disk (dmesg, smartctl), make room if it is full, then restart the broker: it reads back what is there. Nothing that was acknowledged depends on the writes that failed.",
         holds: (0, 5),
         find: storage::failed,
     },

@@ -25,22 +25,37 @@ fn store(moment: &Moment<'_>) -> NodeId {
     store.map_or_else(|| moment.broker.clone(), |store| store.id.clone())
 }
 
+/// Nothing is acknowledged until a restart. A full disk alone is no reason for that.
+fn has_failed(moment: &Moment<'_>) -> bool {
+    moment.now("entrepot_healthy", []) == Some(0)
+}
+
+fn is_full(moment: &Moment<'_>) -> bool {
+    moment.now("entrepot_store_disk_full", []) == Some(1)
+}
+
+/// How much room there is.
+fn free(moment: &Moment<'_>) -> Option<String> {
+    moment.now("entrepot_disk_free_bytes", []).map(|free| format!("{} are free", bytes(free)))
+}
+
 pub(super) fn failed(moment: &Moment<'_>) -> Vec<Finding> {
-    if moment.now("entrepot_healthy", []) != Some(0) {
+    if !has_failed(moment) {
         return Vec::new();
     }
     let node = moment.graph.of_kind(NodeKind::Store).next();
     let why = node.and_then(|node| node.text("why")).unwrap_or("the broker says so").to_owned();
-    vec![Finding::new(store(moment), [why])]
+    let full = is_full(moment).then(|| "the disk is full".to_owned());
+    let full = full.into_iter().chain(free(moment).filter(|_| is_full(moment)));
+    vec![Finding::new(store(moment), [why].into_iter().chain(full))]
 }
 
 pub(super) fn full(moment: &Moment<'_>) -> Vec<Finding> {
-    if moment.now("entrepot_store_disk_full", []) != Some(1) {
+    // Where storage failed, room alone helps nobody: that is said instead.
+    if !is_full(moment) || has_failed(moment) {
         return Vec::new();
     }
-    let free =
-        moment.now("entrepot_disk_free_bytes", []).map(|free| format!("{} are free", bytes(free)));
-    vec![Finding::new(store(moment), free)]
+    vec![Finding::new(store(moment), free(moment))]
 }
 
 pub(super) fn filling(moment: &Moment<'_>) -> Vec<Finding> {

@@ -127,6 +127,33 @@ fn storage_that_failed_is_wrong_at_once_and_until_it_is_not() {
 }
 
 #[test]
+fn a_full_disk_is_no_failed_storage_but_storage_may_fail_of_it() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Store, "/data").with("why", "writing the log: no space"));
+    let full = |is: i64| {
+        move |registry: &Registry, _: u64| registry.gauge(&families::DISK_FULL, []).set(is)
+    };
+    world.seconds(5, full(1));
+    assert_eq!(world.wrong(), wrong("E102", "store//data"), "it goes on by itself");
+    world.second(|registry, _| registry.gauge(&families::HEALTHY, []).set(0));
+    world.seconds(15, |_, _| {});
+    assert_eq!(
+        world.wrong(),
+        wrong("E101", "store//data"),
+        "until it was started again, it does not"
+    );
+    let evidence = world.watcher.incidents()[0].evidence.join("; ");
+    assert_eq!(evidence, "writing the log: no space; the disk is full; 80.0 GiB are free");
+    world.seconds(15, full(0));
+    assert_eq!(world.wrong(), wrong("E101", "store//data"));
+    world.second(|registry, _| registry.gauge(&families::HEALTHY, []).set(1));
+    world.seconds(15, full(1));
+    assert_eq!(world.wrong(), wrong("E102", "store//data"));
+    world.seconds(15, full(0));
+    assert_eq!(world.wrong(), []);
+}
+
+#[test]
 fn a_disk_that_will_be_full_soon_is_told_before_it_is() {
     let mut world = World::new();
     world.put(Node::new(NodeKind::Store, "/data"));
