@@ -17,28 +17,28 @@ seen = []
 trouble = []
 
 
-def channel():
+def channel(confirms=False):
     """A channel as soon as there is a broker."""
     while True:
         try:
             connection = pika.BlockingConnection(pika.ConnectionParameters('127.0.0.1', port))
             made = connection.channel()
             made.queue_declare(QUEUE, durable=True, arguments={'x-queue-type': 'quorum', 'x-delivery-limit': -1})
+            if confirms:
+                made.confirm_delivery()
             return made
         except (AMQPError, OSError):
             time.sleep(0.05)  # poll: until the broker is back, bounded by the test
 
 
 def publish(number):
-    mine = channel()
-    mine.confirm_delivery()
+    mine = channel(confirms=True)
     while not stopping.is_set():
         body = ('%d %d' % (number, confirmed[number])).encode()
         try:
             mine.basic_publish('', QUEUE, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
         except (NackError, AMQPError, OSError):
-            mine = channel()
-            mine.confirm_delivery()
+            mine = channel(confirms=True)
             continue
         confirmed[number] += 1
         if confirmed[number] % 20 == 0:
