@@ -110,7 +110,6 @@ pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
         Some(&"mqtt") => setup::mosquitto(root)?,
         Some(&"amqp") => setup::rabbitmq(root)?,
         Some(&"coap") => setup::libcoap(root)?,
-        Some(&"profile") => setup::rdkafka_performance(root)?,
         _ => setup::kafka(root)?,
     }
     measure(root, args)
