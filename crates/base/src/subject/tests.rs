@@ -21,7 +21,7 @@ static SLASHES: Escape = Escape::new(Rules {
 /// Bytes that mean something somewhere, and some that do not.
 fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![
-        8 => prop::sample::select(&b"/%.+#*> \t\r\n\0\x01\x02\x03\x04\x05x02F5aB$"[..]),
+        8 => prop::sample::select(&b"/%.+#*> \t\r\n\x0c\0\x01\x02\x03\x04\x05x02F5aB$"[..]),
         1 => any::<u8>(),
     ]
 }
@@ -32,7 +32,7 @@ fn levels() -> impl Strategy<Value = Vec<Vec<u8>>> {
 
 /// Every name that the text form has: no empty level, no byte that it forbids, no wildcard.
 fn text_name() -> impl Strategy<Value = Vec<u8>> {
-    let byte = byte().prop_filter("legal", |byte| !b". \t\r\n\0".contains(byte));
+    let byte = byte().prop_filter("legal", |byte| !b". \t\r\n\x0c\0".contains(byte));
     let level = vec(byte, 1..12).prop_filter("no wildcard", |l| l != b"*" && l != b">");
     vec(level, 1..6).prop_map(|levels| levels.join(&b'.'))
 }
@@ -152,7 +152,7 @@ fn filter(steps: &[u8]) -> Filter {
 
 #[test]
 fn names_are_escaped_as_they_are_known_to_be() {
-    let cases: [(&str, &str); 12] = [
+    let cases: [(&str, &str); 13] = [
         ("a/b/c", "a.b.c"),
         ("a.b/c", "a//b.c"),
         ("/a", "/.a"),
@@ -161,6 +161,7 @@ fn names_are_escaped_as_they_are_known_to_be() {
         ("a..b", "a////b"),
         ("a%2Fb", "a/b"),
         ("living room", "living/20room"),
+        ("living\x0croom", "living/0Croom"),
         ("*", "/*"),
         ("%2F", "/2F"),
         ("100%", "100%"),
@@ -175,7 +176,7 @@ fn names_are_escaped_as_they_are_known_to_be() {
 
 #[test]
 fn what_is_no_name_is_refused() {
-    for wrong in ["", ".", "a.", ".a", "a..b", "a b", "a.*", ">", "a\r"] {
+    for wrong in ["", ".", "a.", ".a", "a..b", "a b", "a.*", ">", "a\r", "a\x0c"] {
         assert!(TEXT.subject(wrong.as_bytes()).is_err(), "{wrong:?}");
     }
     for wrong in ["a.>.b", "a..*", "", "> "] {
