@@ -6,9 +6,8 @@
  *
  *   sync_errno      fsync and fdatasync fail with this error, if not 0, and sync nothing
  *   sync_delay_ms   they take so much longer
- *   write_errno     writes to regular files fail with this error, if not 0, and write nothing; those that
- *                   find no room (ENOSPC, EDQUOT) only if they make the file larger than what it was given
- *   (unused)
+ *   write_errno     writes to regular files fail with this error, if not 0, and write nothing
+ *   growth_errno    the same, of those only that need more room than the file was given
  *   clock_ms        the clock of the day is so much ahead; the monotonic one is not touched
  *
  * Not seen: what does not go through the C library, such as the broker's fallocate.
@@ -27,7 +26,7 @@
 #include <unistd.h>
 
 struct control {
-    volatile int32_t sync_errno, sync_delay_ms, write_errno, unused;
+    volatile int32_t sync_errno, sync_delay_ms, write_errno, growth_errno;
     volatile int64_t clock_ms;
 };
 
@@ -72,11 +71,11 @@ static int has_room(int fd, const struct stat *of, off_t position, size_t length
 
 /* Sockets, pipes and terminals go on working. */
 static int write_fails(int fd, off_t position, size_t length) {
-    int32_t error = control->write_errno;
+    int32_t always = control->write_errno, growing = control->growth_errno;
     struct stat of;
-    if (error == 0 || fstat(fd, &of) != 0 || !S_ISREG(of.st_mode)) return 0;
-    if ((error == ENOSPC || error == EDQUOT) && has_room(fd, &of, position, length)) return 0;
-    errno = error;
+    if ((always == 0 && growing == 0) || fstat(fd, &of) != 0 || !S_ISREG(of.st_mode)) return 0;
+    if (always == 0 && has_room(fd, &of, position, length)) return 0;
+    errno = always != 0 ? always : growing;
     return 1;
 }
 

@@ -19,9 +19,10 @@ pub struct Misbehave {
     pub sync_errno: i32,
     /// Syncs take so many milliseconds longer.
     pub sync_delay_ms: i32,
-    /// Writes to files fail with this error number, and write nothing. 0: they do not fail. Where there is no room, those that
-    /// need none do not fail either: to what the file system has given the file before.
+    /// Writes to files fail with this error number, and write nothing. 0: they do not fail.
     pub write_errno: i32,
+    /// The same, of those only that need more room than the file system has given the file before.
+    pub growth_errno: i32,
     /// The clock of the day is so many milliseconds ahead (or behind).
     pub clock_ms: i64,
 }
@@ -44,9 +45,9 @@ impl Faults {
     /// # Panics
     /// When it cannot be noted.
     pub fn set(&self, what: Misbehave) {
-        let Misbehave { sync_errno, sync_delay_ms, write_errno, clock_ms } = what;
+        let Misbehave { sync_errno, sync_delay_ms, write_errno, growth_errno, clock_ms } = what;
         let mut bytes = Vec::new();
-        for number in [sync_errno, sync_delay_ms, write_errno, 0] {
+        for number in [sync_errno, sync_delay_ms, write_errno, growth_errno] {
             bytes.extend(number.to_ne_bytes());
         }
         bytes.extend(clock_ms.to_ne_bytes());

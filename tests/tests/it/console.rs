@@ -127,7 +127,7 @@ fn an_incident_is_explained_while_it_is_one_and_the_broker_may_come_back() {
     fill(&broker);
     let Some(mut seen) = see(&broker, "incident") else { return };
     seen.script.event("watching", LONG);
-    faults.set(Misbehave { write_errno: NO_SPACE, ..Misbehave::default() });
+    faults.set(Misbehave { growth_errno: NO_SPACE, ..Misbehave::default() });
     // It has its place in the log, and finds none when it is to move to its topic.
     let one = json!({ "messages": [{ "value": "no room" }] });
     done(&broker, "POST", "/api/v1/topics/orders/messages", &one);

@@ -90,7 +90,7 @@ fn a_full_disk_is_no_failed_storage_and_the_broker_goes_on_by_itself() {
             sleep(Duration::from_millis(200)); // poll: what is wrong, bounded by the deadline
         }
     };
-    faults.set(Misbehave { write_errno: Errno::NOSPC.raw_os_error(), ..Misbehave::default() });
+    faults.set(Misbehave { growth_errno: Errno::NOSPC.raw_os_error(), ..Misbehave::default() });
     // What has its place in the log is acknowledged.
     assert_eq!(publish("meanwhile").0, 200);
     until("full", &|said| said.contains("E102"));

@@ -24,7 +24,7 @@ enum Fault {
     PowerCut,
     /// Nothing syncs, and says so.
     FailingSync,
-    /// No file gets more room, for a moment.
+    /// No write finds room, for a moment.
     FullDisk,
     SlowSync,
     Paused,
