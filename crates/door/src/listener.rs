@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use base::Principal;
@@ -21,7 +21,9 @@ use crate::limit::{Permit, Refusal};
 use crate::stats::{Shown, bump};
 use crate::tls::Tls;
 use crate::websocket::{self, WebSocketOptions};
-use crate::{CloseReason, Connection, ConnectionLimit, Door, Logins, RequestRoom, Stats, Stream};
+use crate::{
+    BoxFuture, CloseReason, Connection, ConnectionLimit, Door, Logins, RequestRoom, Stats, Stream,
+};
 
 #[cfg(test)]
 mod tests;
@@ -429,27 +431,46 @@ impl Accepted {
     }
 }
 
-/// Serves one connection and counts how it ended. A panic ends this connection only.
-///
-/// What comes before the protocol is in a box that is given back when that is over, so that an idle connection takes
+/// The door's part of a connection.
+type Serving = BoxFuture<Result<(), CloseReason>>;
+
+/// What comes before the protocol, and then the door's part. Each is a box of its own, so that an idle connection takes
 /// little more than what its door needs.
+enum Stage {
+    /// No door's part comes of it if the broker is stopping.
+    Preparing(BoxFuture<Result<Option<Serving>, CloseReason>>),
+    Serving(Serving),
+}
+
+impl Stage {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        loop {
+            match self {
+                Self::Preparing(preparing) => match ready!(preparing.as_mut().poll(context))? {
+                    Some(serving) => *self = Self::Serving(serving),
+                    None => return Poll::Ready(Ok(())),
+                },
+                Self::Serving(serving) => return serving.as_mut().poll(context),
+            }
+        }
+    }
+}
+
+/// Serves one connection and counts how it ended. A panic ends this connection only.
 fn serve(
     door: Arc<dyn Door>,
     accepted: Accepted,
     open: OpenConnection,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (peer, listener, name) = (accepted.peer, Arc::clone(&accepted.listener), door.name());
-    let preparing = Box::pin(accepted.into_connection());
-    let mut serving = Box::pin(async move {
-        match preparing.await? {
-            Some(connection) => door.serve(connection).await,
-            None => Ok(()),
-        }
-    });
+    let mut stage = Stage::Preparing(Box::pin(async move {
+        let connection = accepted.into_connection().await?;
+        Ok(connection.map(|connection| door.serve(connection)))
+    }));
     async move {
         let outcome = std::future::poll_fn(|context| {
             // The future is not polled again after a panic, so nobody sees its broken state.
-            match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(context))) {
+            match catch_unwind(AssertUnwindSafe(|| stage.poll(context))) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(result)) => Poll::Ready(Some(result)),
                 Err(_panic) => Poll::Ready(None),

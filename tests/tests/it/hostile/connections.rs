@@ -10,7 +10,7 @@ use super::{Bystander, MIB, Memory, ask, connect, is_closed, metadata};
 use crate::mqtt_client::{Line, SUBACK};
 
 /// What an idle MQTT client may take, in bytes.
-const IDLE_MQTT_BYTES_MAX: u64 = 4 * 1024;
+const IDLE_MQTT_BYTES_MAX: u64 = 3 * 1024;
 
 /// Raises the limit of open files to what the system allows, and says how many that is.
 fn open_files_max() -> u64 {
