@@ -35,7 +35,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use broker::Broker;
-use door::{BoxFuture, CloseReason, Connection, Door};
+use door::{BoxFuture, CloseReason, Connection, Door, DoorFigures};
 use tokio::task::JoinHandle;
 
 use calls::Calls;
@@ -44,6 +44,9 @@ use echo::Echo;
 use order::Order;
 use topics::Topics;
 pub use udp::{CoapUdp, CoapUdpHandle};
+
+/// The door's name, and its connections', to those who look.
+const NAME: &str = "coap";
 
 /// How the door treats its clients.
 #[derive(Debug, Clone)]
@@ -92,6 +95,7 @@ impl CoapDoor {
         let shared = Arc::new(Shared {
             echo: Echo::new(random.as_ref()),
             calls: Calls::new(random.as_ref()),
+            figures: DoorFigures::new(broker.observe(), NAME),
             broker,
             options,
             order: Order::default(),
@@ -117,7 +121,7 @@ impl Debug for CoapDoor {
 
 impl Door for CoapDoor {
     fn name(&self) -> &'static str {
-        "coap"
+        NAME
     }
 
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<Result<(), CloseReason>> {
@@ -130,6 +134,7 @@ impl Door for CoapDoor {
 struct Shared {
     broker: Broker,
     options: CoapDoorOptions,
+    figures: DoorFigures,
     order: Order,
     calls: Calls,
     topics: Topics,

@@ -44,6 +44,14 @@ pub(crate) enum Value {
 }
 
 impl Value {
+    /// How large its representation is.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Is { payload, .. } => payload.len(),
+            Self::Gone => 0,
+        }
+    }
+
     /// What a response to a GET says that there is.
     pub(crate) fn of(response: &Response, now: Millis) -> Self {
         match response.code {

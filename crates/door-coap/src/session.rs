@@ -463,7 +463,10 @@ impl Session {
         let body = response.body();
         self.put(response.code, token, &body);
         match response.code.is_success() {
-            true => self.observations.sent(id, &value, false, now),
+            true => {
+                self.shared.figures.delivered(1, value.bytes());
+                self.observations.sent(id, &value, false, now);
+            }
             false => drop(self.observations.close(id)),
         }
     }

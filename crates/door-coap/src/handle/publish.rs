@@ -4,6 +4,7 @@ use base::Subject;
 use broker::access::Operation;
 use broker::live::Batch;
 use broker::{Message, PublisherId};
+use bytes::Bytes;
 
 use super::{Answer, Caller, read};
 use crate::Shared;
@@ -82,6 +83,7 @@ pub(crate) async fn publish(
     if new.value.is_none() && !existed {
         return Ok(false);
     }
+    shared.figures.received(1, new.value.as_ref().map_or(0, Bytes::len));
     let broker = &shared.broker;
     let route = broker.find_route(subject);
     let message = map::message(&new, publisher, broker.now());

@@ -58,7 +58,10 @@ fn content(shared: &Shared, head: Head<'_>, message: &Message) -> Answer {
         Some(etag) if head.has_etag(&etag) => {
             Response { etag: Some(etag), ..Response::new(Code::VALID) }
         }
-        _ => content,
+        _ => {
+            shared.figures.delivered(1, content.payload.len());
+            content
+        }
     };
     Ok(Response { max_age, ..response })
 }

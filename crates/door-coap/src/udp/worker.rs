@@ -456,6 +456,7 @@ impl Worker {
         }
         self.waiting.remove(&id);
         if code.is_success() {
+            self.shared.figures.delivered(1, value.bytes());
             self.observations.sent(id, &value, confirmable, now);
         } else {
             // The last one (RFC 7641 §3.2).
