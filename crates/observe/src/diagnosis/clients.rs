@@ -1,5 +1,6 @@
 //! Connections, and those who make them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Finding, Moment};
@@ -14,6 +15,10 @@ const MANY: u64 = 20;
 const CHURN: u64 = 300;
 /// … where they are so many times as many as are open.
 const CHURN_TIMES: u64 = 10;
+/// So many requests that fail are many …
+const FAILING: u64 = 60;
+/// … where they are so many hundredths of all of their kind.
+const FAILING_PERCENT: u64 = 10;
 /// Events that are quoted.
 const QUOTED: usize = 3;
 
@@ -49,6 +54,11 @@ pub(super) fn protocol(moment: &Moment<'_>) -> Vec<Finding> {
     quoted(moment, found, "connections broke the protocol", "connection.protocol_error")
 }
 
+pub(super) fn handshakes(moment: &Moment<'_>) -> Vec<Finding> {
+    let found = ended(moment, "handshake", SECONDS, MANY);
+    quoted(moment, found, "handshakes failed", "connection.handshake_failed")
+}
+
 pub(super) fn panicked(moment: &Moment<'_>) -> Vec<Finding> {
     // Of a mistake of ours one is enough, and it is not over because it does not happen again.
     let found = ended(moment, "panic", 10 * SECONDS, 1);
@@ -77,6 +87,35 @@ pub(super) fn refused(moment: &Moment<'_>) -> Vec<Finding> {
     quoted(moment, found.collect(), "connections were refused", "connection.refused")
 }
 
+pub(super) fn not_accepted(moment: &Moment<'_>) -> Vec<Finding> {
+    let grown = grown(moment, "entrepot_accept_failures_total").into_iter();
+    let found = grown.filter(|(_, count, _)| *count > 0).map(|(id, count, _)| (id, count));
+    quoted(moment, found.collect(), "times it failed", "listener.accept_failed")
+}
+
+pub(super) fn failing(moment: &Moment<'_>) -> Vec<Finding> {
+    let (all, failed) = ("entrepot_requests_total", "entrepot_request_errors_total");
+    let mut by_door: BTreeMap<Arc<str>, Vec<String>> = BTreeMap::new();
+    for key in moment.history.keys(failed) {
+        let errors = moment.history.increase(&key, SECONDS);
+        let count = moment.history.increase(&Key { family: all, ..key.clone() }, SECONDS);
+        let [door, request] = key.labels.as_slice() else { continue };
+        if errors < FAILING || errors.saturating_mul(100) < count.saturating_mul(FAILING_PERCENT) {
+            continue;
+        }
+        let said = format!("{errors} of {count} {request} requests in the last {SECONDS} seconds");
+        by_door.entry(Arc::clone(door)).or_default().push(said);
+    }
+    let found = by_door.into_iter();
+    found.map(|(door, evidence)| Finding::new(listener_of(moment, &door), evidence)).collect()
+}
+
+/// The door's listener, the first of them where it has several.
+fn listener_of(moment: &Moment<'_>, door: &str) -> NodeId {
+    let own = moment.graph.of_kind(NodeKind::Listener).find(|node| node.text("door") == Some(door));
+    own.map_or_else(|| moment.broker.clone(), |node| node.id.clone())
+}
+
 pub(super) fn churn(moment: &Moment<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (listener, accepted, key) in grown(moment, "entrepot_connections_accepted_total") {
@@ -91,12 +130,11 @@ pub(super) fn churn(moment: &Moment<'_>) -> Vec<Finding> {
 }
 
 pub(super) fn slow(moment: &Moment<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
     let families = [
         ("entrepot_slow_consumers_total", "were cut off"),
         ("entrepot_dropped_messages_total", "messages were not delivered"),
     ];
-    let mut by_door: std::collections::BTreeMap<Arc<str>, Vec<String>> = Default::default();
+    let mut by_door: BTreeMap<Arc<str>, Vec<String>> = BTreeMap::new();
     for (family, what) in families {
         for key in moment.history.keys(family) {
             let count = moment.history.increase(&key, SECONDS);
@@ -105,12 +143,6 @@ pub(super) fn slow(moment: &Moment<'_>) -> Vec<Finding> {
             by_door.entry(Arc::clone(door)).or_default().push(said);
         }
     }
-    for (door, evidence) in by_door {
-        // The door's listener, if there is one alone.
-        let mut own = moment.graph.of_kind(NodeKind::Listener);
-        let own = own.find(|node| node.text("door") == Some(&*door));
-        let about = own.map_or_else(|| moment.broker.clone(), |node| node.id.clone());
-        found.push(Finding::new(about, evidence));
-    }
-    found
+    let found = by_door.into_iter();
+    found.map(|(door, evidence)| Finding::new(listener_of(moment, &door), evidence)).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::words::{slope, time};
 use super::{Finding, Moment};
 use crate::history::{Key, Point};
-use crate::state::{NodeId, NodeKind};
+use crate::state::{Node, NodeId, NodeKind};
 
 /// Over how many seconds a group's lag is looked at.
 const SECONDS: u64 = 60;
@@ -17,6 +17,8 @@ const STANDS_STILL: i64 = 950;
 const PATIENCE_NANOS: i64 = 30_000_000_000;
 /// A group that falls behind is looked at for so long, in this many parts, each worse than the one before.
 const FALLING: (u64, usize) = (300, 5);
+/// Over how many seconds the consumers of a queue are looked at.
+const STUCK: u64 = 120;
 /// Of the seconds that are looked at, so many hundredths.
 const MOST_PERCENT: usize = 60;
 
@@ -99,43 +101,92 @@ pub(super) fn cut_off(moment: &Moment<'_>) -> Vec<Finding> {
     lost.collect()
 }
 
+/// States of a group that shares its partitions out.
+const BUSY: [&str; 2] = ["PreparingRebalance", "CompletingRebalance"];
+
+/// Groups that share their partitions out at this moment.
+fn busy<'a>(moment: &'a Moment<'_>) -> impl Iterator<Item = &'a Node> {
+    let groups = moment.graph.of_kind(NodeKind::Group);
+    groups.filter(|group| group.text("state").is_some_and(|state| BUSY.contains(&state)))
+}
+
+pub(super) fn unfinished(moment: &Moment<'_>) -> Vec<Finding> {
+    let state = |group: &Node| format!("it is {} all the time", group.text("state").unwrap_or(""));
+    busy(moment).map(|group| Finding::new(group.id.clone(), [state(group)])).collect()
+}
+
 pub(super) fn rebalancing(moment: &Moment<'_>) -> Vec<Finding> {
-    let busy = ["PreparingRebalance", "CompletingRebalance"];
     let seconds = usize::try_from(2 * SECONDS).unwrap_or(usize::MAX);
     let count = |state: &str| {
         let points = moment.lately("entrepot_groups", [state], 2 * SECONDS);
         points.iter().filter(|point| point.value > 0).count()
     };
-    let counts: usize = busy.iter().map(|state| count(state)).sum();
+    let counts: usize = BUSY.iter().map(|state| count(state)).sum();
     if counts * 100 < seconds * MOST_PERCENT {
         return Vec::new();
     }
-    let groups = moment.graph.of_kind(NodeKind::Group);
-    let now = groups.filter(|group| group.text("state").is_some_and(|state| busy.contains(&state)));
     let said = format!("groups rebalanced in {counts} of the last {seconds} seconds");
-    now.map(|group| Finding::new(group.id.clone(), [said.clone()])).collect()
+    // Which ones do at this moment says nothing of the next; that some always do is of the broker.
+    let now: Vec<_> = busy(moment).take(5).map(|group| group.id.name.to_string()).collect();
+    let named = (!now.is_empty()).then(|| format!("now: {}", now.join(", ")));
+    vec![Finding::new(moment.broker.clone(), [said].into_iter().chain(named))]
+}
+
+/// Queues with their figures of a family.
+fn queues<'a>(
+    moment: &'a Moment<'_>,
+    family: &'static str,
+) -> impl Iterator<Item = (&'a Node, Key)> {
+    moment.history.keys(family).into_iter().filter_map(|key| {
+        let [space, name] = key.labels.as_slice() else { return None };
+        let name = if space.is_empty() { name.to_string() } else { format!("{space}/{name}") };
+        Some((moment.graph.get(NodeKind::Queue, &name)?, key))
+    })
 }
 
 pub(super) fn abandoned(moment: &Moment<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for key in moment.history.keys("entrepot_queue_ready_messages") {
-        let [space, name] = key.labels.as_slice() else { continue };
-        let name = if space.is_empty() { name.to_string() } else { format!("{space}/{name}") };
-        let Some(node) = moment.graph.get(NodeKind::Queue, &name) else { continue };
+    for (node, key) in queues(moment, "entrepot_queue_ready_messages") {
         if node.number("consumers") != Some(0) {
             continue;
         }
         let points = moment.history.recent(&key, FALLING.0);
         let (Some(first), Some(last)) = (points.first(), points.last()) else { continue };
-        let never_falls =
-            points.windows(2).all(|pair| matches!(pair, [a, b] if a.value <= b.value));
-        if points.len() >= POINTS && never_falls && last.value > first.value {
+        if points.len() >= POINTS && never_falls(&points) && last.value > first.value {
             let said = format!(
                 "{} messages waited, now it is {}; it has no consumer",
                 first.value, last.value
             );
             found.push(Finding::new(node.id.clone(), [said]));
         }
+    }
+    found
+}
+
+fn never_falls(points: &[Point]) -> bool {
+    points.windows(2).all(|pair| matches!(pair, [a, b] if a.value <= b.value))
+}
+
+pub(super) fn stuck(moment: &Moment<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (node, key) in queues(moment, "entrepot_queue_held_messages") {
+        let consumers = node.number("consumers").filter(|count| *count > 0);
+        let Some(consumers) = consumers else { continue };
+        let held = moment.history.recent(&key, STUCK);
+        let ready = Key { family: "entrepot_queue_ready_messages", ..key };
+        let ready = moment.history.recent(&ready, STUCK);
+        let (Some(holds), Some(waits)) = (held.last(), ready.last()) else { continue };
+        let is_same = held.iter().all(|point| point.value == holds.value);
+        let is_short = held.len().min(ready.len()) < POINTS * 2;
+        let waited = ready.iter().all(|point| point.value > 0) && never_falls(&ready);
+        if is_short || holds.value == 0 || !is_same || !waited {
+            continue;
+        }
+        let said = format!(
+            "its {consumers} consumers held {} messages all the last {STUCK} seconds, and {} wait",
+            holds.value, waits.value
+        );
+        found.push(Finding::new(node.id.clone(), [said]));
     }
     found
 }

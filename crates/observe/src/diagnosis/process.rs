@@ -2,6 +2,7 @@
 
 use super::words::{bytes, time};
 use super::{Finding, Moment};
+use crate::history::Key;
 
 /// Nearly all, in hundredths.
 const NEARLY_PERCENT: i128 = 85;
@@ -9,6 +10,9 @@ const NEARLY_PERCENT: i128 = 85;
 const LEAP_NANOS: i64 = 1_000_000_000;
 /// In so many seconds.
 const LEAP_SECONDS: u64 = 60;
+
+/// Over how many seconds it is counted what had no room.
+const LEFT_OUT_SECONDS: u64 = 600;
 
 fn is_nearly(used: i64, limit: i64) -> bool {
     limit > 0 && i128::from(used) * 100 >= i128::from(limit) * NEARLY_PERCENT
@@ -36,6 +40,17 @@ pub(super) fn files(moment: &Moment<'_>) -> Vec<Finding> {
             vec![Finding::new(moment.broker.clone(), [said])]
         }
     }
+}
+
+pub(super) fn metrics(moment: &Moment<'_>) -> Vec<Finding> {
+    let family = Key::new("entrepot_metrics_left_out_total", []);
+    let count = moment.history.increase(&family, LEFT_OUT_SECONDS);
+    if count == 0 {
+        return Vec::new();
+    }
+    let said =
+        format!("{count} times in the last {LEFT_OUT_SECONDS} seconds there was no room for one");
+    vec![Finding::new(moment.broker.clone(), [said])]
 }
 
 pub(super) fn clock(moment: &Moment<'_>) -> Vec<Finding> {

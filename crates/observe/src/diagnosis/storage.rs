@@ -2,12 +2,12 @@
 
 use super::words::{bytes, median, slope, time};
 use super::{Finding, Moment};
-use crate::history::Part;
+use crate::history::{Key, Part};
 use crate::state::{NodeId, NodeKind};
 
-/// A sync that takes longer is slow on any disk, in nanoseconds.
+/// A sync or a read that takes longer is slow on any disk, in nanoseconds.
 const SLOW_NANOS: i64 = 100_000_000;
-/// Seconds that are looked at, and those of them in which there must have been syncs.
+/// Seconds that are looked at, and those of them in which there must have been some.
 const SLOW_SECONDS: (u64, usize) = (30, 5);
 /// Little room, in hundredths of the disk.
 const LITTLE_PERCENT: i128 = 10;
@@ -17,6 +17,8 @@ const SOME_PERCENT: i128 = 30;
 const SOON: i64 = 6 * 3600;
 /// Over how many seconds filling is measured.
 const FILLING_SECONDS: u64 = 600;
+/// Over how many seconds failures are counted.
+const UNFLUSHED_SECONDS: u64 = 60;
 /// Fewer say nothing.
 const FILLING_POINTS: usize = 60;
 
@@ -80,15 +82,36 @@ pub(super) fn filling(moment: &Moment<'_>) -> Vec<Finding> {
     vec![Finding::new(store(moment), [room].into_iter().chain(told))]
 }
 
-pub(super) fn slow(moment: &Moment<'_>) -> Vec<Finding> {
+/// What is not in segments yet stays in memory and in the write-ahead log, which both have an end.
+pub(super) fn unflushed(moment: &Moment<'_>) -> Vec<Finding> {
+    let family = "entrepot_store_flush_failures_total";
+    let count = moment.history.increase(&Key::new(family, []), UNFLUSHED_SECONDS);
+    if count == 0 {
+        return Vec::new();
+    }
+    let failed = format!("it failed {count} times in the last {UNFLUSHED_SECONDS} seconds");
+    let waits = moment.now("entrepot_store_tail_bytes", []);
+    let waits = waits.map(|waits| format!("{} wait in memory", bytes(waits)));
+    vec![Finding::new(store(moment), [failed].into_iter().chain(waits))]
+}
+
+pub(super) fn slow_syncs(moment: &Moment<'_>) -> Vec<Finding> {
+    slow(moment, "entrepot_store_sync_duration_seconds", "syncs")
+}
+
+pub(super) fn slow_reads(moment: &Moment<'_>) -> Vec<Finding> {
+    slow(moment, "entrepot_store_read_duration_seconds", "reads")
+}
+
+fn slow(moment: &Moment<'_>, family: &'static str, what: &str) -> Vec<Finding> {
     let (seconds, least) = SLOW_SECONDS;
-    let family = "entrepot_store_sync_duration_seconds";
     let points = moment.part(family, Part::P99, seconds);
     let typical = median(&points).filter(|_| points.len() >= least);
     let Some(typical) = typical.filter(|typical| *typical > SLOW_NANOS) else { return Vec::new() };
     let before = moment.part(family, Part::Median, FILLING_SECONDS);
     let usual = median(&before)
-        .map(|usual| format!("half of the syncs of ten minutes took {}", time(usual)));
-    let now = format!("the slowest of a second take {} in these {seconds} seconds", time(typical));
+        .map(|usual| format!("half of the {what} of ten minutes took {}", time(usual)));
+    let now =
+        format!("the slowest {what} of a second take {} in these {seconds} seconds", time(typical));
     vec![Finding::new(store(moment), [now].into_iter().chain(usual))]
 }

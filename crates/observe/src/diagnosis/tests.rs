@@ -187,6 +187,41 @@ fn syncs_are_slow_when_most_seconds_have_slow_ones() {
 }
 
 #[test]
+fn reads_are_slow_when_most_seconds_have_slow_ones() {
+    let mut world = World::new();
+    world.seconds(40, |registry, _| {
+        registry.histogram(&families::READ_TIME, []).record(250 * 1_000_000);
+    });
+    assert_eq!(world.wrong(), wrong("W106", "broker/0"));
+    let evidence = world.watcher.incidents()[0].evidence.join("; ");
+    assert!(evidence.contains("the slowest reads of a second take 2"), "{evidence}");
+}
+
+#[test]
+fn messages_that_stay_in_memory_are_told_until_they_are_moved() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Store, "/data"));
+    let failed = |registry: &Registry, count| {
+        registry.counter(&families::FLUSH_FAILURES, []).add(count);
+    };
+    world.seconds(5, |registry, _| failed(registry, 0));
+    assert_eq!(world.wrong(), []);
+    world.second(|registry, _| failed(registry, 1));
+    assert_eq!(world.wrong(), wrong("E105", "store//data"));
+    world.seconds(130, |_, _| {});
+    assert_eq!(world.wrong(), []);
+}
+
+#[test]
+fn metrics_without_room_are_told() {
+    let mut world = World::new();
+    world.seconds(5, |registry, _| registry.counter(&families::SERIES_LEFT_OUT, []).add(0));
+    assert_eq!(world.wrong(), []);
+    world.second(|registry, _| registry.counter(&families::SERIES_LEFT_OUT, []).add(1));
+    assert_eq!(world.wrong(), wrong("W205", "broker/0"));
+}
+
+#[test]
 fn what_the_system_gives_is_nearly_used_up() {
     let mut world = World::new();
     world.registry.gauge(&families::OPEN_FILES, []).set(900);
@@ -212,7 +247,9 @@ fn a_clock_that_is_set_is_told_and_one_that_drifts_is_not() {
 
 #[test]
 fn failures_of_many_clients_are_told_of_their_listener() {
-    for (reason, rule) in [("login", "W301"), ("protocol", "W302"), ("panic", "E305")] {
+    let reasons =
+        [("login", "W301"), ("protocol", "W302"), ("panic", "E305"), ("handshake", "W307")];
+    for (reason, rule) in reasons {
         let mut world = World::new();
         let failed = |registry: &Registry, count| {
             registry.counter(&families::CONNECTIONS_FAILED, ["door", "L", reason]).add(count);
@@ -237,6 +274,36 @@ fn connections_are_refused_or_come_and_go() {
         registry.counter(&families::CONNECTIONS_REFUSED, ["door", "L"]).add(1);
     });
     assert_eq!(world.wrong()[0], ("W303", "listener/L".to_owned()));
+}
+
+#[test]
+fn connections_that_the_system_does_not_hand_over_are_told() {
+    let mut world = World::new();
+    let failed = |registry: &Registry, count| {
+        registry.counter(&families::ACCEPT_FAILURES, ["door", "L"]).add(count);
+    };
+    world.seconds(5, |registry, _| failed(registry, 0));
+    assert_eq!(world.wrong(), []);
+    world.second(|registry, _| failed(registry, 1));
+    assert_eq!(world.wrong(), wrong("E308", "listener/L"));
+}
+
+#[test]
+fn requests_fail_where_many_do_and_not_where_some_of_very_many_do() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Listener, "L").with("door", "d"));
+    let asked = |registry: &Registry, count, errors| {
+        registry.counter(&families::REQUESTS, ["d", "Produce"]).add(count);
+        registry.counter(&families::REQUEST_ERRORS, ["d", "Produce"]).add(errors);
+    };
+    world.seconds(150, |registry, _| asked(registry, 1000, 2));
+    assert_eq!(world.wrong(), [], "two in a thousand");
+    world.seconds(150, |registry, second| asked(registry, 1, u64::from(second % 4 == 0)));
+    assert_eq!(world.wrong(), [], "fifteen in a minute");
+    world.seconds(120, |registry, _| asked(registry, 10, 5));
+    assert_eq!(world.wrong(), wrong("W309", "listener/L"));
+    let evidence = &world.watcher.incidents()[0].evidence;
+    assert_eq!(evidence[0], "300 of 600 Produce requests in the last 60 seconds");
 }
 
 #[test]
@@ -280,10 +347,29 @@ fn a_group_that_rebalances_again_and_again_is_told_and_one_rebalance_is_not() {
         registry.gauge(&families::GROUPS, ["PreparingRebalance"]).set(count);
     };
     world.seconds(30, |registry, _| busy(registry, 1));
+    world.put(Node::new(NodeKind::Group, "g").with("state", "Stable"));
     world.seconds(120, |registry, _| busy(registry, 0));
     assert_eq!(world.wrong(), []);
-    world.seconds(200, |registry, second| busy(registry, i64::from(second % 10 < 8)));
-    assert_eq!(world.wrong(), wrong("W404", "group/g"));
+    for second in 0..200 {
+        let is_busy = second % 10 < 8;
+        let state = if is_busy { "PreparingRebalance" } else { "Stable" };
+        world.put(Node::new(NodeKind::Group, "g").with("state", state));
+        world.second(|registry, _| busy(registry, i64::from(is_busy)));
+    }
+    assert_eq!(world.wrong(), wrong("W404", "broker/0"));
+}
+
+#[test]
+fn a_rebalance_that_does_not_end_is_told() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Group, "g").with("state", "CompletingRebalance"));
+    world.seconds(60, |_, _| {});
+    assert_eq!(world.wrong(), []);
+    world.seconds(40, |_, _| {});
+    assert_eq!(world.wrong(), wrong("W407", "group/g"));
+    world.put(Node::new(NodeKind::Group, "g").with("state", "Stable"));
+    world.seconds(15, |_, _| {});
+    assert_eq!(world.wrong(), []);
 }
 
 #[test]
@@ -297,6 +383,25 @@ fn a_queue_without_consumers_that_grows_is_told() {
     assert_eq!(world.wrong(), wrong("W405", "queue/v/q"));
     world.put(Node::new(NodeKind::Queue, "v/q").with("consumers", 1_i64));
     world.seconds(40, |_, _| {});
+    assert_eq!(world.wrong(), []);
+}
+
+#[test]
+fn consumers_that_settle_nothing_are_told_and_busy_ones_are_not() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Queue, "q").with("consumers", 2_i64));
+    let queue = |registry: &Registry, ready, held| {
+        registry.gauge(&families::QUEUE_READY, ["", "q"]).set(ready);
+        registry.gauge(&families::QUEUE_HELD, ["", "q"]).set(held);
+    };
+    // As many as they may hold, always; but fewer wait now and then.
+    world.seconds(200, |registry, second| {
+        queue(registry, 50 + i64::try_from(second % 20).unwrap(), 10);
+    });
+    assert_eq!(world.wrong(), []);
+    world.seconds(140, |registry, second| queue(registry, i64::try_from(second).unwrap(), 10));
+    assert_eq!(world.wrong(), wrong("W406", "queue/q"));
+    world.seconds(15, |registry, _| queue(registry, 0, 9));
     assert_eq!(world.wrong(), []);
 }
 
