@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base::{BrokerId, LogId, Millis};
 use cluster::{Compare, LeaseId, MetaError, MetaStore, Op, Txn};
-use observe::diagnosis::Incident;
+use observe::diagnosis::{Incident, Watcher};
 use observe::{Observe, Said, kinds};
 use parking_lot::Mutex;
 use store::Store;
@@ -78,6 +78,8 @@ pub(crate) struct Inner {
     pub(crate) observe: Arc<Observe>,
     pub(crate) lags: Lags,
     pub(crate) incidents: Mutex<Arc<Vec<Incident>>>,
+    /// What rules find, and since when.
+    pub(crate) watcher: Mutex<Watcher>,
     pub(crate) store: Arc<Store>,
     pub(crate) meta: Arc<dyn MetaStore>,
     pub(crate) topics: Topics,
@@ -144,6 +146,7 @@ impl Broker {
             observe,
             lags: Lags::default(),
             incidents: Mutex::default(),
+            watcher: Mutex::default(),
             store,
             meta,
             topics,

@@ -21,7 +21,7 @@ use base::Principal;
 use broker::Broker;
 use door::http::{self, Answer, Method, Reply, Request, StatusCode, Transport, header};
 use door::{BoxFuture, CloseReason, Connection, Door, DoorFigures, Logins, RequestFigures};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use ask::Ask;
@@ -56,7 +56,8 @@ impl HttpDoor {
     pub fn new(broker: Broker, options: HttpDoorOptions) -> Self {
         let figures = DoorFigures::new(broker.observe(), NAME);
         let requests = RequestFigures::new(broker.observe(), NAME, routes::ROUTES.len());
-        Self { shared: Arc::new(Shared { broker, options, figures, requests }) }
+        let bundling = Mutex::default();
+        Self { shared: Arc::new(Shared { broker, options, figures, requests, bundling }) }
     }
 }
 
@@ -83,6 +84,8 @@ struct Shared {
     options: HttpDoorOptions,
     figures: DoorFigures,
     requests: RequestFigures,
+    /// Who makes an archive of what is known.
+    bundling: Mutex<()>,
 }
 
 /// What comes of a request.

@@ -83,6 +83,7 @@ fn content(told: Told) -> Option<Json> {
         Told::Metrics => {
             Some(json!({ "text/plain": text(), "application/openmetrics-text": text() }))
         }
+        Told::Archive => Some(json!({ "application/gzip": {} })),
         Told::Json(name) => Some(json!({ "application/json": json(name) })),
         Told::JsonOrEvents(name) => {
             Some(json!({ "application/json": json(name), "text/event-stream": text() }))

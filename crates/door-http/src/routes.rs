@@ -60,6 +60,8 @@ pub(crate) enum Told {
     File,
     /// Metrics.
     Metrics,
+    /// An archive.
+    Archive,
     /// JSON; the name of its schema.
     Json(&'static str),
     /// JSON; or as it comes, where that is asked for.
@@ -168,6 +170,8 @@ routes! {
         waits true;
     GET "/api/v1/diagnosis" diagnosis::show Always Told::Json("Diagnosis"),
         "What is wrong now: each with its cause, its evidence and what to do.", [];
+    GET "/api/v1/diagnosis/bundle" diagnosis::bundle Always Told::Archive,
+        "All that the broker knows of itself, to be diagnosed elsewhere (entrepot doctor --from): state, metrics with an hour of history, events, configuration without secrets.", [];
 
     GET "/api/v1/topics" topics::list Always Told::Json("State"), "Topics.",
         [NAME, TEXT, SORT, ORDER, OFFSET, LIMIT];

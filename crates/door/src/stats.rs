@@ -194,7 +194,7 @@ impl Inspect for Stats {
                     .with("door", shown.door)
                     .with("age_seconds", connections.age(open).as_secs());
                 for (name, value) in &open.facts {
-                    node.facts.insert(*name, (&**value).into());
+                    node.facts.insert((*name).into(), (&**value).into());
                 }
                 node
             };

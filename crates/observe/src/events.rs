@@ -4,6 +4,7 @@
 //! Each kind of event has a pace: what comes faster is counted, and the next one that is told says how many were not. So a
 //! client that fails to log in a thousand times a second costs a few events.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -126,7 +127,7 @@ pub struct Event {
     pub text: String,
     /// The same for programs.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub fields: BTreeMap<&'static str, String>,
+    pub fields: BTreeMap<Cow<'static, str>, String>,
     /// How many of this kind were not told since the last that was.
     #[serde(skip_serializing_if = "is_zero")]
     pub withheld: u64,
@@ -266,7 +267,7 @@ impl Events {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Said {
     text: String,
-    fields: BTreeMap<&'static str, String>,
+    fields: BTreeMap<Cow<'static, str>, String>,
 }
 
 impl Said {
@@ -278,7 +279,7 @@ impl Said {
     /// And for programs.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
-        self.fields.insert(name, cut(value.to_string()));
+        self.fields.insert(Cow::Borrowed(name), cut(value.to_string()));
         self
     }
 }

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
 use crate::distribution::Distribution;
@@ -22,7 +23,8 @@ const SERIES_MAX: usize = 4096;
 const DETAILS_MAX: usize = 2048;
 
 /// What of a series is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// The value of a counter or gauge.
     Value,
@@ -126,6 +128,25 @@ impl History {
         let inner = self.inner.read();
         let all = inner.columns.keys().chain(inner.details.keys());
         all.filter(|key| key.family == family).cloned().collect()
+    }
+
+    /// All series.
+    pub(crate) fn all_keys(&self) -> Vec<Key> {
+        let inner = self.inner.read();
+        inner.columns.keys().chain(inner.details.keys()).cloned().collect()
+    }
+
+    /// Puts in what a series was, where nothing is known of it yet.
+    pub(crate) fn restore(&self, family: &'static Family, key: &Key, points: &[Point]) {
+        let mut inner = self.inner.write();
+        for point in points {
+            inner.push(point.tick, family, &key.labels, (key.part, point.value));
+        }
+    }
+
+    /// Says what the newest second is of what was put in.
+    pub(crate) fn set_now(&self, now: u64) {
+        self.inner.write().now = now;
     }
 
     /// What there is of a series in these seconds.

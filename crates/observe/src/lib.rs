@@ -6,6 +6,7 @@
 //! it per batch; what is known elsewhere already (open connections, depths of queues) is asked for when somebody looks
 //! ([`Collect`]).
 
+pub mod archive;
 mod column;
 mod counter;
 pub mod diagnosis;
@@ -19,7 +20,8 @@ mod registry;
 pub mod state;
 mod text;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use base::Clock;
 
@@ -42,6 +44,8 @@ pub struct Observe {
     pub inspectors: state::Inspectors,
     /// What happened.
     pub events: Events,
+    /// What it runs on, such as the kernel's version; said once, by whoever asked the system.
+    pub environment: OnceLock<BTreeMap<String, String>>,
 }
 
 impl Observe {
@@ -52,6 +56,7 @@ impl Observe {
             history: History::new(history::HOUR),
             inspectors: state::Inspectors::default(),
             events: Events::new(clock),
+            environment: OnceLock::new(),
         });
         observe.registry.ask(&observe);
         observe

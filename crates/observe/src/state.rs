@@ -4,6 +4,7 @@
 //! another, such as that a connection consumes a queue. Who knows things says them ([`Inspect`]); nobody needs to know all
 //! kinds. Lists may be long: a [`Scope`] says what is wanted.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Debug, Display, Formatter};
@@ -11,10 +12,11 @@ use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
-use serde::{Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Kinds of things.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {
     /// The broker itself, with its version.
@@ -116,8 +118,17 @@ impl Serialize for NodeId {
     }
 }
 
+impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parts = text.split_once('/');
+        let id = parts.and_then(|(kind, name)| Some(Self::new(NodeKind::parse(kind)?, name)));
+        id.ok_or_else(|| Error::custom(format!("'{text}' names nothing")))
+    }
+}
+
 /// What is said of a thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Fact {
     /// A number.
@@ -167,12 +178,12 @@ impl From<usize> for Fact {
 }
 
 /// A thing and what is said of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Which.
     pub id: NodeId,
     /// What is said.
-    pub facts: BTreeMap<&'static str, Fact>,
+    pub facts: BTreeMap<Cow<'static, str>, Fact>,
 }
 
 impl Node {
@@ -184,7 +195,7 @@ impl Node {
     /// Says something.
     #[must_use]
     pub fn with(mut self, name: &'static str, fact: impl Into<Fact>) -> Self {
-        self.facts.insert(name, fact.into());
+        self.facts.insert(Cow::Borrowed(name), fact.into());
         self
     }
 
@@ -226,12 +237,12 @@ impl Node {
 }
 
 /// What one thing has to do with another.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Edge {
     /// One thing.
     pub from: NodeId,
     /// What it does to, or is of, the other: `of`, `consumes`, `stored_in`, `through`, `bound_to`.
-    pub does: &'static str,
+    pub does: Cow<'static, str>,
     /// The other.
     pub to: NodeId,
 }
@@ -307,7 +318,7 @@ impl Scope {
 }
 
 /// Things, and what they have to do with each other.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Graph {
     /// Things, by kind and name.
     pub nodes: Vec<Node>,
@@ -400,8 +411,11 @@ impl View<'_> {
             }
         };
         self.graph.nodes.push(node);
-        let edge =
-            |(does, to): &(&'static str, NodeId)| Edge { from: id.clone(), does, to: to.clone() };
+        let edge = |(does, to): &(&'static str, NodeId)| Edge {
+            from: id.clone(),
+            does: Cow::Borrowed(does),
+            to: to.clone(),
+        };
         self.graph.edges.extend(edges.iter().map(edge));
     }
 }

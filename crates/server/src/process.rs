@@ -1,7 +1,9 @@
 //! What the operating system says of this process: memory, CPU time, file descriptors.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use base::{Clock, Millis};
@@ -65,6 +67,24 @@ impl Collect for Process {
         sink.gauge(&families::START_TIME, [], nanos(self.started.0));
         sink.gauge(&families::CLOCK_LEAP, [], nanos(self.leap()));
     }
+}
+
+/// What the process runs on, as far as the system says it.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    let line = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name"));
+    let model = model.and_then(|rest| rest.split_once(':')).map(|(_, model)| model.trim().into());
+    let all = [
+        ("system", Some(std::env::consts::OS.to_owned())),
+        ("architecture", Some(std::env::consts::ARCH.to_owned())),
+        ("kernel", line("/proc/sys/kernel/osrelease")),
+        ("processors", available_parallelism().ok().map(|count| count.to_string())),
+        ("processor_model", model),
+        ("processor_quota", line("/sys/fs/cgroup/cpu.max")),
+    ];
+    let known = |(name, value): (&str, Option<String>)| Some((name.to_owned(), value?));
+    all.into_iter().filter_map(known).collect()
 }
 
 /// A number behind a name at the beginning of a line.
@@ -131,6 +151,14 @@ mod tests {
         assert_eq!(value("process_start_time_seconds"), 1_000_000_000_000);
         clock.advance(-60_000);
         assert!(value("entrepot_clock_leap_seconds") <= -60_000_000_000);
+    }
+
+    #[test]
+    fn it_is_known_what_the_process_runs_on() {
+        let environment = environment();
+        assert_eq!(environment["system"], "linux");
+        assert!(environment["kernel"].contains('.'), "{environment:?}");
+        assert!(environment["processors"].parse::<usize>().unwrap() > 0);
     }
 
     #[test]

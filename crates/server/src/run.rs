@@ -24,7 +24,7 @@ use crate::build::{
 use crate::config::Config;
 use crate::limits::raise_open_files;
 use crate::logging;
-use crate::process::Process;
+use crate::process::{Process, environment};
 use crate::security::{self, Security, SecurityError};
 use crate::settings::settings;
 
@@ -126,6 +126,7 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
     let broker = Broker::start(options, Arc::clone(&store), meta).await?;
     let process = Arc::new(Process::new(Arc::clone(&broker.options().clock)));
     broker.observe().registry.ask(&process);
+    let _first = broker.observe().environment.set(environment());
     let doors = Doors::new(config, &broker);
     let mut told = security::first_user(config, &broker).await?;
     told.push_str(&security::announce(&security));

@@ -1,7 +1,8 @@
 //! What a broker knows of itself: figures ([`figures`]), what there is ([`graph`]), how far groups are behind ([`lags`]), and
 //! events, which are kept in a topic ([`topic`]). Once a second all of it is looked at ([`watch`]), for as little time as may
-//! be.
+//! be. All of it goes into one archive, too ([`bundle`]).
 
+mod bundle;
 mod figures;
 mod graph;
 mod lags;

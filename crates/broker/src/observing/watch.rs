@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use observe::diagnosis::{self, Moment, RULES, Watcher};
+use observe::diagnosis::{self, Moment, RULES};
 use observe::state::{NodeId, NodeKind, Scope};
 use observe::{Family, Said, families, kinds};
-use parking_lot::Mutex;
 use store::AppendError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -39,15 +38,13 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut every = interval(PERIOD);
     every.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut health = Health::Well;
-    let watcher = Arc::new(Mutex::new(Watcher::default()));
     loop {
         every.tick().await;
         let looking = Instant::now();
         // The wall clock may be set; seconds are counted by one that is not.
         let second = u64::try_from(begun.0 / 1000).unwrap_or(0) + begun.1.elapsed().as_secs();
-        let (of, watcher) = (Arc::clone(&inner), Arc::clone(&watcher));
-        let look = move || of.look(second, &mut watcher.lock());
-        if let Err(error) = inner.store.blocking(look).await {
+        let of = Arc::clone(&inner);
+        if let Err(error) = inner.store.blocking(move || of.look(second)).await {
             tracing::debug!(%error, "nobody looked");
         }
         health = health.now(&inner);
@@ -65,7 +62,7 @@ fn is_remembered(family: &Family) -> bool {
 
 impl Inner {
     /// Blocks: some of it asks the operating system.
-    fn look(&self, second: u64, watcher: &mut Watcher) {
+    fn look(&self, second: u64) {
         let (begun, now) = (Instant::now(), self.options.clock.now());
         self.lags.look(self, now);
         let all = self.observe.registry.gather(&is_remembered);
@@ -79,8 +76,12 @@ impl Inner {
             graph: &graph,
             events: &events,
         };
-        watcher.take(second, now, diagnosis::look(&moment), &self.observe.events);
-        let incidents = watcher.incidents();
+        let found = diagnosis::look(&moment);
+        let incidents = {
+            let mut watcher = self.watcher.lock();
+            watcher.take(second, now, found, &self.observe.events);
+            watcher.incidents()
+        };
         for rule in RULES {
             let count = incidents.iter().filter(|incident| incident.rule == rule.id).count();
             let gauge = self.observe.registry.gauge(&families::INCIDENTS, [rule.id]);

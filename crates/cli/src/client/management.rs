@@ -52,6 +52,17 @@ impl Management {
         answer.refused(what).map_or(Ok(answer.body), Err)
     }
 
+    /// What is at a path, which must be there, as it is. `what` is it in words.
+    pub(crate) fn download(&self, path: &str, what: &str) -> Result<Vec<u8>, CliError> {
+        let (status, body) = self.exchange("GET", path, "")?;
+        if (200..300).contains(&status) {
+            return Ok(body);
+        }
+        // A refusal is JSON, if it says why.
+        let answer = Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() };
+        answer.refused(what).map_or(Ok(body), Err)
+    }
+
     /// Asks without a body.
     pub(crate) fn ask(&self, method: &str, path: &str) -> Result<Answer, CliError> {
         self.send(method, path, "")
@@ -59,10 +70,23 @@ impl Management {
 
     /// Asks with a body, which is JSON.
     pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Result<Answer, CliError> {
-        let failed = |why: String| {
-            let (what, hint) = self.called;
-            CliError::new(format!("cannot ask {what} at {}: {why}", self.address)).hint(hint)
-        };
+        let (status, body) = self.exchange(method, path, body)?;
+        Answer::read(status, &body).map_err(|why| self.failed(&why))
+    }
+
+    fn failed(&self, why: &str) -> CliError {
+        let (what, hint) = self.called;
+        CliError::new(format!("cannot ask {what} at {}: {why}", self.address)).hint(hint)
+    }
+
+    /// Asks, and takes the answer's status and body.
+    fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<(u16, Vec<u8>), CliError> {
+        let failed = |why: String| self.failed(&why);
         let stream = connect(&self.address, self.timeout).map_err(|e| failed(e.to_string()))?;
         let mut stream = Stream::secured(stream, &self.address, &self.security).map_err(failed)?;
         let request = self.request(method, path, body)?;
@@ -77,7 +101,7 @@ impl Management {
         {
             return Err(failed(error.to_string()));
         }
-        parse(&answer).map_err(failed)
+        parse(&answer).map(|(status, body)| (status, body.to_vec())).map_err(failed)
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> Result<String, CliError> {
@@ -98,6 +122,16 @@ impl Management {
 }
 
 impl Answer {
+    /// With a body that is JSON, or nothing.
+    fn read(status: u16, body: &[u8]) -> Result<Self, String> {
+        if body.is_empty() {
+            return Ok(Self { status, body: Json::Null });
+        }
+        let body = serde_json::from_slice(body);
+        let body = body.map_err(|error| format!("the answer is not JSON: {error}"))?;
+        Ok(Self { status, body })
+    }
+
     /// The error that it is, if it is one.
     pub(crate) fn refused(&self, what: &str) -> Option<CliError> {
         if (200..300).contains(&self.status) {
@@ -114,8 +148,8 @@ impl Answer {
     }
 }
 
-/// Takes an answer apart.
-fn parse(bytes: &[u8]) -> Result<Answer, String> {
+/// Takes an answer apart: its status and its body.
+fn parse(bytes: &[u8]) -> Result<(u16, &[u8]), String> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let end = end.ok_or("the answer ended too early, or is not HTTP")?;
     let (head, body) = (&bytes[..end], &bytes[end + 4..]);
@@ -132,12 +166,7 @@ fn parse(bytes: &[u8]) -> Result<Answer, String> {
     if length.is_some_and(|length| length != body.len()) {
         return Err("the answer ended too early".to_owned());
     }
-    if body.is_empty() {
-        return Ok(Answer { status, body: Json::Null });
-    }
-    let body = serde_json::from_slice(body);
-    let body = body.map_err(|error| format!("the answer is not JSON: {error}"))?;
-    Ok(Answer { status, body })
+    Ok((status, body))
 }
 
 #[cfg(test)]
@@ -147,19 +176,21 @@ mod tests {
     #[test]
     fn an_answer_is_taken_apart() {
         let ok = b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\nX: y\r\n\r\n[]";
-        let wanted = Answer { status: 200, body: serde_json::json!([]) };
-        assert_eq!(parse(ok).as_ref(), Ok(&wanted));
-        let none = Answer { status: 204, body: Json::Null };
-        assert_eq!(parse(b"HTTP/1.1 204 No Content\r\n\r\n").as_ref(), Ok(&none));
+        assert_eq!(parse(ok), Ok((200, &b"[]"[..])));
+        let none = (204, &b""[..]);
+        assert_eq!(parse(b"HTTP/1.1 204 No Content\r\n\r\n"), Ok(none));
         for bad in [
             &b""[..],
             b"HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\n[]",
             b"SSH-2.0-x\r\n\r\n",
             b"HTTP/1.0 OK\r\n\r\n",
-            b"HTTP/1.0 200 OK\r\n\r\n<html>",
         ] {
             assert!(parse(bad).is_err(), "{}", bad.escape_ascii());
         }
+        let read = |body: &[u8]| Answer::read(200, body);
+        assert_eq!(read(b"[]").unwrap().body, serde_json::json!([]));
+        assert_eq!(read(b"").unwrap().body, Json::Null);
+        assert!(read(b"<html>").is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::Millis;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, Events, Said, Severity, kinds};
 use crate::history::{History, Key, Part, Point};
@@ -147,7 +147,59 @@ struct Watched {
     evidence: Vec<String>,
 }
 
+/// What a watcher knows of something that was found: so that another can go on where it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The rule that found it.
+    rule: String,
+    /// What it is wrong with.
+    about: NodeId,
+    /// The second in which it was found first.
+    first: u64,
+    /// The same by the wall clock, in milliseconds since 1970.
+    since: Millis,
+    /// The last second in which it was found.
+    last: u64,
+    /// It is an incident.
+    is_open: bool,
+    /// Why we think so.
+    evidence: Vec<String>,
+}
+
+impl Watch {
+    /// Found, and not waited for: nobody looked before `now`.
+    pub(crate) fn since_ever(rule: &str, about: NodeId, now: Millis) -> Self {
+        let (rule, evidence) = (rule.to_owned(), Vec::new());
+        Self { rule, about, first: 0, since: now, last: 0, is_open: false, evidence }
+    }
+}
+
 impl Watcher {
+    /// Goes on where another was. What it says of rules that are not known here is left out.
+    pub fn resume(watches: impl IntoIterator<Item = Watch>) -> Self {
+        let known = watches.into_iter().filter_map(|watch| {
+            let Watch { rule, about, first, since, last, is_open, evidence } = watch;
+            let rule = rules::find(&rule)?;
+            let watched = Watched { first: (first, since), last, is_open, evidence };
+            Some(((rule.id, about), watched))
+        });
+        Self { watched: known.collect() }
+    }
+
+    /// What another needs to go on from here.
+    pub fn watches(&self) -> Vec<Watch> {
+        let all = self.watched.iter().map(|((rule, about), watched)| Watch {
+            rule: (*rule).to_owned(),
+            about: about.clone(),
+            first: watched.first.0,
+            since: watched.first.1,
+            last: watched.last,
+            is_open: watched.is_open,
+            evidence: watched.evidence.clone(),
+        });
+        all.collect()
+    }
+
     /// Takes in what was found in a second. What opens or closes is told as an event.
     pub fn take(
         &mut self,
