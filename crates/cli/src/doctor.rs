@@ -121,7 +121,8 @@ fn archived(path: &Path, output: &mut Output) -> Result<Report, CliError> {
         output.line(format!("{broker}, version {version}, as it was {}", time(about.now)))?;
         if snapshot.unknown_series > 0 {
             let unknown = snapshot.unknown_series;
-            output.line(format!("{unknown} series are of metrics that this version does not know"))?;
+            output
+                .line(format!("{unknown} series are of metrics that this version does not know"))?;
         }
         output.line("")?;
     }

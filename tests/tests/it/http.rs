@@ -104,6 +104,40 @@ fn a_full_disk_is_no_failed_storage_and_the_broker_goes_on_by_itself() {
 }
 
 #[test]
+fn what_is_known_of_a_broker_is_diagnosed_elsewhere_and_has_no_secrets() {
+    let users = "login.plain_users=user_alice=\"pencil-for-the-test\"";
+    let broker = Serve::new().arg("--set").arg(users).start();
+    let at = format!("127.0.0.1:{}", broker.http());
+    for message in ["{\"name\": \"t\"}", "{\"name\": \"of-nobody-else\"}"] {
+        assert_eq!(ask(&broker, "POST", "/api/v1/topics", message).0, 200);
+    }
+    let home = scratch();
+    let file = home.path().join("b.tar.gz");
+    let file = file.to_str().unwrap();
+    let made = broker.entrepot(&["doctor", "--http", &at, "--bundle", file]);
+    assert!(made.status.success() && made.stdout.starts_with("wrote "), "{made:?}");
+    let again = broker.entrepot(&["doctor", "--http", &at, "--bundle", file]);
+    assert!(again.status.code() == Some(1) && again.stderr.contains("exists"), "{again:?}");
+    drop(broker);
+    // The broker is gone; tools that everybody has read it, too.
+    let unpacked = Command::new("tar").args(["-xzf", file, "-C"]).arg(home.path()).output();
+    assert!(unpacked.as_ref().is_ok_and(|tar| tar.status.success()), "{unpacked:?}");
+    let folder = home.path().join("entrepot-bundle");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect(name);
+    let names = ["about.json", "state.json", "metrics.txt", "history.jsonl", "events.jsonl"];
+    let all = names.map(read).concat() + &read("diagnosis.json");
+    assert!(all.contains("topic/of-nobody-else") && all.contains("broker.started"), "{all}");
+    assert!(all.contains("\"kernel\"") && !all.contains("pencil-for-the-test"));
+    let home = Serve::new().start();
+    let said = home.entrepot(&["doctor", "--from", file]);
+    assert!(said.status.success() && said.stdout.ends_with("\nnothing is wrong\n"), "{said:?}");
+    let json = home.entrepot(&["doctor", "--from", file, "-o", "json"]);
+    assert_eq!(json.stdout, "{\"incidents\":[]}\n");
+    let bad = home.entrepot(&["doctor", "--from", folder.join("state.json").to_str().unwrap()]);
+    assert!(bad.status.code() == Some(1) && bad.stderr.contains("no archive"), "{bad:?}");
+}
+
+#[test]
 fn events_are_consumed_as_any_other_topic() {
     let broker = Serve::new().start();
     let events = broker.entrepot(&["consume", "_events", "--offset", "earliest", "-n", "1"]);

@@ -80,12 +80,7 @@ impl Management {
     }
 
     /// Asks, and takes the answer's status and body.
-    fn exchange(
-        &self,
-        method: &str,
-        path: &str,
-        body: &str,
-    ) -> Result<(u16, Vec<u8>), CliError> {
+    fn exchange(&self, method: &str, path: &str, body: &str) -> Result<(u16, Vec<u8>), CliError> {
         let failed = |why: String| self.failed(&why);
         let stream = connect(&self.address, self.timeout).map_err(|e| failed(e.to_string()))?;
         let mut stream = Stream::secured(stream, &self.address, &self.security).map_err(failed)?;

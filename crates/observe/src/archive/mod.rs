@@ -131,7 +131,7 @@ pub fn write(contents: &Contents<'_>) -> Vec<u8> {
     put("state.json", &pretty(contents.graph));
     put("metrics.txt", contents.metrics.as_bytes());
     put("history.jsonl", &series::write(contents.history));
-    let events = contents.events.iter().map(|event| serde_json::to_string(event));
+    let events = contents.events.iter().map(|event| serde_json::to_string(&**event));
     let events: Vec<_> = events.flatten().map(|line| line + "\n").collect();
     put("events.jsonl", events.concat().as_bytes());
     let diagnosis = Diagnosis { incidents: contents.incidents, watches: contents.watches };
@@ -246,7 +246,7 @@ impl Snapshot {
         let found = look(&moment);
         let is_new = |id: &str| !self.about.rules.iter().any(|known| known == id);
         let new = found.iter().filter(|((id, _), _)| is_new(id));
-        let new = new.map(|((id, about), _)| Watch::since_ever(id, about.clone(), *now));
+        let new = new.map(|((id, about), _)| Watch::open(id, about.clone(), *second, *now));
         let watches = self.watches.iter().cloned().chain(new);
         let mut watcher = Watcher::resume(watches);
         watcher.take(*second, *now, found, &Events::new(Arc::new(ManualClock::at(*now))));

@@ -167,10 +167,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Found, and not waited for: nobody looked before `now`.
-    pub(crate) fn since_ever(rule: &str, about: NodeId, now: Millis) -> Self {
+    /// An incident without having been found for a while: nobody looked before.
+    pub(crate) fn open(rule: &str, about: NodeId, second: u64, now: Millis) -> Self {
         let (rule, evidence) = (rule.to_owned(), Vec::new());
-        Self { rule, about, first: 0, since: now, last: 0, is_open: false, evidence }
+        Self { rule, about, first: second, since: now, last: second, is_open: true, evidence }
     }
 }
 
