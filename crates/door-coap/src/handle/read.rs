@@ -30,10 +30,14 @@ pub(super) async fn handle(
             false => Err(Box::new(Response::new(Code::NOT_FOUND))),
         };
     };
-    content(shared, request.head(), &message)
+    let answer = content(shared, request.head(), &message)?;
+    if answer.code == Code::CONTENT {
+        shared.figures.delivered(1, answer.payload.len());
+    }
+    Ok(answer)
 }
 
-/// The same, if the value is at hand. `None`: it is not, or there is none.
+/// The same, if the value is at hand. `None`: it is not, or there is none. It is not counted: it may turn out to be too large.
 pub(super) fn at_once(
     shared: &Shared,
     caller: &Caller,
@@ -58,10 +62,7 @@ fn content(shared: &Shared, head: Head<'_>, message: &Message) -> Answer {
         Some(etag) if head.has_etag(&etag) => {
             Response { etag: Some(etag), ..Response::new(Code::VALID) }
         }
-        _ => {
-            shared.figures.delivered(1, content.payload.len());
-            content
-        }
+        _ => content,
     };
     Ok(Response { max_age, ..response })
 }

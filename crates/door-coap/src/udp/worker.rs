@@ -243,7 +243,13 @@ impl Worker {
         let fits = response.payload.len() <= Pieces::DATAGRAM.payload_max;
         let write = |out: &mut Vec<u8>| response.write(out);
         let request = (&datagram, bytes.len());
-        (fits && self.endpoint.answer(now, peer, request, response.code, write)).then_some(())
+        if !fits || !self.endpoint.answer(now, peer, request, response.code, write) {
+            return None;
+        }
+        if response.code == Code::CONTENT {
+            self.shared.figures.delivered(1, response.payload.len());
+        }
+        Some(())
     }
 
     /// Begins to work on a request.

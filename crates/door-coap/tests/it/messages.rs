@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use broker::observe::families;
 use coap_lite::{CoapOption, MessageType, Packet, RequestType};
 use door::DatagramOptions;
 use door_coap::{CoapDoorOptions, CoapUdp};
@@ -26,6 +27,25 @@ async fn what_is_put_is_there_until_it_is_deleted() {
     assert_eq!(code(&client.ask(delete.clone()).await), "2.02");
     assert_eq!(code(&client.ask(delete).await), "2.02");
     assert_eq!(code(&client.get("sensors/room1").await), "4.04");
+}
+
+#[tokio::test]
+async fn messages_that_come_and_go_are_counted_once() {
+    let fixture = Fixture::start().await;
+    let registry = &fixture.broker.observe().registry;
+    let counted = || {
+        let received = registry.counter(&families::RECEIVED_MESSAGES, ["coap"]).get();
+        (received, registry.counter(&families::DELIVERED_MESSAGES, ["coap"]).get())
+    };
+    let mut client = fixture.client().await;
+    client.put("small", b"1").await;
+    assert_eq!(counted(), (1, 0));
+    let answer = client.get("small").await;
+    assert_eq!(counted(), (1, 1), "at hand");
+    let etag = option(&answer, CoapOption::ETag).expect("an entity tag");
+    client.ask(with(packet(RequestType::Get, "small"), CoapOption::ETag, &etag)).await;
+    client.get("nothing").await;
+    assert_eq!(counted(), (1, 1), "nothing was handed over");
 }
 
 #[tokio::test]
