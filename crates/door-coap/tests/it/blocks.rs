@@ -1,5 +1,6 @@
 //! Bodies in pieces, over UDP.
 
+use broker::observe::families;
 use coap_lite::{CoapOption, Packet, RequestType};
 
 use crate::support::{Client, Fixture, code, option, packet, with};
@@ -54,6 +55,11 @@ async fn a_large_value_goes_both_ways_and_is_observed() {
     assert_eq!(code(&put(&mut client, "large", &body).await), "2.04");
     let told = observer.receive().await;
     assert!(rest(&mut observer, "large", told).await == body);
+    // However many pieces, each is one message.
+    let registry = &fixture.broker.observe().registry;
+    let received = registry.counter(&families::RECEIVED_MESSAGES, ["coap"]).get();
+    let delivered = registry.counter(&families::DELIVERED_MESSAGES, ["coap"]).get();
+    assert_eq!((received, delivered), (2, 2));
 }
 
 #[tokio::test]
