@@ -141,6 +141,14 @@ pub(crate) fn sim(root: &Path, args: &[&str]) -> Result<(), Failure> {
     process::step("sim", &mut sim)
 }
 
+/// What the rules of the diagnosis say of brokers that are made up, into their page.
+pub(crate) fn campaign(root: &Path, args: &[&str]) -> Result<(), Failure> {
+    let mut campaign = cargo(root);
+    campaign.args(["run", "--quiet", "--profile", "sim", "--package", "observe"]);
+    campaign.args(["--example", "campaign", "--"]).args(args).arg("docs/diagnosis.md");
+    process::step("campaign", &mut campaign)
+}
+
 fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root);

@@ -34,6 +34,9 @@ usage: cargo xtask <command>
                    brokers, one for the generator)
   sim [...]        run seeds of the simulation (--seeds N, --from S; --seed S shows one), or put bugs
                    in and write the score into docs/simulation.md (--planted)
+  campaign [--seeds N] [--days N]
+                   what the diagnosis says of made-up brokers with faults (N of each kind) and without (for N
+                   days), into docs/diagnosis.md
   ci               fmt, clippy, tidy, graph, deny, doc, test, figures: what .ci/run does
 ";
 
@@ -64,6 +67,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         ["torture", rounds] => ci::torture(&root, rounds),
         ["fuzz", args @ ..] => fuzz::run(&root, args),
         ["bench", args @ ..] => ci::bench(&root, args),
+        ["campaign", args @ ..] => ci::campaign(&root, args),
         ["sim", args @ ..] => ci::sim(&root, args),
         ["ci"] => ci::run(&root),
         _ => Err(format!("no such command: {args:?}\n{USAGE}")),

@@ -45,6 +45,9 @@ struct Incident {
     about: String,
     cause: String,
     evidence: Vec<String>,
+    /// Rules of other incidents of which it comes.
+    #[serde(default)]
+    because_of: Vec<String>,
     remedy: String,
     /// Milliseconds since 1970.
     since: i64,
@@ -140,9 +143,13 @@ fn show(report: &Report, output: &mut Output) -> io::Result<()> {
             output.line("")?;
         }
         let Incident { rule, severity, title, about, cause, evidence, remedy, .. } = incident;
+        let because_of = incident.because_of.join(", ");
         output.line(format!("{severity} {rule}  {about}: {title}"))?;
         for line in evidence {
             output.line(format!("  seen      {line}"))?;
+        }
+        if !because_of.is_empty() {
+            output.line(format!("  because   of {because_of}, most likely"))?;
         }
         output.line(format!("  cause     {cause}"))?;
         output.line(format!("  to do     {remedy}"))?;

@@ -286,6 +286,7 @@ export const EN = {
   'incident.rule': 'Rule',
   'incident.since': 'since {time} ({span})',
   'incident.cause': 'Cause',
+  'incident.because': 'Most likely because of {rules}.',
   'incident.evidence': 'Evidence',
   'incident.remedy': 'What to do',
   'broker.id': 'Number',

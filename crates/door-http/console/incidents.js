@@ -14,6 +14,7 @@ function Incident({ incident }) {
     <p><${Thing} id=${incident.about} /> · ${t('incident.since', { time: time(incident.since).slice(0, 19), span: span(Date.now() - incident.since) })}</p>
     <h3>${t('incident.cause')}</h3>
     <p>${ofRule(incident, 'cause')}</p>
+    ${incident.because_of?.length ? html`<p>${t('incident.because', { rules: incident.because_of.join(', ') })}</p>` : null}
     <h3>${t('incident.evidence')}</h3>
     <ul>${incident.evidence.map((line) => html`<li>${line}</li>`)}</ul>
     <h3>${t('incident.remedy')}</h3>

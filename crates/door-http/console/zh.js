@@ -286,6 +286,7 @@ export const ZH = {
   'incident.rule': '规则',
   'incident.since': '自 {time} 起（{span}）',
   'incident.cause': '原因',
+  'incident.because': '很可能由 {rules} 引起。',
   'incident.evidence': '依据',
   'incident.remedy': '处理办法',
   'broker.id': '编号',

@@ -88,7 +88,7 @@ fn seen() -> Json {
         "Incident": object(&["rule", "severity", "title", "about", "evidence", "remedy"], json!({
             "rule": text(), "severity": text(), "title": text(), "about": text(), "cause": text(),
             "evidence": { "type": "array", "items": text() }, "remedy": text(),
-            "since": number(),
+            "because_of": { "type": "array", "items": text() }, "since": number(),
         })),
         "Diagnosis": object(&["incidents"], json!({ "incidents": list("Incident") })),
     })

@@ -117,6 +117,8 @@ pub struct Incident {
     pub cause: &'static str,
     /// Why we think so, as of the last time that it was found.
     pub evidence: Vec<String>,
+    /// The rules of other incidents of which it comes, most likely.
+    pub because_of: Vec<&'static str>,
     /// What to do.
     pub remedy: &'static str,
     /// When it was found first, in milliseconds since 1970.
@@ -240,12 +242,18 @@ impl Watcher {
         });
     }
 
-    /// What is wrong now, the worst first.
+    /// What is wrong now: what explains others before these, and else the worst first.
     pub fn incidents(&self) -> Vec<Incident> {
-        let open = self.watched.iter().filter(|(_, watched)| watched.is_open);
-        let mut all: Vec<_> = open
+        let open = || self.watched.iter().filter(|(_, watched)| watched.is_open);
+        let mut all: Vec<_> = open()
             .filter_map(|((id, about), watched)| {
                 let rule = rules::find(id)?;
+                let explaining = open().map(|(key, _)| key);
+                let explaining = explaining
+                    .filter(|(cause, of)| rules::explains((cause, of), (id, about)))
+                    .map(|(cause, _)| *cause);
+                let mut because_of: Vec<_> = explaining.collect();
+                because_of.dedup();
                 Some(Incident {
                     rule: rule.id,
                     severity: rule.severity,
@@ -253,12 +261,17 @@ impl Watcher {
                     about: about.clone(),
                     cause: rule.cause,
                     evidence: watched.evidence.clone(),
+                    because_of,
                     remedy: rule.remedy,
                     since: watched.first.1,
                 })
             })
             .collect();
-        all.sort_by(|a, b| (b.severity, a.rule, &a.about).cmp(&(a.severity, b.rule, &b.about)));
+        let place = |one: &Incident| one.because_of.len();
+        all.sort_by(|a, b| {
+            let order = place(a).cmp(&place(b));
+            order.then_with(|| (b.severity, a.rule, &a.about).cmp(&(a.severity, b.rule, &b.about)))
+        });
         all
     }
 }

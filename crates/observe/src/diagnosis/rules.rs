@@ -2,10 +2,34 @@
 
 use super::{Rule, clients, consumers, process, storage};
 use crate::events::Severity::{Error, Warning};
+use crate::state::NodeId;
 
 /// The rule of this identity.
 pub(super) fn find(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
+}
+
+/// What is wrong because of something else that is, where both are: of the same thing, or of things of different kinds. What
+/// something explains has its own explanations in the list, too: so the more explain it, the further it is from the cause.
+static EXPLAINS: &[(&str, &[&str])] = &[
+    ("E101", &["W309"]),
+    ("E102", &["W103", "W309"]),
+    ("W106", &["W401", "W402"]),
+    ("W202", &["W304", "E308"]),
+    ("W301", &["W304"]),
+    ("W302", &["W304"]),
+    ("W303", &["W304"]),
+    ("W307", &["W304"]),
+    ("E308", &["W304"]),
+    ("W404", &["W401", "W402"]),
+    ("W407", &["W401", "W402", "W404"]),
+];
+
+/// Whether one thing that is wrong explains another.
+pub(super) fn explains((cause, of): (&str, &NodeId), (rule, about): (&str, &NodeId)) -> bool {
+    let all = EXPLAINS.iter().find(|(known, _)| *known == cause);
+    let is_said = all.is_some_and(|(_, all)| all.contains(&rule));
+    is_said && (of.kind != about.kind || of == about)
 }
 
 /// All of them, by identity.

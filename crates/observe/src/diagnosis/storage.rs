@@ -86,7 +86,9 @@ pub(super) fn filling(moment: &Moment<'_>) -> Vec<Finding> {
 pub(super) fn unflushed(moment: &Moment<'_>) -> Vec<Finding> {
     let family = "entrepot_store_flush_failures_total";
     let count = moment.history.increase(&Key::new(family, []), UNFLUSHED_SECONDS);
-    if count == 0 {
+    // Of a disk that is full, or was when it failed, and of storage that failed, that is said instead.
+    let full = moment.lately("entrepot_store_disk_full", [], UNFLUSHED_SECONDS + 1);
+    if count == 0 || has_failed(moment) || full.iter().any(|point| point.value == 1) {
         return Vec::new();
     }
     let failed = format!("it failed {count} times in the last {UNFLUSHED_SECONDS} seconds");

@@ -90,6 +90,23 @@ fn every_rule_says_what_it_is_and_what_to_do() {
 }
 
 #[test]
+fn what_explains_something_explains_what_that_explains() {
+    let same = NodeId::new(NodeKind::Broker, "0");
+    let explains = |cause: &Rule, of: &Rule| rules::explains((cause.id, &same), (of.id, &same));
+    let mut pairs = 0;
+    for cause in RULES {
+        assert!(!explains(cause, cause), "{}", cause.id);
+        for of in RULES.iter().filter(|of| explains(cause, of)) {
+            pairs += 1;
+            for next in RULES.iter().filter(|next| explains(of, next)) {
+                assert!(explains(cause, next), "{} {} {}", cause.id, of.id, next.id);
+            }
+        }
+    }
+    assert!(pairs > 10, "{pairs}");
+}
+
+#[test]
 fn of_a_broker_that_is_well_nothing_is_said() {
     let mut world = World::new();
     world.put(Node::new(NodeKind::Group, "g").with("state", "Stable").with("lost_messages", 0_i64));
@@ -413,6 +430,49 @@ fn slow_clients_are_told_of_their_door() {
     assert_eq!(world.wrong(), []);
     world.second(|registry, _| registry.counter(&families::DROPPED_MESSAGES, ["d"]).add(7));
     assert_eq!(world.wrong(), wrong("W306", "listener/L"));
+}
+
+#[test]
+fn what_explains_others_comes_before_them_however_bad_they_are() {
+    let mut world = World::new();
+    world.registry.gauge(&families::OPEN_FILES, []).set(990);
+    world.put(Node::new(NodeKind::Group, "g").with("state", "CompletingRebalance"));
+    world.put(Node::new(NodeKind::Group, "h").with("state", "Stable"));
+    world.seconds(150, |registry, second| {
+        registry.counter(&families::ACCEPT_FAILURES, ["door", "L"]).add(second % 2);
+        for group in ["g", "h"] {
+            let behind = i64::try_from(second).unwrap() * 1_000_000_000;
+            registry.gauge(&families::GROUP_LAG_TIME, [group, "t"]).set(behind);
+        }
+    });
+    let expected = [
+        wrong("W202", "broker/0"),
+        wrong("W401", "group/h"),
+        wrong("W407", "group/g"),
+        wrong("E308", "listener/L"),
+        wrong("W401", "group/g"),
+    ];
+    assert_eq!(world.wrong(), expected.concat());
+    let because = world.watcher.incidents().into_iter().map(|incident| incident.because_of);
+    let because: Vec<_> = because.collect();
+    assert_eq!(because, [vec![], vec![], vec![], vec!["W202"], vec!["W407"]]);
+}
+
+#[test]
+fn a_disk_that_is_full_is_not_said_twice() {
+    let mut world = World::new();
+    let full = |registry: &Registry, is_full: i64| {
+        registry.gauge(&families::DISK_FULL, []).set(is_full);
+        registry.counter(&families::FLUSH_FAILURES, []).add(is_full.unsigned_abs());
+    };
+    world.seconds(5, |registry, _| full(registry, 0));
+    world.seconds(20, |registry, _| full(registry, 1));
+    assert_eq!(world.wrong(), wrong("E102", "broker/0"));
+    for _ in 0..80 {
+        world.second(|registry, _| full(registry, 0));
+        assert!(world.wrong().iter().all(|(rule, _)| *rule == "E102"), "{:?}", world.wrong());
+    }
+    assert_eq!(world.wrong(), []);
 }
 
 #[test]
