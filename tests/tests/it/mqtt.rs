@@ -101,6 +101,38 @@ fn paho_finds_what_it_expects() {
 }
 
 #[test]
+fn events_are_messages_to_whoever_subscribes_at_any_door() {
+    let broker = Serve::new().start();
+    let mut nats = TcpStream::connect(broker.nats()).expect("it listens");
+    nats.set_read_timeout(Some(PATIENCE)).unwrap();
+    nats.write_all(b"CONNECT {}\r\nSUB $events.topic.* 1\r\nPING\r\n").unwrap();
+    let mut until = |what: &str| {
+        let mut seen = String::new();
+        while !seen.contains(what) {
+            let mut some = [0; 4096];
+            let count = nats.read(&mut some).expect("it comes in time");
+            assert!(count > 0, "{seen}");
+            seen.push_str(&String::from_utf8_lossy(&some[..count]));
+        }
+        seen
+    };
+    until("PONG");
+    let args = ["-t", "$events/topic/#", "-t", "#", "-C", "1", "-F", ">%q %t %p"];
+    let Some(subscriber) = subscribe(&broker, &args) else { return };
+    assert!(broker.entrepot(&["topic", "create", "of-the-day"]).status.success());
+    let seen = until("of-the-day");
+    assert!(seen.contains("MSG $events.topic.changed 1 "), "{seen}");
+    let seen = messages(subscriber);
+    assert!(seen[0].starts_with("0 $events/topic/changed {\"number\":"), "{seen:?}");
+    // Nobody else can say that something happened.
+    let args = ["-V", "5", "-q", "1", "-t", "$events/topic/changed", "-m", "x"];
+    let Some(mut forger) = mosquitto("mosquitto_pub", &broker, &args) else { return };
+    let exit = Process::start("mosquitto_pub", &mut forger).exit(PATIENCE);
+    let said = exit.stdout + &exit.stderr;
+    assert!(said.to_lowercase().contains("not authorized"), "{said}");
+}
+
+#[test]
 fn what_is_retained_waits_for_later_subscribers_and_survives_a_crash() {
     let mut broker = Serve::new().start();
     let retain = |topic: &str, args: &[&str]| {

@@ -11,6 +11,7 @@ use super::CLUSTER;
 use super::index::{Rules, Who};
 use super::rule::{Operation, Operations, ResourceKind, Rule};
 use crate::Broker;
+use crate::observing::is_of_events;
 
 /// Resources of a kind that one connection remembers. Past it, all are forgotten and looked up
 /// anew.
@@ -122,8 +123,11 @@ impl Actor {
         self.may(operation, ResourceKind::Topic, name)
     }
 
-    /// Whether they may do this with a subject, which to the rules is a topic of its name.
+    /// Whether they may do this with a subject, which to the rules is a topic of its name. Nobody may write what the broker says.
     pub fn may_subject(&self, operation: Operation, subject: &Subject) -> bool {
+        if operation == Operation::Write && is_of_events(subject) {
+            return false;
+        }
         self.is_free() || self.may_topic(operation, &subject.to_string())
     }
 

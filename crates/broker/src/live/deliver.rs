@@ -1,5 +1,6 @@
 //! From a publisher to all who get a message.
 
+use base::Subject;
 use bytes::Bytes;
 
 use super::Live;
@@ -32,7 +33,7 @@ impl Broker {
     /// batch, for [`Broker::store`].
     ///
     /// # Errors
-    /// A topic does not take the message; then nobody gets it.
+    /// A topic does not take the message, or only the broker publishes to the subject; then nobody gets it.
     pub fn route(
         &self,
         route: &Route,
@@ -51,6 +52,9 @@ impl Broker {
         message: &Message,
         batch: &mut Batch,
     ) -> Result<Routed, ProduceError> {
+        if route.is_of_broker {
+            return Err(ProduceError::Internal);
+        }
         let live = &self.inner.live;
         live.answers.answered(&route.subject);
         let sessions = match message.guaranteed && route.sessions() > 0 {
@@ -72,6 +76,19 @@ impl Broker {
             false => Some(batch.push_picked(self, route, message, &picked, stored)?),
         };
         Ok(Routed { receivers, stored })
+    }
+
+    /// Delivers what the broker itself says, if anybody listens to it now. Nobody keeps it.
+    pub(crate) fn say(&self, subject: Subject, message: impl FnOnce() -> Message) {
+        let route = self.find_route(subject);
+        if route.receivers() == 0 {
+            return;
+        }
+        let mut flush = Flush::default();
+        let mut to = To { flush: &mut flush, picked: Vec::new() };
+        deliver(&self.inner.live, &route, &message(), None, &mut to);
+        // Who is too slow is treated as their protocol has it; nobody waits for them.
+        let _slow = flush.flush();
     }
 }
 

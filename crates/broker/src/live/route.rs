@@ -14,6 +14,7 @@ use super::subscriber::Listener;
 use crate::Broker;
 use crate::exchanges::LedOn;
 use crate::message::PublisherId;
+use crate::observing::is_of_events;
 use crate::sessions::Waiter;
 use crate::topics::{Bound, OpenTopic};
 
@@ -53,6 +54,8 @@ pub struct Route {
     /// Sessions that it waits for, if its publisher wants to be sure.
     waiters: Arc<Matches<Waiter>>,
     is_allowed: bool,
+    /// Only the broker publishes to it.
+    pub(super) is_of_broker: bool,
     places: Places,
     stamp: u64,
 }
@@ -221,6 +224,7 @@ impl Live {
         let quiet = if topics.is_empty() { Vec::new() } else { quiet(&matches) };
         let names = Names::default();
         let waiters = self.waiters.matches(&subject);
+        let is_of_broker = is_of_events(&subject);
         Route {
             subject,
             names,
@@ -231,6 +235,7 @@ impl Live {
             quiet,
             waiters,
             is_allowed,
+            is_of_broker,
             places,
             stamp,
         }

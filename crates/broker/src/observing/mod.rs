@@ -1,11 +1,12 @@
 //! What a broker knows of itself: figures ([`figures`]), what there is ([`graph`]), how far groups are behind ([`lags`]), and
-//! events, which are kept in a topic ([`topic`]). Once a second all of it is looked at ([`watch`]), for as little time as may
+//! events, which are said to whoever listens ([`saying`]) and kept in a topic ([`topic`]). Once a second all of it is looked at ([`watch`]), for as little time as may
 //! be. All of it goes into one archive, too ([`bundle`]).
 
 mod bundle;
 mod figures;
 mod graph;
 mod lags;
+mod saying;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -18,6 +19,8 @@ use observe::diagnosis::Incident;
 
 pub(crate) use lags::Lags;
 pub use lags::{GroupLag, PartitionLag};
+pub use saying::EVENTS_SUBJECT;
+pub(crate) use saying::is_of_events;
 pub use topic::EVENTS_TOPIC;
 
 use crate::Broker;
@@ -53,9 +56,11 @@ impl Broker {
         Arc::clone(&self.inner.incidents.lock())
     }
 
-    /// Begins to look at itself, until it stops. Without this counters count all the same, but nobody remembers.
+    /// Begins to look at itself, and to say what happens, until it stops. Without this counters count all the same, but nobody
+    /// remembers.
     pub fn begin_observing(&self, options: ObserveOptions) {
         let inner = &self.inner;
+        inner.add_task(tokio::spawn(saying::run(self.clone())));
         if options.watch {
             inner.add_task(tokio::spawn(watch::run(Arc::clone(inner))));
         }

@@ -1,10 +1,16 @@
 use std::time::Duration;
 
+use base::subject::TEXT;
+use base::{Principal, Subject};
+use bytes::Bytes;
 use observe::state::{NodeKind, Scope};
 use observe::{Key, Said, Value, kinds};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
+use crate::access::Operation;
+use crate::live::{Accepted, Batch, Delivery, SubscribeOptions, Subscriber};
 use crate::tests::Fixture;
 use crate::{BrowseLimits, Message, TopicError};
 
@@ -158,4 +164,54 @@ async fn messages_are_looked_at_without_being_consumed() {
     assert_eq!(broker.browse(&topic, 0, 4, none).await.unwrap().found.len(), 0);
     assert!(broker.browse(&topic, 0, 99, none).await.is_err(), "behind the end");
     assert!(broker.browse(&topic, 1, 0, none).await.is_err(), "no such partition");
+}
+
+/// Remembers names and values.
+#[derive(Debug)]
+struct Ear(mpsc::Sender<(String, Bytes)>);
+
+impl Subscriber for Ear {
+    fn deliver(&self, _: &[u64], delivery: &Delivery<'_>) -> Accepted {
+        let value = delivery.message.value.clone().unwrap_or_default();
+        let name = String::from_utf8_lossy(delivery.name(&TEXT)).into_owned();
+        self.0.try_send((name, value)).map_or(Accepted::No, |()| Accepted::Yes)
+    }
+}
+
+#[tokio::test]
+async fn events_are_said_to_who_listens_and_nobody_else_can_say_them() {
+    let fixture = Fixture::start().await;
+    let broker = &fixture.broker;
+    let tell = |text: &str| {
+        broker.observe().events.tell(&kinds::STARTED, None, || Said::new(text.to_owned()));
+    };
+    tell("before");
+    let listen = |to: &str| {
+        let (ear, heard) = mpsc::channel(9);
+        let filter = TEXT.filter(to.as_bytes()).unwrap().skipping_hidden(true);
+        let options = SubscribeOptions::default();
+        (broker.subscribe(filter, Arc::new(Ear(ear)), 0, options).unwrap(), heard)
+    };
+    let (_own, mut heard) = listen("$events.broker.*");
+    let (_all, mut all) = listen(">");
+    broker.begin_observing(ObserveOptions { watch: false, events_topic: false });
+    // It begins with what comes next, whenever it begins.
+    let (name, value) = loop {
+        tell("now");
+        tokio::task::yield_now().await; // poll: until it has begun, bounded by the pace of events
+        if let Ok(one) = heard.try_recv() {
+            break one;
+        }
+    };
+    assert_eq!(name, "$events.broker.started");
+    let event: serde_json::Value = serde_json::from_slice(&value).unwrap();
+    assert_eq!(event["text"], "now");
+    assert!(all.try_recv().is_err(), "hidden from who asks for everything");
+    let subject = Subject::from_levels(["$events", "broker", "started"]);
+    let route = broker.find_route(subject.clone());
+    let routed = broker.route(&route, &message("mine"), &mut Batch::default());
+    assert!(matches!(routed, Err(crate::ProduceError::Internal)), "{routed:?}");
+    let actor = broker.actor(Principal::anonymous(), "127.0.0.1".into());
+    assert!(actor.may_subject(Operation::Read, &subject));
+    assert!(!actor.may_subject(Operation::Write, &subject));
 }

@@ -58,7 +58,8 @@ async fn write(broker: &Broker, events: &[Arc<Event>]) -> Result<(), String> {
     broker.publish_to(&topic, 0, &messages).await.map_err(|error| error.to_string())
 }
 
-fn message(event: &Event) -> Message {
+/// An event as a message.
+pub(super) fn message(event: &Event) -> Message {
     // An event is always JSON.
     let value = serde_json::to_vec(event).unwrap_or_default();
     Message {
