@@ -20,7 +20,7 @@ use crate::ask::Ask;
 use crate::map::{NewMessage, Shown};
 use crate::problem::Problem;
 use crate::sse::Form;
-use crate::{Outcome, Shared, sse, told};
+use crate::{Outcome, Shared, sse, told, trace};
 
 /// Bytes that are read for an answer.
 pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -41,7 +41,9 @@ pub(super) struct New {
 pub(crate) async fn publish(ask: &Ask) -> Outcome {
     let topic = ask.topic(Operation::Write)?;
     let New { messages } = ask.body()?;
-    let published = store(&ask.shared, &topic, messages).await?;
+    let mut messages = checked(messages)?;
+    trace::carry(&ask.request.headers, &mut messages);
+    let published = store(&ask.shared, &topic, &messages).await?;
     let place = |one: &Published| json!({ "partition": one.partition, "offset": one.offset });
     Ok(told(&json!({ "offsets": published.iter().map(place).collect::<Vec<_>>() })))
 }
@@ -50,13 +52,12 @@ pub(crate) async fn publish(ask: &Ask) -> Outcome {
 pub(super) async fn store(
     shared: &Shared,
     topic: &Arc<OpenTopic>,
-    messages: Vec<NewMessage>,
+    messages: &[Message],
 ) -> Result<Vec<Published>, Problem> {
     let since = Instant::now();
-    let messages = checked(messages)?;
     let bytes = messages.iter().filter_map(|message| message.value.as_ref()).map(Bytes::len).sum();
     shared.figures.received(messages.len() as u64, bytes);
-    let published = shared.broker.publish(topic, &messages).await?;
+    let published = shared.broker.publish(topic, messages).await?;
     shared.figures.publish_time.record_time(since.elapsed());
     Ok(published)
 }

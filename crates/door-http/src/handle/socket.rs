@@ -126,7 +126,8 @@ impl Talk {
         let topic = self.shared.broker.topic(name);
         let topic =
             topic.ok_or_else(|| Problem::not_found(format!("there is no topic '{name}'")))?;
-        let published = super::messages::store(&self.shared, &topic, messages).await?;
+        let messages = super::messages::checked(messages)?;
+        let published = super::messages::store(&self.shared, &topic, &messages).await?;
         let place = |one: &Published| json!({ "partition": one.partition, "offset": one.offset });
         Ok(published.iter().map(place).collect())
     }

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::messages::{New, checked};
 use crate::ask::Ask;
 use crate::problem::Problem;
-use crate::{Outcome, told};
+use crate::{Outcome, told, trace};
 
 /// `POST /api/v1/subjects/{subject}/messages`: each message goes its way, or not, by itself.
 pub(crate) async fn publish(ask: &Ask) -> Outcome {
@@ -22,7 +22,8 @@ pub(crate) async fn publish(ask: &Ask) -> Outcome {
         return Err(Problem::forbidden(format!("that takes a right on subject '{name}'")));
     }
     let New { messages } = ask.body()?;
-    let messages = checked(messages)?;
+    let mut messages = checked(messages)?;
+    trace::carry(&ask.request.headers, &mut messages);
     let bytes = messages.iter().filter_map(|message| message.value.as_ref()).map(Bytes::len).sum();
     ask.shared.figures.received(messages.len() as u64, bytes);
     let (broker, publisher) = (ask.broker(), ask.broker().new_publisher());
