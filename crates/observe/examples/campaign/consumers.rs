@@ -169,7 +169,7 @@ impl Group {
             true => self.traffic.rate * (1.0 - self.traffic.swing) * faults.slow,
             false => (self.traffic.most() * self.capacity).max(2.0),
         };
-        let commits = second.number % self.commits == 0;
+        let commits = second.number.is_multiple_of(self.commits);
         for (number, one) in self.partitions.iter_mut().enumerate() {
             let able = whole * one.share * second.dice.around(1.0, 0.1) + one.rest;
             let waits = one.end - one.position.max(one.start);
