@@ -52,7 +52,8 @@ fn is_parent(value: &[u8]) -> bool {
         parts.next().filter(|part| part.len() == length && part.iter().all(is_digit))
     };
     let (version, trace, parent, flags) = (next(2), next(32), next(16), next(2));
-    let is_set = |part: Option<&[u8]>| part.is_some_and(|part| part.iter().any(|byte| *byte != b'0'));
+    let is_set =
+        |part: Option<&[u8]>| part.is_some_and(|part| part.iter().any(|byte| *byte != b'0'));
     let is_known = match version {
         None | Some(b"ff") => false,
         Some(b"00") => parts.next().is_none(),

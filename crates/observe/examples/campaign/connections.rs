@@ -108,7 +108,8 @@ impl Listener {
             ("io", if is_wave { self.wave.rate } else { self.clients * 1e-5 }, None),
         ];
         let refused = self.count(second, of(faults.refused), Some(&kinds::CONNECTION_REFUSED));
-        let not_accepted = self.count(second, of(faults.accept_failures) + out, Some(&kinds::ACCEPT_FAILED));
+        let not_accepted =
+            self.count(second, of(faults.accept_failures) + out, Some(&kinds::ACCEPT_FAILED));
         let mut accepted = second.dice.count(self.short + of(faults.churn));
         let labels = [self.door.as_str(), self.name.as_str()];
         for (reason, rate, kind) in ends {
@@ -128,15 +129,12 @@ impl Listener {
     }
 
     /// How often something happened in this second; it is told, too.
-    fn count(
-        &self,
-        second: &mut Second<'_>,
-        rate: f64,
-        kind: Option<&'static EventKind>,
-    ) -> u64 {
+    fn count(&self, second: &mut Second<'_>, rate: f64, kind: Option<&'static EventKind>) -> u64 {
         let count = second.dice.count(rate);
         for kind in (0..count).filter_map(|_| kind) {
-            second.events.tell(kind, Some(self.id()), || Said::new(format!("a client: {}", kind.help)));
+            second
+                .events
+                .tell(kind, Some(self.id()), || Said::new(format!("a client: {}", kind.help)));
         }
         count
     }

@@ -8,7 +8,8 @@ use crate::broker::Second;
 use crate::dice::Dice;
 
 /// States of a group.
-pub(crate) const STATES: [&str; 4] = ["Stable", "PreparingRebalance", "CompletingRebalance", "Empty"];
+pub(crate) const STATES: [&str; 4] =
+    ["Stable", "PreparingRebalance", "CompletingRebalance", "Empty"];
 
 /// Seconds of a day.
 const DAY: f64 = 86_400.0;
