@@ -179,6 +179,70 @@ def policies():
     api.queue.delete('graves')
 
 
+def statistics():
+    """message_stats: what happened, and how fast."""
+    api.virtual_host.create('counted')
+    with connect(virtual_host='counted') as connection, connection.channel() as channel:
+        channel.confirm_deliveries()
+        channel.exchange.declare('x', 'fanout')
+        channel.queue.declare('q', durable=True)
+        channel.queue.bind('q', 'x')
+        assert 'message_stats' not in api.queue.get('q', 'counted')
+        for n in range(10):
+            channel.basic.publish(str(n), 'any', 'x')
+        assert channel.basic.publish('lost', 'none') is True
+        try:
+            channel.basic.publish('back', 'none', mandatory=True)
+            raise AssertionError('nobody takes it')
+        except AMQPError as why:
+            assert why.error_code == 312, why
+        got = [channel.basic.get('q', no_ack=False) for _ in range(5)]
+        channel.basic.get('q', no_ack=True)
+        got[0].ack()
+        got[4].reject(requeue=True)
+        channel.basic.qos(2)
+        tag = channel.basic.consume(None, 'q')
+        names = ('publish', 'deliver', 'deliver_no_ack', 'get', 'get_no_ack', 'get_empty', 'deliver_get', 'ack', 'redeliver')
+        counts = (10, 2, 0, 5, 1, 0, 8, 1, 1)
+        stats = lambda shown: shown.get('message_stats', {})
+        wait(lambda: tuple(stats(api.queue.get('q', 'counted')).get(name) for name in names) == counts)
+        shown = api.exchange.get('x', 'counted')['message_stats']
+        assert (shown['publish_in'], shown['publish_out']) == (10, 10), shown
+        shown = api.exchange.get('amq.default', 'counted')['message_stats']
+        assert (shown['publish_in'], shown['publish_out']) == (2, 0), shown
+        wanted = {'publish': 12, 'confirm': 12, 'return_unroutable': 1, 'drop_unroutable': 1, 'deliver_get': 8, 'ack': 1}
+        of_host = lambda: stats(ask('GET', 'vhosts/counted')[1])
+        of_channel = lambda: [stats(one) for one in ask('GET', 'vhosts/counted/channels')[1]][0]
+        for told in (of_host, of_channel):
+            wait(lambda: {name: told().get(name) for name in wanted} == wanted)
+        shown = ask('GET', 'vhosts/counted')[1]
+        assert (shown['messages'], shown['messages_unacknowledged']) == (8, 5), shown
+        everywhere = api.overview()
+        assert everywhere['message_stats']['confirm'] >= 12 and everywhere['rates_mode'] == 'basic', everywhere
+        totals = everywhere['queue_totals']
+        assert totals['messages'] == totals['messages_ready'] + totals['messages_unacknowledged'] >= 8, totals
+        # Rates come from samples that are taken since somebody asks.
+        rates = {}
+
+        def moves():
+            channel.basic.publish('more', 'any', 'x')
+            for kind, told in (('queue', stats(api.queue.get('q', 'counted'))), ('host', of_host()),
+                               ('all', api.overview()['message_stats'])):
+                rates[kind] = max(rates.get(kind, 0), told['publish_details']['rate'])
+            rates['messages'] = max(rates.get('messages', 0), api.queue.get('q', 'counted')['messages_details']['rate'])
+            return all(rate > 0 for rate in rates.values())
+
+        wait(moves)
+        assert 'message_stats' not in ask('GET', 'queues/counted/q?disable_stats=true')[1]
+        sorted_names = [one['name'] for one in ask('GET', 'queues?sort=message_stats.publish&sort_reverse=true')[1]]
+        assert sorted_names[0] == 'q', sorted_names
+        channel.basic.cancel(tag)
+    # What is gone counts on, until its virtual host goes.
+    api.queue.delete('q', 'counted')
+    assert of_host()['deliver_get'] == 8, of_host()
+    api.virtual_host.delete('counted')
+
+
 def wait(is_so):
     """Until something is so, which nobody tells; 30 s at most."""
     until = time.monotonic() + 30
@@ -208,6 +272,6 @@ def users():
     api.queue.delete('mine')
 
 
-for part in (overview, queues, messages, exchanges, connections, hosts, policies, users):
+for part in (overview, queues, messages, exchanges, connections, hosts, policies, statistics, users):
     part()
     emit(part.__name__)

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use base::Millis;
 use broker::exchanges::ExchangeRoutes;
-use broker::queues::{Consumer, Delivered, DeliveryId, Holder, Origin, QueueSink, Settlement};
+use broker::queues::{
+    Consumer, Delivered, DeliveryId, Holder, Origin, QueueFlow, QueueSink, Settlement,
+};
 use bytes::{Bytes, BytesMut};
 use door::Outgoing;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::fault::Fault;
+use crate::flow::ChannelFlow;
 use crate::map;
 use crate::replies::Address;
 use crate::wire::frame::{put_content, put_method};
@@ -129,6 +132,9 @@ impl Channel {
     /// Tells the core what was acknowledged.
     pub(crate) fn settle(&mut self) {
         if !self.settled.is_empty() {
+            let accepted =
+                self.settled.iter().filter(|(_, how)| *how == Settlement::Accept).count();
+            self.out.flow.accepted.add(accepted as u64);
             self.holder.settle(&self.settled);
             self.settled.clear();
         }
@@ -178,6 +184,7 @@ pub(crate) struct ChannelOut {
     /// The client wants to know when a consumer is no more.
     tells_cancel: bool,
     state: Mutex<OutState>,
+    pub(crate) flow: ChannelFlow,
 }
 
 #[derive(Debug, Default)]
@@ -197,6 +204,8 @@ pub(crate) struct OutState {
     cancelled: Vec<Bytes>,
     /// Of those, who is told later, where somebody waits for another answer first.
     held: Option<Vec<Bytes>>,
+    /// What was delivered.
+    pub(crate) flow: QueueFlow,
 }
 
 /// A consumer, as far as deliveries need it.
@@ -267,7 +276,8 @@ impl ChannelOut {
         outgoing: Arc<Outgoing>,
         tells_cancel: bool,
     ) -> Arc<Self> {
-        Arc::new(Self { number, frame_max, outgoing, tells_cancel, state: Mutex::default() })
+        let (state, flow) = (Mutex::default(), ChannelFlow::default());
+        Arc::new(Self { number, frame_max, outgoing, tells_cancel, state, flow })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, OutState> {
@@ -338,6 +348,7 @@ impl ChannelOut {
     /// Delivers what was asked for with `basic.get`.
     pub(crate) fn got(&self, delivered: &Delivered, from: &ConsumerOut, left: u32) {
         let mut state = self.state.lock();
+        state.flow.get(from.no_ack, delivered.deliveries);
         let made = map::properties(delivered, from.counts);
         let (exchange, routing_key) = origin(delivered, &from.queue);
         state.last += 1;
@@ -475,6 +486,7 @@ impl QueueSink for ChannelOut {
             return false;
         }
         state.last = number;
+        state.flow.deliver(consumer.no_ack, delivered.deliveries);
         if !consumer.no_ack {
             state.unacked.push(number, Unsettled::new(&delivered, consumer.timeout));
         }

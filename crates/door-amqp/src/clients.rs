@@ -1,6 +1,6 @@
 //! Who is connected, for those who look after a broker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::channel::ChannelOut;
+use crate::flow::HostFlow;
 use crate::limits::CLIENT_PROPERTIES_BYTES_MAX;
 
 /// All connections whose virtual host is open.
@@ -18,6 +19,33 @@ use crate::limits::CLIENT_PROPERTIES_BYTES_MAX;
 pub(crate) struct Clients {
     next: AtomicU64,
     known: Mutex<BTreeMap<u64, Arc<Client>>>,
+    pub(crate) hosts: Arc<Hosts>,
+}
+
+/// What virtual hosts count, by their names.
+#[derive(Debug, Default)]
+pub(crate) struct Hosts(Mutex<HashMap<Bytes, Arc<HostFlow>>>);
+
+impl Hosts {
+    /// Of a virtual host that there is.
+    fn of(&self, name: &Bytes) -> Arc<HostFlow> {
+        Arc::clone(self.0.lock().entry(name.clone()).or_default())
+    }
+
+    /// Of one that somebody was connected to.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<Arc<HostFlow>> {
+        self.0.lock().get(name).cloned()
+    }
+
+    /// Of all.
+    pub(crate) fn all(&self) -> Vec<Arc<HostFlow>> {
+        self.0.lock().values().cloned().collect()
+    }
+
+    /// A virtual host is gone.
+    pub(crate) fn forget(&self, name: &[u8]) {
+        self.0.lock().remove(name);
+    }
 }
 
 /// The two ends of a connection.
@@ -50,6 +78,8 @@ pub(crate) struct Facts {
 pub(crate) struct Client {
     id: u64,
     pub(crate) facts: Facts,
+    /// Of its virtual host.
+    pub(crate) host: Arc<HostFlow>,
     channels: Mutex<BTreeMap<u16, Weak<ChannelOut>>>,
     /// Why an operator wants it closed.
     why: Mutex<Option<String>>,
@@ -78,6 +108,7 @@ impl Clients {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let client = Arc::new(Client {
             id,
+            host: self.hosts.of(&facts.virtual_host),
             facts,
             channels: Mutex::default(),
             why: Mutex::default(),

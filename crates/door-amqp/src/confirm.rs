@@ -2,12 +2,14 @@
 //! possible.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use broker::live::{Commit, Fate};
 use door::DoorFigures;
 use tokio::sync::mpsc::Receiver;
 
 use crate::channel::ChannelOut;
+use crate::flow::HostFlow;
 use crate::wire::frame::put_method;
 use crate::wire::method::{BasicAck, BasicNack};
 
@@ -21,7 +23,11 @@ pub(crate) struct Owed {
 }
 
 /// Confirms batches one after the other, for as long as the connection lives.
-pub(crate) async fn run(mut commits: Receiver<Commit<Owed>>, figures: &DoorFigures) {
+pub(crate) async fn run(
+    mut commits: Receiver<Commit<Owed>>,
+    figures: &DoorFigures,
+    host: &HostFlow,
+) {
     while let Some(Commit { storing, mut owed, since, done }) = commits.recv().await {
         let outcomes = storing.done().await;
         if !owed.is_empty() {
@@ -35,7 +41,7 @@ pub(crate) async fn run(mut commits: Receiver<Commit<Owed>>, figures: &DoorFigur
             Fate::Stored(number) => outcomes.get(number).is_some_and(Result::is_ok),
             Fate::Refused => false,
         };
-        confirm(&owed, is_sure);
+        host.confirmed.fetch_add(confirm(&owed, is_sure), Ordering::Relaxed);
         if let Some(last) = owed.last() {
             last.channel.outgoing.flush();
         }
@@ -45,14 +51,19 @@ pub(crate) async fn run(mut commits: Receiver<Commit<Owed>>, figures: &DoorFigur
 }
 
 /// Answers runs of one channel that have the same answer with one frame each. All before a run are answered already, so
-/// that `multiple` means the run.
-fn confirm(owed: &[Owed], is_sure: impl Fn(Fate) -> bool) {
+/// that `multiple` means the run. How many were confirmed.
+fn confirm(owed: &[Owed], is_sure: impl Fn(Fate) -> bool) -> u64 {
+    let mut confirmed = 0;
     let same = |a: &Owed, b: &Owed| {
         Arc::ptr_eq(&a.channel, &b.channel) && is_sure(a.fate) == is_sure(b.fate)
     };
     for run in owed.chunk_by(same) {
         let [.., last] = run else { continue };
         let (delivery_tag, multiple) = (last.tag, run.len() > 1);
+        if is_sure(last.fate) {
+            confirmed += run.len() as u64;
+            last.channel.flow.confirmed.add(run.len() as u64);
+        }
         last.channel.tell(|channel, out| match is_sure(last.fate) {
             true => put_method(channel, &BasicAck { delivery_tag, multiple }, out),
             false => {
@@ -61,6 +72,7 @@ fn confirm(owed: &[Owed], is_sure: impl Fn(Fate) -> bool) {
             }
         });
     }
+    confirmed
 }
 
 #[cfg(test)]
@@ -100,9 +112,10 @@ mod tests {
             owed(&one, 4, Fate::Stored(1)),
             owed(&two, 1, Fate::Stored(0)),
         ];
-        confirm(&all, |fate| matches!(fate, Fate::Done | Fate::Stored(0)));
+        let confirmed = confirm(&all, |fate| matches!(fate, Fate::Done | Fate::Stored(0)));
         let wanted = [(1, 2, true, true), (1, 4, true, false), (2, 1, false, true)];
         assert_eq!(told(&outgoing), wanted);
+        assert_eq!((confirmed, one.flow.confirmed.get(), two.flow.confirmed.get()), (3, 2, 1));
         two.close();
         confirm(&all[4..], |_| true);
         assert_eq!(told(&outgoing), [], "a channel that is closed is told nothing");

@@ -15,6 +15,7 @@ mod channel;
 mod clients;
 mod confirm;
 mod fault;
+mod flow;
 mod handle;
 mod handshake;
 mod input;
@@ -52,7 +53,8 @@ impl AmqpDoor {
         let (replies, clients) = (Arc::default(), Clients::default());
         let spaces = Spaces::new(broker.clone(), &options.virtual_hosts).with_internal(&INTERNAL);
         let figures = Arc::new(DoorFigures::new(broker.observe(), NAME));
-        let shared = Shared { broker, options, figures, replies, clients, spaces };
+        let rates = management::Rates::new(broker.clone(), Arc::clone(&clients.hosts));
+        let shared = Shared { broker, options, figures, replies, clients, spaces, rates };
         Self { shared: Arc::new(shared) }
     }
 
@@ -88,6 +90,8 @@ struct Shared {
     clients: Clients,
     /// Virtual hosts.
     spaces: Spaces,
+    /// Of what the management API shows.
+    rates: Arc<management::Rates>,
 }
 
 impl Shared {

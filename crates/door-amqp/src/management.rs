@@ -15,8 +15,10 @@ mod page;
 mod permissions;
 mod policies;
 mod queues;
+mod rates;
 mod refusal;
 mod routes;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -30,12 +32,13 @@ use base::Principal;
 use broker::PublisherId;
 use broker::access::{Actor, Operation};
 use bytes::Bytes;
-use door::http::{self, Answer, Method, Request, StatusCode, Transport, header};
+use door::http::{self, Answer, Method, Reply, Request, StatusCode, Transport, header};
 use door::sasl::Login;
 use door::{BoxFuture, CloseReason, Connection, Door, Logins};
 use serde_json::Value as Json;
 
 use self::body::Body;
+pub(crate) use self::rates::Rates;
 use self::refusal::Refusal;
 use crate::Shared;
 use crate::handle::Caller;
@@ -69,7 +72,7 @@ impl Door for AmqpManagement {
 }
 
 /// What comes of a request.
-type Outcome = Result<Answer, Refusal>;
+type Outcome = Result<Reply, Refusal>;
 
 /// Whose requests these are, as far as the connection says it.
 struct Guest {
@@ -95,11 +98,11 @@ async fn admit(guest: &Guest, head: Request) -> Result<Login, Answer> {
     login.map_err(|error| Refusal::from(error).into_answer())
 }
 
-async fn answer(guest: &Guest, login: Login, request: Request) -> Answer {
+async fn answer(guest: &Guest, login: Login, request: Request) -> Reply {
     // Boxed: what a request needs does not stay with an idle connection.
     match Box::pin(handle(guest, login, request)).await {
         Ok(answer) => answer,
-        Err(refusal) => refusal.into_answer(),
+        Err(refusal) => refusal.into_answer().into(),
     }
 }
 
@@ -220,16 +223,16 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// JSON, and that it went well.
-fn told(json: &Json) -> Answer {
-    Answer::json(StatusCode::OK, json.to_string())
+fn told(json: &Json) -> Reply {
+    Answer::json(StatusCode::OK, json.to_string()).into()
 }
 
 /// Whether it was made, or there already.
-fn made(is_new: bool) -> Answer {
-    Answer::empty(if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
+fn made(is_new: bool) -> Reply {
+    Answer::empty(if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }).into()
 }
 
 /// It is done, and there is nothing to say.
-fn done() -> Answer {
-    Answer::empty(StatusCode::NO_CONTENT)
+fn done() -> Reply {
+    Answer::empty(StatusCode::NO_CONTENT).into()
 }

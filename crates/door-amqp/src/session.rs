@@ -169,7 +169,7 @@ async fn talk(
     let end = tokio::select! {
         end = session.run(frames) => end,
         why = client.closed() => End::fault(Fault::new(Reply::ConnectionForced, why)),
-        () = confirm::run(committed, &shared.figures) => End::Quiet,
+        () = confirm::run(committed, &shared.figures, &client.host) => End::Quiet,
         reason = beat(outgoing, &received, heartbeat) => End::Reason(reason),
     };
     session.leave().await;

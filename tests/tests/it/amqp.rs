@@ -66,6 +66,7 @@ fn clients_of_the_management_api_do_what_they_do_with_rabbitmq() {
         "connections",
         "hosts",
         "policies",
+        "statistics",
         "users",
     ];
     assert_eq!(names, all);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use router::{Key, Router, Subscribed};
 
+use super::flow::{Counters, ExchangeFlow};
 use super::types::{
     BindTo, Binding, ExchangeError, ExchangeKind, ExchangeName, ExchangeSpec, Headers,
 };
@@ -28,6 +29,8 @@ pub struct Exchange {
     spec: ExchangeSpec,
     state: RwLock<State>,
     governing: RwLock<Governing>,
+    /// Publishers count in it.
+    pub(super) counters: Arc<Counters>,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +91,13 @@ impl Subscriber for Inflow {
 
 impl Exchange {
     pub(super) fn new(name: ExchangeName, spec: ExchangeSpec, governing: Governing) -> Self {
-        Self { name, spec, state: RwLock::default(), governing: RwLock::new(governing) }
+        Self {
+            name,
+            spec,
+            state: RwLock::default(),
+            governing: RwLock::new(governing),
+            counters: Arc::default(),
+        }
     }
 
     /// Its name.
@@ -99,6 +108,11 @@ impl Exchange {
     /// How it was declared.
     pub fn spec(&self) -> &ExchangeSpec {
         &self.spec
+    }
+
+    /// What went through it since the broker began.
+    pub fn flow(&self) -> ExchangeFlow {
+        self.counters.read()
     }
 
     /// The policies that it is under.

@@ -7,6 +7,7 @@
 //! Publishers remember routes ([`ExchangeRoutes`]); one counter says whether anything has changed since.
 
 mod bindings;
+mod flow;
 mod route;
 mod spaces;
 mod stored;
@@ -23,6 +24,8 @@ use cluster::KeyValue;
 use parking_lot::RwLock;
 
 pub use bindings::{Exchange, name_in_rules};
+pub(crate) use flow::Tally;
+pub use flow::{ExchangeFlow, SpaceFlow, SpaceFlows};
 pub use route::{ExchangeRoutes, QueueRoute, Target};
 pub use spaces::{MARK, SUBJECTS, Spaces};
 pub(crate) use stored::{BINDINGS, EXCHANGES};
@@ -64,6 +67,7 @@ pub(crate) struct Exchanges {
     /// … and whether other exchanges are bound to any of them.
     leads_on: AtomicBool,
     reader: OnceLock<ReadHeaders>,
+    pub(crate) spaced: flow::Spaced,
 }
 
 impl Exchanges {
@@ -166,6 +170,8 @@ impl Exchanges {
     fn forget(&self, exchange: &Arc<Exchange>) -> Vec<String> {
         let name = exchange.name();
         self.maps.write().remove(name);
+        let flow = SpaceFlow { exchanges: exchange.flow(), ..SpaceFlow::default() };
+        self.spaced.gone(&name.space, flow);
         self.of_subjects.write().retain(|other| other.name() != name);
         let mut removed = exchange.clear();
         if exchange.spec().durable {

@@ -7,6 +7,7 @@ use base::Subject;
 use bytes::Bytes;
 
 use super::bindings::{Exchange, subject_of};
+use super::flow::Counters;
 use super::types::{BindTo, ExchangeError, ExchangeKind, ExchangeName, Headers};
 use crate::Broker;
 use crate::live::{Batch, Route, Routed};
@@ -29,6 +30,8 @@ pub struct QueueRoute {
     epoch: u64,
     /// Headers decide, too.
     by_headers: bool,
+    /// Of the exchange.
+    counters: Arc<Counters>,
 }
 
 /// A queue to which messages go.
@@ -59,7 +62,8 @@ impl QueueRoute {
         epoch: u64,
         by_headers: bool,
     ) -> Self {
-        Self { exchange, key, queues, subjects: Vec::new(), epoch, by_headers }
+        let counters = Arc::default();
+        Self { exchange, key, queues, subjects: Vec::new(), epoch, by_headers, counters }
     }
 
     /// Whether headers decide, so that it is another one for each message.
@@ -162,10 +166,19 @@ impl ExchangeRoutes {
         let epoch = broker.inner.exchanges.epoch();
         let mut search = Search::new(broker, &self.space, headers);
         let keys: Vec<_> = std::iter::once(&key).chain(extra).cloned().collect();
-        search.look(&exchange, &keys)?;
+        let counters = search.look(&exchange, &keys)?;
         let (queues, subjects, by_headers) = search.found();
-        Ok(QueueRoute { exchange, key, queues, subjects, epoch, by_headers })
+        Ok(QueueRoute { exchange, key, queues, subjects, epoch, by_headers, counters })
     }
+}
+
+/// What became of a message where it goes to queues.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pushes {
+    /// Some queue was full.
+    pub(crate) is_refused: bool,
+    /// So many others have it, or will.
+    pub(crate) count: u64,
 }
 
 /// Going from exchange to exchange.
@@ -217,17 +230,16 @@ impl<'a> Search<'a> {
         (queues.into_iter().filter_map(target).collect(), subjects, by_headers)
     }
 
-    fn look(&mut self, exchange: &Bytes, keys: &[Bytes]) -> Result<(), ExchangeError> {
+    /// Finds all of it; returns where it is counted.
+    fn look(&mut self, exchange: &Bytes, keys: &[Bytes]) -> Result<Arc<Counters>, ExchangeError> {
         if exchange.is_empty() {
             self.add_named(keys);
-            return Ok(());
+            return Ok(self.broker.inner.exchanges.spaced.unnamed(self.space));
         }
         let first = ExchangeName { space: self.space.clone(), name: exchange.clone() };
-        if self.broker.exchange(&first).is_none() {
-            return Err(ExchangeError::NotFound);
-        }
+        let found = self.broker.exchange(&first).ok_or(ExchangeError::NotFound)?;
         self.go(first, keys, true);
-        Ok(())
+        Ok(Arc::clone(&found.counters))
     }
 
     /// The queues that keys name.
@@ -305,31 +317,46 @@ impl Broker {
         message: &Message,
         batch: &mut Batch,
     ) -> Result<Routed, ProduceError> {
-        let mut routed = Routed { receivers: 0, stored: None };
-        for subject in &route.subjects {
-            // Where it leads on to is among the queues.
-            let some = self.route_here(subject, message, batch)?;
-            routed.receivers += some.receivers;
-            routed.stored = routed.stored.or(some.stored);
-        }
-        match self.push_to_queues(route, message, batch, &mut routed)? {
+        let (routed, pushes) = self.route_uncounted(route, message, batch)?;
+        batch.tally.count(&route.counters, pushes.count);
+        match pushes.is_refused {
             true => Err(ProduceError::Refused),
             false => Ok(routed),
         }
     }
 
-    /// Publishes a message to the queues of a route. Whether any of them refused it.
+    /// The same of what no publisher published now.
+    pub(crate) fn route_uncounted(
+        &self,
+        route: &QueueRoute,
+        message: &Message,
+        batch: &mut Batch,
+    ) -> Result<(Routed, Pushes), ProduceError> {
+        let (mut routed, mut count) = (Routed { receivers: 0, stored: None }, 0);
+        for subject in &route.subjects {
+            // Where it leads on to is among the queues.
+            let some = self.route_here(subject, message, batch)?;
+            routed.receivers += some.receivers;
+            routed.stored = routed.stored.or(some.stored);
+            count += (some.receivers + subject.topics().len()) as u64;
+        }
+        let mut pushes = self.push_to_queues(route, message, batch, &mut routed)?;
+        pushes.count += count;
+        Ok((routed, pushes))
+    }
+
+    /// Publishes a message to the queues of a route.
     pub(super) fn push_to_queues(
         &self,
         route: &QueueRoute,
         message: &Message,
         batch: &mut Batch,
         routed: &mut Routed,
-    ) -> Result<bool, ProduceError> {
+    ) -> Result<Pushes, ProduceError> {
         let bytes = message.value.as_ref().map_or(0, Bytes::len) as u64;
         let mut stored = Vec::new();
         let mut kept: Option<Arc<Message>> = None;
-        let mut is_refused = false;
+        let mut pushes = Pushes::default();
         for target in &route.queues {
             let queue = &target.queue;
             let is_full = match &target.topic {
@@ -347,11 +374,12 @@ impl Broker {
                     let deadline = message.properties.expires_at;
                     let pushed = queue.push(Item { message, origin, deadline });
                     routed.receivers += usize::from(pushed == Pushed::Yes);
+                    pushes.count += u64::from(pushed == Pushed::Yes);
                     pushed == Pushed::Full
                 }
             };
             if is_full {
-                is_refused = true;
+                pushes.is_refused = true;
                 self.refused(target, route, message, batch)?;
             }
         }
@@ -359,8 +387,9 @@ impl Broker {
             let via = (&route.exchange, &route.key);
             let number = batch.push_for_queues(self, message, via, &stored, routed.stored)?;
             routed.stored = Some(number);
+            pushes.count += stored.len() as u64;
         }
-        Ok(is_refused)
+        Ok(pushes)
     }
 
     /// A full queue refused a message, which may be a dead letter then.

@@ -14,6 +14,7 @@ use super::publisher_header;
 use super::route::Route;
 use super::subscriber::{Flush, Slow};
 use crate::Broker;
+use crate::exchanges::Tally;
 use crate::message::{Message, NewMessage};
 use crate::queues::{Coming, Queue};
 use crate::retained::RETAINED_BYTES_MAX;
@@ -44,6 +45,8 @@ pub struct Batch {
     forwarded: Vec<ForwardedTo>,
     /// Messages for queues that count them.
     coming: Vec<Coming>,
+    /// What exchanges are to count.
+    pub(crate) tally: Tally,
 }
 
 /// Where a message goes.
@@ -61,6 +64,7 @@ impl Batch {
     /// Has subscribers send what was delivered to them; call it when no more comes at once. Returns somebody who is
     /// slow, if anybody is: then a publisher that can wait a little should.
     pub fn flush(&mut self) -> Option<Slow> {
+        self.tally.add_up();
         self.flush.flush()
     }
 

@@ -174,9 +174,9 @@ impl Broker {
             Err(ExchangeError::NotFound) => return Ok(()),
             Err(error) => return Err(error.to_string()),
         };
-        match self.route_to_queues(&route, &message, batch) {
+        match self.route_uncounted(&route, &message, batch) {
             // A full queue has no room for dead letters either.
-            Ok(_) | Err(crate::ProduceError::Refused) => Ok(()),
+            Ok(_) => Ok(()),
             Err(crate::ProduceError::TooLarge { size, .. }) => {
                 tracing::warn!(queue = ?queue.name(), size, "a dead letter is too large");
                 Ok(())

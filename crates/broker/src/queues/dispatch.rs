@@ -11,6 +11,7 @@ use queue::shared::Why;
 use store::ReadError;
 
 use super::consumer::{ConsumerInner, HolderInner, Room};
+use super::flow::QueueFlow;
 use super::lane::{Found, Item, Kept, Lane, Reading};
 use super::queue::{Held, Next, Queue, State};
 use super::types::QueueError;
@@ -256,12 +257,14 @@ impl Queue {
         }
         let mut got: Vec<Arc<ConsumerInner>> = Vec::new();
         let (mut refused, mut done) = (Vec::new(), Vec::new());
+        let mut flow = QueueFlow::default();
         for one in planned {
             let Planned { consumer, lane, at, item, deliveries } = &one;
             if !consumer.give(self.delivered((*lane, *at), item, *deliveries, now)) {
                 refused.push(one);
                 continue;
             }
+            flow.deliver(consumer.automatic, *deliveries);
             if consumer.automatic {
                 done.push((*lane, *at));
                 consumer.release();
@@ -271,6 +274,7 @@ impl Queue {
             }
         }
         got.iter().for_each(|consumer| consumer.sink.flush());
+        self.counters.add(&flow);
         if refused.is_empty() && done.is_empty() {
             return;
         }

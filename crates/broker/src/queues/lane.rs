@@ -82,6 +82,9 @@ pub(super) struct Lane {
     offering: Offset,
     /// Where order is kept by key.
     pub(super) by_key: Option<ByKey>,
+    /// Its end when it was opened, and what was found after that not to be messages: what else is there came since.
+    opened: Offset,
+    holes: u64,
 }
 
 /// Where messages are.
@@ -155,8 +158,19 @@ impl Lane {
 
     fn new(ledger: Ledger, kept: Kept) -> Self {
         let (from, ahead) = (ledger.start(), Items::default());
-        let mut lane =
-            Self { ledger, kept, ahead, from, ttl_from: 0, offered: 0, offering: 0, by_key: None };
+        let mut lane = Self {
+            ledger,
+            kept,
+            ahead,
+            from,
+            ttl_from: 0,
+            offered: 0,
+            offering: 0,
+            by_key: None,
+            opened: 0,
+            holes: 0,
+        };
+        lane.opened = lane.end();
         lane.pass_over();
         lane
     }
@@ -216,6 +230,12 @@ impl Lane {
             Kept::Log { log, .. } => log.stable_end(),
             Kept::Memory { end, .. } => *end,
         }
+    }
+
+    /// Messages that came since it was opened. Nobody has to count them on their way.
+    pub(super) fn came(&self) -> u64 {
+        let offsets = self.end().saturating_sub(self.opened).max(0).cast_unsigned();
+        offsets.saturating_sub(self.holes)
     }
 
     /// Messages that are available.
@@ -389,6 +409,7 @@ impl Lane {
                 return;
             }
             let until = (to - 1).min(last);
+            self.holes += (until - from.max(self.opened) + 1).max(0).cast_unsigned();
             self.ledger.finish(from, until);
             next = until + 1;
         }

@@ -18,6 +18,7 @@ mod by_key;
 mod consumer;
 mod dead;
 mod dispatch;
+mod flow;
 mod journal;
 mod lane;
 mod name;
@@ -47,6 +48,7 @@ pub(crate) use self::queue::Pushed;
 pub use self::queue::Queue;
 pub(crate) use self::room::Coming;
 pub use consumer::{Consumer, Holder};
+pub use flow::QueueFlow;
 pub(crate) use lane::Item;
 pub use owner::Owner;
 #[cfg(feature = "fuzzing")]

@@ -13,6 +13,7 @@ use queue::shared::{Ledger, Why};
 use store::{Log, Signal};
 
 use super::consumer::{Consumer, ConsumerInner, Holder, HolderInner};
+use super::flow::{Counters, QueueFlow};
 use super::journal::Journal;
 use super::lane::{Head, Item, Kept, Lane};
 use super::stream::Stream;
@@ -60,6 +61,7 @@ pub struct Queue {
     pub(super) refuses: AtomicBool,
     /// Messages on their way into the log, where that is counted.
     pub(super) coming: AtomicU64,
+    pub(super) counters: Counters,
     pub(super) journal: Arc<Journal>,
     /// Bytes of all queues that are in memory.
     memory: Arc<AtomicU64>,
@@ -114,6 +116,8 @@ pub(super) struct State {
     pub(super) is_burying: bool,
     /// Bytes that are counted for it among those of all.
     in_memory: u64,
+    /// Messages that came into lanes that are gone.
+    came_before: u64,
 }
 
 /// A message that was delivered.
@@ -179,6 +183,7 @@ impl Queue {
             is_paused: false,
             is_burying: false,
             in_memory: 0,
+            came_before: 0,
         };
         Self {
             number,
@@ -195,6 +200,7 @@ impl Queue {
             ttl: AtomicI64::new(ttl),
             refuses: AtomicBool::new(refuses),
             coming: AtomicU64::new(0),
+            counters: Counters::default(),
             journal,
             memory,
             broker,
@@ -321,6 +327,15 @@ impl Queue {
             consumers: u32::try_from(state.consumers.len()).unwrap_or(u32::MAX),
             is_paused: state.is_paused,
         }
+    }
+
+    /// What went through it since the broker began, or since it is there.
+    pub fn flow(&self) -> QueueFlow {
+        let came = match &self.stream {
+            Some(stream) => stream.came(),
+            None => self.state.lock().came(),
+        };
+        self.counters.read(came)
     }
 
     pub(super) fn set_paused(&self, is_paused: bool) {
@@ -457,7 +472,10 @@ impl Queue {
                         self.wake();
                         return Ok(got);
                     }
-                    Next::Empty => return Ok(None),
+                    Next::Empty => {
+                        self.counters.add(&QueueFlow { got_none: 1, ..QueueFlow::default() });
+                        return Ok(None);
+                    }
                     Next::Unread => {}
                 }
             }
@@ -473,6 +491,9 @@ impl Queue {
         now: Millis,
     ) -> Option<(Delivered, u64)> {
         let (item, deliveries) = state.take(lane, at)?;
+        let mut flow = QueueFlow::default();
+        flow.get(automatic, deliveries);
+        self.counters.add(&flow);
         if automatic {
             state.lane(lane)?.finish(at, at);
             state.release_key(lane, at);
@@ -658,6 +679,7 @@ impl Queue {
         let ready = state.ready();
         let consumers = std::mem::take(&mut state.consumers);
         let held = std::mem::take(&mut state.held);
+        state.came_before = state.came();
         let lanes = std::mem::take(&mut state.lanes);
         self.count_memory(&mut state);
         self.wait_for(&mut state, BTreeMap::new());
@@ -705,6 +727,11 @@ impl State {
 
     pub(super) fn ready(&self) -> u64 {
         self.lanes.iter().map(Lane::ready).sum()
+    }
+
+    /// Messages that came since it was opened.
+    fn came(&self) -> u64 {
+        self.came_before + self.lanes.iter().map(Lane::came).sum::<u64>()
     }
 
     /// Messages that are in memory, those that consumers have among them, and their bytes.

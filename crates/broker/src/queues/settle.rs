@@ -6,6 +6,7 @@ use base::{Millis, Offset};
 use queue::shared::{Returned, Why};
 
 use super::consumer::HolderInner;
+use super::flow::QueueFlow;
 use super::queue::{Queue, State};
 use super::types::{DeliveryId, Settlement};
 
@@ -17,10 +18,11 @@ impl Queue {
         of: &[(DeliveryId, Settlement)],
     ) {
         if let Some(stream) = &self.stream {
-            return stream.settle(holder, of);
+            self.counters.add(&stream.settle(holder, of));
+            return;
         }
         let now = self.now();
-        let mut released = 0;
+        let (mut released, mut flow) = (0, QueueFlow::default());
         let mut state = self.state.lock();
         let mut run: Option<(u16, Offset, Offset, Settlement)> = None;
         for (id, settlement) in of {
@@ -29,6 +31,7 @@ impl Queue {
             if !state.held.get(&key).is_some_and(|held| Arc::ptr_eq(&held.holder, holder)) {
                 continue;
             }
+            flow.accepted += u64::from(*settlement == Settlement::Accept);
             if let Some(consumer) = state.held.remove(&key).and_then(|held| held.consumer) {
                 consumer.release();
                 released += 1;
@@ -50,6 +53,7 @@ impl Queue {
             self.settle_run(&mut state, run, now);
         }
         drop(state);
+        self.counters.add(&flow);
         holder.release(released);
         self.changed();
         self.wake();

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use store::{Log, Signal};
 
 use super::consumer::{Consumer, ConsumerInner, Holder, HolderInner, Room};
+use super::flow::QueueFlow;
 use super::lane::{Item, Reading};
 use super::queue::Queue;
 use super::types::{ConsumeOptions, Delivered, DeliveryId, QueueError, Settlement, StreamStart};
@@ -25,6 +26,8 @@ const RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Stream {
     log: Arc<Log>,
+    /// The log's end when it was opened.
+    opened: Offset,
     /// By their numbers, which their deliveries have in place of the queue's.
     readers: Mutex<HashMap<u64, Arc<Reader>>>,
 }
@@ -50,7 +53,7 @@ struct Place {
 
 impl Stream {
     pub(super) fn new(log: Arc<Log>) -> Self {
-        Self { log, readers: Mutex::default() }
+        Self { opened: log.stable_end(), log, readers: Mutex::default() }
     }
 
     /// Messages that it has, and those that consumers have not settled.
@@ -58,6 +61,11 @@ impl Stream {
         let count = self.log.stable_end() - self.log.range().start;
         let out = self.readers.lock().values().map(|reader| reader.out.lock().len() as u64).sum();
         (count.max(0).cast_unsigned(), out)
+    }
+
+    /// Messages that came since it was opened.
+    pub(super) fn came(&self) -> u64 {
+        self.log.stable_end().saturating_sub(self.opened).max(0).cast_unsigned()
     }
 
     /// All of it, for who looks at its first messages.
@@ -88,10 +96,14 @@ impl Stream {
     }
 
     /// What consumers say of messages: whatever it is, they have room for others.
-    pub(super) fn settle(&self, holder: &Arc<HolderInner>, of: &[(DeliveryId, Settlement)]) {
+    pub(super) fn settle(
+        &self,
+        holder: &Arc<HolderInner>,
+        of: &[(DeliveryId, Settlement)],
+    ) -> QueueFlow {
         let readers = self.readers.lock();
-        let mut released = 0;
-        for (id, _) in of {
+        let (mut released, mut flow) = (0, QueueFlow::default());
+        for (id, settlement) in of {
             let reader = readers.get(&id.queue);
             let reader = reader.filter(|one| Arc::ptr_eq(&one.consumer.holder, holder));
             let Some(reader) = reader.filter(|reader| reader.out.lock().remove(&id.at)) else {
@@ -100,9 +112,11 @@ impl Stream {
             reader.consumer.release();
             reader.signal.notify_one();
             released += 1;
+            flow.accepted += u64::from(*settlement == Settlement::Accept);
         }
         drop(readers);
         holder.release(released);
+        flow
     }
 }
 
@@ -119,8 +133,8 @@ impl Reader {
         self.signal.notify_one();
     }
 
-    /// Gives it what was read, as far as it has room.
-    fn give(&self, ahead: &mut VecDeque<(Offset, Item)>, now: Millis) {
+    /// Gives it what was read, as far as it has room. How many it took.
+    fn give(&self, ahead: &mut VecDeque<(Offset, Item)>, now: Millis) -> u64 {
         let before = ahead.len();
         let mut room = Room::None;
         while let Some((at, item)) = ahead.front() {
@@ -155,6 +169,7 @@ impl Reader {
         if ahead.len() < before {
             self.consumer.sink.flush();
         }
+        (before - ahead.len()) as u64
     }
 }
 
@@ -236,7 +251,14 @@ impl Queue {
         if is_paused {
             reader.consumer.holder.leave(reader.number);
         } else {
-            reader.give(&mut place.ahead, self.now());
+            let count = reader.give(&mut place.ahead, self.now());
+            let (delivered, delivered_automatic) =
+                if reader.consumer.automatic { (0, count) } else { (count, 0) };
+            self.counters.add(&QueueFlow {
+                delivered,
+                delivered_automatic,
+                ..QueueFlow::default()
+            });
         }
         let reading = self.stream.as_ref().and_then(|stream| stream.reading(place.from));
         let is_due = place.ahead.is_empty() && !reader.consumer.is_blocked();

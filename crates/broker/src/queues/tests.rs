@@ -20,6 +20,7 @@ use crate::{DeathReason, Message, ProduceError, PublisherId};
 mod by_key;
 mod dead_letters;
 mod exchanges;
+mod flow;
 mod leaving;
 mod looking;
 mod policies;

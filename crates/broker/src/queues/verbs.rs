@@ -9,6 +9,7 @@ use cluster::{Op, Txn};
 use super::queue::StoredIn;
 use super::types::{DeleteOnly, QueueError, QueueName, QueueSettings, QueueSpec};
 use super::{Holder, QUEUES_MAX, Queue, name, stored};
+use crate::exchanges::SpaceFlow;
 use crate::policies::Governing;
 use crate::verbs::create_topic::{NewTopic, TopicError};
 use crate::{Broker, PublisherId};
@@ -253,6 +254,8 @@ impl Broker {
             tracing::warn!(%error, "an exchange that went with its last binding may come back with a restart");
         }
         let Some((tombstones, ready)) = queue.close() else { return Ok(0) };
+        let flow = SpaceFlow { queues: queue.flow(), ..SpaceFlow::default() };
+        self.inner.exchanges.spaced.gone(&queue.name().space, flow);
         if queue.topic.is_some() {
             queue.journal.forget(tombstones).await?;
         }

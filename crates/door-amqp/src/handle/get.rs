@@ -35,6 +35,7 @@ pub(crate) async fn handle(
             channel.out.got(&delivered, &from, left);
         }
         None => {
+            channel.out.lock().flow.got_none += 1;
             channel.out.tell(|channel, out| put_method(channel, &BasicGetEmpty::default(), out));
         }
     }

@@ -1,5 +1,7 @@
 //! `basic.publish`: a message, to wherever its exchange sends it.
 
+use std::sync::atomic::Ordering;
+
 use broker::ProduceError;
 use broker::exchanges::ExchangeError;
 use broker::live::{Batch, Fate};
@@ -67,6 +69,9 @@ pub(crate) fn route(
         content.properties = changed.clone();
         properties = Properties::decode(changed).map_err(|error| Fault::syntax(error, changed))?;
     }
+    if let Some(channel) = session.channels.get(&number) {
+        channel.out.flow.published.add(1);
+    }
     if content.exchange.is_empty() && content.routing_key.starts_with(REPLY_TO) {
         let taken = session.shared.replies.answer(&content);
         return Ok(if taken { Fate::Done } else { lost(session, number, &content) });
@@ -102,7 +107,15 @@ pub(crate) fn route(
 
 /// A message that nobody takes is sent back, if that was asked for: before it is confirmed.
 fn lost(session: &Session<'_>, number: u16, content: &Content) -> Fate {
-    if let (true, Some(channel)) = (content.mandatory, session.channels.get(&number)) {
+    let Some(channel) = session.channels.get(&number) else { return Fate::Done };
+    let (host, flow) = (&session.client.host, &channel.out.flow);
+    let (of_host, of_channel) = match content.mandatory {
+        true => (&host.returned, &flow.returned),
+        false => (&host.dropped, &flow.dropped),
+    };
+    of_host.fetch_add(1, Ordering::Relaxed);
+    of_channel.add(1);
+    if content.mandatory {
         let returned = BasicReturn {
             reply_code: Reply::NoRoute.code(),
             reply_text: Short(Reply::NoRoute.name().as_bytes()),

@@ -25,14 +25,14 @@ pub(super) enum Side {
 
 pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     match (verb, rest) {
-        ("GET", []) => list(ask, &all(ask, None)),
-        ("GET", [host]) => list(ask, &all(ask, Some(&ask.host(host)?))),
+        ("GET", []) => list(ask, all(ask, None)).await,
+        ("GET", [host]) => list(ask, all(ask, Some(&ask.host(host)?))).await,
         (_, [host, b"e", source, kind @ (b"q" | b"e"), to, rest @ ..]) => {
             let host = ask.host(host)?;
             let pair =
                 Pair { host: &host, source: of_path(source), to: to_of(ask, &host, kind, to) };
             match (verb, rest) {
-                ("GET", []) => list(ask, &pair.rows(ask)),
+                ("GET", []) => list(ask, pair.rows(ask)).await,
                 ("POST", []) => post(ask, &pair).await,
                 ("GET", [key]) => page::one(&ask.request.query, pair.find(ask, key)?.view()),
                 ("DELETE", [key]) => delete(ask, &pair, key).await,
@@ -160,25 +160,25 @@ pub(super) fn all(ask: &Ask<'_>, host: Option<&Host>) -> Vec<Row> {
     rows
 }
 
-fn list(ask: &Ask<'_>, rows: &[Row]) -> Outcome {
-    page::reply(&ask.request.query, rows, |row| text(&row.source), Row::view)
+async fn list(ask: &Ask<'_>, rows: Vec<Row>) -> Outcome {
+    page::reply(&ask.request.query, rows, |row| text(&row.source), Row::view).await
 }
 
 /// How a queue is bound.
-pub(super) fn of_queue(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {
+pub(super) async fn of_queue(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {
     let mut rows = all(ask, Some(host));
     rows.retain(|row| matches!(&row.to, BindTo::Queue(to) if to.name == name));
-    list(ask, &rows)
+    list(ask, rows).await
 }
 
 /// What is bound to an exchange, or what that is bound to.
-pub(super) fn of_exchange(ask: &Ask<'_>, host: &Host, name: &[u8], side: Side) -> Outcome {
+pub(super) async fn of_exchange(ask: &Ask<'_>, host: &Host, name: &[u8], side: Side) -> Outcome {
     let mut rows = all(ask, Some(host));
     rows.retain(|row| match side {
         Side::Source => row.source == name,
         Side::Destination => matches!(&row.to, BindTo::Exchange(to) if to.name == name),
     });
-    list(ask, &rows)
+    list(ask, rows).await
 }
 
 /// An exchange and what is bound to it.
@@ -221,8 +221,8 @@ async fn post(ask: &Ask<'_>, pair: &Pair<'_>) -> Outcome {
     let answer = Answer::empty(StatusCode::CREATED);
     // A path of escapes is always a value.
     Ok(match HeaderValue::from_str(&pair.path(&row)) {
-        Ok(path) => answer.with(header::LOCATION, path),
-        Err(_) => answer,
+        Ok(path) => answer.with(header::LOCATION, path).into(),
+        Err(_) => answer.into(),
     })
 }
 

@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 
 use super::refusal::Refusal;
 use super::routes::unknown;
-use super::{Ask, Host, Outcome, done, json, overview, page, text};
+use super::stats::Looks;
+use super::{Ask, Host, Outcome, done, json, page, text};
 use crate::channel::{ChannelOut, ConsumerFacts, ConsumerOut};
 use crate::clients::{Client, Facts};
 use crate::wire::table::{Table, Value};
@@ -15,29 +16,29 @@ use crate::wire::table::{Table, Value};
 /// What a client hears whose connection was closed, if nobody says why.
 const CLOSED: &str = "Closed via management plugin";
 
-pub(super) fn route_connections(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
+pub(super) async fn route_connections(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     match (verb, rest) {
-        ("GET", []) => of_host(ask, None),
+        ("GET", []) => of_host(ask, None).await,
         ("GET", [b"username", user]) => {
             let of = |client: &Client| client.facts.user.as_bytes() == *user;
-            list(ask, &visible(ask, of))
+            list(ask, visible(ask, of)).await
         }
         ("DELETE", [b"username", user]) => {
             close(ask, &visible(ask, |client| client.facts.user.as_bytes() == *user))
         }
-        ("GET", [name]) => page::one(&ask.request.query, {
+        ("GET", [name]) => {
             let client = find(ask, name)?;
-            view(ask, &client)
-        }),
+            page::one(&ask.request.query, view(&Looks::of(ask), &client))
+        }
         ("DELETE", [name]) => close(ask, &[find(ask, name)?]),
-        ("GET", [name, b"channels"]) => list_channels(ask, &[find(ask, name)?]),
+        ("GET", [name, b"channels"]) => list_channels(ask, &[find(ask, name)?]).await,
         _ => unknown(verb),
     }
 }
 
-pub(super) fn route_channels(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
+pub(super) async fn route_channels(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     match (verb, rest) {
-        ("GET", []) => list_channels(ask, &visible(ask, |_| true)),
+        ("GET", []) => list_channels(ask, &visible(ask, |_| true)).await,
         ("GET", [name]) => {
             let wanted = text(name);
             let all = channels(&visible(ask, |_| true));
@@ -45,10 +46,11 @@ pub(super) fn route_channels(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outco
                 client.channel_name(channel.number) == wanted
             };
             let found = all.into_iter().find(is_it).ok_or_else(Refusal::not_found)?;
-            let consumers = consumers(ask, std::slice::from_ref(&found));
-            let mut shown = channel(ask, &found);
+            let looks = Looks::of(ask);
+            let consumers = consumers(std::slice::from_ref(&found));
+            let mut shown = channel(&looks, &found);
             if let Some(fields) = shown.as_object_mut() {
-                let consumers = consumers.into_iter().map(|(_, shown)| shown).collect();
+                let consumers = consumers.iter().map(|one| one.view(&looks)).collect();
                 fields.insert("consumer_details".to_owned(), Json::Array(consumers));
             }
             page::one(&ask.request.query, shown)
@@ -57,7 +59,7 @@ pub(super) fn route_channels(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outco
     }
 }
 
-pub(super) fn route_consumers(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
+pub(super) async fn route_consumers(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     let clients = match (verb, rest) {
         ("GET", []) => visible(ask, |_| true),
         ("GET", [host]) => {
@@ -66,19 +68,20 @@ pub(super) fn route_consumers(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outc
         }
         _ => return unknown(verb),
     };
-    let all = consumers(ask, &channels(&clients));
-    page::reply(&ask.request.query, &all, |(tag, _)| tag.clone(), |(_, shown)| shown.clone())
+    let (looks, all) = (Looks::of(ask), consumers(&channels(&clients)));
+    let show = move |one: &Consuming| one.view(&looks);
+    page::reply(&ask.request.query, all, |one| text(&one.consumer.tag), show).await
 }
 
 /// The connections of a virtual host, or of all.
-pub(super) fn of_host(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
+pub(super) async fn of_host(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
     let is_of = |client: &Client| host.is_none_or(|host| client.facts.virtual_host == host.name);
-    list(ask, &visible(ask, is_of))
+    list(ask, visible(ask, is_of)).await
 }
 
 /// The channels of a virtual host.
-pub(super) fn channels_of_host(ask: &Ask<'_>, host: &Host) -> Outcome {
-    list_channels(ask, &visible(ask, |client| client.facts.virtual_host == host.name))
+pub(super) async fn channels_of_host(ask: &Ask<'_>, host: &Host) -> Outcome {
+    list_channels(ask, &visible(ask, |client| client.facts.virtual_host == host.name)).await
 }
 
 /// Closes all connections of a virtual host.
@@ -102,9 +105,10 @@ fn find(ask: &Ask<'_>, name: &[u8]) -> Result<Arc<Client>, Refusal> {
     found.ok_or_else(Refusal::not_found)
 }
 
-fn list(ask: &Ask<'_>, clients: &[Arc<Client>]) -> Outcome {
-    let name = |client: &Arc<Client>| client.name();
-    page::reply(&ask.request.query, clients, name, |client| view(ask, client))
+async fn list(ask: &Ask<'_>, clients: Vec<Arc<Client>>) -> Outcome {
+    let (looks, name) = (Looks::of(ask), |client: &Arc<Client>| client.name());
+    let show = move |client: &Arc<Client>| view(&looks, client);
+    page::reply(&ask.request.query, clients, name, show).await
 }
 
 /// Closes connections: their own, or with permission those of others.
@@ -119,14 +123,14 @@ fn close(ask: &Ask<'_>, clients: &[Arc<Client>]) -> Outcome {
     Ok(done())
 }
 
-fn view(ask: &Ask<'_>, client: &Client) -> Json {
+fn view(looks: &Looks, client: &Client) -> Json {
     let Facts {
         ends, since, user, mechanism, virtual_host, frame_max, channel_max, heartbeat, ..
     } = &client.facts;
     let properties = Table::new(&client.facts.properties).unwrap_or_default();
     let mut shown = json!({
         "name": client.name(),
-        "node": overview::node_name(ask),
+        "node": looks.node,
         "vhost": text(virtual_host),
         "user": &**user,
         "user_who_performed_action": &**user,
@@ -162,19 +166,21 @@ fn channels(clients: &[Arc<Client>]) -> Vec<(Arc<Client>, Arc<ChannelOut>)> {
     clients.iter().flat_map(of).collect()
 }
 
-fn list_channels(ask: &Ask<'_>, clients: &[Arc<Client>]) -> Outcome {
+async fn list_channels(ask: &Ask<'_>, clients: &[Arc<Client>]) -> Outcome {
     let name =
         |(client, channel): &(Arc<Client>, Arc<ChannelOut>)| client.channel_name(channel.number);
-    page::reply(&ask.request.query, &channels(clients), name, |one| channel(ask, one))
+    let looks = Looks::of(ask);
+    let show = move |one: &(Arc<Client>, Arc<ChannelOut>)| channel(&looks, one);
+    page::reply(&ask.request.query, channels(clients), name, show).await
 }
 
-fn channel(ask: &Ask<'_>, (client, channel): &(Arc<Client>, Arc<ChannelOut>)) -> Json {
+fn channel(looks: &Looks, (client, channel): &(Arc<Client>, Arc<ChannelOut>)) -> Json {
     let view = channel.view();
     let facts = &client.facts;
-    json!({
+    let mut shown = json!({
         "name": client.channel_name(channel.number),
         "number": channel.number,
-        "node": overview::node_name(ask),
+        "node": looks.node,
         "vhost": text(&facts.virtual_host),
         "user": &*facts.user,
         "user_who_performed_action": &*facts.user,
@@ -190,17 +196,27 @@ fn channel(ask: &Ask<'_>, (client, channel): &(Arc<Client>, Arc<ChannelOut>)) ->
             "peer_host": facts.ends.peer.ip().to_string(),
             "peer_port": facts.ends.peer.port(),
         },
-    })
+    });
+    looks.channel(channel, &mut shown);
+    shown
 }
 
-/// The consumers of channels, with their tags.
-fn consumers(ask: &Ask<'_>, of: &[(Arc<Client>, Arc<ChannelOut>)]) -> Vec<(String, Json)> {
+/// A consumer, and whose it is.
+struct Consuming {
+    client: Arc<Client>,
+    channel: Arc<ChannelOut>,
+    consumer: ConsumerOut,
+    facts: ConsumerFacts,
+}
+
+/// The consumers of channels.
+fn consumers(of: &[(Arc<Client>, Arc<ChannelOut>)]) -> Vec<Consuming> {
     let mut all = Vec::new();
     for (client, channel) in of {
-        for (consumer, facts) in channel.view().consumers {
-            let tag = text(&consumer.tag);
-            all.push((tag, consumer_view(ask, (client, channel), &consumer, &facts)));
-        }
+        all.extend(channel.view().consumers.into_iter().map(|(consumer, facts)| {
+            let (client, channel) = (Arc::clone(client), Arc::clone(channel));
+            Consuming { client, channel, consumer, facts }
+        }));
     }
     all
 }
@@ -209,41 +225,33 @@ fn consumers(ask: &Ask<'_>, of: &[(Arc<Client>, Arc<ChannelOut>)]) -> Vec<(Strin
 pub(super) fn consumers_of(ask: &Ask<'_>, virtual_host: &[u8], queue: &[u8]) -> Vec<Json> {
     let mut clients = ask.shared.clients.all();
     clients.retain(|client| client.facts.virtual_host == virtual_host);
-    let mut all = Vec::new();
-    for (client, channel) in &channels(&clients) {
-        for (consumer, facts) in channel.view().consumers {
-            if consumer.queue == queue {
-                all.push(consumer_view(ask, (client, channel), &consumer, &facts));
-            }
-        }
-    }
-    all
+    let (looks, mut all) = (Looks::of(ask), consumers(&channels(&clients)));
+    all.retain(|one| one.consumer.queue == queue);
+    all.iter().map(|one| one.view(&looks)).collect()
 }
 
-fn consumer_view(
-    ask: &Ask<'_>,
-    (client, channel): (&Client, &ChannelOut),
-    consumer: &ConsumerOut,
-    facts: &ConsumerFacts,
-) -> Json {
-    let peer = client.facts.ends.peer;
-    json!({
-        "consumer_tag": text(&consumer.tag),
-        "queue": { "name": text(&consumer.queue), "vhost": text(&client.facts.virtual_host) },
-        "ack_required": !consumer.no_ack,
-        "exclusive": facts.exclusive,
-        "prefetch_count": facts.prefetch,
-        "arguments": json::of_arguments(&facts.arguments),
-        "active": true,
-        "activity_status": "up",
-        "channel_details": {
-            "name": client.channel_name(channel.number),
-            "number": channel.number,
-            "node": overview::node_name(ask),
-            "user": &*client.facts.user,
-            "connection_name": client.name(),
-            "peer_host": peer.ip().to_string(),
-            "peer_port": peer.port(),
-        },
-    })
+impl Consuming {
+    fn view(&self, looks: &Looks) -> Json {
+        let Self { client, channel, consumer, facts } = self;
+        let peer = client.facts.ends.peer;
+        json!({
+            "consumer_tag": text(&consumer.tag),
+            "queue": { "name": text(&consumer.queue), "vhost": text(&client.facts.virtual_host) },
+            "ack_required": !consumer.no_ack,
+            "exclusive": facts.exclusive,
+            "prefetch_count": facts.prefetch,
+            "arguments": json::of_arguments(&facts.arguments),
+            "active": true,
+            "activity_status": "up",
+            "channel_details": {
+                "name": client.channel_name(channel.number),
+                "number": channel.number,
+                "node": looks.node,
+                "user": &*client.facts.user,
+                "connection_name": client.name(),
+                "peer_host": peer.ip().to_string(),
+                "peer_port": peer.port(),
+            },
+        })
+    }
 }

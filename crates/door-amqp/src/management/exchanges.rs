@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use broker::Broker;
 use broker::exchanges::{Exchange, ExchangeKind, ExchangeName};
 use broker::policies::Governing;
 use bytes::Bytes;
@@ -9,8 +10,10 @@ use serde_json::{Value as Json, json};
 
 use super::bindings::{self, Side};
 use super::body::Body;
+use super::rates::Watched;
 use super::refusal::Refusal;
 use super::routes::unknown;
+use super::stats::Looks;
 use super::{Ask, Host, Outcome, done, host_name, json, made, messages, page, policies, text};
 use crate::handle::exchange::{kind_name, make, remove};
 use crate::wire::method::{ExchangeDeclare, ExchangeDelete};
@@ -21,11 +24,11 @@ const DEFAULT: &[u8] = b"amq.default";
 
 pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     match (verb, rest) {
-        ("GET", []) => list(ask, None),
-        ("GET", [host]) => list(ask, Some(&ask.host(host)?)),
+        ("GET", []) => list(ask, None).await,
+        ("GET", [host]) => list(ask, Some(&ask.host(host)?)).await,
         ("GET", [host, name]) => {
             let found = find(ask, &ask.host(host)?, name)?;
-            page::one(&ask.request.query, view(&found))
+            page::one(&ask.request.query, view(&Looks::of(ask), &ask.shared.broker, &found))
         }
         ("PUT", [host, name]) => {
             let host = ask.host(host)?;
@@ -41,7 +44,7 @@ pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome 
             let host = ask.host(host)?;
             find(ask, &host, name)?;
             let side = if *side == b"source" { Side::Source } else { Side::Destination };
-            bindings::of_exchange(ask, &host, of_path(name), side)
+            bindings::of_exchange(ask, &host, of_path(name), side).await
         }
         _ => unknown(verb),
     }
@@ -89,7 +92,7 @@ pub(super) fn visible(ask: &Ask<'_>, host: Option<&Host>) -> Vec<Arc<Exchange>> 
     exchanges
 }
 
-fn list(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
+async fn list(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
     let spaces = match host {
         Some(host) => vec![host.space.clone()],
         None => {
@@ -100,10 +103,14 @@ fn list(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
     let kept = visible(ask, host).into_iter().map(Shown::Kept);
     let mut all: Vec<Shown> = spaces.into_iter().map(Shown::Default).chain(kept).collect();
     all.sort_by(|a, b| a.name().cmp(&b.name()));
-    page::reply(&ask.request.query, &all, |one| text(one.name().1), view)
+    let looks = Looks::of(ask);
+    let name = |one: &Shown| text(one.name().1);
+    let broker = ask.shared.broker.clone();
+    let show = move |one: &Shown| view(&looks, &broker, one);
+    page::reply(&ask.request.query, all, name, show).await
 }
 
-fn view(shown: &Shown) -> Json {
+fn view(looks: &Looks, broker: &Broker, shown: &Shown) -> Json {
     let (host, name) = shown.name();
     let spec = match shown {
         Shown::Kept(exchange) => Some(exchange.spec()),
@@ -113,7 +120,7 @@ fn view(shown: &Shown) -> Json {
         Shown::Kept(exchange) => exchange.governing(),
         Shown::Default(_) => Governing::default(),
     };
-    json!({
+    let mut fields = json!({
         "name": text(name),
         "vhost": text(host),
         "type": kind_name(spec.map_or(ExchangeKind::Direct, |spec| spec.kind)),
@@ -122,7 +129,13 @@ fn view(shown: &Shown) -> Json {
         "internal": spec.is_some_and(|spec| spec.internal),
         "arguments": json::of_arguments(spec.map(|spec| &spec.arguments[..]).unwrap_or_default()),
         "policy": policies::name_of(governing.user.as_ref()),
-    })
+    });
+    let (watched, flow) = match shown {
+        Shown::Kept(exchange) => (Watched::Exchange(Arc::downgrade(exchange)), exchange.flow()),
+        Shown::Default(space) => (Watched::Unnamed(space.clone()), broker.unnamed_flow(space)),
+    };
+    looks.exchange(&watched, flow, &mut fields);
+    fields
 }
 
 /// Makes an exchange; whether it is new.

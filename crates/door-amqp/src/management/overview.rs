@@ -1,13 +1,14 @@
 //! The broker as such: `/overview`, `/whoami`, `/nodes`, `/health`, `/aliveness-test`.
 
-use broker::queues::QueueCounts;
 use bytes::Bytes;
 use door::http::{Answer, StatusCode};
 use serde_json::{Value as Json, json};
 
 use super::messages::{self, Sent};
+use super::rates::Watched;
 use super::refusal::Refusal;
 use super::routes::unknown;
+use super::stats::{Figures, Looks};
 use super::{Ask, Outcome, page, told, users};
 use crate::handle;
 use crate::handshake::RABBITMQ_VERSION;
@@ -39,24 +40,21 @@ pub(super) fn node_name(ask: &Ask<'_>) -> String {
     format!("entrepot@{}", ask.shared.broker.id().0)
 }
 
-/// Of a number of queues together.
-pub(super) fn totals(counts: impl Iterator<Item = QueueCounts>) -> Json {
-    let sum = |sum: (u64, u64), one: QueueCounts| (sum.0 + one.ready, sum.1 + one.held);
-    let (ready, held) = counts.fold((0, 0), sum);
-    json!({
-        "messages": ready + held,
-        "messages_ready": ready,
-        "messages_unacknowledged": held,
-    })
-}
-
 fn overview(ask: &Ask<'_>) -> Json {
     let broker = &ask.shared.broker;
     let queues = broker.queues();
     let clients = ask.shared.clients.all();
     let channels: usize = clients.iter().map(|client| client.channels().len()).sum();
-    let counts: Vec<_> = queues.iter().map(|queue| queue.counts()).collect();
-    let consumers: u64 = counts.iter().map(|counts| u64::from(counts.consumers)).sum();
+    let flow = broker.space_flows().all;
+    let figures = Figures::of_space(&flow, &ask.shared.clients.hosts.all());
+    let mut totals = json!({
+        "messages": flow.ready + flow.held,
+        "messages_ready": flow.ready,
+        "messages_unacknowledged": flow.held,
+    });
+    let looks = Looks::of(ask);
+    looks.space(&Watched::All, &figures, &mut totals);
+    let stats = totals.as_object_mut().and_then(|fields| fields.remove("message_stats"));
     let kind = |name: &str| json!({ "name": name, "description": "", "enabled": true });
     json!({
         "management_version": RABBITMQ_VERSION,
@@ -65,17 +63,17 @@ fn overview(ask: &Ask<'_>) -> Json {
         "product_version": RABBITMQ_VERSION,
         "erlang_version": "",
         "erlang_full_version": concat!("none: Entrepot ", env!("CARGO_PKG_VERSION")),
-        "rates_mode": "none",
+        "rates_mode": "basic",
         "cluster_name": ask.shared.options.cluster_name,
         "node": node_name(ask),
         "exchange_types": [kind("direct"), kind("fanout"), kind("headers"), kind("topic")],
-        "message_stats": {},
+        "message_stats": stats.unwrap_or_else(|| json!({})),
         "churn_rates": {},
-        "queue_totals": totals(counts.into_iter()),
+        "queue_totals": totals,
         "object_totals": {
             "channels": channels,
             "connections": clients.len(),
-            "consumers": consumers,
+            "consumers": flow.consumers,
             // The one without a name, which every virtual host has, is not kept.
             "exchanges": broker.exchanges().len() + ask.shared.spaces.names().len(),
             "queues": queues.len(),
@@ -85,8 +83,8 @@ fn overview(ask: &Ask<'_>) -> Json {
         "contexts": [{
             "node": node_name(ask), "description": "RabbitMQ Management", "path": "/", "ssl_opts": [],
         }],
-        "disable_stats": true,
-        "enable_queue_totals": true,
+        "disable_stats": false,
+        "enable_queue_totals": false,
         "default_queue_type": "classic",
         "is_op_policy_updating_enabled": true,
     })
@@ -103,7 +101,7 @@ fn node(ask: &Ask<'_>) -> Json {
         "processors": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         "mem_alarm": false,
         "disk_free_alarm": broker.health().is_err(),
-        "rates_mode": "none",
+        "rates_mode": "basic",
         "partitions": [],
         "cluster_links": [],
         "applications": [],
@@ -160,7 +158,7 @@ fn old_health(ask: &Ask<'_>) -> Outcome {
 }
 
 fn failed(json: &Json) -> Outcome {
-    Ok(Answer::json(StatusCode::SERVICE_UNAVAILABLE, json.to_string()))
+    Ok(Answer::json(StatusCode::SERVICE_UNAVAILABLE, json.to_string()).into())
 }
 
 /// Declares a queue, publishes to it and takes the message out again.

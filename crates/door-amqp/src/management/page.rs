@@ -1,8 +1,9 @@
-//! Lists: sorted, cut into pages and to the columns that are wanted, as RabbitMQ does it.
+//! Lists: sorted, cut into pages and to the columns that are wanted, as RabbitMQ does it; sent as they are made.
 
 use std::cmp::Ordering;
 
-use door::http::Query;
+use bytes::Bytes;
+use door::http::{Answer, Query, Reply, StatusCode, pieces};
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value as Json, json};
 
@@ -16,38 +17,48 @@ const SIZE_MAX: usize = 500;
 /// Memory that a pattern of names may take, in bytes.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
-/// Answers with a list. `items` are in their order; `name` is what pages are filtered by; `show` is called for no more of
-/// them than the answer needs.
-pub(super) fn reply<T>(
+/// Bytes of a list that are made before they are sent.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Answers with a list. `items` are in their order; `name` is what pages are filtered by; `show` is called for one item after
+/// the other, as far as the client takes what was shown: however long the list is, no more than some pieces of it are there.
+pub(super) async fn reply<T, S>(
     query: &Query,
-    items: &[T],
+    mut items: Vec<T>,
     name: impl Fn(&T) -> String,
-    show: impl Fn(&T) -> Json,
-) -> Outcome {
-    let columns = Columns::of(query);
-    let Some(page) = Page::of(query)? else {
-        let all: Vec<&T> = items.iter().collect();
-        let shown: Vec<Json> = match sorted(query, &all, show) {
-            Ok(all) => all,
-            Err(show) => all.into_iter().map(show).collect(),
-        };
-        return Ok(told(&columns.cut(Json::Array(shown))));
+    show: S,
+) -> Outcome
+where
+    T: Send + 'static,
+    S: Fn(&T) -> Json + Send + 'static,
+{
+    let (page, total) = (Page::of(query)?, items.len());
+    let Some(page) = page else {
+        let items = sorted(query, items, &show).await;
+        return Ok(Text::new((items, show), Columns::of(query), ("[".into(), "]")).into_reply());
     };
-    let kept: Vec<&T> = items.iter().filter(|item| page.keeps(&name(item))).collect();
-    let range = page.range(kept.len())?;
-    let shown: Vec<Json> = match sorted(query, &kept, show) {
-        Ok(all) => all.into_iter().skip(range.start).take(range.len()).collect(),
-        Err(show) => kept.get(range).unwrap_or_default().iter().copied().map(show).collect(),
-    };
-    Ok(told(&json!({
-        "total_count": items.len(),
-        "item_count": shown.len(),
-        "filtered_count": kept.len(),
+    items.retain(|item| page.keeps(&name(item)));
+    let (filtered, range) = (items.len(), page.range(items.len())?);
+    let mut items = sorted(query, items, &show).await;
+    items.truncate(range.end);
+    items.drain(..range.start);
+    let head = json!({
+        "total_count": total,
+        "item_count": items.len(),
+        "filtered_count": filtered,
         "page": page.number,
         "page_size": page.size,
-        "page_count": kept.len().div_ceil(page.size),
-        "items": columns.cut(Json::Array(shown)),
-    })))
+        "page_count": filtered.div_ceil(page.size),
+    });
+    // The list comes last.
+    let head = head.to_string();
+    let head = format!("{},\"items\":[", head.trim_end_matches('}'));
+    Ok(Text::new((items, show), Columns::of(query), (head, "]}")).into_reply())
+}
+
+/// What pages are filtered by, where items are shown already.
+pub(super) fn by(field: &'static str) -> impl Fn(&Json) -> String {
+    move |item| item[field].as_str().unwrap_or_default().to_owned()
 }
 
 /// Answers with one thing, in the columns that are wanted.
@@ -55,22 +66,89 @@ pub(super) fn one(query: &Query, item: Json) -> Outcome {
     Ok(told(&Columns::of(query).cut(item)))
 }
 
-/// All of them in the order that is asked for; as it was given, if none is.
-fn sorted<T, S: Fn(&T) -> Json>(query: &Query, items: &[&T], show: S) -> Result<Vec<Json>, S> {
-    let wanted = query.get("sort").filter(|sort| !sort.is_empty());
-    let is_reverse = query.is("sort_reverse");
-    if wanted.is_none() && !is_reverse {
-        return Err(show);
+/// A list on its way into text.
+struct Text<T, S> {
+    items: std::vec::IntoIter<T>,
+    show: S,
+    columns: Columns,
+    text: String,
+    is_first: bool,
+    /// What ends it, if it did not end yet.
+    tail: Option<&'static str>,
+}
+
+impl<T, S> Text<T, S>
+where
+    T: Send + 'static,
+    S: Fn(&T) -> Json + Send + 'static,
+{
+    fn new(
+        (items, show): (Vec<T>, S),
+        columns: Columns,
+        (text, tail): (String, &'static str),
+    ) -> Self {
+        let items = items.into_iter();
+        Self { items, show, columns, text, is_first: true, tail: Some(tail) }
     }
-    let mut all: Vec<Json> = items.iter().map(|item| show(item)).collect();
-    if let Some(column) = wanted {
+
+    /// The next piece; `None`: there was all of it.
+    fn piece(&mut self) -> Option<Bytes> {
+        self.tail?;
+        while self.text.len() < PIECE_BYTES {
+            let Some(item) = self.items.next() else {
+                self.text.push_str(self.tail.take().unwrap_or_default());
+                break;
+            };
+            if !std::mem::replace(&mut self.is_first, false) {
+                self.text.push(',');
+            }
+            self.text.push_str(&self.columns.cut((self.show)(&item)).to_string());
+        }
+        Some(Bytes::from(std::mem::take(&mut self.text)))
+    }
+
+    /// All at once, if it is short.
+    fn into_reply(mut self) -> Reply {
+        let first = Answer::json(StatusCode::OK, self.piece().unwrap_or_default());
+        if self.tail.is_none() {
+            return first.into();
+        }
+        let (sender, receiver) = pieces();
+        tokio::spawn(async move {
+            while let Some(piece) = self.piece() {
+                if sender.send(piece).await.is_err() {
+                    // The client is gone.
+                    return;
+                }
+            }
+        });
+        Reply::Stream(first, receiver)
+    }
+}
+
+/// All of them in the order that is asked for; as it was given, if none is. Of what is shown only the column is kept that this
+/// goes by.
+async fn sorted<T>(query: &Query, mut items: Vec<T>, show: impl Fn(&T) -> Json) -> Vec<T> {
+    if let Some(column) = query.get("sort").filter(|sort| !sort.is_empty()) {
         let path: Vec<&str> = column.split('.').collect();
-        all.sort_by(|a, b| compare(at(a, &path), at(b, &path)));
+        let mut keyed = Vec::with_capacity(items.len());
+        for item in items {
+            let key = at(&show(&item), &path).map(|key| match key {
+                // Such are equal to each other.
+                Json::Array(_) | Json::Object(_) => Json::Array(Vec::new()),
+                key => key.clone(),
+            });
+            keyed.push((key, item));
+            // There may be many; others want their turn.
+            tokio::task::coop::consume_budget().await;
+        }
+        keyed.sort_by(|(a, _), (b, _)| compare(a.as_ref(), b.as_ref()));
+        items = keyed.into_iter().map(|(_, item)| item).collect();
     }
-    if is_reverse {
-        all.reverse();
+    if query.is("sort_reverse") {
+        items.reverse();
     }
-    Ok(all)
+    items
 }
 
 /// What stands in a column such as `owner.name`.
@@ -168,12 +246,12 @@ fn pattern(text: &str) -> Result<Regex, Refusal> {
 
 /// The columns that are wanted, each with those within it.
 #[derive(Debug)]
-struct Columns<'a>(Option<Vec<Vec<&'a str>>>);
+struct Columns(Option<Vec<Vec<String>>>);
 
-impl<'a> Columns<'a> {
-    fn of(query: &'a Query) -> Self {
+impl Columns {
+    fn of(query: &Query) -> Self {
         let wanted = query.get("columns").filter(|columns| !columns.is_empty());
-        let path = |column: &'a str| column.split('.').collect();
+        let path = |column: &str| column.split('.').map(str::to_owned).collect();
         Self(wanted.map(|columns| columns.split(',').map(path).collect()))
     }
 
@@ -181,14 +259,14 @@ impl<'a> Columns<'a> {
         match &self.0 {
             None => json,
             Some(paths) => {
-                let paths: Vec<&[&str]> = paths.iter().map(Vec::as_slice).collect();
+                let paths: Vec<&[String]> = paths.iter().map(Vec::as_slice).collect();
                 cut(json, &paths)
             }
         }
     }
 }
 
-fn cut(json: Json, paths: &[&[&str]]) -> Json {
+fn cut(json: Json, paths: &[&[String]]) -> Json {
     match json {
         Json::Array(items) => Json::Array(items.into_iter().map(|item| cut(item, paths)).collect()),
         Json::Object(map) => {
@@ -198,7 +276,7 @@ fn cut(json: Json, paths: &[&[&str]]) -> Json {
                     [first, rest @ ..] if *first == name => Some(rest),
                     _ => None,
                 });
-                let within: Vec<&[&str]> = within.collect();
+                let within: Vec<&[String]> = within.collect();
                 if within.is_empty() {
                     continue;
                 }

@@ -21,7 +21,7 @@ const KINDS: [(&str, Access); 3] =
 
 pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     match (verb, rest) {
-        ("GET", []) => list(ask, &ask.shared.spaces.names(), None),
+        ("GET", []) => list(ask, &ask.shared.spaces.names(), None).await,
         ("GET", [host, user]) => {
             let (host, user) = (ask.host(host)?, text(user));
             may_see(ask, &user)?;
@@ -47,7 +47,7 @@ fn may_see(ask: &Ask<'_>, user: &str) -> Result<(), Refusal> {
 }
 
 /// The permissions of a user, or of all, in these virtual hosts.
-pub(super) fn list(ask: &Ask<'_>, hosts: &[Bytes], user: Option<&str>) -> Outcome {
+pub(super) async fn list(ask: &Ask<'_>, hosts: &[Bytes], user: Option<&str>) -> Outcome {
     let users = match user {
         Some(user) => {
             may_see(ask, user)?;
@@ -59,8 +59,7 @@ pub(super) fn list(ask: &Ask<'_>, hosts: &[Bytes], user: Option<&str>) -> Outcom
         }
     };
     let shown = all(ask, hosts, &users);
-    let name = |one: &Json| one["user"].as_str().unwrap_or_default().to_owned();
-    page::reply(&ask.request.query, &shown, name, Json::clone)
+    page::reply(&ask.request.query, shown, page::by("user"), Json::clone).await
 }
 
 /// What these users may do in these virtual hosts.

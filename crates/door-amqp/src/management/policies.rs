@@ -23,8 +23,8 @@ pub(super) async fn route(
 ) -> Outcome {
     ask.check_monitor()?;
     match (verb, rest) {
-        ("GET", []) => list(ask, layer, None),
-        ("GET", [host]) => list(ask, layer, Some(&ask.host(host)?)),
+        ("GET", []) => list(ask, layer, None).await,
+        ("GET", [host]) => list(ask, layer, Some(&ask.host(host)?)).await,
         ("GET", [host, name]) => {
             let found = ask.shared.broker.policy(&named(&ask.host(host)?, layer, name));
             let found = found.ok_or_else(Refusal::not_found)?;
@@ -55,9 +55,10 @@ fn all(ask: &Ask<'_>, layer: PolicyLayer, host: Option<&Host>) -> Vec<Arc<Policy
     policies
 }
 
-fn list(ask: &Ask<'_>, layer: PolicyLayer, host: Option<&Host>) -> Outcome {
+async fn list(ask: &Ask<'_>, layer: PolicyLayer, host: Option<&Host>) -> Outcome {
     let name = |policy: &Arc<Policy>| text(&policy.name.name);
-    page::reply(&ask.request.query, &all(ask, layer, host), name, |policy| view(policy))
+    let show = |policy: &Arc<Policy>| view(policy);
+    page::reply(&ask.request.query, all(ask, layer, host), name, show).await
 }
 
 fn view(policy: &Policy) -> Json {

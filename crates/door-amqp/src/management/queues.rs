@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::body::Body;
 use super::refusal::{Refusal, of_queue};
 use super::routes::unknown;
+use super::stats::Looks;
 use super::{
     Ask, Host, Outcome, bindings, connections, done, host_name, json, made, messages, page,
     policies, text,
@@ -20,8 +21,8 @@ use crate::wire::table::Table;
 
 pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome {
     match (verb, rest) {
-        ("GET", []) => list(ask, None),
-        ("GET", [host]) => list(ask, Some(&ask.host(host)?)),
+        ("GET", []) => list(ask, None).await,
+        ("GET", [host]) => list(ask, Some(&ask.host(host)?)).await,
         ("GET", [host, name]) => describe(ask, &ask.host(host)?, name),
         ("PUT", [host, name]) => {
             let host = ask.host(host)?;
@@ -31,7 +32,7 @@ pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome 
         ("GET", [host, name, b"bindings"]) => {
             let host = ask.host(host)?;
             find(ask, &host, name)?;
-            bindings::of_queue(ask, &host, name)
+            bindings::of_queue(ask, &host, name).await
         }
         ("DELETE", [host, name, b"contents"]) => purge(ask, &ask.host(host)?, name).await,
         ("GET", [host, name, b"peek"]) => messages::peek(ask, &ask.host(host)?, name).await,
@@ -69,15 +70,17 @@ pub(super) fn visible(ask: &Ask<'_>, host: Option<&Host>) -> Vec<Arc<Queue>> {
     queues
 }
 
-fn list(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
+async fn list(ask: &Ask<'_>, host: Option<&Host>) -> Outcome {
     let queues = visible(ask, host);
     let name = |queue: &Arc<Queue>| text(&queue.name().name);
-    page::reply(&ask.request.query, &queues, name, |queue| view(ask, queue))
+    let looks = Looks::of(ask);
+    let show = move |queue: &Arc<Queue>| view(&looks, queue);
+    page::reply(&ask.request.query, queues, name, show).await
 }
 
 fn describe(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {
     let queue = find(ask, host, name)?;
-    let mut shown = view(ask, &queue);
+    let mut shown = view(&Looks::of(ask), &queue);
     if let Some(fields) = shown.as_object_mut() {
         let consumers = connections::consumers_of(ask, &host.name, name);
         fields.insert("consumer_details".to_owned(), Json::Array(consumers));
@@ -87,12 +90,12 @@ fn describe(ask: &Ask<'_>, host: &Host, name: &[u8]) -> Outcome {
     page::one(&ask.request.query, shown)
 }
 
-fn view(ask: &Ask<'_>, queue: &Queue) -> Json {
+fn view(looks: &Looks, queue: &Arc<Queue>) -> Json {
     let (spec, counts, governing) = (queue.spec(), queue.counts(), queue.governing());
     let arguments = Table::new(&spec.arguments).unwrap_or_default();
     let kind = arguments.get(b"x-queue-type").and_then(|value| value.string());
     let kind = kind.filter(|kind| *kind != b"default").unwrap_or(b"classic");
-    json!({
+    let mut shown = json!({
         "name": text(&queue.name().name),
         "vhost": text(host_name(&queue.name().space)),
         "type": text(kind),
@@ -100,7 +103,7 @@ fn view(ask: &Ask<'_>, queue: &Queue) -> Json {
         "auto_delete": spec.auto_delete,
         "exclusive": spec.exclusive,
         "arguments": json::of_table(arguments),
-        "node": super::overview::node_name(ask),
+        "node": looks.node,
         "state": if counts.is_paused { "paused" } else { "running" },
         "messages": counts.ready + counts.held,
         "messages_ready": counts.ready,
@@ -109,7 +112,9 @@ fn view(ask: &Ask<'_>, queue: &Queue) -> Json {
         "policy": policies::name_of(governing.user.as_ref()),
         "operator_policy": policies::name_of(governing.operator.as_ref()),
         "effective_policy_definition": policies::effective(&governing),
-    })
+    });
+    looks.queue(queue, &mut shown);
+    shown
 }
 
 /// Makes a queue; whether it is new.

@@ -1,8 +1,18 @@
-use door::http::Query;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base::ManualClock;
+use broker::exchanges::{ExchangeFlow, SpaceFlow};
+use broker::live::Batch;
+use broker::{BrokerOptions, Message};
+use bytes::Bytes;
+use door::http::{Query, Reply};
 use serde_json::{Value as Json, json};
 
 use super::body::Body;
+use super::rates::{Rates, Watched};
 use super::refusal::Refusal;
+use super::stats::Figures;
 use super::{json, page, text};
 use crate::wire::table::{ArrayBuf, TableBuf, Value};
 
@@ -71,50 +81,118 @@ fn numbers_and_truth_may_be_written_as_texts() {
     );
 }
 
-fn reply(query: &str) -> Result<Json, Refusal> {
-    let items = [("b", 1), ("a", 3), ("c", 2), ("ab", 0)];
+/// The whole text of an answer, and of how many pieces it is.
+async fn whole(reply: Reply) -> (String, usize) {
+    match reply {
+        Reply::Whole(answer) => (text(&answer.body), 1),
+        Reply::Stream(answer, mut more) => {
+            let (mut whole, mut count) = (answer.body.to_vec(), 1);
+            while let Some(piece) = more.recv().await {
+                whole.extend_from_slice(&piece);
+                count += 1;
+            }
+            (text(&whole), count)
+        }
+        Reply::Upgrade(..) => panic!("it is a list"),
+    }
+}
+
+async fn reply(query: &str) -> Result<Json, Refusal> {
+    let items = vec![("b", 1), ("a", 3), ("c", 2), ("ab", 0)];
     let show = |(name, size): &(&str, i32)| json!({ "name": name, "of": { "size": size, "x": 0 } });
-    let answer = page::reply(&Query::parse(query), &items, |(name, _)| (*name).to_owned(), show);
-    answer.map(|answer| serde_json::from_slice(&answer.body).unwrap())
+    let name = |(name, _): &(&str, i32)| (*name).to_owned();
+    let answer = page::reply(&Query::parse(query), items, name, show).await?;
+    Ok(serde_json::from_str(&whole(answer).await.0).unwrap())
 }
 
 fn names(json: &Json) -> Vec<&str> {
     json.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
 }
 
-#[test]
-fn a_list_is_sorted_by_any_column() {
-    assert_eq!(names(&reply("").unwrap()), ["b", "a", "c", "ab"]);
-    assert_eq!(names(&reply("sort=name").unwrap()), ["a", "ab", "b", "c"]);
-    assert_eq!(names(&reply("sort=of.size&sort_reverse=true").unwrap()), ["a", "c", "b", "ab"]);
-    assert_eq!(names(&reply("sort=none").unwrap()), ["b", "a", "c", "ab"], "the order is kept");
+#[tokio::test]
+async fn a_list_is_sorted_by_any_column() {
+    assert_eq!(names(&reply("").await.unwrap()), ["b", "a", "c", "ab"]);
+    assert_eq!(names(&reply("sort=name").await.unwrap()), ["a", "ab", "b", "c"]);
+    assert_eq!(
+        names(&reply("sort=of.size&sort_reverse=true").await.unwrap()),
+        ["a", "c", "b", "ab"]
+    );
+    assert_eq!(
+        names(&reply("sort=none").await.unwrap()),
+        ["b", "a", "c", "ab"],
+        "the order is kept"
+    );
 }
 
-#[test]
-fn a_list_is_cut_into_pages() {
-    let page = reply("page=2&page_size=3").unwrap();
+#[tokio::test]
+async fn a_list_is_cut_into_pages() {
+    let page = reply("page=2&page_size=3").await.unwrap();
     assert_eq!(names(&page["items"]), ["ab"]);
     let figures =
         ["total_count", "item_count", "filtered_count", "page", "page_size", "page_count"];
     assert_eq!(figures.map(|name| page[name].as_u64().unwrap()), [4, 1, 4, 2, 3, 2]);
-    let filtered = reply("page=1&name=A&page_size=1&sort=name").unwrap();
+    let filtered = reply("page=1&name=A&page_size=1&sort=name").await.unwrap();
     assert_eq!(names(&filtered["items"]), ["a"]);
     assert_eq!((&filtered["filtered_count"], &filtered["page_count"]), (&json!(2), &json!(2)));
-    let by_pattern = reply("page=1&name=%5Eab%3F%24&use_regex=true").unwrap();
+    let by_pattern = reply("page=1&name=%5Eab%3F%24&use_regex=true").await.unwrap();
     assert_eq!(names(&by_pattern["items"]), ["a", "ab"]);
     for bad in
         ["page=0", "page=x", "page=1&page_size=501", "page=1&name=(&use_regex=true", "page=9"]
     {
-        assert!(reply(bad).is_err(), "{bad}");
+        assert!(reply(bad).await.is_err(), "{bad}");
     }
-    assert!(reply("page=18446744073709551615&page_size=500").is_err());
+    assert!(reply("page=18446744073709551615&page_size=500").await.is_err());
 }
 
-#[test]
-fn a_list_is_cut_to_columns() {
-    let cut = reply("columns=of.size&page=1&page_size=1").unwrap();
+#[tokio::test]
+async fn a_list_is_cut_to_columns() {
+    let cut = reply("columns=of.size&page=1&page_size=1").await.unwrap();
     assert_eq!(cut["items"], json!([{ "of": { "size": 1 } }]));
-    assert_eq!(reply("columns=name").unwrap()[0], json!({ "name": "b" }));
+    assert_eq!(reply("columns=name").await.unwrap()[0], json!({ "name": "b" }));
+}
+
+#[tokio::test]
+async fn a_long_list_is_made_as_it_is_taken() {
+    const COUNT: usize = 100_000;
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
+    let show = move |number: &usize| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        json!({ "number": number, "text": "x".repeat(100) })
+    };
+    let list = || {
+        page::reply(
+            &Query::parse("columns=number,text"),
+            (0..COUNT).collect(),
+            usize::to_string,
+            show.clone(),
+        )
+    };
+    let Ok(Reply::Stream(first, mut more)) = list().await else { panic!("it is long") };
+    assert!(first.body.len() < 70_000);
+    // Whoever makes it has made all that there is room for, and waits.
+    while more.len() < door::http::PIECES_MAX {
+        tokio::task::yield_now().await; // poll: until it is full, which takes a turn for each piece
+    }
+    tokio::task::yield_now().await;
+    assert!(made.load(Ordering::Relaxed) < COUNT / 5, "{made:?}");
+    assert!(more.recv().await.is_some());
+    drop(more);
+    let (text, pieces) = whole(list().await.unwrap()).await;
+    let all: Vec<Json> = serde_json::from_str(&text).unwrap();
+    assert!(pieces > 100 && all.iter().enumerate().all(|(at, one)| one["number"] == at));
+    assert_eq!(all.len(), COUNT);
+    let last = page::reply(
+        &Query::parse("sort=number&sort_reverse=true&page=1&page_size=2"),
+        (0..COUNT).collect(),
+        usize::to_string,
+        |number: &usize| json!({ "number": number }),
+    );
+    let last: Json = serde_json::from_str(&whole(last.await.unwrap()).await.0).unwrap();
+    assert_eq!(
+        (&last["items"], &last["total_count"]),
+        (&json!([{ "number": COUNT - 1 }, { "number": COUNT - 2 }]), &json!(COUNT))
+    );
 }
 
 #[test]
@@ -132,4 +210,46 @@ fn values_are_counted_before_any_is_made() {
     assert!(Body::parse(text, 6).is_ok(), "what stands in texts is no value");
     assert!(Body::parse(text, 5).is_err());
     assert!(Body::parse(br#"{"a\\":[1,2,3]}"#, 4).is_err(), "an escaped backslash escapes nothing");
+}
+
+#[test]
+fn rates_are_of_what_changed_between_two_samples() {
+    let figures = |came, ready| {
+        let flow =
+            SpaceFlow { ready, exchanges: ExchangeFlow { came, went: 0 }, ..Default::default() };
+        Figures::of_space(&flow, &[])
+    };
+    let (now, past) = (figures(30, 2), figures(10, 7));
+    let rates = now.per_second(&past, 5000);
+    assert_eq!((rates[0], rates[14], rates[15]), (4.0, -1.0, -1.0));
+    assert_eq!(now.per_second(&past, 0), [0.0; 17], "a clock that stands");
+}
+
+#[tokio::test]
+async fn samples_are_taken_of_what_somebody_looks_at_and_until_nobody_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(1000);
+    let change = |options: &mut BrokerOptions| options.clock = Arc::new(clock.clone());
+    let (broker, _store) = broker::testing::start(dir.path(), change).await;
+    let rates = Rates::new(broker.clone(), Arc::default());
+    assert!(!rates.sample(), "nobody asks, and nobody looks");
+    let space = Bytes::from_static(b"v");
+    let (watched, none) = (Watched::Unnamed(space.clone()), Figures::default());
+    assert_eq!(rates.of(&watched, &none), Some([0.0; 17]), "nothing is known yet");
+    let mut routes = broker.new_exchange_routes(space);
+    let route = routes.find(&broker, b"", b"k", &[], Default::default).unwrap();
+    for _ in 0..10 {
+        let mut batch = Batch::default();
+        broker.route_to_queues(&route, &Message::default(), &mut batch).unwrap();
+    }
+    clock.advance(5000);
+    assert!(rates.sample());
+    assert_eq!(rates.of(&watched, &none).map(|rates| rates[1]), Some(2.0), "ten in five seconds");
+    clock.advance(30_000);
+    assert!(rates.sample());
+    assert_eq!(rates.of(&watched, &none).map(|rates| rates[1]), Some(0.0));
+    clock.advance(60_000);
+    assert!(!rates.sample(), "nobody has asked for a minute");
+    assert_eq!(rates.watched(), 0);
+    broker.stop().await;
 }

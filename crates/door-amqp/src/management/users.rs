@@ -27,13 +27,13 @@ pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome 
     match (verb, rest) {
         ("GET", []) => {
             ask.check_monitor()?;
-            page::reply(&ask.request.query, &names(ask), String::clone, |name| view(ask, name))
+            list(ask, &names(ask)).await
         }
         ("GET", [b"without-permissions"]) => {
             ask.check_monitor()?;
             let mut names = names(ask);
             names.retain(|name| permissions::has_none(ask, name));
-            page::reply(&ask.request.query, &names, String::clone, |name| view(ask, name))
+            list(ask, &names).await
         }
         ("GET", [name]) => page::one(&ask.request.query, view(ask, &find(ask, name)?)),
         ("PUT", [name]) => Ok(made(put(ask, &text(name), &ask.body()?).await?)),
@@ -41,7 +41,7 @@ pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome 
         ("POST", [b"bulk-delete"]) => bulk_delete(ask).await,
         ("GET", [name, b"permissions"]) => {
             let name = find(ask, name)?;
-            permissions::list(ask, &ask.shared.spaces.names(), Some(&name))
+            permissions::list(ask, &ask.shared.spaces.names(), Some(&name)).await
         }
         ("GET", [name, b"topic-permissions"]) => {
             find(ask, name)?;
@@ -49,6 +49,11 @@ pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome 
         }
         _ => unknown(verb),
     }
+}
+
+async fn list(ask: &Ask<'_>, names: &[String]) -> Outcome {
+    let shown = names.iter().map(|name| view(ask, name)).collect();
+    page::reply(&ask.request.query, shown, page::by("name"), Json::clone).await
 }
 
 /// All users, by name: those that are kept, and those of the configuration.

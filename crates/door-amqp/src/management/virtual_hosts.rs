@@ -1,16 +1,16 @@
 //! Virtual hosts: `/vhosts`. Those of the configuration are there always; others are made and deleted here. One is there
 //! as long as its exchanges are.
 
-use broker::exchanges::{ExchangeError, MARK};
-use broker::queues::{DeleteOnly, QueueCounts, QueueError};
+use broker::exchanges::{ExchangeError, MARK, SpaceFlows};
+use broker::queues::{DeleteOnly, QueueError};
 use bytes::Bytes;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
+use super::rates::Watched;
 use super::refusal::{Refusal, of_queue};
 use super::routes::unknown;
-use super::{
-    Ask, Host, Outcome, connections, done, made, overview, page, permissions, policies, text,
-};
+use super::stats::{Figures, Looks};
+use super::{Ask, Host, Outcome, connections, done, made, page, permissions, policies, text};
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -19,22 +19,26 @@ pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome 
     match (verb, rest) {
         ("GET", []) => {
             let hosts = ask.shared.spaces.names();
-            let counts = Counts::of(ask);
-            let name = |host: &Bytes| text(host);
-            page::reply(&ask.request.query, &hosts, name, |host| view(ask, &counts, host))
+            let (looks, flows) = (Looks::of(ask), ask.shared.broker.space_flows());
+            let show = |host: &Bytes| view(ask, (&looks, &flows), host);
+            let shown = hosts.iter().map(show).collect();
+            page::reply(&ask.request.query, shown, page::by("name"), Json::clone).await
         }
         ("GET", [host]) => {
             let host = ask.host(host)?;
-            page::one(&ask.request.query, view(ask, &Counts::of(ask), &host.name))
+            let flows = ask.shared.broker.space_flows();
+            page::one(&ask.request.query, view(ask, (&Looks::of(ask), &flows), &host.name))
         }
         ("PUT", [host]) => {
             ask.body()?;
             Ok(made(make(ask, host).await?))
         }
         ("DELETE", [host]) => delete(ask, &ask.host(host)?).await,
-        ("GET", [host, b"permissions"]) => permissions::list(ask, &[ask.host(host)?.name], None),
-        ("GET", [host, b"connections"]) => connections::of_host(ask, Some(&ask.host(host)?)),
-        ("GET", [host, b"channels"]) => connections::channels_of_host(ask, &ask.host(host)?),
+        ("GET", [host, b"permissions"]) => {
+            permissions::list(ask, &[ask.host(host)?.name], None).await
+        }
+        ("GET", [host, b"connections"]) => connections::of_host(ask, Some(&ask.host(host)?)).await,
+        ("GET", [host, b"channels"]) => connections::channels_of_host(ask, &ask.host(host)?).await,
         ("GET", [host, b"topic-permissions"]) => {
             ask.host(host)?;
             Ok(super::told(&json!([])))
@@ -43,39 +47,26 @@ pub(super) async fn route(ask: &Ask<'_>, verb: &str, rest: &[&[u8]]) -> Outcome 
     }
 }
 
-/// How many messages each has: by namespace.
-struct Counts(std::collections::HashMap<Bytes, Vec<QueueCounts>>);
-
-impl Counts {
-    fn of(ask: &Ask<'_>) -> Self {
-        let mut by_space = std::collections::HashMap::<_, Vec<_>>::new();
-        for queue in ask.shared.broker.queues() {
-            by_space.entry(queue.name().space.clone()).or_default().push(queue.counts());
-        }
-        Self(by_space)
-    }
-}
-
-fn view(ask: &Ask<'_>, counts: &Counts, host: &Bytes) -> Json {
+fn view(ask: &Ask<'_>, (looks, flows): (&Looks, &SpaceFlows), host: &Bytes) -> Json {
     let space = ask.shared.spaces.find(host).unwrap_or_default();
-    let counts = counts.0.get(&space).cloned().unwrap_or_default();
-    let mut shown = match overview::totals(counts.into_iter()) {
-        Json::Object(fields) => fields,
-        _ => Map::new(),
-    };
-    let mut put = |name: &str, value: Json| shown.insert(name.to_owned(), value);
-    put("name", Json::String(text(host)));
-    put("description", json!(""));
-    put("tags", json!([]));
-    put("metadata", json!({ "description": "", "tags": [] }));
-    put("default_queue_type", json!("classic"));
-    put("tracing", json!(false));
-    put(
-        "protected_from_deletion",
-        json!(space.is_empty() || ask.shared.spaces.is_configured(host)),
-    );
-    put("cluster_state", json!({ (overview::node_name(ask)): "running" }));
-    Json::Object(shown)
+    let flow = flows.by_space.get(&space).copied().unwrap_or_default();
+    let figures = Figures::of_space(&flow, ask.shared.clients.hosts.get(host).as_slice());
+    let stays = space.is_empty() || ask.shared.spaces.is_configured(host);
+    let mut shown = json!({
+        "name": text(host),
+        "description": "",
+        "tags": [],
+        "metadata": { "description": "", "tags": [] },
+        "default_queue_type": "classic",
+        "tracing": false,
+        "protected_from_deletion": stays,
+        "cluster_state": { (looks.node.clone()): "running" },
+        "messages": flow.ready + flow.held,
+        "messages_ready": flow.ready,
+        "messages_unacknowledged": flow.held,
+    });
+    looks.space(&Watched::Host(host.clone(), space), &figures, &mut shown);
+    shown
 }
 
 /// Makes one; whether it is new.
@@ -105,6 +96,8 @@ async fn delete(ask: &Ask<'_>, host: &Host) -> Outcome {
     policies::clear(ask, host).await?;
     empty(ask, host, false).await?;
     empty(ask, host, true).await?;
+    ask.shared.broker.forget_space_flow(&host.space);
+    ask.shared.clients.hosts.forget(&host.name);
     Ok(done())
 }
 
