@@ -160,9 +160,11 @@ async fn a_long_list_is_made_as_it_is_taken() {
         counted.fetch_add(1, Ordering::Relaxed);
         json!({ "number": number, "text": "x".repeat(100) })
     };
+    let columns = Query::parse("columns=number,text");
+    let backwards = Query::parse("sort=number&sort_reverse=true&page=1&page_size=2");
     let list = || {
         page::reply(
-            &Query::parse("columns=number,text"),
+            &columns,
             (0..COUNT).collect(),
             usize::to_string,
             show.clone(),
@@ -183,7 +185,7 @@ async fn a_long_list_is_made_as_it_is_taken() {
     assert!(pieces > 100 && all.iter().enumerate().all(|(at, one)| one["number"] == at));
     assert_eq!(all.len(), COUNT);
     let last = page::reply(
-        &Query::parse("sort=number&sort_reverse=true&page=1&page_size=2"),
+        &backwards,
         (0..COUNT).collect(),
         usize::to_string,
         |number: &usize| json!({ "number": number }),
