@@ -162,12 +162,6 @@ impl Rates {
             }
         })
     }
-
-    /// How much is sampled.
-    #[cfg(test)]
-    pub(super) fn watched(&self) -> usize {
-        self.state.lock().entries.len()
-    }
 }
 
 async fn sample_on(rates: Weak<Rates>) {
@@ -177,5 +171,13 @@ async fn sample_on(rates: Weak<Rates>) {
         if !rates.sample() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+impl Rates {
+    /// How much is sampled.
+    pub(super) fn watched(&self) -> usize {
+        self.state.lock().entries.len()
     }
 }
