@@ -162,14 +162,7 @@ async fn a_long_list_is_made_as_it_is_taken() {
     };
     let columns = Query::parse("columns=number,text");
     let backwards = Query::parse("sort=number&sort_reverse=true&page=1&page_size=2");
-    let list = || {
-        page::reply(
-            &columns,
-            (0..COUNT).collect(),
-            usize::to_string,
-            show.clone(),
-        )
-    };
+    let list = || page::reply(&columns, (0..COUNT).collect(), usize::to_string, show.clone());
     let Ok(Reply::Stream(first, mut more)) = list().await else { panic!("it is long") };
     assert!(first.body.len() < 70_000);
     // Whoever makes it has made all that there is room for, and waits.
