@@ -13,6 +13,7 @@ use store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::discovery::Discovery;
 use crate::exchanges::Exchanges;
 use crate::group_config::GroupConfig;
 use crate::groups::Groups;
@@ -91,6 +92,7 @@ pub(crate) struct Inner {
     pub(crate) queues: Arc<Queues>,
     pub(crate) exchanges: Exchanges,
     pub(crate) policies: Policies,
+    pub(crate) discovery: Arc<Discovery>,
     pub(crate) meters: Meters,
     settings: watch::Sender<Arc<Settings>>,
     /// Producer identities reserved but not given out: next, and the end of the block.
@@ -141,6 +143,10 @@ impl Broker {
         let bindings = Arc::clone(&topics.bindings);
         let live = Live::new(options.random.as_ref(), bindings, Arc::clone(&sessions.router));
         let observe = Observe::new(Arc::clone(&options.clock));
+        let metadata = watch::Sender::new(Arc::new(metadata));
+        let registry = Registry::new(Arc::clone(&meta), options.id);
+        let chance = (Arc::clone(&options.clock), Arc::clone(&options.random));
+        let discovery = Discovery::new(registry, metadata.subscribe(), chance);
         let inner = Arc::new(Inner {
             options,
             observe,
@@ -150,7 +156,7 @@ impl Broker {
             store,
             meta,
             topics,
-            metadata: watch::Sender::new(Arc::new(metadata)),
+            metadata,
             groups: Arc::new(groups),
             live,
             retained,
@@ -158,6 +164,7 @@ impl Broker {
             queues,
             exchanges: Exchanges::default(),
             policies: Policies::load(&range.kvs),
+            discovery,
             meters: Meters::default(),
             settings: watch::Sender::new(settings),
             producer_ids: tokio::sync::Mutex::default(),
@@ -169,6 +176,7 @@ impl Broker {
         inner.begin(lease, range.revision + 1);
         inner.sessions.begin(&inner);
         let journal = inner.queues.begin(&inner, &range.kvs);
+        inner.discovery.begin(&range.kvs);
         let broker = Self { inner };
         broker.inner.exchanges.begin(&broker, &range.kvs);
         broker.inner.tasks.lock().extend([journal, tokio::spawn(broker.clone().keep_streams())]);

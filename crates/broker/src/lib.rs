@@ -4,6 +4,7 @@
 pub mod access;
 mod broker;
 pub mod client_metrics;
+pub mod discovery;
 pub mod exchanges;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;

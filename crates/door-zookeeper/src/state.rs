@@ -14,6 +14,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use base::{BrokerId, Millis, Random};
+use broker::discovery::is_lease;
 use broker::metadata::Metadata;
 use broker::registry::{self, Batch, EventKind, Feed, Tag};
 use door::CloseReason;
@@ -234,6 +235,10 @@ impl State {
     }
 
     fn take_over_session(&mut self, number: i64, session: Option<&registry::Session>, now: Now) {
+        if is_lease(number) {
+            // Somebody else looks after it; no client of ours can take it up.
+            return;
+        }
         let Some(session) = session else {
             let client = self.sessions.remove(&number).and_then(|session| session.client);
             if let Some(client) = client.and_then(|id| self.clients.get_mut(&id)) {

@@ -125,6 +125,35 @@ impl Batch {
         Ok(self.messages.len() - 1)
     }
 
+    /// Adds a message for one topic, whatever that binds; returns its number.
+    ///
+    /// # Errors
+    /// The topic does not take the message.
+    pub fn push_to(
+        &mut self,
+        broker: &Broker,
+        topic: &Arc<OpenTopic>,
+        message: &Message,
+    ) -> Result<usize, ProduceError> {
+        if topic.topic.internal {
+            return Err(ProduceError::Internal);
+        }
+        let record = message.to_record(None, broker.now());
+        let size = HEADER_BYTES + record.bytes_max();
+        let limit = topic.config.max_message_bytes;
+        if size > limit {
+            return Err(ProduceError::TooLarge { size, limit });
+        }
+        let partition = topic.partition_of(message.properties.priority, record.key.as_deref());
+        let at = self.topic(topic);
+        if let Some((_, partitions)) = self.topics.get_mut(at) {
+            partitions.entry(partition).or_default().push(&record, limit)?;
+        }
+        self.bytes += size;
+        self.messages.push(vec![Target::Topic(at, partition)]);
+        Ok(self.messages.len() - 1)
+    }
+
     /// Adds a message for sessions that were picked of groups, if it is no more than that in the batch yet; returns its
     /// number.
     pub(super) fn push_picked(

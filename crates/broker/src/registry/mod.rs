@@ -174,6 +174,13 @@ impl Debug for Feed {
     }
 }
 
+/// The session whose key this is.
+pub(crate) fn session_of(key: &[u8]) -> Option<i64> {
+    let number = key.strip_prefix(records::SESSIONS.as_bytes())?;
+    let number = std::str::from_utf8(number).ok()?;
+    Some(u64::from_str_radix(number, 16).ok()?.cast_signed())
+}
+
 /// Whether a key is the registry's.
 pub(crate) fn is_ours(key: &Bytes) -> bool {
     key.starts_with(PREFIX)
