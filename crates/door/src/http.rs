@@ -32,12 +32,12 @@ pub use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use hyper::{Method, StatusCode};
 
 pub use body::{PIECES_MAX, Pieces, pieces};
-pub use login::{LoginError, log_in, name_said};
+pub use io::Impatient;
+pub use login::{LoginError, basic_token, log_in, name_said};
 pub use query::{Query, escape};
 pub use upgrade::{Socket, Takeover, accept_websocket, asks_for_websocket};
 
 use crate::{Claim, CloseReason, ConnectionRoom, RequestRoom, Stream};
-use io::Impatient;
 
 /// Largest head of a request in bytes, with the target and all fields.
 const HEAD_BYTES_MAX: usize = 32 * 1024;

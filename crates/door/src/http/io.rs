@@ -11,16 +11,26 @@ use tokio::time::{Sleep, sleep};
 
 /// A stream on which writing fails when the peer takes nothing for too long.
 #[derive(Debug)]
-pub(super) struct Impatient<S> {
+pub struct Impatient<S> {
     stream: S,
     patience: Duration,
     /// Since something waits to be taken.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Bytes that the peer still has to send by then.
+    beginning: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
 impl<S> Impatient<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, deadline: None }
+    /// Waits no longer than this when something is written.
+    pub fn new(stream: S, patience: Duration) -> Self {
+        Self { stream, patience, deadline: None, beginning: None }
+    }
+
+    /// Reading fails, too, when the peer's first `bytes` are not there in time.
+    #[must_use]
+    pub fn with_first_bytes(mut self, bytes: usize, patience: Duration) -> Self {
+        self.beginning = Some((bytes, Box::pin(sleep(patience))));
+        self
     }
 
     fn judge<T>(
@@ -44,7 +54,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+        let own = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut own.stream).poll_read(cx, buffer);
+        let Some((missing, deadline)) = &mut own.beginning else { return polled };
+        *missing = missing.saturating_sub(buffer.filled().len() - before);
+        if *missing == 0 {
+            own.beginning = None;
+        } else if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
     }
 }
 

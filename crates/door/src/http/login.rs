@@ -46,10 +46,9 @@ pub async fn log_in(
 }
 
 async fn check(logins: &Arc<Logins>, headers: &HeaderMap) -> Result<Login, String> {
-    let (name, password) = basic(headers).ok_or("no login of the kind Basic")?;
+    let token = encoded(headers).and_then(basic_token).ok_or("no login of the kind Basic")?;
     let exchange = logins.begin(Mechanism::Plain);
     let mut exchange = exchange.ok_or("passwords are not taken here: PLAIN is not offered")?;
-    let token = [b"\0", name.as_bytes(), b"\0", password.as_bytes()].concat();
     match exchange.step(&token).await {
         Ok(Step::Done(_, login)) => Ok(login),
         Ok(Step::Continue(_)) => Err("a password takes one step".to_owned()),
@@ -59,15 +58,21 @@ async fn check(logins: &Arc<Logins>, headers: &HeaderMap) -> Result<Login, Strin
 
 /// The name that a request says, whether or not it is true.
 pub fn name_said(headers: &HeaderMap) -> Option<String> {
-    basic(headers).map(|(name, _)| name)
+    encoded(headers).and_then(basic).map(|(name, _)| name)
 }
 
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, encoded) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
+/// What `Basic` says, behind that word, as the token of [`Mechanism::Plain`].
+pub fn basic_token(encoded: &str) -> Option<Vec<u8>> {
+    let (name, password) = basic(encoded)?;
+    Some([b"\0", name.as_bytes(), b"\0", password.as_bytes()].concat())
+}
+
+fn encoded(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, encoded) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then_some(encoded)
+}
+
+fn basic(encoded: &str) -> Option<(String, String)> {
     let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
     let decoded = String::from_utf8(decoded).ok()?;
     let (name, password) = decoded.split_once(':')?;

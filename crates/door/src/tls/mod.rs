@@ -72,6 +72,9 @@ pub struct TlsOptions {
     pub cipher_suites: Vec<String>,
     /// Who a client with a certificate is.
     pub principals: PrincipalRules,
+    /// The protocols spoken within, best first, for clients that ask (ALPN, RFC 7301). Empty: nothing is said, and a client
+    /// that asks goes on.
+    pub protocols: Vec<&'static str>,
 }
 
 impl TlsOptions {
@@ -85,6 +88,7 @@ impl TlsOptions {
             versions: vec![TlsVersion::V12, TlsVersion::V13],
             cipher_suites: Vec::new(),
             principals: PrincipalRules::default(),
+            protocols: Vec::new(),
         }
     }
 
@@ -105,7 +109,10 @@ impl TlsOptions {
             .map_err(|error| TlsError::Settings(format!("versions and cipher suites: {error}")))?
             .with_client_cert_verifier(self.verifier(provider)?)
             .with_single_cert(certificates, key);
-        config.map_err(|error| TlsError::Settings(format!("certificate and key: {error}")))
+        let mut config =
+            config.map_err(|error| TlsError::Settings(format!("certificate and key: {error}")))?;
+        config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().into()).collect();
+        Ok(config)
     }
 
     fn provider(&self) -> Result<CryptoProvider, TlsError> {
