@@ -29,6 +29,7 @@ pub struct Serve {
     nats_port: u16,
     stomp_port: u16,
     coap_port: u16,
+    grpc_port: u16,
     alone: bool,
 }
 
@@ -63,6 +64,7 @@ impl Serve {
             nats_port: 4222,
             stomp_port: 61613,
             coap_port: 5683,
+            grpc_port: 50051,
             alone: false,
         }
     }
@@ -72,14 +74,15 @@ impl Serve {
         let (mqtt_port, nats_port) = (turns::free_port(), turns::free_port());
         let (amqp_port, management_port) = (turns::free_port(), turns::free_port());
         let (coap_port, stomp_port) = (turns::free_port(), turns::free_port());
-        let http_port = turns::free_port();
+        let (grpc_port, http_port) = (turns::free_port(), turns::free_port());
         let serve = Self { amqp_port, coap_port, http_port, management_port, mqtt_port, ..self };
-        let serve = Self { nats_port, stomp_port, ..serve };
+        let serve = Self { grpc_port, nats_port, stomp_port, ..serve };
         serve
             .env("ENTREPOT_HTTP__PORT", &http_port.to_string())
             .env("ENTREPOT_AMQP__PORT", &amqp_port.to_string())
             .env("ENTREPOT_AMQP__MANAGEMENT_PORT", &management_port.to_string())
             .env("ENTREPOT_COAP__PORT", &coap_port.to_string())
+            .env("ENTREPOT_GRPC__PORT", &grpc_port.to_string())
             .env("ENTREPOT_MQTT__PORT", &mqtt_port.to_string())
             .env("ENTREPOT_NATS__PORT", &nats_port.to_string())
             .env("ENTREPOT_STOMP__PORT", &stomp_port.to_string())
@@ -220,6 +223,11 @@ impl Broker {
     /// Port for CoAP clients, over UDP and TCP, on 127.0.0.1.
     pub fn coap(&self) -> u16 {
         self.serve.coap_port
+    }
+
+    /// Port for gRPC clients, on 127.0.0.1.
+    pub fn grpc(&self) -> u16 {
+        self.serve.grpc_port
     }
 
     /// Port for MQTT clients, on 127.0.0.1.

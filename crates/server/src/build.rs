@@ -21,6 +21,7 @@ use door::{
 };
 use door_amqp::{AmqpDoor, AmqpDoorOptions, AmqpManagement};
 use door_coap::{CoapDoor, CoapDoorOptions, CoapUdp, PskKeys};
+use door_grpc::{GrpcDoor, GrpcDoorOptions};
 use door_http::{HttpDoor, HttpDoorOptions};
 use door_kafka::{KafkaDoor, KafkaDoorOptions};
 use door_mqtt::{MqttDoor, MqttDoorOptions};
@@ -302,6 +303,8 @@ pub(crate) fn request_room(config: &Config) -> RequestRoom {
     let largest = largest.max(2 * config.amqp.max_message_bytes + config.amqp.max_frame_bytes);
     // Headers are bounded by much less than what a body may have besides.
     let largest = largest.max(2 * config.stomp.max_message_bytes);
+    // What is read of a call beyond the end of a message belongs to the next one.
+    let largest = largest.max(2 * config.grpc.max_message_bytes);
     let room = |bytes: usize| RequestRoom::new(bytes.max(largest));
     network.queued_request_bytes.map_or_else(RequestRoom::unlimited, room)
 }
@@ -508,6 +511,7 @@ pub(crate) struct Doors {
     nats_monitor: Arc<NatsMonitor>,
     stomp: Arc<StompDoor>,
     pub(crate) coap: Arc<CoapDoor>,
+    grpc: Arc<GrpcDoor>,
 }
 
 impl Doors {
@@ -544,6 +548,7 @@ impl Doors {
             nats: Arc::new(nats),
             stomp: Arc::new(StompDoor::new(broker.clone(), stomp_options(config))),
             coap: Arc::new(CoapDoor::new(broker.clone(), coap_options(&config.coap))),
+            grpc: Arc::new(GrpcDoor::new(broker.clone(), grpc_options(&config.grpc))),
         }
     }
 
@@ -567,6 +572,7 @@ impl Doors {
             config::Door::Coap | config::Door::CoapWebsocket => {
                 Arc::clone(&self.coap) as Arc<dyn Door>
             }
+            config::Door::Grpc => Arc::clone(&self.grpc) as Arc<dyn Door>,
         }
     }
 }
@@ -599,6 +605,16 @@ fn stomp_options(config: &Config) -> StompDoorOptions {
         message_bytes_max: config.stomp.max_message_bytes,
         virtual_hosts: config.amqp.virtual_hosts.clone(),
         any_host: config.stomp.any_host,
+    }
+}
+
+fn grpc_options(grpc: &config::Grpc) -> GrpcDoorOptions {
+    GrpcDoorOptions {
+        message_bytes_max: grpc.max_message_bytes,
+        calls_max: u32::try_from(grpc.max_calls).unwrap_or(u32::MAX),
+        keep_alive_interval: Duration::from_millis(grpc.keep_alive_interval_ms),
+        keep_alive_timeout: Duration::from_millis(grpc.keep_alive_timeout_ms),
+        web_origins: grpc.web_origins.clone(),
     }
 }
 

@@ -14,13 +14,14 @@ use crate::config::Config;
 use crate::run::RunError;
 
 /// The parts of the program: what stands at the beginning of a line in the log.
-const LOGGERS: [&str; 13] = [
+const LOGGERS: [&str; 14] = [
     "broker",
     "cluster",
     "door",
     "door_kafka",
     "door_amqp",
     "door_coap",
+    "door_grpc",
     "door_http",
     "door_mqtt",
     "door_nats",

@@ -51,6 +51,14 @@ pub enum SecurityError {
     Meta(#[from] broker::MetaError),
 }
 
+/// What is spoken within TLS, where clients insist on being told.
+fn protocols(door: config::Door) -> Vec<&'static str> {
+    match door {
+        config::Door::Grpc => vec!["h2", "http/1.1"],
+        _ => Vec::new(),
+    }
+}
+
 /// What follows its files.
 #[derive(Debug, Default)]
 pub(crate) struct Security {
@@ -81,6 +89,7 @@ impl Security {
                 cipher_suites: settings.cipher_suites.clone(),
                 // Checked when the configuration was read.
                 principals: PrincipalRules::parse(&settings.principal_rules).unwrap_or_default(),
+                protocols: protocols(listener.door),
                 ..TlsOptions::new(certificate, key.map(|key| Pem::new(&key.0)))
             };
             let failed = |source| SecurityError::Tls { listener: listener.name.clone(), source };

@@ -108,7 +108,7 @@ class Fixture(fixtures.KafkaFixture):
         properties = pathlib.Path(self.tmp_dir.strpath, "server.properties")
         properties.write_text(self.properties())
         # Their ports are not free on every machine, and these tests do not talk to them.
-        doors = ("ZOOKEEPER", "MQTT", "NATS", "AMQP", "STOMP", "COAP")
+        doors = ("ZOOKEEPER", "MQTT", "NATS", "AMQP", "STOMP", "COAP", "GRPC")
         env = dict(os.environ, **{"ENTREPOT_%s__ENABLED" % door: "false" for door in doors}, ENTREPOT_HTTP__PORT="-1")
         self.child = Child([binary, "serve", "--config", str(properties)], env)
         self.child.wait_until_ready()

@@ -78,6 +78,7 @@ pub(crate) fn resolve(config: &mut Config, machine: &str, found: &mut Found<'_>)
     listeners.extend(nats_listeners(config, machine));
     listeners.extend(stomp_listeners(config, machine));
     listeners.extend(coap_listeners(config, machine));
+    listeners.extend(grpc_listener(config, machine));
     security::resolve(config, &mut listeners, found);
     if config.net.secure {
         demand_protection(config, &mut listeners, found);
@@ -244,6 +245,16 @@ fn nats_listeners(config: &Config, machine: &str) -> Vec<Listener> {
     open.collect()
 }
 
+fn grpc_listener(config: &Config, machine: &str) -> Option<Listener> {
+    let grpc = &config.grpc;
+    let security = match config.net.secure && config.origin("grpc.security").rank() == 0 {
+        true => "SASL_SSL".to_owned(),
+        false => grpc.security.clone(),
+    };
+    let listener = || door_listener(config, machine, Door::Grpc, "GRPC", security, grpc.port);
+    grpc.enabled.then(listener)
+}
+
 fn coap_listeners(config: &Config, machine: &str) -> Vec<Listener> {
     let coap = &config.coap;
     let all = [
@@ -378,7 +389,8 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
             | Door::NatsWebsocket
             | Door::Stomp
             | Door::StompTls
-            | Door::StompWebsocket => "",
+            | Door::StompWebsocket
+            | Door::Grpc => "",
         };
         if !stays_shut.is_empty() {
             found.notices.push(Notice {
@@ -399,6 +411,7 @@ fn demand_protection(config: &Config, listeners: &mut Vec<Listener>, found: &mut
             Door::Http => "http.security",
             Door::Mqtt | Door::MqttWebsocket => "mqtt.security",
             Door::Stomp | Door::StompTls | Door::StompWebsocket => "stomp.security",
+            Door::Grpc => "grpc.security",
             _ => "kafka.listeners",
         };
         found.errors.push(conflict(config, key, why));
@@ -431,6 +444,7 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
                 Door::StompWebsocket => "stomp.websocket_port",
                 Door::Coap => "coap.port",
                 Door::CoapWebsocket => "coap.websocket_port",
+                Door::Grpc => "grpc.port",
             };
             let why = format!(
                 "is port {} for listener {}, which listener {} has already",

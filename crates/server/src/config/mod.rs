@@ -20,8 +20,9 @@ pub(crate) use listeners::bracketed;
 
 pub use document::{kafka_table, keys_table};
 pub use model::{
-    Amqp, Broker, Coap, Config, Door, GroupBounds, Groups, Http, Kafka, Listener, Log, Mqtt, Nats,
-    Net, Network, Observe, Quota, Registration, Security, Stomp, Storage, TopicDefaults, Zookeeper,
+    Amqp, Broker, Coap, Config, Door, GroupBounds, Groups, Grpc, Http, Kafka, Listener, Log, Mqtt,
+    Nats, Net, Network, Observe, Quota, Registration, Security, Stomp, Storage, TopicDefaults,
+    Zookeeper,
 };
 pub use origin::{ConfigError, ConfigErrors, Notice, Origin};
 pub use security::{Login, Secret, Tls, plain_users};

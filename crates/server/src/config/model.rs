@@ -39,6 +39,8 @@ pub struct Config {
     pub nats: Nats,
     /// The CoAP door.
     pub coap: Coap,
+    /// The gRPC door.
+    pub grpc: Grpc,
     /// TLS, where a listener speaks it and says nothing else.
     pub tls: Tls,
     /// Logins, where a listener asks for them and says nothing else.
@@ -270,6 +272,27 @@ pub struct Nats {
     pub websocket_origins: Vec<String>,
     /// The port of the monitoring endpoints. 0: any free port. `None`: there is none.
     pub monitor_port: Option<u16>,
+}
+
+/// The gRPC door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grpc {
+    /// Whether the door is open at all.
+    pub enabled: bool,
+    /// Its port. 0: any free port.
+    pub port: u16,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security: String,
+    /// Largest message of the protocol, in bytes.
+    pub max_message_bytes: usize,
+    /// Calls of one connection at a time.
+    pub max_calls: usize,
+    /// A silent client is asked for a sign of life so often, in milliseconds, …
+    pub keep_alive_interval_ms: u64,
+    /// … and is gone when it gives none for so long.
+    pub keep_alive_timeout_ms: u64,
+    /// The origins of pages that may call; empty means all.
+    pub web_origins: Vec<String>,
 }
 
 /// The CoAP door.
@@ -541,6 +564,8 @@ pub enum Door {
     Coap,
     /// CoAP over WebSocket.
     CoapWebsocket,
+    /// gRPC, and gRPC-Web.
+    Grpc,
 }
 
 /// One address on which a door listens.
@@ -598,6 +623,7 @@ impl Config {
             registration: Registration::default(),
             nats: Nats::default(),
             coap: Coap::default(),
+            grpc: Grpc::default(),
             tls: Tls::default(),
             login: Login::default(),
             network: Network::default(),

@@ -89,6 +89,7 @@ impl Config {
                 Door::StompWebsocket => "STOMP over WebSocket",
                 Door::Coap => "CoAP",
                 Door::CoapWebsocket => "CoAP over WebSocket",
+                Door::Grpc => "gRPC",
             };
             let reach =
                 if listener.is_loopback() { ", for this machine only" } else { ", for everybody" };

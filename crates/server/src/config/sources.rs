@@ -65,6 +65,9 @@ pub struct Flags {
     /// Port of the CoAP door, 0 for any free one [key coap.port]
     #[arg(long, value_name = "PORT")]
     pub coap_port: Option<String>,
+    /// Port of the gRPC door, 0 for any free one [key grpc.port]
+    #[arg(long, value_name = "PORT")]
+    pub grpc_port: Option<String>,
     /// Address on which the doors listen [key net.bind]
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Option<String>,
@@ -161,6 +164,7 @@ fn read_flags(flags: &Flags, out: &mut Collected) {
         ("--nats-port", "nats.port", &flags.nats_port),
         ("--stomp-port", "stomp.port", &flags.stomp_port),
         ("--coap-port", "coap.port", &flags.coap_port),
+        ("--grpc-port", "grpc.port", &flags.grpc_port),
         ("--bind", "net.bind", &flags.bind),
     ];
     let mut kafka = Vec::new();

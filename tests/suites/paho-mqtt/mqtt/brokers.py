@@ -48,7 +48,7 @@ def run(config):
     port = int(config[0].split()[1]) or free_port()
     data = tempfile.mkdtemp(prefix="entrepot-paho-")
     command = [os.environ["ENTREPOT_BIN"], "serve", "--data-dir", data, "--mqtt-port", str(port)]
-    for door in ("kafka", "zookeeper", "nats", "amqp", "stomp", "coap"):
+    for door in ("kafka", "zookeeper", "nats", "amqp", "stomp", "coap", "grpc"):
         command += ["--%s-port" % door, "0"]
     command += ["--set", "amqp.management_port=-1", "--set", "http.port=-1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)

@@ -34,6 +34,7 @@ fn nothing_needs_to_be_configured_and_only_this_machine_can_connect() {
             "NATS on 127.0.0.1:4222, for this machine only",
             "STOMP on 127.0.0.1:61613, for this machine only",
             "CoAP on 127.0.0.1:5683, for this machine only",
+            "gRPC on 127.0.0.1:50051, for this machine only",
         ]
     );
     assert_eq!(config.listeners[0].advertised_host, "localhost");
@@ -92,7 +93,7 @@ fn a_toml_file_may_use_every_spelling_of_toml() {
     assert!(!config.topic.auto_create);
     assert_eq!(
         config.listeners.len(),
-        10,
+        11,
         "two of Kafka's and AMQP's, one each of the other doors"
     );
 }
@@ -160,6 +161,7 @@ fn named_flags_set_their_keys_and_say_so_when_they_are_wrong() {
             "NATS on [::1]:4222, for this machine only",
             "STOMP on [::1]:61613, for this machine only",
             "CoAP on [::1]:5683, for this machine only",
+            "gRPC on [::1]:50051, for this machine only",
         ]
     );
     let flags = Flags { kafka_port: Some("90920".into()), ..Flags::default() };
