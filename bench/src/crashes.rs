@@ -245,7 +245,8 @@ impl Rounds {
             .env("ENTREPOT_AMQP__MANAGEMENT_PORT", "-1")
             .env("ENTREPOT_STOMP__PORT", "0")
             .env("ENTREPOT_HTTP__PORT", "-1")
-            .env("ENTREPOT_COAP__PORT", "0");
+            .env("ENTREPOT_COAP__PORT", "0")
+            .env("ENTREPOT_GRPC__PORT", "0");
         serve
     }
 

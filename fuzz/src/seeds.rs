@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use bytes::BufMut;
+use door_grpc::pb;
 use door_kafka::wire::fuzz as wire;
+use prost::Message as _;
 use store::batch::old::{DownConverter, Format};
 use store::batch::{Batch, BatchBuilder, Compression, Marker, NewRecord};
 
@@ -28,6 +30,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("zookeeper", zookeeper()),
         ("amqp", amqp()),
         ("coap", coap()),
+        ("grpc", grpc()),
         ("mqtt", mqtt()),
         ("nats", nats()),
         ("stomp", stomp()),
@@ -164,6 +167,44 @@ fn coap() -> Vec<Vec<u8>> {
         b"\xa5\x00\x61t\x03\x18\x3c\x05\xc1\x1a\x64\x28\x8e\x3f\x06\x01\x08\x41\x80",
     ];
     messages.map(<[u8]>::to_vec).into()
+}
+
+/// One of each kind, with what it is in front.
+fn grpc() -> Vec<Vec<u8>> {
+    let message = pb::Message {
+        subject: "a.b".to_owned(),
+        payload: Some(b"x".to_vec().into()),
+        headers: vec![pb::Header { name: "n".to_owned(), value: Some(b"v".to_vec().into()) }; 2],
+        reply_to: Some("r".to_owned()),
+        priority: Some(7),
+        ..pb::Message::default()
+    };
+    let one = pb::PublishRequest { message: Some(message.clone()), mandatory: true };
+    let many = pb::PublishStreamRequest { messages: vec![message; 3], mandatory: false };
+    let live = pb::Live { filters: vec!["a.>".to_owned()], ..pb::Live::default() };
+    let open = pb::Open { from: Some(pb::open::From::Live(live)), credit: 1 };
+    let open = pb::subscribe_request::Request::Open(open);
+    let settled = pb::Settlement { ids: vec![1, 300], action: 1, delay_ms: 9 };
+    let settle = pb::Settle { settlements: vec![settled], confirm: 1 };
+    let settle = pb::subscribe_request::Request::Settle(settle);
+    let said = |request| pb::SubscribeRequest { request: Some(request) }.encode_to_vec();
+    let instance = pb::Instance {
+        service: "s".to_owned(),
+        metadata: [("k".to_owned(), "v".to_owned())].into(),
+        ..pb::Instance::default()
+    };
+    let register = pb::RegisterRequest { instance: Some(instance), ..Default::default() };
+    [
+        (0, b"100m".to_vec()),
+        (1, b"\x02\0\0\0\0\x03abc\x01\0\0\0\0\0\0\0\x01\0x".to_vec()),
+        (6, said(open)),
+        (6, said(settle)),
+        (7, register.encode_to_vec()),
+        (9, one.encode_to_vec()),
+        (10, many.encode_to_vec()),
+    ]
+    .map(|(kind, bytes)| [vec![kind], bytes].concat())
+    .into()
 }
 
 /// A CONNECT of each version, and one packet of each other kind.

@@ -30,6 +30,8 @@ pub enum Python {
     Pika,
     /// aiocoap.
     Coap,
+    /// grpcio with its tools, health checks and reflection.
+    Grpc,
     /// Celery with kombu and py-amqp, and aio-pika.
     Celery,
     /// stomp.py.
@@ -50,6 +52,7 @@ impl Python {
             Self::Nats => "py-nats",
             Self::Pika => "py-pika",
             Self::Coap => "py-coap",
+            Self::Grpc => "py-grpc",
             Self::Celery => "py-celery",
             Self::Stomp => "py-stomp",
             Self::AmqpStorm => "py-amqpstorm",

@@ -56,6 +56,8 @@ targets! {
         "AMQP's frames, methods, headers and tables: read, written, read again";
     "coap" wire::coap, INPUT, 64, MORE,
         "CoAP's messages in datagrams, streams and WebSockets, and properties of topics: read, written, read again";
+    "grpc" wire::grpc, INPUT, PER_WIRE_BYTE, MORE,
+        "gRPC's messages that clients send, looked through and read; bodies of calls in pieces, timeouts";
     "mqtt" wire::mqtt, INPUT, 64, MORE,
         "MQTT's packets in every version; messages are written and read again";
     "nats" wire::nats, INPUT, 64, MORE,

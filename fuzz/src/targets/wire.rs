@@ -54,6 +54,11 @@ pub(super) fn coap(input: &[u8]) {
     door_coap::wire::fuzz::messages(input);
 }
 
+/// What clients say.
+pub(super) fn grpc(input: &[u8]) {
+    door_grpc::fuzz::call(input);
+}
+
 /// Packets, as a client of each version would send them.
 pub(super) fn mqtt(input: &[u8]) {
     door_mqtt::wire::fuzz::packets(input);

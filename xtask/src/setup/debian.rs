@@ -67,6 +67,15 @@ pub(super) fn prometheus() -> Tool {
     Tool { name: "prometheus", stamp, install: Box::new(install) }
 }
 
+/// The plugin of the compiler of `.proto` files that writes Java's services, in a folder; returns the program.
+pub(super) fn grpc_java_plugin(folder: &Path) -> Result<PathBuf, Failure> {
+    // Debian's release decides the version (12: 1.41.3).
+    unpack(folder, &|options| with_libraries(options, &["protobuf-compiler-grpc-java-plugin"]))?;
+    let name = "grpc_java_plugin";
+    script(folder, name, &STARTED.replace("PROGRAM", &format!("bin/{name}")))?;
+    Ok(folder.join("bin").join(name))
+}
+
 /// Packages and the libraries that they need.
 pub(super) fn with_libraries(options: &[String], wanted: &[&str]) -> Result<Vec<String>, Failure> {
     let mut depends = Command::new("apt-cache");

@@ -21,12 +21,21 @@ const NATS: &str = "github.com/nats-io/nats.go@v1.55.0";
 /// Its tests of whole connections talk to a broker on port 1883 of a host that they are told.
 const PAHO: &str = "github.com/eclipse/paho.mqtt.golang@v1.5.1";
 
+/// What our program for the gRPC door is built with, …
+const GRPC: &str = "google.golang.org/grpc@v1.85.0";
+/// … what generates code for it, and a client that asks the door itself what can be called.
+const GRPC_TOOLS: [&str; 3] = [
+    "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12",
+    "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2",
+    "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4",
+];
+
 /// The modules' test programs, each a tool.
 ///
 /// # Errors
 /// When our own tests cannot be read.
 pub(super) fn tools(root: &Path) -> Result<Vec<Tool>, Failure> {
-    Ok(vec![franz(), sarama(root)?, nats(root)?, paho()])
+    Ok(vec![franz(), sarama(root)?, nats(root)?, paho(), grpc(root)?])
 }
 
 fn franz() -> Tool {
@@ -97,6 +106,39 @@ fn nats(root: &Path) -> Result<Tool, Failure> {
     };
     let stamp = format!("{NATS}, 1\n{text}");
     Ok(Tool { name: "suite-nats-go", stamp, install: Box::new(install) })
+}
+
+/// A program of ours with grpc-go and what its tools generate of our `.proto` files, `client`; and grpcurl.
+fn grpc(root: &Path) -> Result<Tool, Failure> {
+    let (program, protos) = (root.join("tests/suites/grpc-go/client.go"), root.join("proto"));
+    let text = std::fs::read_to_string(&program).map_err(|e| format!("{program:?}: {e}"))?;
+    let python = root.join("target/deps/py-grpc/bin/python");
+    let stamp = format!("{GRPC}, {}, 1\n{text}{}", GRPC_TOOLS.join(", "), super::protos(root)?);
+    let install = move |folder: &Path| {
+        for tool in GRPC_TOOLS {
+            process::output(go(folder).env("GOBIN", folder.join("bin")).args(["install", tool]))?;
+        }
+        let source = folder.join("source");
+        std::fs::create_dir(&source).map_err(|e| e.to_string())?;
+        // The compiler of the Python tools, which runs other languages' generators, too.
+        let mut compile = Command::new(&python);
+        compile.args(["-m", "grpc_tools.protoc", "-I"]).arg(&protos);
+        for plugin in ["go", "go-grpc"] {
+            let program = folder.join(format!("bin/protoc-gen-{plugin}"));
+            compile.arg(format!("--plugin=protoc-gen-{plugin}={}", program.display()));
+            compile.arg(format!("--{plugin}_out={}", source.display()));
+            compile.arg(format!("--{plugin}_opt=paths=source_relative"));
+        }
+        compile.args(super::PROTOS.map(|name| format!("entrepot/v1/{name}.proto")));
+        process::output(&mut compile).map_err(|e| format!("{e}\npy-grpc is needed"))?;
+        std::fs::copy(&program, source.join("client.go")).map_err(|e| e.to_string())?;
+        process::output(go(&source).args(["mod", "init", "client"]))?;
+        process::output(go(&source).args(["get", GRPC]))?;
+        process::output(go(&source).args(["mod", "tidy"]))?;
+        process::output(go(&source).arg("build").arg("-o").arg(folder.join("client")).arg("."))?;
+        std::fs::remove_dir_all(source).map_err(|e| e.to_string())
+    };
+    Ok(Tool { name: "suite-grpc-go", stamp, install: Box::new(install) })
 }
 
 fn paho() -> Tool {

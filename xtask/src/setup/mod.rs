@@ -139,6 +139,18 @@ pub(crate) fn cargo_deny(root: &Path) -> Result<PathBuf, Failure> {
     Ok(deps.join("cargo-deny/bin/cargo-deny"))
 }
 
+/// The files of the gRPC door, in `proto/entrepot/v1`.
+const PROTOS: [&str; 6] = ["message", "publish", "subscribe", "request", "admin", "discover"];
+
+/// Their text.
+fn protos(root: &Path) -> Result<String, Failure> {
+    let text = |name| {
+        let file = root.join(format!("proto/entrepot/v1/{name}.proto"));
+        std::fs::read_to_string(&file).map_err(|e| format!("{file:?}: {e}"))
+    };
+    PROTOS.into_iter().map(text).collect()
+}
+
 /// Whether this is the run that decides: then nothing may be left out.
 pub(crate) fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")

@@ -7,7 +7,7 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The environments: name, and what proves that it works.
-const ENVIRONMENTS: [(&str, &str); 11] = [
+const ENVIRONMENTS: [(&str, &str); 12] = [
     (
         "py-kafka3",
         "import kafka, kazoo, lz4, snappy, zstandard; assert kafka.__version__[0] == '3'",
@@ -24,6 +24,10 @@ const ENVIRONMENTS: [(&str, &str); 11] = [
     ("py-nats", "import nats, nkeys, aiohttp"),
     ("py-pika", "import pika"),
     ("py-coap", "import aiocoap, cbor2"),
+    (
+        "py-grpc",
+        "import grpc_health.v1, grpc_reflection.v1alpha, grpc_status, grpc_tools.protoc, kazoo",
+    ),
     ("py-celery", "import aio_pika, amqp, celery, kombu"),
     ("py-stomp", "import stomp; assert stomp.__version__[0] == '9'"),
     ("py-amqpstorm", "import amqpstorm.management, pyrabbit2.api"),

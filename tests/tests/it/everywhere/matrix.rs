@@ -4,12 +4,15 @@
 use door_amqp::wire::properties::Properties;
 use door_amqp::wire::reader::Short;
 use door_amqp::wire::table::{Table, TableBuf, Value};
+use door_grpc::pb;
+use door_grpc::pb::subscribe_response::Response as Told;
 use tests::{Serve, root};
 
 use super::kafka::{Kafka, Record};
 use super::{Door, now_ms};
 use crate::wires::amqp::{self, Amqp};
 use crate::wires::coap::{self, Coap};
+use crate::wires::grpc::Grpc;
 use crate::wires::mqtt::{self, Mqtt, Property, Version};
 use crate::wires::nats::{self, Nats};
 use crate::wires::stomp::{self, Stomp};
@@ -44,16 +47,22 @@ impl Word {
 /// Who has a word for what: publishers can say it there, and readers are told. What is said at one of these
 /// doors arrives at each of the others; where there is no word it is left out.
 const WORDS: [(Word, &[Door]); 7] = [
-    (Word::Headers, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
+    (Word::Headers, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp, Door::Grpc]),
     (
         Word::ContentType,
-        &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp, Door::Coap],
+        &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp, Door::Coap, Door::Grpc],
     ),
-    (Word::ReplyTo, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
-    (Word::CorrelationId, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp]),
-    (Word::Expiry, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp, Door::Coap]),
-    (Word::Priority, &[Door::Kafka, Door::Nats, Door::Amqp, Door::Stomp]),
-    (Word::Time, &[Door::Kafka, Door::Amqp, Door::Stomp]),
+    (Word::ReplyTo, &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp, Door::Grpc]),
+    (
+        Word::CorrelationId,
+        &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp, Door::Grpc],
+    ),
+    (
+        Word::Expiry,
+        &[Door::Kafka, Door::Mqtt5, Door::Nats, Door::Amqp, Door::Stomp, Door::Coap, Door::Grpc],
+    ),
+    (Word::Priority, &[Door::Kafka, Door::Nats, Door::Amqp, Door::Stomp, Door::Grpc]),
+    (Word::Time, &[Door::Kafka, Door::Amqp, Door::Stomp, Door::Grpc]),
 ];
 
 /// What is told there, and cannot be said.
@@ -105,7 +114,7 @@ impl Said {
         let fits = |value: &&Vec<u8>| header(door, "x", Some(value)).is_some();
         Self {
             payload: match door {
-                Door::Kafka => self.payload.clone(),
+                Door::Kafka | Door::Grpc => self.payload.clone(),
                 _ => Some(self.payload.clone().unwrap_or_default()),
             },
             headers: headers.collect(),
@@ -121,7 +130,7 @@ impl Said {
             reply_to: self.reply_to.clone().filter(|_| has(Word::ReplyTo)),
             correlation_id: match door {
                 // There it is a field of any bytes, and not a header.
-                Door::Mqtt5 | Door::Amqp => self.correlation_id.clone(),
+                Door::Mqtt5 | Door::Amqp | Door::Grpc => self.correlation_id.clone(),
                 _ => self.correlation_id.as_ref().filter(fits).cloned(),
             }
             .filter(|_| has(Word::CorrelationId)),
@@ -156,7 +165,7 @@ impl Said {
 fn header(door: Door, name: &str, value: Option<&[u8]>) -> Option<Option<Vec<u8>>> {
     let bytes = value.unwrap_or_default();
     let fits = match door {
-        Door::Kafka | Door::Amqp => return Some(value.map(<[u8]>::to_vec)),
+        Door::Kafka | Door::Amqp | Door::Grpc => return Some(value.map(<[u8]>::to_vec)),
         Door::Mqtt311 | Door::Coap => false,
         // Text.
         Door::Mqtt5 => std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0),
@@ -254,6 +263,7 @@ struct Clients {
     amqp: [Amqp; 2],
     stomp: [Stomp; 2],
     coap: [Coap; 2],
+    grpc: [Grpc; 2],
     /// A time since then is when a message was stored, which its publisher did not say.
     begun: i64,
 }
@@ -266,13 +276,16 @@ impl Clients {
         let amqp = [(); 2].map(|()| Amqp::connect(broker.amqp()));
         let stomp = [(); 2].map(|()| Stomp::connect(broker.stomp()).unwrap());
         let coap = [(); 2].map(|()| Coap::connect(broker.coap()));
-        let mut clients = Self { kafka, mqtt5, mqtt311, nats, amqp, stomp, coap, begun };
+        let grpc = [(); 2].map(|()| Grpc::connect(broker.grpc()));
+        let mut clients = Self { kafka, mqtt5, mqtt311, nats, amqp, stomp, coap, grpc, begun };
         clients.mqtt5[1].subscribe("m/#");
         clients.mqtt311[1].subscribe("m/#");
         clients.nats[1].subscribe("m.>");
         clients.amqp[1].subscribe("m.#");
         let subscription: [(&str, &[u8]); 2] = [("id", b"0"), ("destination", b"/topic/m.#")];
         clients.stomp[1].do_this("SUBSCRIBE", &subscription, b"").unwrap();
+        let live = pb::Live { filters: vec!["m.>".to_owned()], ..pb::Live::default() };
+        clients.grpc[1].listen(pb::listen_request::From::Live(live)).unwrap();
         clients
     }
 
@@ -306,6 +319,10 @@ impl Clients {
                 self.stomp[0].do_this("SEND", &headers, bytes).unwrap();
             }
             Door::Coap => self.coap[0].put(&levels, &to_coap(said), bytes),
+            Door::Grpc => {
+                let message = to_grpc(&levels.join("."), said);
+                self.grpc[0].publish(message).unwrap().unwrap();
+            }
         }
     }
 
@@ -319,6 +336,7 @@ impl Clients {
             Door::Amqp => of_amqp(&self.amqp[1].message()),
             Door::Stomp => of_stomp(self.stomp[1].message().unwrap()),
             Door::Coap => of_coap(self.coap[1].message()),
+            Door::Grpc => of_grpc(self.grpc[1].told().unwrap()),
         };
         // In seconds.
         said.time = said.time.filter(|time| *time + 1000 <= self.begun);
@@ -586,6 +604,43 @@ fn of_coap((path, message): (Vec<String>, coap::Message)) -> (String, Said) {
     (path.join("."), said)
 }
 
+fn to_grpc(subject: &str, said: &Said) -> pb::Message {
+    let header = |(name, value): &(String, Option<Vec<u8>>)| pb::Header {
+        name: name.clone(),
+        value: value.clone().map(Into::into),
+    };
+    pb::Message {
+        subject: subject.to_owned(),
+        payload: said.payload.clone().map(Into::into),
+        headers: said.headers.iter().map(header).collect(),
+        content_type: said.content_type.clone(),
+        reply_to: said.reply_to.clone(),
+        correlation_id: said.correlation_id.clone().map(Into::into),
+        timestamp_ms: said.time,
+        expires_at_ms: said.expires_at,
+        priority: said.priority.map(u32::from),
+        ..pb::Message::default()
+    }
+}
+
+fn of_grpc(told: Told) -> (String, Said) {
+    let Told::Deliveries(pb::Deliveries { mut deliveries }) = told else { panic!("{told:?}") };
+    assert_eq!(deliveries.len(), 1, "they come one by one");
+    let message = deliveries.remove(0).message.expect("a message");
+    let header = |header: pb::Header| (header.name, header.value.map(|value| value.to_vec()));
+    let said = Said {
+        payload: message.payload.map(|payload| payload.to_vec()),
+        headers: message.headers.into_iter().map(header).collect(),
+        content_type: message.content_type,
+        reply_to: message.reply_to,
+        correlation_id: message.correlation_id.map(|id| id.to_vec()),
+        expires_at: message.expires_at_ms,
+        priority: message.priority.map(|priority| u8::try_from(priority).unwrap()),
+        time: message.timestamp_ms,
+    };
+    (message.subject, said)
+}
+
 /// What was not as it should be.
 #[derive(Default)]
 struct Findings(Vec<String>);
@@ -620,8 +675,8 @@ impl Findings {
     }
 }
 
-const LISTENERS: [Door; 6] =
-    [Door::Mqtt5, Door::Mqtt311, Door::Nats, Door::Amqp, Door::Stomp, Door::Coap];
+const LISTENERS: [Door; 7] =
+    [Door::Mqtt5, Door::Mqtt311, Door::Nats, Door::Amqp, Door::Stomp, Door::Coap, Door::Grpc];
 
 #[test]
 fn what_a_topic_keeps_says_the_same_at_every_door() {

@@ -24,6 +24,7 @@ enum Door {
     Amqp,
     Stomp,
     Coap,
+    Grpc,
 }
 
 /// In milliseconds since the epoch.

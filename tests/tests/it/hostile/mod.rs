@@ -5,6 +5,7 @@
 
 mod bombs;
 mod connections;
+mod grpc;
 mod kafka;
 mod management;
 mod mqtt;

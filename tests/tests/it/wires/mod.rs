@@ -2,6 +2,7 @@
 
 pub(crate) mod amqp;
 pub(crate) mod coap;
+pub(crate) mod grpc;
 pub(crate) mod mqtt;
 pub(crate) mod nats;
 pub(crate) mod stomp;
