@@ -26,6 +26,7 @@ import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -45,7 +46,7 @@ public final class Generated {
     offsets(channel);
     queue(channel);
     errors(channel);
-    channel.shutdown().awaitTermination(PATIENCE_SECONDS, TimeUnit.SECONDS);
+    check(channel.shutdown().awaitTermination(PATIENCE_SECONDS, TimeUnit.SECONDS), "all calls end");
   }
 
   private static void say(String event) {
@@ -102,6 +103,11 @@ public final class Generated {
       return (SubscribeResponse) next;
     }
 
+    /** A client that has only said all that it will say would still get messages. */
+    void cancel() {
+      ((ClientCallStreamObserver<SubscribeRequest>) say).cancel("that is all", null);
+    }
+
     Delivery next() throws InterruptedException {
       while (!left.hasNext()) {
         left = answer().getDeliveries().getDeliveriesList().iterator();
@@ -125,7 +131,7 @@ public final class Generated {
     check(receivers == 1, receivers);
     Message got = one.next().getMessage();
     check(got.equals(message) && got.hasPriority() && !got.hasCorrelationId(), got);
-    one.say.onCompleted();
+    one.cancel();
     say("live");
   }
 
@@ -167,7 +173,7 @@ public final class Generated {
       String payload = delivery.getMessage().getPayload().toStringUtf8();
       check(payload.equals(Integer.toString(n)) && delivery.getPlace().getOffset() == n, delivery);
     }
-    one.say.onCompleted();
+    one.cancel();
     say("offsets");
   }
 
@@ -186,7 +192,7 @@ public final class Generated {
     one.say.onNext(SubscribeRequest.newBuilder().setSettle(settle).build());
     SubscribeResponse answer = one.answer();
     check(answer.getSettled().getConfirm() == 3 && answer.getSettled().getFailuresCount() == 0, answer);
-    one.say.onCompleted();
+    one.cancel();
     say("queue");
   }
 
