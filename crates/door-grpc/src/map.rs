@@ -30,7 +30,7 @@ pub(crate) static NAMES: Escape = Escape::new(Rules {
     separator: b'.',
     introducer: b'/',
     doubled: Some(b'.'),
-    forbidden: b" \t\r\n\0",
+    forbidden: b" \t\r\n\x0c\0",
     empty_levels: false,
     wildcards: &[(b'*', Wildcard::One), (b'>', Wildcard::OneOrMore)],
     many_only_last: true,

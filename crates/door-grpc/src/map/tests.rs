@@ -74,4 +74,10 @@ fn subjects_are_text_in_utf_8() {
     let name = NAMES.name(&odd);
     let name = std::str::from_utf8(&name).expect("UTF-8");
     assert_eq!(subject("s", name).unwrap(), odd, "{name}");
+    // What text forbids, so that who subscribes by any door can name what was published.
+    for blank in [b' ', b'\t', b'\r', b'\n', 0x0c, 0] {
+        let odd = Subject::from_levels([&b"a"[..], &[blank]]);
+        assert_eq!(NAMES.name(&odd), TEXT.name(&odd), "{blank}");
+        assert!(subject("s", &format!("a.{}", char::from(blank))).is_err(), "{blank}");
+    }
 }
