@@ -41,9 +41,10 @@ impl<S: Subscribed> Exact<S> {
         let mut shard = self.shard(subject)?.write();
         let lists = shard.get_mut(subject)?;
         let removed = lists.remove(key, group);
-        if lists.is_empty() {
-            shard.remove(subject);
-        }
+        let gone = if lists.is_empty() { shard.remove_entry(subject) } else { None };
+        drop(shard);
+        // Without the lock: to give memory back may take long.
+        drop(gone);
         removed
     }
 

@@ -151,7 +151,10 @@ impl<S: Subscribed> Router<S> {
                 self.cache.forget(&subject);
                 self.exact.remove(&subject, key, group)
             }
-            None => self.tree.write().remove(filter, key, group),
+            None => {
+                let gone = self.tree.write().remove(filter, key, group);
+                gone.item
+            }
         };
         self.len.fetch_sub(usize::from(removed.is_some()), Ordering::Relaxed);
         self.changed(filter);

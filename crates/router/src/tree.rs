@@ -1,7 +1,7 @@
 //! Filters with wildcards, as a tree of their steps.
 
 use std::collections::HashMap;
-use std::ptr;
+use std::{mem, ptr};
 
 use base::subject::Step;
 use base::{Filter, Subject};
@@ -57,6 +57,20 @@ enum Children<S> {
     Tables(Box<[Table<S>]>),
 }
 
+/// What a removal leaves, to be dropped without the lock: to give memory back may take long.
+#[derive(Debug)]
+pub(crate) struct Gone<S> {
+    pub(crate) item: Option<S>,
+    nodes: Vec<(Option<Level>, Box<Node<S>>)>,
+    children: Vec<Children<S>>,
+}
+
+impl<S> Default for Gone<S> {
+    fn default() -> Self {
+        Self { item: None, nodes: Vec::new(), children: Vec::new() }
+    }
+}
+
 impl<S: Subscribed> Tree<S> {
     pub(crate) fn new(seed: Seeded) -> Self {
         Self { all: Node::default(), visible: Node::default(), seed }
@@ -95,10 +109,12 @@ impl<S: Subscribed> Tree<S> {
         node.lists.insert(filter, id, item, group)
     }
 
-    pub(crate) fn remove(&mut self, filter: &Filter, key: Key, group: Option<&Group>) -> Option<S> {
+    pub(crate) fn remove(&mut self, filter: &Filter, key: Key, group: Option<&Group>) -> Gone<S> {
         let seed = self.seed;
         let steps: Vec<_> = filter.raw_steps().zip(filter.steps()).collect();
-        self.root(filter).remove(&steps, seed, key, group)
+        let mut gone = Gone::default();
+        gone.item = self.root(filter).remove(&steps, seed, (key, group), &mut gone);
+        gone
     }
 
     /// Walks all branches at once, one level after the other, each node once a level: it cannot take longer than there
@@ -127,7 +143,7 @@ impl<S: Subscribed> Tree<S> {
             if loops {
                 unique(&mut next);
             }
-            std::mem::swap(&mut nodes, &mut next);
+            mem::swap(&mut nodes, &mut next);
             if nodes.is_empty() {
                 break;
             }
@@ -168,8 +184,8 @@ impl<S: Subscribed> Node<S> {
         &mut self,
         steps: &[(&[u8], Step<'_>)],
         seed: Seeded,
-        key: Key,
-        group: Option<&Group>,
+        (key, group): (Key, Option<&Group>),
+        gone: &mut Gone<S>,
     ) -> Option<S> {
         let Some(((raw, step), rest)) = steps.split_first() else {
             return self.lists.remove(key, group);
@@ -179,17 +195,17 @@ impl<S: Subscribed> Node<S> {
             Step::OneOrMore => removed = self.tail.remove(key, group),
             Step::Literal(_) => {
                 let child = self.literals.get_mut(raw, seed)?;
-                removed = child.remove(rest, seed, key, group);
+                removed = child.remove(rest, seed, (key, group), gone);
                 if child.is_empty() {
-                    self.literals.remove(raw, seed);
+                    self.literals.remove(raw, seed, gone);
                 }
             }
             Step::One | Step::ZeroOrMore => {
                 let slot = if *step == Step::One { &mut self.one } else { &mut self.many };
                 let child = slot.as_mut()?;
-                removed = child.remove(rest, seed, key, group);
-                if child.is_empty() {
-                    *slot = None;
+                removed = child.remove(rest, seed, (key, group), gone);
+                if let Some(empty) = slot.take_if(|child| child.is_empty()) {
+                    gone.nodes.push((None, empty));
                 }
             }
         }
@@ -226,16 +242,20 @@ impl<S> Children<S> {
         }
     }
 
-    fn remove(&mut self, raw: &[u8], seed: Seeded) {
-        match self {
-            Self::Few(few) => few.retain(|(level, _)| **level != *raw),
-            Self::Table(table) => drop(table.remove(raw)),
-            Self::Tables(tables) => {
-                drop(tables.get_mut(table_of(raw, seed)).and_then(|table| table.remove(raw)));
+    fn remove(&mut self, raw: &[u8], seed: Seeded, gone: &mut Gone<S>) {
+        let removed = match self {
+            Self::Few(few) => {
+                let at = few.iter().position(|(level, _)| **level == *raw);
+                at.map(|at| few.swap_remove(at))
             }
-        }
+            Self::Table(table) => table.remove_entry(raw),
+            Self::Tables(tables) => {
+                tables.get_mut(table_of(raw, seed)).and_then(|table| table.remove_entry(raw))
+            }
+        };
+        gone.nodes.extend(removed.map(|(level, node)| (Some(level), node)));
         if self.is_empty() {
-            *self = Self::Few(Vec::new());
+            gone.children.push(mem::replace(self, Self::Few(Vec::new())));
         }
     }
 
