@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use broker::access::Actor;
 use broker::live::{Batch, RouteCache, Slow};
 use door::{BoxFuture, CloseReason, Connection, Logins, Stream};
 use tokio::sync::{OwnedMutexGuard, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Sleep, timeout};
 
 use crate::Shared;
 use crate::counts::Tally;
@@ -66,8 +66,8 @@ pub(crate) fn serve(
     let entering = Box::pin(enter(shared, connection));
     Box::pin(async move {
         let Some((mut client, mut stopping)) = entering.await? else { return Ok(()) };
-        let end = client.run(&mut stopping).await;
-        Box::pin(client.farewell(end)).await
+        let over = client.run(&mut stopping).await;
+        Box::pin(client.farewell(over)).await
     })
 }
 
@@ -265,15 +265,26 @@ impl Round {
     }
 }
 
-/// What a connection waits for.
+/// Why nothing more is read from a connection.
 #[derive(Debug)]
-enum Event {
-    Read,
+enum Over {
     /// The connection is to close.
     Cut(Reason),
     /// So are all.
     Stop,
     End(End),
+}
+
+impl From<End> for Over {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+impl From<std::io::Error> for Over {
+    fn from(error: std::io::Error) -> Self {
+        Self::End(error.into())
+    }
 }
 
 impl Client {
@@ -319,53 +330,67 @@ impl Client {
         })
     }
 
-    async fn run(&mut self, stopping: &mut watch::Receiver<bool>) -> End {
-        let stop = async {
-            // It is closed when the broker has stopped.
-            let _ = stopping.wait_for(|stop| *stop).await;
-        };
-        let mut stop = pin!(stop);
+    /// Goes on until it is over. An idle connection is here: what this future holds is what it costs.
+    async fn run(&mut self, stopping: &mut watch::Receiver<bool>) -> Over {
+        // It is closed when the broker has stopped.
+        let mut stop = pin!(stopping.wait_for(|stop| *stop));
         let mut heard = Instant::now();
         let mut timer = pin!(tokio::time::sleep_until(self.deadline(heard).unwrap_or(heard)));
         // A client need not wait for its CONNACK (5.0 §3.1.4): what it said together with its CONNECT is here already.
         if let Err(end) = self.packets().await {
-            return end;
+            return Over::End(end);
         }
         loop {
-            let deadline = self.deadline(heard);
-            let event = tokio::select! {
-                biased;
-                () = &mut stop => Event::Stop,
-                event = std::future::poll_fn(|cx| self.poll_event(cx)) => event,
-                () = &mut timer, if deadline.is_some() => match self.time_is_up(heard) {
-                    Some(end) => Event::End(end),
-                    None => {
-                        timer.as_mut().reset(deadline.unwrap_or(heard));
-                        continue;
-                    }
-                },
-            };
-            match event {
-                Event::Read => {
-                    heard = Instant::now();
-                    if let Err(end) = self.packets().await {
-                        return end;
-                    }
-                    tokio::task::coop::consume_budget().await;
+            let read = std::future::poll_fn(|cx| {
+                if stop.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Err(Over::Stop));
                 }
-                Event::Cut(reason) => {
-                    self.hear_out().await;
-                    self.session.was_heard(self.number);
-                    return End::Told(reason, reason.text().into());
+                match self.poll_event(cx) {
+                    Poll::Pending => self.poll_time(timer.as_mut(), heard, cx).map(Err),
+                    event => event,
                 }
-                Event::Stop => {
-                    // It has acknowledged something, maybe: that need not come again.
-                    self.hear_out().await;
-                    let why = "the broker stops".into();
-                    return End::Told(Reason::SHUTTING_DOWN, why);
-                }
-                Event::End(end) => return end,
+            });
+            if let Err(over) = read.await {
+                return over;
             }
+            heard = Instant::now();
+            if let Err(end) = self.packets().await {
+                return Over::End(end);
+            }
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    /// Ready when a time is up.
+    fn poll_time(
+        &self,
+        mut timer: Pin<&mut Sleep>,
+        heard: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<Over> {
+        while let Some(deadline) = self.deadline(heard) {
+            ready!(timer.as_mut().poll(cx));
+            if let Some(end) = self.time_is_up(heard) {
+                return Poll::Ready(Over::End(end));
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+
+    /// What the client is told, and why it ends. What it has acknowledged before that need not come again.
+    async fn end(&mut self, over: Over) -> End {
+        match over {
+            Over::Cut(reason) => {
+                self.hear_out().await;
+                self.session.was_heard(self.number);
+                End::Told(reason, reason.text().into())
+            }
+            Over::Stop => {
+                self.hear_out().await;
+                End::Told(Reason::SHUTTING_DOWN, "the broker stops".into())
+            }
+            Over::End(end) => end,
         }
     }
 
@@ -398,17 +423,14 @@ impl Client {
         is_over.then(|| End::Told(Reason::MAXIMUM_CONNECT_TIME, "the login has expired".into()))
     }
 
-    /// Writes what there is to write, and waits for what comes.
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if let Err(end) = self.poll_commits(cx) {
-            return Poll::Ready(Event::End(end));
-        }
+    /// Writes what there is to write, and waits until there is something to handle.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        self.poll_commits(cx)?;
         loop {
-            match self.poll_output(cx) {
-                Poll::Ready(Some(event)) => return Poll::Ready(event),
+            match self.poll_output(cx)? {
                 // There is more to write.
-                Poll::Ready(None) if self.poll_retained(cx) || self.poll_kept(cx) => {}
-                Poll::Ready(None) | Poll::Pending => break,
+                Poll::Ready(()) if self.poll_retained(cx) || self.poll_kept(cx) => {}
+                Poll::Ready(()) | Poll::Pending => break,
             }
         }
         if !self.may_read() {
@@ -417,15 +439,12 @@ impl Client {
         if let Some(publishing) = &mut self.publishing {
             ready!(publishing.pause.poll(cx));
         }
-        match self.socket.poll_fill(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(0)) => Poll::Ready(Event::End(End::Left)),
-            Poll::Ready(Ok(bytes)) => {
-                self.shared.counts.received.bytes.add(bytes);
-                Poll::Ready(Event::Read)
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Event::End(error.into())),
+        let bytes = ready!(self.socket.poll_fill(cx))?;
+        if bytes == 0 {
+            return Poll::Ready(Err(Over::End(End::Left)));
         }
+        self.shared.counts.received.bytes.add(bytes);
+        Poll::Ready(Ok(()))
     }
 
     /// Reads what new subscriptions are owed, once all is stored that the client published before. Whether there is
@@ -458,15 +477,11 @@ impl Client {
         pull.poll(&self.session, self.number, self.shared.broker.now(), cx)
     }
 
-    /// Writes until there is nothing more. An event if the connection ends; pending while the socket takes no more.
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    /// Writes until there is nothing more; pending while the socket takes no more.
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
         let now = self.shared.broker.now();
         loop {
-            match self.socket.poll_write(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Event::End(error.into()))),
-                Poll::Pending => return Poll::Pending,
-            }
+            ready!(self.socket.poll_write(cx))?;
             let Some(output) = self.socket.output() else { return Poll::Pending };
             match self.session.lock().look(self.number, output, now, cx.waker()) {
                 Found::Bytes => {
@@ -474,10 +489,10 @@ impl Client {
                     sent.bytes.add(output.len());
                     sent.add(Tally::of(output));
                 }
-                Found::Cut(reason) => return Poll::Ready(Some(Event::Cut(reason))),
+                Found::Cut(reason) => return Poll::Ready(Err(Over::Cut(reason))),
                 Found::Nothing => {
                     self.socket.rest();
-                    return Poll::Ready(None);
+                    return Poll::Ready(Ok(()));
                 }
             }
         }
@@ -616,8 +631,8 @@ impl Client {
     }
 
     /// Tells the client why, if there is a way, and leaves.
-    async fn farewell(mut self, end: End) -> Result<(), CloseReason> {
-        let told = match end {
+    async fn farewell(mut self, over: Over) -> Result<(), CloseReason> {
+        let told = match self.end(over).await {
             End::Left => None,
             End::Cut(reason) => return Err(reason),
             End::Told(reason, why) => Some((reason, why)),

@@ -10,7 +10,7 @@ use super::{Bystander, MIB, Memory, ask, connect, is_closed, metadata};
 use crate::mqtt_client::{Line, SUBACK};
 
 /// What an idle MQTT client may take, in bytes.
-const IDLE_MQTT_BYTES_MAX: u64 = 3 * 1024;
+const IDLE_MQTT_BYTES_MAX: u64 = 3_000;
 
 /// Raises the limit of open files to what the system allows, and says how many that is.
 fn open_files_max() -> u64 {
@@ -135,7 +135,7 @@ fn ten_thousand_idle_mqtt_clients_take_little_memory() {
     let after = Memory::of(&broker);
     let each = after.now.saturating_sub(before.now) / count as u64;
     eprintln!("{count} idle MQTT clients take {each} bytes each");
-    // 30 MB together, as a release has it; a test build's tasks are a little larger.
+    // 30 MB together. A test build takes as much as a release: what counts is the size of futures.
     assert!(each <= IDLE_MQTT_BYTES_MAX, "an idle MQTT client takes {each} bytes");
     bystander.finish();
 }
