@@ -220,6 +220,11 @@ families! {
         "entrepot_group_lag_seconds",
         "How long ago the first message came that a consumer group has not committed, of the partition where that is longest.",
         Unit::Seconds, &["group", "topic"]).detailed();
+    /// How long a group has not gone on in a topic.
+    GROUP_STILL_TIME: GaugeFamily<2> = GaugeFamily::new(
+        "entrepot_group_still_seconds",
+        "How long a consumer group has had messages to commit and committed nothing, of the partition where that is longest.",
+        Unit::Seconds, &["group", "topic"]).detailed();
     /// A group's lag in a partition, in messages.
     GROUP_PARTITION_LAG: GaugeFamily<3> = GaugeFamily::new(
         "entrepot_group_partition_lag_messages",

@@ -92,6 +92,27 @@ impl Ends {
     }
 }
 
+/// Whether a consumer goes on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// Where it was, and since which second.
+    since: Option<((Offset, u64), u64)>,
+}
+
+impl Progress {
+    /// In this second it is here, with messages to take or without: for how many seconds it has had some and not gone on.
+    /// Seconds are of a clock that is never set. `position` is what is committed, and how many records are done behind that.
+    pub fn note(&mut self, second: u64, position: (Offset, u64), waits: bool) -> u64 {
+        match self.since.filter(|(was, _)| *was == position && waits) {
+            Some((_, since)) => second.saturating_sub(since),
+            None => {
+                self.since = Some((position, second));
+                0
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -105,6 +126,18 @@ mod tests {
         ends.note(1000, 10);
         assert_eq!(ends.behind(10, 900_000), Some(Behind::Exactly(0)));
         assert_eq!(ends.behind(5, 61_000), Some(Behind::AtLeast(60_000)));
+    }
+
+    #[test]
+    fn who_has_nothing_to_do_does_not_stand_still() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.note(100, (5, 0), false), 0);
+        assert_eq!(progress.note(200, (5, 0), false), 0);
+        assert_eq!(progress.note(201, (5, 0), true), 1);
+        assert_eq!(progress.note(230, (5, 0), true), 30);
+        assert_eq!(progress.note(231, (5, 1), true), 0, "one is done behind the first");
+        assert_eq!(progress.note(240, (5, 1), true), 9);
+        assert_eq!(progress.note(241, (4, 0), true), 0, "it was set back");
     }
 
     #[test]

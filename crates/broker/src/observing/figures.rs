@@ -54,7 +54,9 @@ impl Inner {
         sink.gauge(&families::LAG_TIME_MAX, [], nanos(max));
         for lag in lags.iter() {
             let labels = [&*lag.group, &*lag.topic];
+            let still = i64::try_from(lag.still_seconds).unwrap_or(i64::MAX);
             sink.gauge(&families::GROUP_LAG, labels, lag.messages);
+            sink.gauge(&families::GROUP_STILL_TIME, labels, still.saturating_mul(1_000_000_000));
             if let Some(behind) = lag.behind_ms {
                 sink.gauge(&families::GROUP_LAG_TIME, labels, nanos(behind));
             }

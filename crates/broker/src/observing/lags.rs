@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use base::{LogId, Millis, Offset};
-use observe::lag::{Behind, Ends};
+use observe::lag::{Behind, Ends, Progress};
 use parking_lot::Mutex;
 use queue::group::{Filter, GroupKind};
 
@@ -22,6 +22,8 @@ pub struct GroupLag {
     pub messages: i64,
     /// How long ago the first of them came, of the partition where that is longest, in milliseconds.
     pub behind_ms: Option<Millis>,
+    /// For how long it has had something to commit and committed nothing, of the partition where that is longest.
+    pub still_seconds: u64,
     /// Each partition that it has committed something of.
     pub partitions: Vec<PartitionLag>,
 }
@@ -47,7 +49,16 @@ pub struct PartitionLag {
 #[derive(Debug, Default)]
 pub(crate) struct Lags {
     ends: Mutex<HashMap<LogId, Ends>>,
+    going_on: Mutex<HashMap<(Arc<str>, LogId), Going>>,
     now: Mutex<Arc<Vec<GroupLag>>>,
+}
+
+/// Whether a group goes on in a partition.
+#[derive(Debug, Default)]
+struct Going {
+    /// The second in which that was looked at last.
+    seen: u64,
+    progress: Progress,
 }
 
 /// Where a group stands in a partition.
@@ -64,9 +75,9 @@ impl Lags {
         Arc::clone(&self.now.lock())
     }
 
-    /// Looks again.
-    pub(crate) fn look(&self, inner: &Inner, now: Millis) {
-        let mut ends = self.ends.lock();
+    /// Looks again. Seconds are those of a clock that is never set.
+    pub(crate) fn look(&self, inner: &Inner, second: u64, now: Millis) {
+        let (mut ends, mut going_on) = (self.ends.lock(), self.going_on.lock());
         let mut noted = HashSet::new();
         let mut all = Vec::new();
         for listing in inner.groups.list(&Filter::default()).unwrap_or_default() {
@@ -77,6 +88,7 @@ impl Lags {
                     topic: topic.topic.name.as_str().into(),
                     messages: 0,
                     behind_ms: None,
+                    still_seconds: 0,
                     partitions: Vec::with_capacity(stands.len()),
                 };
                 for stand in stands {
@@ -86,13 +98,21 @@ impl Lags {
                     if noted.insert(log.id()) {
                         known.note(now, range.end);
                     }
-                    lag.add(&stand, (range.start, range.end), known.behind(stand.committed, now));
+                    let behind = known.behind(stand.committed, now);
+                    let waits = lag.add(&stand, (range.start, range.end), behind) > 0;
+                    let of = (Arc::clone(&lag.group), log.id());
+                    let going = going_on.entry(of).or_default();
+                    going.seen = second;
+                    let position = (stand.committed, stand.done);
+                    let still = going.progress.note(second, position, waits);
+                    lag.still_seconds = lag.still_seconds.max(still);
                 }
                 all.push(lag);
             }
         }
         // Of what nobody consumes any more nothing is to be known.
         ends.retain(|log, _| noted.contains(log));
+        going_on.retain(|_, going| going.seen == second);
         *self.now.lock() = Arc::new(all);
     }
 }
@@ -103,7 +123,13 @@ impl GroupLag {
         self.partitions.iter().map(|one| (one.start - one.committed).max(0)).sum()
     }
 
-    fn add(&mut self, stand: &Stand, (start, end): (Offset, Offset), behind: Option<Behind>) {
+    /// Adds a partition: how many messages wait in it.
+    fn add(
+        &mut self,
+        stand: &Stand,
+        (start, end): (Offset, Offset),
+        behind: Option<Behind>,
+    ) -> i64 {
         let done = i64::try_from(stand.done).unwrap_or(i64::MAX);
         let messages = (end - stand.committed.clamp(start, end.max(start)) - done).max(0);
         self.messages = self.messages.saturating_add(messages);
@@ -111,6 +137,7 @@ impl GroupLag {
         self.behind_ms = self.behind_ms.max(behind.map(Behind::millis));
         let Stand { partition, committed, .. } = *stand;
         self.partitions.push(PartitionLag { partition, committed, start, end, messages, behind });
+        messages
     }
 }
 

@@ -53,6 +53,9 @@ async fn what_is_stored_is_counted() {
     assert_eq!(value(&fixture.broker, "entrepot_healthy", &[]), Some(Value::Gauge(1)));
 }
 
+/// Later than any in which the broker looks by itself.
+const SECOND: u64 = 1 << 40;
+
 #[tokio::test]
 async fn a_group_is_behind_by_what_it_has_not_committed() {
     let fixture = Fixture::start().await;
@@ -60,22 +63,26 @@ async fn a_group_is_behind_by_what_it_has_not_committed() {
     fixture.broker.publish(&topic, &[message("a"), message("b"), message("c")]).await.unwrap();
     fixture.commit("t", 1, 1, "").await;
     let inner = &fixture.broker.inner;
-    inner.lags.look(inner, 1_000_000);
+    inner.lags.look(inner, SECOND, 1_000_000);
     let lags = fixture.broker.group_lags();
     assert_eq!((&*lags[0].group, &*lags[0].topic, lags[0].messages), ("g", "t", 2));
     assert_eq!(lags[0].lost(), 0);
     let labels = ["g", "t"];
     let lag = value(&fixture.broker, "entrepot_group_lag_messages", &labels);
     assert_eq!(lag, Some(Value::Gauge(2)));
+    // It does not go on.
+    inner.lags.look(inner, SECOND + 7, 1_007_000);
+    let still = fixture.broker.group_lags()[0].still_seconds - lags[0].still_seconds;
+    assert_eq!(still, 7);
     // It has all.
     fixture.commit("t", 1, 3, "").await;
-    inner.lags.look(inner, 2_000_000);
+    inner.lags.look(inner, SECOND + 8, 2_000_000);
     let lag = fixture.broker.group_lags()[0].clone();
-    assert_eq!((lag.messages, lag.behind_ms), (0, Some(0)));
+    assert_eq!((lag.messages, lag.behind_ms, lag.still_seconds), (0, Some(0), 0));
     // What was deleted before it was committed is lost.
     fixture.commit("t", 1, 1, "").await;
     fixture.broker.trim(&topic, 0, Some(2)).await.unwrap();
-    inner.lags.look(inner, 3_000_000);
+    inner.lags.look(inner, SECOND + 9, 3_000_000);
     let lag = fixture.broker.group_lags()[0].clone();
     assert_eq!((lag.messages, lag.lost()), (1, 1));
 }
@@ -86,7 +93,7 @@ async fn what_there_is_hangs_together() {
     let topic = fixture.topic("t", 2, &[("retention.ms", "1000")]).await;
     fixture.broker.publish(&topic, &[message("a")]).await.unwrap();
     fixture.commit("t", 2, 0, "").await;
-    fixture.broker.inner.lags.look(&fixture.broker.inner, 1_000_000);
+    fixture.broker.inner.lags.look(&fixture.broker.inner, SECOND, 1_000_000);
     let graph = fixture.broker.state(&Scope::all());
     let node = graph.get(NodeKind::Topic, "t").unwrap();
     assert_eq!((node.number("partitions"), node.number("retention_ms")), (Some(2), Some(1000)));

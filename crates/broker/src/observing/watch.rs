@@ -25,9 +25,10 @@ const LOOKED_AT: [NodeKind; 4] =
 const EVENTS: usize = 256;
 
 /// Metrics of details that are remembered, too: what charts of one group or queue are drawn of.
-const REMEMBERED: [&str; 4] = [
+const REMEMBERED: [&str; 5] = [
     "entrepot_group_lag_messages",
     "entrepot_group_lag_seconds",
+    "entrepot_group_still_seconds",
     "entrepot_queue_ready_messages",
     "entrepot_queue_held_messages",
 ];
@@ -64,7 +65,7 @@ impl Inner {
     /// Blocks: some of it asks the operating system.
     fn look(&self, second: u64) {
         let (begun, now) = (Instant::now(), self.options.clock.now());
-        self.lags.look(self, now);
+        self.lags.look(self, second, now);
         let all = self.observe.registry.gather(&is_remembered);
         self.observe.history.record(second, &all);
         let graph = self.observe.inspectors.look(&Scope::of(LOOKED_AT));

@@ -1,7 +1,7 @@
 //! Topics with the groups that consume them, and queues.
 
 use observe::families;
-use observe::lag::{Behind, Ends};
+use observe::lag::{Behind, Ends, Progress};
 use observe::state::{Node, NodeId, NodeKind};
 
 use crate::broker::Second;
@@ -57,6 +57,7 @@ struct Partition {
     position: i64,
     committed: i64,
     ends: Ends,
+    progress: Progress,
     /// What its consumer could not take of the last second, as a part of a message.
     rest: f64,
 }
@@ -88,6 +89,7 @@ impl Group {
             position: 0,
             committed: 0,
             ends: Ends::default(),
+            progress: Progress::default(),
             rest: 0.0,
         };
         let rate = dice.scale(0.5, 3000.0);
@@ -187,7 +189,7 @@ impl Group {
 
     /// As a broker computes it of where logs end and what is committed.
     fn tell(&mut self, second: &mut Second<'_>) {
-        let (mut messages, mut behind) = (0, None);
+        let (mut messages, mut behind, mut still) = (0, None, 0);
         for one in &mut self.partitions {
             one.ends.note(second.now, one.end);
             let waits = (one.end - one.committed.clamp(one.start, one.end)).max(0);
@@ -197,9 +199,12 @@ impl Group {
                 _ => one.ends.behind(one.committed, second.now),
             };
             behind = behind.max(by.map(Behind::millis));
+            still = still.max(one.progress.note(second.number, (one.committed, 0), waits > 0));
         }
         let labels = [self.name.as_str(), self.topic.as_str()];
         second.registry.gauge(&families::GROUP_LAG, labels).set(messages);
+        let still = i64::try_from(still).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+        second.registry.gauge(&families::GROUP_STILL_TIME, labels).set(still);
         if let Some(behind) = behind {
             second.registry.gauge(&families::GROUP_LAG_TIME, labels).set(behind * 1_000_000);
         }

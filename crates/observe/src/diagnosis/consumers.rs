@@ -2,17 +2,23 @@
 
 use std::sync::Arc;
 
-use super::words::{slope, time};
+use super::words::time;
 use super::{Finding, Moment};
 use crate::history::{Key, Point};
 use crate::state::{Node, NodeId, NodeKind};
 
-/// Over how many seconds a group's lag is looked at.
+/// Over how many seconds it is looked whether groups rebalance, and queues grow.
 const SECONDS: u64 = 60;
 /// Points of these that must be there.
 const POINTS: usize = 45;
-/// The first message that is not consumed ages by so much of each second, in thousandths, where it stays the same.
-const STANDS_STILL: i64 = 950;
+/// A group that commits nothing for so long stands still, in nanoseconds.
+const STILL_NANOS: i64 = 60_000_000_000;
+/// Pauses between its commits that are worth a look, in nanoseconds …
+const PAUSE_NANOS: i64 = STILL_NANOS / 2;
+/// … where there were so many in an hour that they are its habit; then so many times as long is standing still.
+const PAUSES: (usize, i64) = (3, 2);
+/// Over how many seconds its habits are looked at.
+const HABIT_SECONDS: u64 = 3600;
 /// Lag in time below which nobody is bothered, in nanoseconds.
 const PATIENCE_NANOS: i64 = 30_000_000_000;
 /// A group that falls behind is looked at for so long, in this many parts, each worse than the one before.
@@ -22,14 +28,14 @@ const STUCK: u64 = 120;
 /// Of the seconds that are looked at, so many hundredths.
 const MOST_PERCENT: usize = 60;
 
-/// Groups and topics, each with its lag in time.
-fn lags(moment: &Moment<'_>) -> Vec<(NodeId, Arc<str>, Key)> {
-    let keys = moment.history.keys("entrepot_group_lag_seconds").into_iter();
-    let lags = keys.filter_map(|key| {
+/// Groups and topics, each with a figure.
+fn groups(moment: &Moment<'_>, family: &'static str) -> Vec<(NodeId, Arc<str>, Key)> {
+    let keys = moment.history.keys(family).into_iter();
+    let all = keys.filter_map(|key| {
         let (group, topic) = (key.labels.first()?.clone(), key.labels.get(1)?.clone());
         Some((NodeId::new(NodeKind::Group, group), topic, key))
     });
-    lags.collect()
+    all.collect()
 }
 
 fn messages(moment: &Moment<'_>, key: &Key) -> Option<i64> {
@@ -37,49 +43,79 @@ fn messages(moment: &Moment<'_>, key: &Key) -> Option<i64> {
     moment.history.last(&key)
 }
 
-/// Whether the first message that is not consumed stays the same.
-fn stands_still(points: &[Point]) -> bool {
-    points.len() >= POINTS
-        && points.iter().all(|point| point.value > 0)
-        && slope(points).is_some_and(|slope| slope / 1_000_000_000 >= STANDS_STILL)
+/// How long the pauses between a group's commits usually are, where they are long.
+fn habit(moment: &Moment<'_>, still: &Key) -> Option<i64> {
+    let points = moment.history.recent(still, HABIT_SECONDS);
+    let ends = points.windows(2).filter_map(|pair| match pair {
+        [before, after] if after.value < before.value => Some(before.value),
+        _ => None,
+    });
+    let mut pauses: Vec<_> = ends.filter(|pause| *pause >= PAUSE_NANOS).collect();
+    pauses.sort_unstable();
+    pauses.get(pauses.len() / 2).copied().filter(|_| pauses.len() >= PAUSES.0)
 }
 
 pub(super) fn stalled(moment: &Moment<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (group, topic, key) in lags(moment) {
-        let points = moment.history.recent(&key, SECONDS);
-        let Some(last) = points.last().filter(|_| stands_still(&points)) else { continue };
+    for (group, topic, key) in groups(moment, "entrepot_group_still_seconds") {
+        let still = moment.history.last(&key).filter(|still| *still >= STILL_NANOS);
+        let Some(still) = still else { continue };
+        let usual = habit(moment, &key);
+        if usual.is_some_and(|usual| still < usual.saturating_mul(PAUSES.1)) {
+            continue;
+        }
         let behind = messages(moment, &key).unwrap_or(0);
-        let mut evidence = vec![format!(
-            "the next message of topic {topic} waits for {}, and did not change in {SECONDS} seconds; {behind} messages wait",
-            time(last.value)
-        )];
-        let node = moment.graph.get(NodeKind::Group, &group.name);
-        evidence.extend(
-            node.and_then(|node| node.text("state")).map(|state| format!("the group is {state}")),
+        let said = format!(
+            "it committed nothing of topic {topic} for {}; {behind} messages wait",
+            time(still)
         );
-        found.push(Finding::new(group, evidence));
+        let usual = usual.map(|usual| format!("usually it commits every {}", time(usual)));
+        let node = moment.graph.get(NodeKind::Group, &group.name);
+        let state = node.and_then(|node| node.text("state"));
+        let state = state.map(|state| format!("the group is {state}"));
+        found.push(Finding::new(group, [said].into_iter().chain(usual).chain(state)));
     }
     found
+}
+
+/// The least of each part of these.
+fn least(points: &[Point], parts: usize) -> Vec<i64> {
+    let least = |part: &[Point]| part.iter().map(|point| point.value).min().unwrap_or(0);
+    points.chunks(points.len().div_ceil(parts).max(1)).map(least).collect()
+}
+
+/// Whether each is more than the one before.
+fn grows(values: &[i64]) -> bool {
+    values.windows(2).all(|pair| matches!(pair, [before, after] if before < after))
 }
 
 pub(super) fn behind(moment: &Moment<'_>) -> Vec<Finding> {
     let (seconds, parts) = FALLING;
     let mut found = Vec::new();
-    for (group, topic, key) in lags(moment) {
+    for (group, topic, key) in groups(moment, "entrepot_group_lag_seconds") {
         let points = moment.history.recent(&key, seconds);
         let is_short = points.len() < usize::try_from(seconds).unwrap_or(usize::MAX) * 3 / 4;
-        let still = stands_still(&moment.history.recent(&key, SECONDS));
-        if is_short || still || points.last().is_none_or(|last| last.value < PATIENCE_NANOS) {
+        if is_short || points.last().is_none_or(|last| last.value < PATIENCE_NANOS) {
             continue;
         }
-        let least = |part: &[Point]| part.iter().map(|point| point.value).min().unwrap_or(0);
-        let parts: Vec<_> = points.chunks(points.len().div_ceil(parts)).map(least).collect();
-        let is_worse = |pair: &[i64]| matches!(pair, [before, after] if before < after);
-        if !parts.windows(2).all(is_worse) {
+        // That messages wait because nobody took any is another matter, until that is a while ago.
+        let still = Key { family: "entrepot_group_still_seconds", ..key.clone() };
+        let still = moment.history.recent(&still, seconds);
+        if still.iter().any(|point| point.value >= STILL_NANOS) {
             continue;
         }
-        let (from, to) = (parts.first().copied().unwrap_or(0), parts.last().copied().unwrap_or(0));
+        let times = least(&points, parts);
+        let (from, to) = (times.first().copied().unwrap_or(0), times.last().copied().unwrap_or(0));
+        if to < PATIENCE_NANOS || !grows(&times) {
+            continue;
+        }
+        // A burst takes a while to consume, and is older by then; but fewer wait from second to second.
+        let count = Key { family: "entrepot_group_lag_messages", ..key.clone() };
+        let counts = least(&moment.history.recent(&count, seconds), parts);
+        let last = counts.last_chunk::<2>().map(<[i64; 2]>::as_slice);
+        if !grows(last.unwrap_or_default()) {
+            continue;
+        }
         let lag = messages(moment, &key).unwrap_or(0);
         let said = format!(
             "in topic {topic} it was {} behind and is {} now; {lag} messages wait",
@@ -151,8 +187,11 @@ pub(super) fn abandoned(moment: &Moment<'_>) -> Vec<Finding> {
             continue;
         }
         let points = moment.history.recent(&key, FALLING.0);
-        let (Some(first), Some(last)) = (points.first(), points.last()) else { continue };
-        if points.len() >= POINTS && never_falls(&points) && last.value > first.value {
+        // Since somebody took something from it, or it expired.
+        let fell = points.windows(2).rposition(|pair| matches!(pair, [a, b] if a.value > b.value));
+        let since = points.get(fell.map_or(0, |at| at + 1)..).unwrap_or_default();
+        let (Some(first), Some(last)) = (since.first(), since.last()) else { continue };
+        if since.len() >= POINTS && last.value > first.value {
             let said = format!(
                 "{} messages waited, now it is {}; it has no consumer",
                 first.value, last.value

@@ -157,7 +157,7 @@ pub static RULES: &[Rule] = &[
         severity: Warning,
         cause: "A client makes a new connection for each message, or is cut off and comes back: each costs a handshake, and a login where there is one.",
         remedy: "Keep connections open in the client. If they are cut off, see entrepot_connections_failed_total for why.",
-        holds: (30, 120),
+        holds: (0, 120),
         find: clients::churn,
     },
     Rule {
@@ -202,7 +202,7 @@ pub static RULES: &[Rule] = &[
         severity: Warning,
         cause: "Clients ask for what is not there or is not theirs, or send what is not taken; or storage refuses.",
         remedy: "See which requests, and what the clients log: names of topics, rights, sizes of messages. Other incidents at the same time are the likely cause.",
-        holds: (30, 60),
+        holds: (0, 60),
         find: clients::failing,
     },
     Rule {
@@ -211,7 +211,7 @@ pub static RULES: &[Rule] = &[
         severity: Warning,
         cause: "Its members hang, lost their connection, or fail at the same message again and again; or it has no members any more.",
         remedy: "See whether it has members, and what they log. If it is one message that nobody can handle, move the group's offset behind it.",
-        holds: (10, 30),
+        holds: (30, 30),
         find: consumers::stalled,
     },
     Rule {
@@ -247,7 +247,7 @@ pub static RULES: &[Rule] = &[
         severity: Warning,
         cause: "Its consumers are gone, or it was bound and forgotten.",
         remedy: "Start a consumer, purge or delete the queue, or bound it (maximum length, time to live).",
-        holds: (30, 30),
+        holds: (90, 30),
         find: consumers::abandoned,
     },
     Rule {

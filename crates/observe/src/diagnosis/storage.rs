@@ -1,8 +1,8 @@
 //! Whether messages can be stored, and for how long.
 
-use super::words::{bytes, median, slope, time};
+use super::words::{bytes, median, time};
 use super::{Finding, Moment};
-use crate::history::{Key, Part};
+use crate::history::{Key, Part, Point};
 use crate::state::{NodeId, NodeKind};
 
 /// A sync or a read that takes longer is slow on any disk, in nanoseconds.
@@ -13,14 +13,13 @@ const SLOW_SECONDS: (u64, usize) = (30, 5);
 const LITTLE_PERCENT: i128 = 10;
 /// Room that is worth a look when it will be used up soon.
 const SOME_PERCENT: i128 = 30;
-/// Soon, in seconds.
-const SOON: i64 = 6 * 3600;
-/// Over how many seconds filling is measured.
-const FILLING_SECONDS: u64 = 600;
+/// Over how many seconds filling is measured, and in how many the disk must be full by that pace: a pace of minutes says nothing
+/// of hours, because what retention deletes it deletes now and then.
+const PACES: [(u64, i64); 2] = [(600, 3600), (3600, 6 * 3600)];
+/// Over how many seconds it is said what is usual.
+const USUAL_SECONDS: u64 = 600;
 /// Over how many seconds failures are counted.
 const UNFLUSHED_SECONDS: u64 = 60;
-/// Fewer say nothing.
-const FILLING_POINTS: usize = 60;
 
 fn store(moment: &Moment<'_>) -> NodeId {
     let store = moment.graph.of_kind(NodeKind::Store).next();
@@ -60,23 +59,35 @@ pub(super) fn full(moment: &Moment<'_>) -> Vec<Finding> {
     vec![Finding::new(store(moment), free(moment))]
 }
 
+/// How fast room is lost, in bytes a second: the most that was free in the second half of the time against the first, so that
+/// what retention gives back each time is not taken for lost before it does.
+fn pace(moment: &Moment<'_>, seconds: u64) -> Option<i64> {
+    let points = moment.lately("entrepot_disk_free_bytes", [], seconds);
+    let first = points.first().filter(|_| points.len() as u64 >= seconds * 9 / 10)?;
+    let middle = first.tick + seconds / 2;
+    let (before, after) = points.split_at(points.partition_point(|point| point.tick < middle));
+    let most = |points: &[Point]| points.iter().map(|point| point.value).max();
+    let lost = most(before)?.saturating_sub(most(after)?);
+    Some(lost / i64::try_from(seconds / 2).ok()?).filter(|rate| *rate > 0)
+}
+
 pub(super) fn filling(moment: &Moment<'_>) -> Vec<Finding> {
     let (free, size) =
         (moment.now("entrepot_disk_free_bytes", []), moment.now("entrepot_disk_size_bytes", []));
     let (Some(free), Some(size)) = (free, size) else { return Vec::new() };
     let is_below = |percent: i128| i128::from(free) * 100 < i128::from(size) * percent;
     let room = format!("{} of {} are free", bytes(free), bytes(size));
-    let points = moment.lately("entrepot_disk_free_bytes", [], FILLING_SECONDS);
-    // In bytes a second.
-    let rate =
-        slope(&points).filter(|_| points.len() >= FILLING_POINTS).map(|slope| -(slope / 1000));
-    let left = rate.filter(|rate| *rate > 0).map(|rate| free / rate);
-    let told = rate.zip(left).map(|(rate, left)| {
+    let soon = PACES.into_iter().find_map(|(seconds, soon)| {
+        let rate = pace(moment, seconds)?;
+        let left = free / rate;
+        (left < soon).then_some((rate, left))
+    });
+    let told = soon.map(|(rate, left)| {
         let left = time(left.saturating_mul(1_000_000_000));
         format!("it fills at {} a second: full in {left}", bytes(rate))
     });
-    let is_soon = is_below(SOME_PERCENT) && left.is_some_and(|left| left < SOON);
-    if !is_below(LITTLE_PERCENT) && !is_soon {
+    let will_be = is_below(SOME_PERCENT) && soon.is_some();
+    if !is_below(LITTLE_PERCENT) && !will_be {
         return Vec::new();
     }
     vec![Finding::new(store(moment), [room].into_iter().chain(told))]
@@ -110,7 +121,7 @@ fn slow(moment: &Moment<'_>, family: &'static str, what: &str) -> Vec<Finding> {
     let points = moment.part(family, Part::P99, seconds);
     let typical = median(&points).filter(|_| points.len() >= least);
     let Some(typical) = typical.filter(|typical| *typical > SLOW_NANOS) else { return Vec::new() };
-    let before = moment.part(family, Part::Median, FILLING_SECONDS);
+    let before = moment.part(family, Part::Median, USUAL_SECONDS);
     let usual = median(&before)
         .map(|usual| format!("half of the {what} of ten minutes took {}", time(usual)));
     let now =

@@ -177,18 +177,37 @@ fn a_disk_that_will_be_full_soon_is_told_before_it_is() {
     let free =
         |registry: &Registry, bytes: i64| registry.gauge(&families::DISK_FREE, []).set(bytes);
     // There is much room: that it gets less is what disks are for.
-    world.seconds(100, |registry, second| {
+    world.seconds(700, |registry, second| {
         free(registry, 80 * GIB - i64::try_from(second).unwrap() * (GIB >> 10));
     });
     assert_eq!(world.wrong(), []);
-    world.seconds(200, |registry, second| {
-        free(registry, 25 * GIB - i64::try_from(second).unwrap() * (GIB >> 8));
+    world.seconds(700, |registry, second| {
+        free(registry, 29 * GIB - i64::try_from(second - 1700).unwrap() * (GIB >> 6));
     });
     assert_eq!(world.wrong(), wrong("W103", "store//data"));
     let evidence = world.watcher.incidents()[0].evidence.join("; ");
     assert!(evidence.contains("of 100.0 GiB are free; it fills at"), "{evidence}");
     world.second(|registry, _| registry.gauge(&families::DISK_FULL, []).set(1));
     assert_eq!(world.wrong()[0].0, "E102");
+}
+
+#[test]
+fn room_that_retention_gives_back_is_not_lost() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Store, "/data"));
+    // Every four minutes it deletes what came since.
+    world.seconds(1500, |registry, second| {
+        let since = i64::try_from(second % 240).unwrap();
+        registry.gauge(&families::DISK_FREE, []).set(29 * GIB - since * (GIB >> 6));
+    });
+    assert_eq!(world.wrong(), []);
+    // What is lost in an hour is told when that is too fast for the next hours.
+    world.seconds(4000, |registry, second| {
+        let (since, lost) = (second % 240, second - 2500);
+        let used = i64::try_from(since * 16 + lost * 2).unwrap() * (GIB >> 10);
+        registry.gauge(&families::DISK_FREE, []).set(29 * GIB - used);
+    });
+    assert_eq!(world.wrong(), wrong("W103", "store//data"));
 }
 
 #[test]
@@ -327,25 +346,53 @@ fn requests_fail_where_many_do_and_not_where_some_of_very_many_do() {
 fn a_group_that_stands_still_is_told_from_one_that_is_only_slow() {
     let mut world = World::new();
     world.put(Node::new(NodeKind::Group, "g").with("state", "Stable"));
-    let lag = |registry: &Registry, messages, millis: i64| {
+    let lag = |registry: &Registry, messages, millis: i64, still: i64| {
         registry.gauge(&families::GROUP_LAG, ["g", "t"]).set(messages);
         registry.gauge(&families::GROUP_LAG_TIME, ["g", "t"]).set(millis * 1_000_000);
+        registry.gauge(&families::GROUP_STILL_TIME, ["g", "t"]).set(still * 1_000_000_000);
     };
-    // It handles half of what comes.
+    // It handles a twentieth of what comes.
     world.seconds(400, |registry, second| {
         let behind = i64::try_from(second - 1000).unwrap();
-        lag(registry, behind * 10, behind * 500);
+        lag(registry, behind * 10, behind * 950, behind % 10);
     });
     assert_eq!(world.wrong(), wrong("W402", "group/g"));
     // It stops.
     world.seconds(100, |registry, second| {
         let since = i64::try_from(second - 1400).unwrap();
-        lag(registry, 4000 + since * 20, 200_000 + since * 1000);
+        lag(registry, 4000 + since * 20, 380_000 + since * 1000, since);
     });
     assert!(world.wrong().contains(&("W401", "group/g".to_owned())), "{:?}", world.wrong());
-    // It catches up.
-    world.seconds(100, |registry, _| lag(registry, 0, 0));
+    // It goes on, though it has a while to go: what waits does so because it stood still.
+    world.seconds(35, |registry, second| {
+        lag(registry, 6000, 480_000 + i64::try_from(second - 1500).unwrap() * 900, 0);
+    });
     assert_eq!(world.wrong(), []);
+    world.seconds(60, |registry, _| lag(registry, 0, 0, 0));
+    assert_eq!(world.wrong(), []);
+}
+
+#[test]
+fn a_group_that_seldom_commits_stands_still_when_it_has_not_for_much_longer() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Group, "g").with("state", "Stable"));
+    let still = |registry: &Registry, second: u64| {
+        let nanos = i64::try_from(second).unwrap() * 1_000_000_000;
+        registry.gauge(&families::GROUP_STILL_TIME, ["g", "t"]).set(nanos);
+    };
+    world.seconds(330, |registry, second| still(registry, (second - 1000) % 110));
+    assert_eq!(world.wrong(), wrong("W401", "group/g"), "nothing is known of its habits");
+    world.seconds(70, |registry, second| still(registry, (second - 1000) % 110));
+    for _ in 0..920 {
+        world.second(|registry, second| still(registry, (second - 1000) % 110));
+        assert_eq!(world.wrong(), []);
+    }
+    world.seconds(240, |registry, second| still(registry, second - 2320));
+    assert_eq!(world.wrong(), []);
+    world.seconds(60, |registry, second| still(registry, second - 2320));
+    assert_eq!(world.wrong(), wrong("W401", "group/g"));
+    let evidence = &world.watcher.incidents()[0].evidence;
+    assert_eq!(evidence[1], "usually it commits every 109 s");
 }
 
 #[test]
@@ -393,10 +440,13 @@ fn a_rebalance_that_does_not_end_is_told() {
 fn a_queue_without_consumers_that_grows_is_told() {
     let mut world = World::new();
     world.put(Node::new(NodeKind::Queue, "v/q").with("consumers", 0_i64));
-    world.seconds(100, |registry, second| {
-        let ready = i64::try_from(second).unwrap();
+    let grows = |registry: &Registry, second: u64| {
+        let ready = i64::try_from(second / 5).unwrap();
         registry.gauge(&families::QUEUE_READY, ["v", "q"]).set(ready);
-    });
+    };
+    world.seconds(80, grows);
+    assert_eq!(world.wrong(), [], "consumers that are started anew are away for a while");
+    world.seconds(80, grows);
     assert_eq!(world.wrong(), wrong("W405", "queue/v/q"));
     world.put(Node::new(NodeKind::Queue, "v/q").with("consumers", 1_i64));
     world.seconds(40, |_, _| {});
@@ -441,8 +491,8 @@ fn what_explains_others_comes_before_them_however_bad_they_are() {
     world.seconds(150, |registry, second| {
         registry.counter(&families::ACCEPT_FAILURES, ["door", "L"]).add(second % 2);
         for group in ["g", "h"] {
-            let behind = i64::try_from(second).unwrap() * 1_000_000_000;
-            registry.gauge(&families::GROUP_LAG_TIME, [group, "t"]).set(behind);
+            let still = i64::try_from(second - 1000).unwrap() * 1_000_000_000;
+            registry.gauge(&families::GROUP_STILL_TIME, [group, "t"]).set(still);
         }
     });
     let expected = [
@@ -503,6 +553,7 @@ proptest! {
                 registry.gauge(&families::MEMORY_LIMIT, []).set(value);
                 registry.gauge(&families::GROUP_LAG, ["g", "t"]).set(value);
                 registry.gauge(&families::GROUP_LAG_TIME, ["g", "t"]).set(value);
+                registry.gauge(&families::GROUP_STILL_TIME, ["g", "t"]).set(value);
                 registry.gauge(&families::QUEUE_READY, ["", "q"]).set(value);
                 registry.histogram(&families::SYNC_TIME, []).record(value.unsigned_abs());
             });

@@ -36,14 +36,6 @@ pub(super) fn median(points: &[Point]) -> Option<i64> {
     values.get(values.len() / 2).copied()
 }
 
-/// How much it changes in a second, from first to last, in thousandths; none where that is no time.
-pub(super) fn slope(points: &[Point]) -> Option<i64> {
-    let (first, last) = (points.first()?, points.last()?);
-    let seconds = i64::try_from(last.tick - first.tick).ok().filter(|seconds| *seconds > 0)?;
-    let change = i128::from(last.value) - i128::from(first.value);
-    i64::try_from(change * 1000 / i128::from(seconds)).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,10 +53,9 @@ mod tests {
     }
 
     #[test]
-    fn a_slope_is_change_over_time() {
+    fn the_middle_one_of_some() {
         let point = |(tick, value)| Point { tick, value };
         let points: Vec<_> = [(10, 5), (12, 9), (14, 25)].map(point).into();
-        assert_eq!((slope(&points), median(&points)), (Some(5000), Some(9)));
-        assert_eq!((slope(&points[..1]), median(&[])), (None, None));
+        assert_eq!((median(&points), median(&[])), (Some(9), None));
     }
 }
