@@ -153,6 +153,7 @@ impl Process {
             dead_letter_prefix: "dlq.".to_owned(),
             auto_create_dead_letter_topics: false,
             groups: queue::Config::default(),
+            groups_topic: None,
             transactions: queue::transactions::TxnConfig::default(),
             access: access::AccessOptions::default(),
             quotas: quotas::QuotaOptions::default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base::{BrokerId, Clock, Random};
 
 use crate::access::AccessOptions;
+use crate::groups::GroupsTopic;
 use crate::loggers::Loggers;
 use crate::metadata::Endpoint;
 use crate::quotas::QuotaOptions;
@@ -46,6 +47,8 @@ pub struct BrokerOptions {
     pub auto_create_dead_letter_topics: bool,
     /// Settings of consumer groups.
     pub groups: queue::Config,
+    /// The topic in which a protocol shows what groups have committed, if one does.
+    pub groups_topic: Option<Arc<dyn GroupsTopic>>,
     /// Settings of transactions.
     pub transactions: queue::transactions::TxnConfig,
     /// Who may do what.

@@ -35,6 +35,7 @@ pub fn options(dir: &Path) -> BrokerOptions {
         dead_letter_prefix: "dlq.".to_owned(),
         auto_create_dead_letter_topics: false,
         groups: queue::Config::default(),
+        groups_topic: None,
         transactions: queue::transactions::TxnConfig::default(),
         access: AccessOptions::default(),
         quotas: QuotaOptions::default(),

@@ -17,6 +17,7 @@ use crate::broker::{FIRST_TOPIC_LOG, GROUPS_LOG};
 use crate::metadata::follow;
 use crate::*;
 
+mod groups_topic;
 mod shared;
 
 pub(crate) struct Fixture {

@@ -147,7 +147,7 @@ impl Row for Listed {
     }
 }
 
-/// Topics that a broker keeps for itself.
+/// Topics that a broker keeps for itself. Not `__consumer_offsets`, which asking for it would make.
 const INTERNAL: [&str; 1] = ["_events"];
 
 fn list(client: &mut Client, output: &mut Output, internal: bool) -> Result<(), CliError> {

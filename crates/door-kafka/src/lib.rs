@@ -2,8 +2,9 @@
 //!
 //! `wire/` turns bytes into messages and back; `session.rs` runs one connection; `handle/` has one
 //! file per request; `map.rs` translates names and errors; `old_formats.rs` converts what clients
-//! older than record batches send and read.
+//! older than record batches send and read; `consumer_offsets.rs` shows the groups' journal as Kafka does.
 
+mod consumer_offsets;
 mod fetch_sessions;
 mod figures;
 mod handle;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use broker::Broker;
 use door::{BoxFuture, CloseReason, Connection, Door};
 
+pub use crate::consumer_offsets::{CONSUMER_OFFSETS, ConsumerOffsets};
 use crate::fetch_sessions::FetchSessions;
 use crate::figures::Figures;
 use crate::share_sessions::ShareSessions;

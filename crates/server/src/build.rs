@@ -184,6 +184,7 @@ pub(crate) fn broker_options(
             offsets_retention: millis(group.offsets_retention_minutes.saturating_mul(60_000)),
             ..broker::queue::Config::default()
         },
+        groups_topic: Some(Arc::new(door_kafka::ConsumerOffsets)),
         group_defaults: group_defaults(group),
         group_bounds: group_bounds(&group.bounds),
         share_members_max: group.share_max_size,

@@ -12,6 +12,8 @@ final class Programs {
     static void addTo(Checks checks) {
         checks.add("kafka-console-producer, kafka-console-consumer", Programs::consoles);
         checks.add("kafka-console-consumer: a group, keys, headers and times", Programs::shown);
+        checks.add("kafka-console-consumer: what groups have committed, by Kafka's own formatter",
+                Programs::committed);
         checks.add("kafka-console-share-consumer", Programs::shareConsole);
         checks.add("kafka-producer-perf-test, kafka-consumer-perf-test", Programs::loads);
         checks.add("kafka-producer-perf-test: in transactions", Programs::loadInTransactions);
@@ -61,6 +63,20 @@ final class Programs {
                 "--formatter-property", "print.timestamp=true");
         Tool.prints("CreateTime:", shown);
         Tool.prints("Offset:0\th:1\tkey\tvalue", shown);
+    }
+
+    private static void committed() throws Exception {
+        String topic = Kafka.topic(1);
+        String group = Kafka.name("group");
+        Kafka.fill(topic, 0, List.of("one", "two"));
+        Tool.run("consumer.ConsoleConsumer", "--topic", topic, "--from-beginning",
+                "--max-messages", "2", "--group", group, "--timeout-ms", "20000");
+        String shown = Tool.run("consumer.ConsoleConsumer", "--topic", "__consumer_offsets",
+                "--from-beginning", "--timeout-ms", "10000", "--formatter",
+                "org.apache.kafka.tools.consumer.OffsetsMessageFormatter");
+        Tool.prints("{\"group\":\"" + group + "\",\"topic\":\"" + topic + "\",\"partition\":0}",
+                shown);
+        Tool.prints("\"value\":{\"version\":3,\"data\":{\"offset\":2,", shown);
     }
 
     private static String earliest(String group) throws Exception {

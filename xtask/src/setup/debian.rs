@@ -76,6 +76,19 @@ pub(super) fn grpc_java_plugin(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(folder.join("bin").join(name))
 }
 
+/// Burrow, which watches over Kafka's consumer groups.
+pub(super) fn burrow() -> Tool {
+    // Debian's release decides the version (12: 1.2.1). The library is all that it is linked with; what else its package
+    // depends on is for a system that starts it.
+    let install = |folder: &Path| {
+        unpack(folder, &|_options| Ok(["burrow", "libzstd1"].map(str::to_owned).to_vec()))?;
+        script(folder, "burrow", &STARTED.replace("PROGRAM", "bin/Burrow"))?;
+        process::output(Command::new(folder.join("bin/burrow")).arg("--help")).map(drop)
+    };
+    let stamp = "burrow, unpacked, 1".to_owned();
+    Tool { name: "burrow", stamp, install: Box::new(install) }
+}
+
 /// Packages and the libraries that they need.
 pub(super) fn with_libraries(options: &[String], wanted: &[&str]) -> Result<Vec<String>, Failure> {
     let mut depends = Command::new("apt-cache");

@@ -49,6 +49,7 @@ pub(crate) fn run(root: &Path, names: &[&str]) -> Result<(), Failure> {
     tools.push(debian::mosquitto());
     tools.push(debian::libcoap());
     tools.push(debian::prometheus());
+    tools.push(debian::burrow());
     tools.push(chromium::tool());
     tools.push(librdkafka::tool());
     tools.extend(rust::tools(root));

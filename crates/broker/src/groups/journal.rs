@@ -56,6 +56,7 @@ impl Groups {
             letters: Vec::new(),
             queue: Vec::new(),
             snapshot_due: false,
+            show_due: false,
             next_deadline: None,
         };
         let replay = log.blocking(move |log| replay(log, state, now)).await;
@@ -75,17 +76,23 @@ impl Groups {
     pub(crate) async fn run_journal(self: Arc<Self>, broker: Arc<Inner>) {
         // What was there at the start has no known share that is alive.
         let mut growth = Growth { bytes: self.log.status().bytes, alive: 0, not_before: None };
+        self.show_what_is_missing(&broker);
         loop {
             self.queued.notified().await;
-            let (alive, queued, snapshot) = self.take_queued();
+            let Taken { alive, queued, snapshot, show } = self.take_queued();
             if queued.is_empty() && !snapshot {
                 continue;
             }
-            let records = alive.iter().chain(queued.iter().flat_map(|queued| &queued.records));
+            let changes = queued.iter().flat_map(|queued| &queued.records);
+            let shown = if show { &alive[..] } else { &[] };
+            let shown = self.shown(&broker, shown.iter().chain(changes.clone()));
             let markers = self.markers(&broker, queued.iter().flat_map(|queued| &queued.markers));
-            let outcome = match markers {
-                Ok(markers) => self.append(records, markers).await,
-                Err(error) => Err(error.to_string()),
+            let outcome = match (markers, shown) {
+                (Ok(mut others), Ok(shown)) => {
+                    others.extend(shown);
+                    self.append(alive.iter().chain(changes), others).await
+                }
+                (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
             };
             let persisted = match &outcome {
                 Ok(_) => Persisted::Durable,
@@ -114,7 +121,10 @@ impl Groups {
                 }
                 Ok(appended) => growth.bytes += appended.map_or(0, |(_, bytes)| bytes),
                 // It failed in place of what was queued, too: not again at once.
-                Err(_) if snapshot => growth.not_before = Some(Instant::now() + REWRITE_AGAIN),
+                Err(_) if snapshot => {
+                    growth.not_before = Some(Instant::now() + REWRITE_AGAIN);
+                    self.state.lock().show_due |= show;
+                }
                 Err(_) => {}
             }
             if growth.is_due() {
@@ -125,9 +135,10 @@ impl Groups {
     }
 
     /// Takes what is queued; preceded by everything that is alive, if the journal is due for that.
-    fn take_queued(&self) -> (Vec<Record>, Vec<Queued>, bool) {
+    fn take_queued(&self) -> Taken {
         let mut state = self.state.lock();
-        let snapshot = std::mem::take(&mut state.snapshot_due);
+        let show = std::mem::take(&mut state.show_due);
+        let snapshot = std::mem::take(&mut state.snapshot_due) || show;
         let queued = std::mem::take(&mut state.queue);
         // The snapshot holds what the queued records say already, and repeating them is harmless;
         // but it must not come after records that are queued later.
@@ -138,7 +149,7 @@ impl Groups {
             alive.extend(state.share_groups.snapshot());
             alive.extend(state.shared.snapshot());
         }
-        (alive, queued, snapshot)
+        Taken { alive, queued, snapshot, show }
     }
 
     /// The ends of transactions, as batches for the logs of their partitions. Partitions that are
@@ -175,23 +186,23 @@ impl Groups {
         }
     }
 
-    /// Appends records durably, and the ends of transactions with them: all of it in one atomic
-    /// write. Returns the offset of the first record, and the bytes of all.
+    /// Appends records durably, and to other logs what belongs to them, such as the ends of transactions: all of
+    /// it in one atomic write. Returns the offset of the first record, and the bytes of all.
     async fn append<'a>(
         &self,
         records: impl Iterator<Item = &'a Record>,
-        markers: Vec<Append>,
+        others: Vec<Append>,
     ) -> Result<Option<(Offset, u64)>, String> {
         let batches = batches(records, self.now()).map_err(|error| error.to_string())?;
         if batches.is_empty() {
             return Ok(None);
         }
         let bytes: usize = batches.iter().map(|batch| batch.bytes().len()).sum();
-        let mut entries = markers;
+        let mut entries = others;
         // Last, so that its outcome is the last one.
         entries.push(Append { log: Arc::clone(&self.log), batches, epoch: 0 });
         let pending = self.store.append(entries).await.map_err(|error| error.to_string())?;
-        // A marker is refused only for a log that was deleted meanwhile, which needs none.
+        // Another log refuses only when it was deleted meanwhile, and then needs nothing.
         match pending.await.pop() {
             Some(Ok(appended)) => Ok(Some((appended.base, bytes as u64))),
             Some(Err(error)) => Err(error.to_string()),
@@ -222,6 +233,17 @@ impl Groups {
             });
         }
     }
+}
+
+/// What is to be journalled at once.
+#[derive(Debug)]
+struct Taken {
+    /// Everything that is alive, if it is a snapshot.
+    alive: Vec<Record>,
+    queued: Vec<Queued>,
+    snapshot: bool,
+    /// The topic that shows the journal gets what is alive, too.
+    show: bool,
 }
 
 /// When the journal is to be rewritten. Counted here: the log's own size includes what was dropped

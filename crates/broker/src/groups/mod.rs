@@ -9,10 +9,12 @@ mod calls;
 mod dead_letters;
 mod journal;
 mod share_calls;
+mod shown;
 mod transactions;
 mod waiting;
 
 pub(crate) use journal::batches;
+pub use shown::GroupsTopic;
 pub use transactions::AddOffsetsError;
 pub(crate) use waiting::Waiting;
 
@@ -66,6 +68,8 @@ struct State {
     queue: Vec<Queued>,
     /// The journal is due for a compact copy of everything.
     snapshot_due: bool,
+    /// The topic that shows the journal is due for everything.
+    show_due: bool,
     next_deadline: Option<Millis>,
 }
 

@@ -20,6 +20,10 @@ pub(super) async fn handle(
     request: Request<'_>,
     asked: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
+    for topic in &asked.topics {
+        // Kafka always has it. Where it cannot be made, it is not found below.
+        drop(request.broker().groups_topic(&topic.name).await);
+    }
     let metadata = request.broker().metadata();
     let names: BTreeSet<String> = if asked.topics.is_empty() {
         metadata.listed().map(|(name, _)| name.clone()).collect()

@@ -75,6 +75,12 @@ async fn one(
     if let Some(open) = broker.topic(&name) {
         return describe(&open.topic, operations);
     }
+    // Kafka always has it, so that nobody asks for it to be made.
+    match broker.groups_topic(&name).await {
+        Ok(None) => {}
+        Ok(Some(open)) => return describe(&open.topic, operations),
+        Err(error) => return failed(name, map::topic_error(&error)),
+    }
     let new = NewTopic { name: name.clone(), ..NewTopic::default() };
     let error = if create && broker.options().auto_create_topics {
         match broker.create_topic(new).await {
@@ -92,6 +98,10 @@ async fn one(
             _ => ErrorCode::UnknownTopicOrPartition,
         }
     };
+    failed(name, error)
+}
+
+fn failed(name: String, error: ErrorCode) -> MetadataResponseTopic {
     MetadataResponseTopic {
         error_code: error.number(),
         name: Some(name),

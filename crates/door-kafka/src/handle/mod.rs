@@ -138,7 +138,8 @@ requests! {
          -6) has none. Version 0 lists the offset and the partition's first";
     Metadata 0-13 message metadata::handle,
         "topics are made on first use if client and configuration allow; a topic named several \
-         times is answered once; who asks for all is not told of internal topics (`_events`)";
+         times is answered once; who asks for all is not told of internal topics (`_events`, \
+         `__consumer_offsets`)";
     OffsetCommit 0-10 message offset_commit::handle,
         "durable when answered. Version 0, which ZooKeeper stored, means the group's too; the \
          commit times of version 1 are ignored";
