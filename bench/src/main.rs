@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: Entrepot and Apache Kafka side by side, on one machine, in one run; `bench nats` and `bench mqtt`:
 //! Entrepot and nats-server, Entrepot and mosquitto; `bench amqp`: Entrepot and RabbitMQ; `bench coap`: Entrepot and
-//! libcoap's server; `bench profile`: what Entrepot does under a load. `cargo xtask torture --peers` is here, too (`crashes.rs`).
+//! libcoap's server; `bench profile`: what Entrepot does under a load; `bench large`: many partitions and connections. `cargo xtask torture --peers` is here, too (`crashes.rs`).
 //!
 //! The machine is noisy, so no figure stands alone: the same load goes to both in the order
 //! A B B A, to fresh processes in each round, and what is reported is the ratio within a pair, its
@@ -17,6 +17,7 @@ mod amqp;
 mod cases;
 mod coap;
 mod crashes;
+mod large;
 mod link;
 mod meter;
 mod page;
@@ -77,6 +78,7 @@ fn main() {
             crashes::run(rounds, &names[1..]);
         }
         Some(&"profile") => profile::run(&names[1..]),
+        Some(&"large") => large::run(&names[1..]),
         Some(&"amqp") => amqp::run(&names[1..], &options),
         Some(&"coap") => coap::run(&names[1..], &options),
         Some(&"mqtt") => pubsub::run(Protocol::Mqtt, &names[1..], &options),

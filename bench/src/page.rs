@@ -158,3 +158,14 @@ fn number(value: f64) -> String {
     };
     format!("{value:.places$}")
 }
+
+/// Puts rows in place of those that stand between the page's markers for `cargo xtask bench KEY`.
+pub(crate) fn keep(key: &str, rows: &str) {
+    let begin = format!("<!-- {key}: begin, written by `cargo xtask bench {key}` -->");
+    let end = format!("<!-- {key}: end -->");
+    let page = page();
+    let old = std::fs::read_to_string(&page).expect("docs/benchmarks.md is there");
+    let (before, rest) = old.split_once(&begin).expect("the page has markers");
+    let (_, after) = rest.split_once(&end).expect("the page has markers");
+    std::fs::write(&page, format!("{before}{begin}\n\n{rows}\n{end}{after}")).expect("writable");
+}

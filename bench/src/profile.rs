@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use rustix::process::Signal;
 use tests::{Process, scratch};
 
 use crate::cases::{CASES, Case};
-use crate::peers::{self, page};
 use crate::{US, peers::Running};
+use crate::{page, peers};
 
 /// Samples a second and processor; odd, so as not to fall in with anything periodic.
 const RATE: &str = "1997";
@@ -141,7 +140,7 @@ pub(crate) fn run(names: &[&str]) {
     }
     println!("{rows}");
     if names.is_empty() {
-        keep(&rows);
+        page::keep("profile", &rows);
     }
 }
 
@@ -223,15 +222,4 @@ fn kind(function: &str, is_kernel: bool) -> &'static str {
 
 fn share(count: u64, of: u64) -> String {
     format!("{:.0} %", count as f64 * 100.0 / of.max(1) as f64)
-}
-
-/// Onto the page of results.
-fn keep(rows: &str) {
-    let begin = "<!-- profile: begin, written by `cargo xtask bench profile` -->";
-    let end = "<!-- profile: end -->";
-    let page: &Path = &page();
-    let old = std::fs::read_to_string(page).expect("docs/benchmarks.md is there");
-    let (before, rest) = old.split_once(begin).expect("the page has markers");
-    let (_, after) = rest.split_once(end).expect("the page has markers");
-    std::fs::write(page, format!("{before}{begin}\n\n{rows}\n{end}{after}")).expect("writable");
 }

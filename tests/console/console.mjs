@@ -252,11 +252,30 @@ async function many(page) {
   say('many', { took, total });
 }
 
+/** How soon the larger pages are painted, and have what they are about, each in a browser that has nothing of them yet. */
+async function paint() {
+  const seen = [];
+  for (const [name, place, ready] of [
+    ['overview', '', 'document.querySelectorAll("main tbody tr").length > 0'],
+    ['topics', 'topics', 'document.querySelectorAll("main tbody tr").length > 1'],
+    ['connections', 'connections', 'document.querySelectorAll("main tbody tr").length > 1'],
+    ['incidents', 'incidents', 'document.querySelector("main h1")'],
+  ]) {
+    const page = await browser.page();
+    await page.open(`${url}/#/${place}`);
+    const whole = await page.until(`(${ready}) && performance.now()`, name);
+    const paint = await page.until('performance.getEntriesByName("first-contentful-paint")[0]?.startTime', `${name} is painted`);
+    check(page.complaints.length === 0, page.complaints.join('\n'));
+    seen.push({ page: name, paint, whole });
+  }
+  say('painted', { pages: seen });
+}
+
 const browser = Browser.start(program, home);
 let [page, failed] = [null, null];
 try {
   page = await browser.page();
-  for (const part of role.split(',')) await { tour, keyboard, actions, incident, login, many }[part](page);
+  for (const part of role.split(',')) await { tour, keyboard, actions, incident, login, many, paint }[part](page);
 } catch (error) {
   failed = error;
   await page?.shoot(`${shots}/failed.png`).catch(() => {});

@@ -16,7 +16,7 @@ use crate::{Options, Samples, meter, note};
 use cases::{Case, Load};
 use flow::Figures;
 use peers::{Peer, Setting};
-pub(crate) use wire::Protocol;
+pub(crate) use wire::{Protocol, Wire};
 
 /// How long one run publishes, or asks. Warming up takes a part of it.
 const RUN: Duration = Duration::from_millis(500);
