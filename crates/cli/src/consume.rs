@@ -1,7 +1,7 @@
 //! `entrepot consume`.
 
-mod fetcher;
-mod member;
+pub(crate) mod fetcher;
+pub(crate) mod member;
 mod printer;
 
 use std::collections::BTreeMap;

@@ -11,6 +11,7 @@ mod bench;
 mod client;
 mod consume;
 mod consumer_group;
+mod demo;
 mod doctor;
 mod error;
 mod group;
@@ -156,6 +157,8 @@ pub enum Command {
     Consume(consume::Consume),
     /// Measure a broker: throughput and latency
     Bench(bench::Bench),
+    /// Send a little through every door, and let something go wrong on request
+    Demo(demo::Demo),
     /// Say what is wrong, why, and what to do about it
     Doctor(doctor::Doctor),
     /// Say how the cluster is: brokers, topics, stored bytes, round trip
@@ -179,6 +182,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Status(status) => status.run(),
     }

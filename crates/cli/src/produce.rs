@@ -1,7 +1,7 @@
 //! `entrepot produce`.
 
 mod input;
-mod sender;
+pub(crate) mod sender;
 
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
