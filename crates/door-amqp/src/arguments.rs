@@ -2,7 +2,7 @@
 
 use base::Millis;
 use broker::queues::{
-    DeadLetterTo, Overflow, Queue, QueueKind, QueueSettings, RetryDelay, StreamSettings,
+    DeadLetterTo, Overflow, Queue, QueueKind, QueueSettings, RetryDelay, RetryWhen, StreamSettings,
     StreamStart,
 };
 use bytes::Bytes;
@@ -186,15 +186,12 @@ impl<'a> Arguments<'a> {
     }
 
     fn retry_delay(&self) -> Result<Option<RetryDelay>, Fault> {
-        let is_wanted = match self.text("x-delayed-retry-type")? {
-            None | Some(b"disabled") => false,
-            Some(b"all" | b"failed" | b"returned") => true,
-            Some(_) => return Err(self.of.invalid("x-delayed-retry-type", "invalid_type")),
-        };
+        const TYPE: &str = "x-delayed-retry-type";
         let min = self.time("x-delayed-retry-min", 0)?;
         let max = self.time("x-delayed-retry-max", 0)?;
-        let min = min.unwrap_or(1000);
-        Ok(is_wanted.then_some(RetryDelay { min, max: max.unwrap_or(TIME_MAX).max(min) }))
+        let Some(text) = self.text(TYPE)? else { return Ok(None) };
+        let when = retry_when(text).ok_or_else(|| self.of.invalid(TYPE, "invalid_type"))?;
+        Ok(Some(RetryDelay::new(when, min, max)))
     }
 
     /// Arguments that say where and how a queue is kept, which is decided here: they only have to be what they can be.
@@ -234,6 +231,17 @@ pub(crate) fn overflow(text: &[u8]) -> Option<Overflow> {
         b"drop-head" => Some(Overflow::DropHead),
         b"reject-publish" => Some(Overflow::Reject),
         b"reject-publish-dlx" => Some(Overflow::RejectDeadLetter),
+        _ => None,
+    }
+}
+
+/// Which messages that come back wait, by the names that clients give that.
+pub(crate) fn retry_when(text: &[u8]) -> Option<RetryWhen> {
+    match text {
+        b"disabled" => Some(RetryWhen::Never),
+        b"all" => Some(RetryWhen::All),
+        b"failed" => Some(RetryWhen::Failed),
+        b"returned" => Some(RetryWhen::Returned),
         _ => None,
     }
 }

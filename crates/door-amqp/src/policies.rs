@@ -49,12 +49,15 @@ const fn bound(name: &'static str, kinds: &'static [QueueKind], noun: &'static s
 }
 
 /// Every key. Some only say where and how a queue is kept, which is decided here: they only have to be what they can be.
-const KEYS: [Key; 22] = [
+const KEYS: [Key; 25] = [
     key("alternate-exchange", ALL, "alternate exchange name"),
     key("consumer-timeout", ALL, "consumer timeout"),
     key("dead-letter-exchange", TAKEN, "dead letter exchange name"),
     key("dead-letter-routing-key", TAKEN, "dead letter routing key"),
     key("dead-letter-strategy", QUORUM, "dead letter strategy"),
+    key("delayed-retry-max", QUORUM, "delayed retry max"),
+    key("delayed-retry-min", QUORUM, "delayed retry min"),
+    key("delayed-retry-type", QUORUM, "delayed retry type"),
     bound("delivery-limit", QUORUM, "delivery limit"),
     bound("expires", TAKEN, "queue expiry"),
     key("initial-cluster-size", STREAMS, "cluster size"),
@@ -164,6 +167,9 @@ fn set(name: &str, value: &Json, to: &mut PolicySettings) -> Option<()> {
         "consumer-timeout" => to.consumer_timeout = Some(number(0)?),
         "dead-letter-exchange" => to.dead_letter_exchange = Some(text()?),
         "dead-letter-routing-key" => to.dead_letter_key = Some(text()?),
+        "delayed-retry-max" => to.retry_max = Some(number(0)?),
+        "delayed-retry-min" => to.retry_min = Some(number(0)?),
+        "delayed-retry-type" => to.retry_when = Some(arguments::retry_when(&text()?)?),
         "delivery-limit" => {
             let limit = u32::try_from(value.as_i64()?);
             to.deliveries_max = Some(limit.map_or(DeliveryLimit::Any, DeliveryLimit::Most));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::pattern::Pattern;
 use super::types::{DeliveryLimit, Policy, PolicyLayer, PolicyName, PolicySettings};
 use crate::metadata::keys::{self, escape, unescape};
-use crate::queues::{KindValue, OverflowValue};
+use crate::queues::{KindValue, OverflowValue, RetryWhenValue};
 
 /// Begins the keys.
 pub(crate) const PREFIX: &str = "policy/";
@@ -70,6 +70,12 @@ struct SettingsValue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     consumer_timeout: Option<Millis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_when: Option<RetryWhenValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_min: Option<Millis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_max: Option<Millis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     age_max: Option<Millis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     segment_bytes: Option<u64>,
@@ -93,6 +99,9 @@ impl SettingsValue {
                 DeliveryLimit::Any => -1,
             }),
             consumer_timeout: settings.consumer_timeout,
+            retry_when: settings.retry_when.map(RetryWhenValue::from),
+            retry_min: settings.retry_min,
+            retry_max: settings.retry_max,
             age_max: settings.age_max,
             segment_bytes: settings.segment_bytes,
             alternate: text(&settings.alternate),
@@ -116,6 +125,9 @@ impl SettingsValue {
                 .deliveries_max
                 .map(|most| u32::try_from(most).map_or(DeliveryLimit::Any, DeliveryLimit::Most)),
             consumer_timeout: self.consumer_timeout,
+            retry_when: self.retry_when.map(RetryWhenValue::into),
+            retry_min: self.retry_min,
+            retry_max: self.retry_max,
             age_max: self.age_max,
             segment_bytes: self.segment_bytes,
             alternate: bytes(self.alternate)?,
@@ -161,7 +173,7 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Policy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queues::{Overflow, QueueKind};
+    use crate::queues::{Overflow, QueueKind, RetryWhen};
 
     #[test]
     fn a_policy_comes_back_from_the_metadata_store_as_it_was() {
@@ -176,6 +188,9 @@ mod tests {
             dead_letter_key: Some(bytes(b"")),
             deliveries_max: Some(DeliveryLimit::Any),
             consumer_timeout: Some(5),
+            retry_when: Some(RetryWhen::Returned),
+            retry_min: Some(9),
+            retry_max: Some(10),
             age_max: Some(6),
             segment_bytes: Some(7),
             alternate: Some(bytes(b"x")),

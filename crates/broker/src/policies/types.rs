@@ -6,7 +6,9 @@ use base::{ErrorKind, Millis};
 use bytes::Bytes;
 
 use super::pattern::Pattern;
-use crate::queues::{DeadLetterTo, Overflow, QueueKind, QueueSettings, StreamSettings};
+use crate::queues::{
+    DeadLetterTo, Overflow, QueueKind, QueueSettings, RetryDelay, RetryWhen, StreamSettings,
+};
 
 /// Who a policy is for. A queue is under one of each at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +79,12 @@ pub struct PolicySettings {
     pub deliveries_max: Option<DeliveryLimit>,
     /// As [`QueueSettings::consumer_timeout`].
     pub consumer_timeout: Option<Millis>,
+    /// As [`RetryDelay::when`], …
+    pub retry_when: Option<RetryWhen>,
+    /// … [`RetryDelay::min`] …
+    pub retry_min: Option<Millis>,
+    /// … and [`RetryDelay::max`].
+    pub retry_max: Option<Millis>,
     /// As [`StreamSettings::age_max`].
     pub age_max: Option<Millis>,
     /// As [`StreamSettings::segment_bytes`].
@@ -105,6 +113,9 @@ impl PolicySettings {
             dead_letter_key: other(&self.dead_letter_key, &by.dead_letter_key),
             deliveries_max: stricter(self.deliveries_max, by.deliveries_max),
             consumer_timeout: stricter(self.consumer_timeout, by.consumer_timeout),
+            retry_when: self.retry_when.or(by.retry_when),
+            retry_min: self.retry_min.or(by.retry_min),
+            retry_max: self.retry_max.or(by.retry_max),
             age_max: stricter(self.age_max, by.age_max),
             segment_bytes: self.segment_bytes.or(by.segment_bytes),
             alternate: other(&self.alternate, &by.alternate),
@@ -138,8 +149,14 @@ impl PolicySettings {
                 Some(DeliveryLimit::Any) => None,
             },
             consumer_timeout,
+            retry_delay: own.retry_delay.or_else(|| self.retry_delay()),
             ..own.clone()
         }
+    }
+
+    fn retry_delay(&self) -> Option<RetryDelay> {
+        let when = self.retry_when?;
+        Some(RetryDelay::new(when, self.retry_min, self.retry_max))
     }
 
     fn dead_letter(&self, own: Option<&DeadLetterTo>) -> Option<DeadLetterTo> {
@@ -221,6 +238,8 @@ mod tests {
             dead_letter_exchange: Some(Bytes::from_static(b"other")),
             dead_letter_key: Some(Bytes::from_static(b"k")),
             deliveries_max: Some(DeliveryLimit::Any),
+            retry_when: Some(RetryWhen::Failed),
+            retry_min: Some(5),
             ..PolicySettings::default()
         };
         let both = policy.over(&own);
@@ -231,6 +250,11 @@ mod tests {
         assert_eq!(both.overflow, Some(Overflow::DropHead));
         assert_eq!(both.dead_letter, Some(to(b"own", Some(b"k"))));
         assert_eq!(both.deliveries_max, None, "nobody had said 20");
+        let delay = RetryDelay { when: RetryWhen::Failed, min: 5, max: 5 };
+        assert_eq!(both.retry_delay, Some(delay));
+        let never = Some(RetryDelay { when: RetryWhen::Never, ..delay });
+        let own = QueueSettings { retry_delay: never, ..own };
+        assert_eq!(policy.over(&own).retry_delay, never, "the queue's own, all of it");
         let said = QueueSettings { deliveries_said: true, ..own };
         assert_eq!(policy.over(&said).deliveries_max, Some(20));
         assert_eq!(PolicySettings::default().over(&said), said);

@@ -53,11 +53,11 @@ pub(crate) use lane::Item;
 pub use owner::Owner;
 #[cfg(feature = "fuzzing")]
 pub(crate) use stored::decode as read;
-pub(crate) use stored::{KindValue, OverflowValue, PREFIX};
+pub(crate) use stored::{KindValue, OverflowValue, PREFIX, RetryWhenValue};
 pub use types::{
     ConsumeOptions, DeadLetterTo, DeleteOnly, Delivered, DeliveryId, Origin, Overflow, QueueCounts,
-    QueueError, QueueKind, QueueName, QueueSettings, QueueSink, QueueSpec, RetryDelay, Settlement,
-    StreamSettings, StreamStart,
+    QueueError, QueueKind, QueueName, QueueSettings, QueueSink, QueueSpec, RetryDelay, RetryWhen,
+    Settlement, StreamSettings, StreamStart,
 };
 
 use self::journal::Journal;

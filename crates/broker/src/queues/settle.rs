@@ -72,10 +72,10 @@ impl Queue {
             Settlement::Accept => lane.finish(first, last),
             Settlement::Reject if buries => lane.kill(first, last, Why::Rejected),
             Settlement::Reject => lane.finish(first, last),
-            Settlement::Return { counted, after } => {
+            Settlement::Return { counted, failed, after } => {
                 let delay = settings
                     .retry_delay
-                    .filter(|_| counted)
+                    .filter(|delay| counted && delay.is_for(failed))
                     .map_or(0, |delay| delay.after(u32::from(lane.ledger.deliveries(first))));
                 let after = after.max(delay);
                 let how = Returned {
@@ -102,7 +102,7 @@ impl Queue {
         let mut of: Vec<_> = of.map(|((lane, at), _)| (*lane, *at)).collect();
         drop(state);
         of.sort_unstable();
-        let back = Settlement::Return { counted: true, after: 0 };
+        let back = Settlement::Return { counted: true, failed: true, after: 0 };
         let id = |(lane, at)| (DeliveryId { queue: self.number(), lane, at }, back);
         let of: Vec<_> = of.into_iter().map(id).collect();
         if !of.is_empty() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::queue::StoredIn;
 use super::types::{
-    DeadLetterTo, Overflow, QueueKind, QueueName, QueueSettings, QueueSpec, RetryDelay,
+    DeadLetterTo, Overflow, QueueKind, QueueName, QueueSettings, QueueSpec, RetryDelay, RetryWhen,
     StreamSettings,
 };
 use crate::metadata::keys;
@@ -67,6 +67,8 @@ struct Value {
     consumer_timeout: Option<Millis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_delay: Option<(Millis, Millis)>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    retry_when: RetryWhenValue,
     dispatch: String,
     #[serde(default, skip_serializing_if = "is_default")]
     is_paused: bool,
@@ -149,6 +151,39 @@ impl From<KindValue> for QueueKind {
     }
 }
 
+/// [`RetryWhen`] as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RetryWhenValue {
+    Never,
+    #[default]
+    All,
+    Failed,
+    Returned,
+}
+
+impl From<RetryWhen> for RetryWhenValue {
+    fn from(when: RetryWhen) -> Self {
+        match when {
+            RetryWhen::Never => Self::Never,
+            RetryWhen::All => Self::All,
+            RetryWhen::Failed => Self::Failed,
+            RetryWhen::Returned => Self::Returned,
+        }
+    }
+}
+
+impl From<RetryWhenValue> for RetryWhen {
+    fn from(value: RetryWhenValue) -> Self {
+        match value {
+            RetryWhenValue::Never => Self::Never,
+            RetryWhenValue::All => Self::All,
+            RetryWhenValue::Failed => Self::Failed,
+            RetryWhenValue::Returned => Self::Returned,
+        }
+    }
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -178,6 +213,7 @@ pub(super) fn encode(spec: &QueueSpec, stored: &StoredIn, is_paused: bool) -> Ve
         deliveries_said: settings.deliveries_said,
         consumer_timeout: settings.consumer_timeout,
         retry_delay: settings.retry_delay.map(|delay| (delay.min, delay.max)),
+        retry_when: settings.retry_delay.map(|delay| delay.when.into()).unwrap_or_default(),
         dispatch: settings.dispatch.name().to_owned(),
         is_paused,
         stream: settings.stream.map(|stream| {
@@ -211,7 +247,10 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Stored> {
             deliveries_max: value.deliveries_max,
             deliveries_said: value.deliveries_said,
             consumer_timeout: value.consumer_timeout,
-            retry_delay: value.retry_delay.map(|(min, max)| RetryDelay { min, max }),
+            retry_delay: value.retry_delay.map(|(min, max)| {
+                let when = value.retry_when.into();
+                RetryDelay { when, min, max }
+            }),
             dispatch: value.dispatch.parse::<Policy>().ok()?,
             stream: value.stream.map(|stream| {
                 let StreamValue { age_max, bytes_max, segment_bytes } = stream;
@@ -265,7 +304,7 @@ mod tests {
                 deliveries_max: Some(5),
                 deliveries_said: true,
                 consumer_timeout: Some(10),
-                retry_delay: Some(RetryDelay { min: 6, max: 7 }),
+                retry_delay: Some(RetryDelay { when: RetryWhen::Failed, min: 6, max: 7 }),
                 dispatch: Policy::LeastInFlight,
                 stream: Some(StreamSettings {
                     age_max: Some(8),

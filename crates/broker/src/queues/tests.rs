@@ -166,7 +166,7 @@ fn tally(ready: u64, held: u64, consumers: u32) -> QueueCounts {
     QueueCounts { ready, held, consumers, is_paused: false }
 }
 
-const BACK: Settlement = Settlement::Return { counted: true, after: 0 };
+const BACK: Settlement = Settlement::Return { counted: true, failed: true, after: 0 };
 
 /// Waits until something is so, which nothing tells of.
 async fn until(what: &str, is: impl Fn() -> bool) {
@@ -226,7 +226,7 @@ async fn what_is_returned_comes_again_in_its_place_and_is_counted() {
         let holder = fixture.broker.new_holder(0);
         let all = get_all(&queue, &holder).await;
         assert_eq!(all.len(), 4);
-        let uncounted = Settlement::Return { counted: false, after: 0 };
+        let uncounted = Settlement::Return { counted: false, failed: true, after: 0 };
         holder.settle(&[(all[2].id, BACK), (all[0].id, BACK), (all[1].id, uncounted)]);
         let again = get_all(&queue, &holder).await;
         let told: Vec<_> = counts(&again);
@@ -385,7 +385,10 @@ async fn a_delayed_return_waits() {
         let _consumer = queue.consume(&holder, options(&sink)).unwrap();
         fixture.fill(name, &["a", "b"]).await;
         let first = sink.take(2).await;
-        holder.settle(&[(first[0].id, Settlement::Return { counted: true, after: 50 })]);
+        holder.settle(&[(
+            first[0].id,
+            Settlement::Return { counted: true, failed: true, after: 50 },
+        )]);
         assert_eq!(queue.counts().held, 1);
         let again = sink.take(1).await;
         assert_eq!(counts(&again), [("a".into(), 1)]);

@@ -181,10 +181,26 @@ pub struct DeadLetterTo {
     pub key: Option<Bytes>,
 }
 
+/// Which messages that come back wait before they are delivered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RetryWhen {
+    /// None.
+    Never,
+    /// All.
+    #[default]
+    All,
+    /// Those that failed: whoever had them said so, or went away.
+    Failed,
+    /// Those that were given back, without anybody saying that they failed.
+    Returned,
+}
+
 /// How long a message waits before it is delivered again: `min`, and so much more each time that it came back, up to
 /// `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryDelay {
+    /// Which ones.
+    pub when: RetryWhen,
     /// The first time.
     pub min: Millis,
     /// At most.
@@ -192,6 +208,23 @@ pub struct RetryDelay {
 }
 
 impl RetryDelay {
+    /// With a second from the first time on, if nobody says how long, and always as long as the first time, if nobody says
+    /// up to how long.
+    pub fn new(when: RetryWhen, min: Option<Millis>, max: Option<Millis>) -> Self {
+        let min = min.unwrap_or(1000);
+        Self { when, min, max: max.unwrap_or(min).max(min) }
+    }
+
+    /// Whether a message waits that failed, or did not.
+    pub(crate) fn is_for(self, failed: bool) -> bool {
+        match self.when {
+            RetryWhen::Never => false,
+            RetryWhen::All => true,
+            RetryWhen::Failed => failed,
+            RetryWhen::Returned => !failed,
+        }
+    }
+
     /// After so many deliveries.
     pub(crate) fn after(self, deliveries: u32) -> Millis {
         self.min.saturating_mul(Millis::from(deliveries.max(1))).min(self.max)
@@ -255,6 +288,8 @@ pub enum Settlement {
     Return {
         /// That it was delivered counts.
         counted: bool,
+        /// Whoever had it says that they could not do it.
+        failed: bool,
         /// It is not delivered again before so many milliseconds.
         after: Millis,
     },

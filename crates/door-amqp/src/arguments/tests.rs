@@ -43,7 +43,7 @@ fn every_argument_of_a_queue_is_understood() {
         single_active: true,
         order_by_key: true,
         deliveries_max: Some(QUORUM_DELIVERIES_MAX),
-        retry_delay: Some(RetryDelay { min: 10, max: 100 }),
+        retry_delay: Some(RetryDelay { when: RetryWhen::All, min: 10, max: 100 }),
         ..QueueSettings::default()
     };
     let wanted = QueueArguments { kind: QueueKind::Quorum, settings };

@@ -10,7 +10,9 @@ use crate::wire::method::{BasicAck, BasicNack, BasicRecoverOk, BasicReject};
 use crate::wire::reply::Reply;
 
 /// What goes back goes to its place, and counts as delivered.
-const RETURN: Settlement = Settlement::Return { counted: true, after: 0 };
+const RETURN: Settlement = Settlement::Return { counted: true, failed: false, after: 0 };
+/// The same of what somebody could not do: where what fails waits before it comes again, that is what RabbitMQ means by it.
+const FAILED: Settlement = Settlement::Return { counted: true, failed: true, after: 0 };
 
 /// Done with.
 pub(crate) fn ack(channel: &mut Channel, ack: &BasicAck) -> Result<(), Fault> {
@@ -25,7 +27,7 @@ pub(crate) fn nack(channel: &mut Channel, nack: &BasicNack) -> Result<(), Fault>
 
 /// Not done: again, or never.
 pub(crate) fn reject(channel: &mut Channel, reject: &BasicReject) -> Result<(), Fault> {
-    let settlement = if reject.requeue { RETURN } else { Settlement::Reject };
+    let settlement = if reject.requeue { FAILED } else { Settlement::Reject };
     settle(channel, reject.delivery_tag, false, settlement)
 }
 

@@ -163,7 +163,7 @@ struct Look {
 
 impl Look {
     fn of(body: &Body) -> Result<Self, Refusal> {
-        let again = Settlement::Return { counted: true, after: 0 };
+        let again = Settlement::Return { counted: true, failed: false, after: 0 };
         let settlement = match body.text("ackmode")? {
             Some("ack_requeue_true" | "reject_requeue_true") => again,
             Some("ack_requeue_false") => Settlement::Accept,

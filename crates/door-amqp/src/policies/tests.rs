@@ -1,5 +1,5 @@
 use super::*;
-use broker::queues::Overflow;
+use broker::queues::{Overflow, RetryWhen};
 
 fn name(layer: PolicyLayer) -> PolicyName {
     PolicyName { space: Bytes::new(), layer, name: Bytes::from_static(b"p") }
@@ -39,6 +39,17 @@ fn every_key_is_understood() {
     assert_eq!(policy.settings, wanted);
     assert_eq!((&policy.queues[..], policy.exchanges, policy.priority), (TAKEN, true, 0));
     assert_eq!(written(&policy), (json!("all"), definition));
+    let retry = json!({
+        "delayed-retry-type": "returned", "delayed-retry-min": 1, "delayed-retry-max": 2,
+    });
+    let policy = read_for(PolicyLayer::User, &retry, "queues").unwrap();
+    let wanted = PolicySettings {
+        retry_when: Some(RetryWhen::Returned),
+        retry_min: Some(1),
+        retry_max: Some(2),
+        ..PolicySettings::default()
+    };
+    assert_eq!((policy.settings, &policy.queues[..]), (wanted, QUORUM));
     let stream = json!({
         "max-age": "1h", "stream-max-segment-size-bytes": 100_000, "stream-filter-size-bytes": 32,
         "initial-cluster-size": 3, "queue-leader-locator": "balanced",
@@ -86,6 +97,8 @@ fn what_a_policy_cannot_be_is_said_in_known_words() {
         (json!({ "message-ttl": 1.5 }), "1.5 is not a valid message TTL"),
         (json!({ "expires": 0 }), "0 is not a valid queue expiry"),
         (json!({ "overflow": "odd" }), "<<\"odd\">> is not a valid overflow value"),
+        (json!({ "delayed-retry-type": "x" }), "<<\"x\">> is not a valid delayed retry type"),
+        (json!({ "delayed-retry-min": -1 }), "-1 is not a valid delayed retry min"),
         (json!({ "max-age": "1x" }), "<<\"1x\">> is not a valid max age"),
         (json!({ "dead-letter-exchange": 1 }), "1 is not a valid dead letter exchange name"),
     ] {

@@ -56,7 +56,9 @@ fn settlement(command: Command, headers: Headers<'_>) -> Result<Settlement, Faul
         return Ok(Settlement::Accept);
     }
     match headers.get("requeue").as_deref() {
-        None | Some(b"true" | b"True") => Ok(Settlement::Return { counted: true, after: 0 }),
+        None | Some(b"true" | b"True") => {
+            Ok(Settlement::Return { counted: true, failed: false, after: 0 })
+        }
         Some(b"false" | b"False") => Ok(Settlement::Reject),
         Some(_) => Err(Fault::invalid("NACK", "requeue")),
     }

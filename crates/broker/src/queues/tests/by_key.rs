@@ -97,7 +97,7 @@ impl World {
                 self.consume(fixture, 1 + u32::try_from(chance.below(4)).unwrap());
                 return;
             }
-            1..4 => Settlement::Return { counted: true, after: 1 },
+            1..4 => Settlement::Return { counted: true, failed: true, after: 1 },
             4..8 => BACK,
             8 => Settlement::Reject,
             _ => Settlement::Accept,
@@ -205,7 +205,7 @@ async fn a_message_that_comes_back_later_holds_its_key_back_and_a_restart_does_n
     seen.sort_unstable();
     assert_eq!(seen, ["a", "c"]);
     let a = first.iter().find(|one| values(std::slice::from_ref(one)) == ["a"]).unwrap().id;
-    holder.settle(&[(a, Settlement::Return { counted: true, after: 3_600_000 })]);
+    holder.settle(&[(a, Settlement::Return { counted: true, failed: true, after: 3_600_000 })]);
     assert!(get_all(&queue, &holder).await.is_empty(), "it holds the other back");
     accept(&holder, &first);
     holder.settled().await.unwrap();

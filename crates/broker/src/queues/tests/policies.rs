@@ -3,6 +3,7 @@
 use super::exchanges::exchange_spec;
 use super::*;
 use crate::policies::{Pattern, Policy, PolicyError, PolicyLayer, PolicyName, PolicySettings};
+use base::ManualClock;
 
 fn policy_name(name: &str) -> PolicyName {
     PolicyName { space: Bytes::new(), layer: PolicyLayer::User, name: bytes(name) }
@@ -234,4 +235,39 @@ async fn what_an_exchange_has_no_binding_for_goes_where_a_policy_says() {
     fixture.unset("p").await;
     assert!(fixture.send("x", "k", message("d")).await.unwrap().is_lost());
     assert_eq!(fixture.broker.queue(&queue_name("k")).unwrap().counts().ready, 2);
+}
+
+#[tokio::test]
+async fn what_comes_back_waits_as_a_policy_says_and_longer_each_time() {
+    let clock = ManualClock::at(1_000_000);
+    let fixture = Fixture::with(|options| options.clock = Arc::new(clock.clone())).await;
+    let queue = fixture.queue("q", &durable()).await;
+    let holder = fixture.broker.new_holder(0);
+    let settings = PolicySettings {
+        retry_when: Some(RetryWhen::Failed),
+        retry_min: Some(1000),
+        retry_max: Some(1500),
+        ..PolicySettings::default()
+    };
+    fixture.set(policy("p", "^q$", settings)).await;
+    fixture.fill("q", &["a"]).await;
+    let give_back = async |failed| {
+        let (got, _) = queue.get(&holder, false).await.unwrap().expect("a message");
+        holder.settle(&[(got.id, Settlement::Return { counted: true, failed, after: 0 })]);
+    };
+    // Nobody said that it failed.
+    give_back(false).await;
+    for wait in [1500, 1500] {
+        give_back(true).await;
+        clock.advance(wait - 1);
+        assert!(queue.get(&holder, false).await.unwrap().is_none(), "too early");
+        clock.advance(1);
+    }
+    // What is on its way keeps its time; then nothing waits any more.
+    give_back(true).await;
+    fixture.unset("p").await;
+    assert!(queue.get(&holder, false).await.unwrap().is_none());
+    clock.advance(1500);
+    give_back(true).await;
+    give_back(true).await;
 }
