@@ -171,6 +171,8 @@ def policies():
             channel.basic.get(name, no_ack=False).reject(requeue=False)
         assert api.queue.get(name)['messages'] == api.queue.get('graves')['messages'] == 0
         assert api.queue.get(name)['policy'] is None
+        if kind == 'quorum':
+            comes_back_later(client, name)
         api.queue.delete(name)
     status, told = ask('PUT', 'policies/%2F/odd', {'pattern': '', 'definition': {'ha-mode': 'all'}})
     assert (status, told['error']) == (400, 'bad_request'), told
@@ -241,6 +243,21 @@ def statistics():
     api.queue.delete('q', 'counted')
     assert of_host()['deliver_get'] == 8, of_host()
     api.virtual_host.delete('counted')
+
+
+def comes_back_later(client, name):
+    """What was rejected, where a policy says so, and not what was given back."""
+    client.create_policy('/', 'later', pattern='^limited\\.', definition={
+        'delayed-retry-type': 'failed', 'delayed-retry-min': 1000, 'delayed-retry-max': 2000})
+    api.basic.publish('again', name)
+    with connect() as connection, connection.channel() as channel:
+        channel.basic.get(name, no_ack=False).nack(requeue=True)
+        since = time.monotonic()
+        channel.basic.get(name, no_ack=False).reject(requeue=True)
+        wait(lambda: channel.basic.get(name, no_ack=True) is not None)
+        # It was the second time.
+        assert time.monotonic() - since >= 2, time.monotonic() - since
+    client.delete_policy('/', 'later')
 
 
 def wait(is_so):
