@@ -135,7 +135,7 @@ fn settlement(one: &pb::Settlement) -> Result<Settlement, Status> {
     match one.action() {
         pb::Action::Accept => Ok(Settlement::Accept),
         pb::Action::Return => {
-            Ok(Settlement::Return { counted: true, after: i64::from(one.delay_ms) })
+            Ok(Settlement::Return { counted: true, failed: false, after: i64::from(one.delay_ms) })
         }
         pb::Action::Reject => Ok(Settlement::Reject),
         pb::Action::Extend => {
