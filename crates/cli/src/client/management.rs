@@ -17,7 +17,7 @@ use crate::CliError;
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The management API of one broker.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Management {
     address: String,
     timeout: Duration,

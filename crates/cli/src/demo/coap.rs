@@ -39,8 +39,7 @@ impl Publisher for Sensor {
         let mut answer = [0; 1500];
         for _ in 0..TRANSMISSIONS {
             self.socket.send(&message)?;
-            loop {
-                let Ok(length) = self.socket.recv(&mut answer) else { break };
+            while let Ok(length) = self.socket.recv(&mut answer) {
                 let answer = &answer[..length];
                 // An acknowledgement of this message, with a code of success (2.xx).
                 match answer {

@@ -25,11 +25,16 @@ impl Link {
         Ok(Self { stream, read: Vec::new() })
     }
 
+    /// How long an answer may take, if not as long as usual.
+    pub(super) fn be_patient(&mut self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))
+    }
+
     pub(super) fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// So many bytes.
+    /// So many bytes. What has come of them by the time that patience ends is there for the next time.
     pub(super) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         while self.read.len() < count {
             self.more()?;
@@ -68,6 +73,11 @@ pub(super) fn connect(address: &str) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+/// Nothing came in time.
+pub(super) fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// The peer did not say what it should have.

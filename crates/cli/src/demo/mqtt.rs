@@ -10,15 +10,16 @@ pub(super) struct Sensor {
     id: u16,
 }
 
-/// `CONNECT` of a client without a session; it is silent for a minute at most.
-const CONNECT: &[u8] = b"\x10\x17\0\x04MQTT\x04\x02\0\x3c\0\x0bdemo-sensor";
+/// What follows the length in `CONNECT` of a client without a session, which is silent for a minute at most.
+const CONNECT: &[u8] = b"\0\x04MQTT\x04\x02\0\x3c";
 /// `CONNACK`: welcome, and there is no session.
 const CONNACK: &[u8] = b"\x20\x02\0\0";
 
 impl Sensor {
     pub(super) fn open(address: &str) -> io::Result<Self> {
         let mut link = Link::open(address)?;
-        link.say(CONNECT)?;
+        // There may be another demonstration, and a name is one client's.
+        link.say(&connect(&format!("demo-sensor-{}", std::process::id())))?;
         let answer = link.take(CONNACK.len())?;
         if answer != CONNACK {
             return Err(unexpected("CONNACK was expected", &answer));
@@ -38,6 +39,13 @@ impl Publisher for Sensor {
             false => Err(unexpected("PUBACK was expected", &answer)),
         }
     }
+}
+
+/// `CONNECT` of a client of this name, which is short.
+fn connect(name: &str) -> Vec<u8> {
+    let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+    let rest = u8::try_from(CONNECT.len() + 2 + name.len()).unwrap_or(u8::MAX);
+    [&[0x10, rest], CONNECT, &[0, length], name.as_bytes()].concat()
 }
 
 /// `PUBLISH` with QoS 1.
@@ -70,6 +78,6 @@ mod tests {
         assert_eq!(publish("a/b", [0, 7], b"x"), b"\x32\x08\0\x03a/b\0\x07x");
         let long = publish("t", [0, 1], &[0; 200]);
         assert_eq!(&long[..3], [0x32, 0xcd, 0x01], "205 bytes follow");
-        assert_eq!(usize::from(CONNECT[1]), CONNECT.len() - 2);
+        assert_eq!(connect("ab"), b"\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02ab");
     }
 }

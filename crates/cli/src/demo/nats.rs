@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::link::{Link, unexpected};
+use super::link::{Link, is_late, unexpected};
 use super::publisher::{Publisher, subject};
 use super::{AGAIN, Stage, TOPIC};
 
@@ -65,8 +65,12 @@ pub(super) fn start(stage: &Arc<Stage>) -> Option<JoinHandle<()>> {
 fn listen(stage: &Stage, address: &str) -> io::Result<()> {
     let mut link = open(address, "demo listener")?;
     link.say(format!("SUB {TOPIC}.> 1\r\n").as_bytes())?;
+    link.be_patient(AGAIN)?;
     while !stage.is_over() {
-        let line = link.until(b'\n')?;
+        let line = match link.until(b'\n') {
+            Err(error) if is_late(&error) => continue,
+            line => line?,
+        };
         let words: Vec<&[u8]> = line.trim_ascii().split(|byte| *byte == b' ').collect();
         match words.as_slice() {
             [b"PING"] => link.say(b"PONG\r\n")?,

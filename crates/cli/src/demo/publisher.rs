@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use serde_json::json;
 
+use super::link::{Link, unexpected};
 use super::{AGAIN, Stage, TOPIC, amqp, coap, kafka, mqtt, nats, stomp};
 
 /// Publishes over one protocol.
@@ -20,7 +21,10 @@ type Open = fn(&Stage, &str) -> io::Result<Box<dyn Publisher>>;
 pub(super) const PARTS: [(&str, Open); 7] = [
     ("amqp", |_, address| Ok(Box::new(amqp::Jobs::open(address)?))),
     ("coap", |_, address| Ok(Box::new(coap::Sensor::open(address)?))),
-    ("http", |stage, _| Ok(Box::new(Http(stage.http.clone())))),
+    ("http", |_, address| {
+        let link = Link::open(address)?;
+        Ok(Box::new(Http { link, address: address.to_owned() }))
+    }),
     ("kafka", |stage, _| Ok(Box::new(kafka::Sender::open(stage)?))),
     ("mqtt", |_, address| Ok(Box::new(mqtt::Sensor::open(address)?))),
     ("nats", |_, address| Ok(Box::new(nats::Sensor::open(address)?))),
@@ -69,14 +73,37 @@ fn run(stage: &Stage, door: &'static str, mut to: Box<dyn Publisher>) -> io::Res
     Ok(())
 }
 
-/// The HTTP door.
-struct Http(crate::client::management::Management);
+/// The HTTP door, over one connection (RFC 9112): one for each message would be one of the faults.
+struct Http {
+    link: Link,
+    address: String,
+}
 
 impl Publisher for Http {
     fn publish(&mut self, reading: &str) -> io::Result<()> {
         let body = json!({ "messages": [{ "key": "http", "value": reading }] }).to_string();
-        let answer = self.0.send("POST", &format!("v1/topics/{TOPIC}/messages"), &body);
-        let answer = answer.map_err(io::Error::other)?;
-        answer.refused(TOPIC).map_or(Ok(()), |error| Err(io::Error::other(error)))
+        let (host, length) = (&self.address, body.len());
+        let request = format!(
+            "POST /api/v1/topics/{TOPIC}/messages HTTP/1.1\r\nHost: {host}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        self.link.say(request.as_bytes())?;
+        let status = self.link.until(b'\n')?;
+        let mut length = 0;
+        loop {
+            let line = self.link.until(b'\n')?;
+            let line = String::from_utf8_lossy(&line).trim().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(io::Error::other)?;
+            }
+        }
+        let body = self.link.take(length)?;
+        match status.starts_with(b"HTTP/1.1 2") {
+            true => Ok(()),
+            false => Err(unexpected("it was refused", &[status, body].concat())),
+        }
     }
 }
