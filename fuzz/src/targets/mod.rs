@@ -86,8 +86,8 @@ targets! {
         "a frame of the write-ahead log, a checkpoint";
     "disk-folder" disk::folder, 64 << 10, 64, FOLDER,
         "a data folder: write-ahead log, checkpoint, segments, indexes";
-    "journal" disk::journal, INPUT, 256, MORE,
-        "records of the journal of groups, queues and transactions";
+    "journal" disk::journal, INPUT, 256, 8 << 20,
+        "records of the journal of groups, queues and transactions (patterns in them may compile to 1 MiB)";
     "metadata" disk::metadata, INPUT, 256, 8 << 20,
         "keys and values of the metadata store (patterns in them may compile to 1 MiB)";
 }
