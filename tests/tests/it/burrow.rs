@@ -120,7 +120,7 @@ fn burrow_watches_over_groups_through_both_doors() {
     // And it goes on with what is committed while it watches, and with who is a member.
     let _member = member(&broker, &[]);
     let is_done =
-        |status: &Value| status["totallag"] == 0 && status["maxlag"]["client_id"] == "rdkafka";
+        |status: &Value| status["totallag"] == 0 && status["maxlag"]["owner"] == "/127.0.0.1";
     let status = burrow.until("buyers", "at the end, with a member", is_done);
     assert_eq!(status["status"], "OK", "{status}");
     assert!(!burrow.process.log().contains("\"level\":\"error\""), "{}", burrow.process.log());
