@@ -88,8 +88,8 @@ fn slow_reader(stage: &Stage) -> io::Result<()> {
 /// Says something else than MQTT, and waits to be shown out.
 fn broken_client(stage: &Stage) -> io::Result<()> {
     let mut link = Link::open(address(stage, "mqtt")?)?;
-    // By its first byte it acknowledges something.
-    link.say(b"EHLO demo\r\n")?;
+    // Neither a packet's kind nor a length.
+    link.say(&[0xff; 8])?;
     // The door says nothing, and ends it.
     drop(link.until(b'\n'));
     std::thread::sleep(Duration::from_millis(500));
