@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: Entrepot and Apache Kafka side by side, on one machine, in one run; `bench nats` and `bench mqtt`:
 //! Entrepot and nats-server, Entrepot and mosquitto; `bench amqp`: Entrepot and RabbitMQ; `bench coap`: Entrepot and
-//! libcoap's server; `bench profile`: what Entrepot does under a load; `bench large`: many partitions and connections. `cargo xtask torture --peers` is here, too (`crashes.rs`).
+//! libcoap's server; `bench grpc`: Entrepot, a plain service on tonic and nats-server; `bench profile`: what Entrepot does under
+//! a load; `bench large`: many partitions and connections. `cargo xtask torture --peers` is here, too (`crashes.rs`).
 //!
 //! The machine is noisy, so no figure stands alone: the same load goes to both in the order
 //! A B B A, to fresh processes in each round, and what is reported is the ratio within a pair, its
@@ -17,6 +18,7 @@ mod amqp;
 mod cases;
 mod coap;
 mod crashes;
+mod grpc;
 mod large;
 mod link;
 mod meter;
@@ -81,6 +83,8 @@ fn main() {
         Some(&"large") => large::run(&names[1..]),
         Some(&"amqp") => amqp::run(&names[1..], &options),
         Some(&"coap") => coap::run(&names[1..], &options),
+        Some(&"grpc") => grpc::run(&names[1..], &options),
+        Some(&"grpc-ceiling") => grpc::ceiling(names.get(1).expect("an address")),
         Some(&"mqtt") => pubsub::run(Protocol::Mqtt, &names[1..], &options),
         _ => kafka(&names, &options),
     }

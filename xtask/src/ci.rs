@@ -100,13 +100,13 @@ pub(crate) fn torture_peers(root: &Path, rounds: &str) -> Result<(), Failure> {
     measure(root, &["crashes", "--rounds", rounds])
 }
 
-/// Measures the release binary against Apache Kafka, nats-server, mosquitto, RabbitMQ or libcoap's server.
+/// Measures the release binary against Apache Kafka, nats-server, mosquitto, RabbitMQ, libcoap's server or a plain gRPC service.
 ///
 /// # Errors
 /// When something cannot be installed or built, or a load fails.
 pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
     match args.first() {
-        Some(&"nats") => setup::nats_server(root)?,
+        Some(&("nats" | "grpc")) => setup::nats_server(root)?,
         Some(&"mqtt") => setup::mosquitto(root)?,
         Some(&"amqp") => setup::rabbitmq(root)?,
         Some(&"coap") => setup::libcoap(root)?,

@@ -29,9 +29,9 @@ usage: cargo xtask <command>
   fuzz [NAME...] [--minutes N | --nightly] [--minimise]
                    look for inputs that break a decoder (60 s each; --nightly: 8 h in all)
   bench [NAME...]  measure against Apache Kafka, write docs/benchmarks.md (--rounds N, --turns N);
-                   bench nats [NAME...], bench mqtt [NAME...], bench amqp [NAME...], bench coap [NAME...]:
-                   against nats-server, mosquitto, RabbitMQ, libcoap's server (--pin: a processor for the
-                   brokers, one for the generator)
+                   bench nats [NAME...], bench mqtt [NAME...], bench amqp [NAME...], bench coap [NAME...],
+                   bench grpc [NAME...]: against nats-server, mosquitto, RabbitMQ, libcoap's server, a plain
+                   gRPC service (--pin: a processor for the brokers, one for the generator)
   sim [...]        run seeds of the simulation (--seeds N, --from S; --seed S shows one), or put bugs
                    in and write the score into docs/simulation.md (--planted)
   campaign [--seeds N] [--days N]

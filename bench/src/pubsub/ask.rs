@@ -61,10 +61,24 @@ impl Ask {
         let elapsed = begun.elapsed().as_secs_f64();
         let used = cpu(to.pid).saturating_sub(before).as_secs_f64();
         let own_used = cpu(own).saturating_sub(own_before).as_secs_f64();
-        let (asked, answered) = (run.due.len(), run.took.len());
-        assert!(answered > 0, "{} answers nothing", to.name);
-        run.took.sort_by(f64::total_cmp);
-        let at = |part: f64| run.took[((answered as f64 * part) as usize).min(answered - 1)];
+        let lost = (run.due.len() - run.took.len()) as f64;
+        let misordered = run.tallies.iter().map(|tally| tally.misordered as f64).sum();
+        self.figures(&mut run.took, elapsed, [used, own_used], [lost, misordered])
+    }
+
+    /// Of what each question took, in microseconds; how long all took, what broker and generator used, in seconds; and how many
+    /// were lost, and misordered.
+    pub(crate) fn figures(
+        self,
+        took: &mut [f64],
+        elapsed: f64,
+        [used, own_used]: [f64; 2],
+        [lost, misordered]: [f64; 2],
+    ) -> Figures {
+        let answered = took.len();
+        assert!(answered > 0, "nothing is answered");
+        took.sort_by(f64::total_cmp);
+        let at = |part: f64| took[((answered as f64 * part) as usize).min(answered - 1)];
         let mut figures = vec![("p50_us", at(0.5)), ("p99_us", at(0.99))];
         if matches!(self.pace, Pace::OneByOne) {
             figures.push(("requests_per_s", answered as f64 / elapsed));
@@ -72,8 +86,8 @@ impl Ask {
         figures.extend([
             ("cpu_us_per_request", used * 1e6 / answered as f64),
             ("generator_share", own_used / used.max(f64::MIN_POSITIVE)),
-            ("lost", (asked - answered) as f64),
-            ("misordered", run.tallies.iter().map(|tally| tally.misordered as f64).sum()),
+            ("lost", lost),
+            ("misordered", misordered),
         ]);
         figures
     }

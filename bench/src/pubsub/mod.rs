@@ -13,9 +13,11 @@ use std::time::Duration;
 use crate::page::{self, Sheet};
 use crate::{Options, Samples, meter, note};
 
+pub(crate) use ask::{Ask, Pace};
 use cases::{Case, Load};
-use flow::Figures;
-use peers::{Peer, Setting};
+pub(crate) use flow::{Figures, Tally};
+use peers::Setting;
+pub(crate) use peers::{Peer, nats_server};
 pub(crate) use wire::{Protocol, Wire};
 
 /// How long one run publishes, or asks. Warming up takes a part of it.

@@ -53,7 +53,8 @@ fn entrepot(protocol: Protocol, name: &'static str) -> Peer {
     Peer { name, address, pid: broker.id(), _held: Held::Entrepot { _broker: Box::new(broker) } }
 }
 
-fn nats_server() -> Peer {
+/// As it comes, and bound to this machine.
+pub(crate) fn nats_server() -> Peer {
     let port = free_port();
     let mut command = installed("nats-server", "nats-server");
     command.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
