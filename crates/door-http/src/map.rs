@@ -3,6 +3,7 @@
 //! Keys, payloads and headers are bytes. What is UTF-8 is said as text; what is not, in base64 under a name that says
 //! so. Both can be published.
 
+use base::subject::TEXT;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use broker::{Found, Message, Properties};
@@ -29,6 +30,9 @@ pub(crate) struct NewMessage {
     priority: Option<u8>,
     expires_at: Option<i64>,
     correlation_id: Option<String>,
+    correlation_id_base64: Option<String>,
+    /// A subject, as text.
+    reply_to: Option<String>,
 }
 
 /// A header.
@@ -78,6 +82,15 @@ impl NewMessage {
         for Header { name, value, value_base64 } in self.headers {
             headers.push((Bytes::from(name), bytes("value", value, value_base64)?));
         }
+        let reply_to = match self.reply_to {
+            Some(name) => Some(
+                TEXT.subject(name.as_bytes())
+                    .map_err(|error| Problem::invalid(format!("reply_to: '{name}': {error}")))?,
+            ),
+            None => None,
+        };
+        let correlation_id =
+            bytes("correlation_id", self.correlation_id, self.correlation_id_base64)?;
         Ok(Message {
             key,
             value,
@@ -87,7 +100,8 @@ impl NewMessage {
                 content_type: self.content_type.or(json).map(Bytes::from),
                 priority: self.priority,
                 expires_at: self.expires_at,
-                correlation_id: self.correlation_id.map(Bytes::from),
+                correlation_id,
+                reply_to,
                 ..Properties::default()
             },
             ..Message::default()
@@ -119,6 +133,10 @@ pub(crate) struct Shown {
     expires_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
 }
 
 /// As text, or in base64.
@@ -144,6 +162,8 @@ impl Shown {
             Header { name: String::from_utf8_lossy(name).into_owned(), value, value_base64 }
         };
         let properties = &message.properties;
+        let (correlation_id, correlation_id_base64) = said(properties.correlation_id.as_ref());
+        let reply_to = properties.reply_to.as_ref().map(|subject| TEXT.name(subject));
         Self {
             partition,
             offset: found.offset,
@@ -156,7 +176,9 @@ impl Shown {
             content_type: lossy(properties.content_type.as_ref()),
             priority: properties.priority,
             expires_at: properties.expires_at,
-            correlation_id: lossy(properties.correlation_id.as_ref()),
+            correlation_id,
+            correlation_id_base64,
+            reply_to: lossy(reply_to.as_ref()),
         }
     }
 
@@ -197,6 +219,14 @@ mod tests {
             "value_base64": "AP8=",
         });
         assert_eq!(shown(bytes), expected);
+        let asked = json!({ "correlation_id_base64": "/w==", "reply_to": "answers.to//me.1" });
+        let asked = message(&asked).unwrap();
+        assert_eq!(asked.properties.correlation_id.as_deref(), Some(&[255][..]));
+        let asked = shown(asked);
+        assert_eq!(
+            (&asked["correlation_id_base64"], &asked["reply_to"]),
+            (&json!("/w=="), &json!("answers.to//me.1"))
+        );
         let none = message(&json!({})).unwrap();
         assert_eq!((none.key, none.value), (None, None), "a deletion mark");
     }
@@ -216,6 +246,9 @@ mod tests {
             json!({ "key": "a", "key_base64": "YQ==" }),
             json!({ "value": "a", "value_json": 1 }),
             json!({ "value_base64": "?" }),
+            json!({ "correlation_id": "a", "correlation_id_base64": "YQ==" }),
+            json!({ "reply_to": "" }),
+            json!({ "reply_to": "a.*" }),
         ] {
             assert!(message(&wrong).is_err(), "{wrong}");
         }

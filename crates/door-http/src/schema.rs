@@ -123,6 +123,7 @@ fn of_topics() -> Json {
             "key": text(), "key_base64": text(), "value": text(), "value_base64": text(),
             "value_json": {}, "headers": list("Header"), "content_type": text(),
             "timestamp": natural(), "expires_at": natural(), "correlation_id": text(),
+            "correlation_id_base64": text(), "reply_to": text(),
             "priority": { "type": "integer", "minimum": 0, "maximum": 255 },
         })),
         "NewMessages": closed(&["messages"], json!({ "messages": list("NewMessage") })),
@@ -135,6 +136,7 @@ fn of_topics() -> Json {
             "key_base64": text(), "value": { "type": ["string", "null"] },
             "value_base64": text(), "headers": list("Header"), "content_type": text(),
             "priority": number(), "expires_at": number(), "correlation_id": text(),
+            "correlation_id_base64": text(), "reply_to": text(),
         })),
         "Messages": object(&["messages", "next", "start", "end"], json!({
             "messages": list("Message"), "next": number(), "start": number(), "end": number(),

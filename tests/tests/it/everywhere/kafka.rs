@@ -30,6 +30,17 @@ impl Kafka {
         Self::start(broker, Python::Confluent, "confluent")
     }
 
+    /// The same, at the address that is registered in ZooKeeper.
+    pub(super) fn found(broker: &Broker) -> Option<Self> {
+        let mut kazoo = Script::start(Python::Kafka3, "zookeeper_await", &[&broker.zookeeper()])?;
+        kazoo.say("there /brokers/ids/0");
+        let node = kazoo.event("there", PATIENCE);
+        let data = node["data"].as_str().expect("text");
+        let data: Value = serde_json::from_str(data).expect("what brokers register is JSON");
+        let server = format!("{}:{}", data["host"].as_str().expect("a host"), data["port"]);
+        Some(Self { server, ..Self::confluent(broker)? })
+    }
+
     fn start(broker: &Broker, python: Python, client: &str) -> Option<Self> {
         let mut script = Script::start(python, "wire_kafka", &[&client])?;
         script.event("ready", PATIENCE);

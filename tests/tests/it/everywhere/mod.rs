@@ -18,13 +18,16 @@ use kafka::{Kafka, Record};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Door {
     Kafka,
+    /// That of Kafka, for a client that asks ZooKeeper where it is.
+    ZooKeeper,
     Mqtt5,
     Mqtt311,
     Nats,
     Amqp,
     Stomp,
-    Coap,
     Grpc,
+    Coap,
+    Http,
 }
 
 /// In milliseconds since the epoch.
