@@ -122,6 +122,45 @@ func offsets(ctx context.Context, conn *grpc.ClientConn) {
 	say("offsets")
 }
 
+func commits(ctx context.Context, conn *grpc.ClientConn) {
+	start := &pb.Start{At: &pb.Start_Earliest{Earliest: true}}
+	from := &pb.Open_Offsets{Offsets: &pb.Offsets{Topics: []string{"go"}, Subscription: "go-offsets", Start: start}}
+	one := subscribe(ctx, conn, &pb.Open{From: from, Credit: 10})
+	for n := range int64(10) {
+		check(one.next().Place.Offset == n, "%d", n)
+	}
+	commit := &pb.Commit{Positions: []*pb.Position{{Topic: "go", Offset: 5}}, Confirm: 3}
+	must(0, one.stream.Send(&pb.SubscribeRequest{Request: &pb.SubscribeRequest_Commit{Commit: commit}}))
+	committed := must(one.stream.Recv()).GetCommitted()
+	check(committed.GetConfirm() == 3 && len(committed.GetFailures()) == 0, "%v", committed)
+	subscriptions := pb.NewSubscriptionsClient(conn)
+	there := must(subscriptions.GetSubscription(ctx, &pb.GetSubscriptionRequest{Name: "go-offsets"})).Positions[0]
+	check(there.Position.Offset == 5 && there.Behind == 995, "%v", there)
+	say("commits")
+}
+
+func shared(ctx context.Context, conn *grpc.ClientConn) {
+	subscriptions := pb.NewSubscriptionsClient(conn)
+	positions := []*pb.Position{{Topic: "go", Offset: 995}}
+	must(subscriptions.SeekSubscription(ctx, &pb.SeekSubscriptionRequest{Name: "go-shared", Shared: true, Positions: positions}))
+	from := &pb.Open_Shared{Shared: &pb.Shared{Topics: []string{"go"}, Subscription: "go-shared"}}
+	one := subscribe(ctx, conn, &pb.Open{From: from, Credit: 5})
+	var ids []uint64
+	for n := range 5 {
+		delivery := one.next()
+		check(string(delivery.Message.Payload) == fmt.Sprint(995+n), "%v", delivery)
+		ids = append(ids, delivery.Id)
+	}
+	one.settle(pb.Action_ACTION_EXTEND, 1, ids[0])
+	one.settle(pb.Action_ACTION_ACCEPT, 2, ids[:4]...)
+	must(0, one.stream.Send(&pb.SubscribeRequest{Request: &pb.SubscribeRequest_Credit{Credit: 1}}))
+	one.settle(pb.Action_ACTION_RETURN, 0, ids[4])
+	again := one.next()
+	check(string(again.Message.Payload) == "999" && again.Redeliveries == 1, "%v", again)
+	one.settle(pb.Action_ACTION_ACCEPT, 3, again.Id)
+	say("shared")
+}
+
 func queue(ctx context.Context, conn *grpc.ClientConn) {
 	topics, publisher := pb.NewTopicsClient(conn), pb.NewPublisherClient(conn)
 	must(topics.DeclareQueue(ctx, &pb.DeclareQueueRequest{Name: "go-queue"}))
@@ -161,6 +200,8 @@ func requests(ctx context.Context, conn *grpc.ClientConn) {
 	message := &pb.Message{Subject: "go.svc", Payload: []byte("question")}
 	answer := must(client.Request(ctx, &pb.RequestRequest{Message: message}))
 	check(string(answer.Message.Payload) == "question", "%v", answer)
+	many := must(client.RequestMany(ctx, &pb.RequestManyRequest{Message: message, AnswersMax: 1}))
+	check(string(must(many.Recv()).Message.Payload) == "question", "many")
 	_, err := client.Request(ctx, &pb.RequestRequest{Message: &pb.Message{Subject: "nobody"}})
 	check(status.Code(err) == codes.Unavailable, "%v", err)
 	say("requests")
@@ -180,16 +221,50 @@ func errors(ctx context.Context, conn *grpc.ClientConn) {
 
 func discovery(ctx context.Context, conn *grpc.ClientConn) {
 	client := pb.NewDiscoveryClient(conn)
-	for _, id := range []string{"a", "b"} {
-		instance := &pb.Instance{Service: "go-web", Id: id, Address: "h", Port: 1}
-		must(client.Register(ctx, &pb.RegisterRequest{Instance: instance, LeaseMs: 60_000}))
+	watch := must(client.Watch(ctx, &pb.ResolveRequest{Service: "go-web"}))
+	check(len(must(watch.Recv()).Instances) == 0, "nobody yet")
+	leases := map[string][]byte{}
+	for number, id := range []string{"a", "b"} {
+		instance := &pb.Instance{Service: "go-web", Id: id, Address: "h", Port: 1, Metadata: map[string]string{"zone": "z"}}
+		leases[id] = must(client.Register(ctx, &pb.RegisterRequest{Instance: instance, LeaseMs: 60_000})).Lease
+		check(len(must(watch.Recv()).Instances) == number+1, "%s is seen", id)
 	}
 	chosen := map[string]int{}
 	for range 10 {
 		chosen[must(client.Choose(ctx, &pb.ChooseRequest{Service: "go-web"})).Instance.Id]++
 	}
 	check(chosen["a"] == 5 && chosen["b"] == 5, "%v", chosen)
+	least := &pb.ChooseRequest{Service: "go-web", Policy: pb.Policy_POLICY_LEAST_CONNECTIONS, Reports: true}
+	one, two := must(client.Choose(ctx, least)), must(client.Choose(ctx, least))
+	check(one.Instance.Id != two.Instance.Id, "%v %v", one, two)
+	must(client.Report(ctx, &pb.ReportRequest{Ticket: one.Ticket, TookUs: proto.Uint64(100)}))
+	check(must(client.Choose(ctx, least)).Instance.Id == one.Instance.Id, "it has nothing to do again")
+	check(must(client.Renew(ctx, &pb.RenewRequest{Lease: leases["a"]})).LeaseMs == 60_000, "as asked for")
+	must(client.Deregister(ctx, &pb.DeregisterRequest{Service: "go-web", Id: "a", Lease: leases["a"]}))
+	check(len(must(watch.Recv()).Instances) == 1, "a is gone")
+	left := must(client.Resolve(ctx, &pb.ResolveRequest{Service: "go-web"})).Instances
+	check(len(left) == 1 && left[0].Id == "b" && left[0].Metadata["zone"] == "z", "%v", left)
+	services := must(client.ListServices(ctx, &pb.ListServicesRequest{})).Services
+	check(slices.Contains(services, "go-web"), "%v", services)
 	say("discovery")
+}
+
+func administration(ctx context.Context, conn *grpc.ClientConn) {
+	topics, subscriptions := pb.NewTopicsClient(conn), pb.NewSubscriptionsClient(conn)
+	listed := must(topics.ListTopics(ctx, &pb.ListTopicsRequest{Prefix: "go"})).Topics
+	is := func(topic *pb.Topic) bool { return topic.Name == "go" && topic.Partitions[0].End == 1000 }
+	check(slices.ContainsFunc(listed, is), "%v", listed)
+	known := must(subscriptions.ListSubscriptions(ctx, &pb.ListSubscriptionsRequest{Prefix: "go-"})).Subscriptions
+	check(len(known) == 2, "%v", known)
+	must(topics.DeclareQueue(ctx, &pb.DeclareQueueRequest{Name: "go-other"}))
+	must(pb.NewPublisherClient(conn).Publish(ctx, &pb.PublishRequest{Message: &pb.Message{Queue: "go-other"}}))
+	check(must(topics.PurgeQueue(ctx, &pb.PurgeQueueRequest{Name: "go-other"})).Messages == 1, "one")
+	must(topics.DeleteQueue(ctx, &pb.DeleteQueueRequest{Name: "go-other"}))
+	must(topics.CreateTopic(ctx, &pb.CreateTopicRequest{Name: "go-other-topic", Partitions: 3}))
+	must(topics.DeleteTopic(ctx, &pb.DeleteTopicRequest{Name: "go-other-topic"}))
+	_, err := topics.GetTopic(ctx, &pb.GetTopicRequest{Name: "go-other-topic"})
+	check(status.Code(err) == codes.NotFound, "%v", err)
+	say("administration")
 }
 
 func health(ctx context.Context, conn *grpc.ClientConn) {
@@ -204,7 +279,7 @@ func main() {
 	alive := keepalive.ClientParameters{Time: 10 * time.Second, PermitWithoutStream: true}
 	conn := must(grpc.NewClient("127.0.0.1:"+os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithKeepaliveParams(alive)))
 	defer conn.Close()
-	for _, part := range []func(context.Context, *grpc.ClientConn){live, stream, offsets, queue, requests, errors, discovery, health} {
+	for _, part := range []func(context.Context, *grpc.ClientConn){live, stream, offsets, commits, shared, queue, requests, errors, discovery, administration, health} {
 		part(ctx, conn)
 	}
 }

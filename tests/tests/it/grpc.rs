@@ -48,7 +48,19 @@ fn grpc_go_runs_it_too() {
     let mut command = Command::new(folder.join("client"));
     command.arg(broker.grpc().to_string());
     let events = Script::of("grpc-go", &mut command).finish(ALL);
-    let parts = ["live", "stream", "offsets", "queue", "requests", "errors", "discovery", "health"];
+    let parts = [
+        "live",
+        "stream",
+        "offsets",
+        "commits",
+        "shared",
+        "queue",
+        "requests",
+        "errors",
+        "discovery",
+        "administration",
+        "health",
+    ];
     assert_eq!(names(&events), parts);
 }
 
@@ -57,7 +69,19 @@ fn grpc_java_runs_it_too() {
     let Some(java) = Java::compiled("grpc") else { return };
     let broker = Serve::new().start();
     let events = java.start("Generated", &[&broker.grpc().to_string()]).finish(ALL);
-    assert_eq!(names(&events), ["live", "stream", "offsets", "queue", "errors"]);
+    let parts = [
+        "live",
+        "stream",
+        "offsets",
+        "commits",
+        "shared",
+        "queue",
+        "requests",
+        "errors",
+        "discovery",
+        "administration",
+    ];
+    assert_eq!(names(&events), parts);
 }
 
 /// grpcurl knows nothing of our files: it asks the door what can be called.
