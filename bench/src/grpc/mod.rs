@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::page::{self, Sheet};
 use crate::pubsub::{self, Figures, Wire};
-use crate::{CONTROL, Options, Samples, US, meter, note};
+use crate::{Options, Samples, meter, note};
 
 use cases::{Case, Load};
 pub(crate) use ceiling::serve as ceiling;
