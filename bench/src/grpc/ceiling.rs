@@ -39,10 +39,13 @@ pub(crate) fn serve(address: &str) {
     runtime.block_on(serving).expect("it serves");
 }
 
+/// Where a subscription's answers go.
+type Listener = Sender<Result<pb::SubscribeResponse, Status>>;
+
 #[derive(Clone, Default)]
 struct Ceiling {
     /// The last who subscribed to what is live.
-    listener: Arc<Mutex<Option<Sender<Result<pb::SubscribeResponse, Status>>>>>,
+    listener: Arc<Mutex<Option<Listener>>>,
 }
 
 impl Service<http::Request<Body>> for Ceiling {

@@ -48,7 +48,7 @@ pub(super) struct Http2 {
 }
 
 /// What came.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Heard<'a> {
     /// A message on a stream.
     Message(u32, &'a [u8]),
@@ -183,6 +183,15 @@ impl Http2 {
     }
 }
 
+/// A frame that came (RFC 9113 §4.1).
+#[derive(Clone, Copy)]
+struct Frame<'a> {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: &'a [u8],
+}
+
 /// What reading changes.
 struct Reading<'a> {
     connection_window: &'a mut i64,
@@ -206,21 +215,15 @@ impl Reading<'_> {
             let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
             let Some(payload) = input.get(at + HEAD..at + HEAD + length) else { break };
             let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            self.frame(head[3], head[4], stream, payload, out, hear);
+            let frame = Frame { kind: head[3], flags: head[4], stream, payload };
+            self.frame(frame, out, hear);
             at += HEAD + length;
         }
         at
     }
 
-    fn frame(
-        &mut self,
-        kind: u8,
-        flags: u8,
-        stream: u32,
-        payload: &[u8],
-        out: &mut Vec<u8>,
-        hear: &mut impl FnMut(Heard<'_>),
-    ) {
+    fn frame(&mut self, of: Frame<'_>, out: &mut Vec<u8>, hear: &mut impl FnMut(Heard<'_>)) {
+        let Frame { kind, flags, stream, payload } = of;
         match kind {
             DATA => {
                 self.take(stream, payload.len() as u32, out);
