@@ -720,7 +720,7 @@ fn put(json: &mut Json, name: &str, bytes: Option<&[u8]>) {
         None => {}
         Some((Ok(text), _)) => json[name] = text.into(),
         Some((Err(_), bytes)) => {
-            json[format!("{name}_base64")] = BASE64_STANDARD.encode(bytes).into()
+            json[format!("{name}_base64")] = BASE64_STANDARD.encode(bytes).into();
         }
     }
 }
