@@ -33,7 +33,7 @@ impl Peer {
         Self { name, address, pid, held: Held::Entrepot(Box::new(broker)) }
     }
 
-    /// This program, as the plain service of [`super::ceiling`].
+    /// This program, as the plain service of [`super::ceiling()`].
     fn ceiling() -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let own = std::env::current_exe().expect("this program is a file");
