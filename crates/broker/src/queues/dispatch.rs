@@ -299,23 +299,47 @@ impl Queue {
         released.iter().for_each(|consumer| consumer.holder.release(1));
     }
 
-    /// Reads what is next, or, `further`, what comes after what was read. Whether anything was read.
+    /// Reads what is next, of all lanes at once, or, `further`, what comes after what was read. Whether anything was read.
+    ///
+    /// Lane by lane, a consumer that leaves as soon as it has a message would not get those of the less urgent lanes that are
+    /// there as well.
     pub(super) async fn read(&self, further: bool) -> Result<bool, QueueError> {
         let _one = self.reads.lock().await;
-        let (number, reading, most) = {
-            let mut state = self.state.lock();
-            let Some((number, reading)) = state.reading(further) else { return Ok(false) };
-            let most = if state.consumers.is_empty() { PEEK_BYTES } else { READ_BYTES };
-            (number, reading, most)
+        let (mut below, most) = {
+            let state = self.state.lock();
+            let is_used = !state.consumers.is_empty();
+            (state.lanes.len(), if is_used { READ_BYTES } else { PEEK_BYTES })
         };
-        let found = self.read_log(&reading, most).await?;
+        let mut is_some = false;
+        loop {
+            let next = self.state.lock().lacking(below);
+            let Some((number, reading)) = next else { break };
+            self.read_lane(number, &reading, most).await?;
+            (is_some, below) = (true, number);
+        }
+        if is_some || !further {
+            return Ok(is_some);
+        }
+        let next = self.state.lock().following();
+        let Some((number, reading)) = next else { return Ok(false) };
+        self.read_lane(number, &reading, most).await?;
+        Ok(true)
+    }
+
+    async fn read_lane(
+        &self,
+        number: usize,
+        reading: &Reading,
+        bytes_max: usize,
+    ) -> Result<(), QueueError> {
+        let found = self.read_log(reading, bytes_max).await?;
         if found.has_deadlines() {
             self.deadline(Some(Millis::MAX), 0);
         }
         if let Some(lane) = self.state.lock().lanes.get_mut(number) {
             lane.was_read(found);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Messages of a log.
@@ -400,16 +424,16 @@ impl State {
         sum.0 < AHEAD_MESSAGES && sum.1 < AHEAD_BYTES
     }
 
-    /// What to read: what a lane lacks, the most urgent first, or else further.
-    fn reading(&mut self, further: bool) -> Option<(usize, Reading)> {
-        for further in [false, true].into_iter().take(1 + usize::from(further)) {
-            for (number, lane) in self.lanes.iter_mut().enumerate().rev() {
-                if let Some(reading) = lane.reading(further) {
-                    return Some((number, reading));
-                }
-            }
-        }
-        None
+    /// What the most urgent of the lanes before this one lacks.
+    fn lacking(&mut self, below: usize) -> Option<(usize, Reading)> {
+        let lanes = self.lanes.iter_mut().enumerate().take(below).rev();
+        lanes.filter_map(|(number, lane)| Some((number, lane.reading(false)?))).next()
+    }
+
+    /// What comes after what was read, of the most urgent lane that has more.
+    fn following(&mut self) -> Option<(usize, Reading)> {
+        let lanes = self.lanes.iter_mut().enumerate().rev();
+        lanes.filter_map(|(number, lane)| Some((number, lane.reading(true)?))).next()
     }
 
     /// How many of the oldest messages are to go so that no more than so many bytes are there.

@@ -156,3 +156,44 @@ async fn readers_of_streams_have_a_holder_s_room_in_turn_too() {
     }
     assert!(counts.iter().all(|count| *count >= 2), "{counts:?}");
 }
+
+/// A consumer that counts what it has when it is first told that this is all for now.
+#[derive(Debug, Default)]
+struct AtFirst {
+    count: std::sync::atomic::AtomicUsize,
+    first: std::sync::OnceLock<usize>,
+}
+
+impl QueueSink for AtFirst {
+    fn deliver(&self, _: u64, _: Delivered) -> bool {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+
+    fn flush(&self) {
+        self.first.get_or_init(|| self.count.load(Ordering::SeqCst));
+    }
+
+    fn cancelled(&self, _: u64) {}
+}
+
+/// A consumer may leave as soon as it has something: kombu's tests do.
+#[tokio::test]
+async fn a_new_consumer_gets_what_is_there_at_once_whatever_its_priority() {
+    let fixture = Fixture::start().await;
+    let settings = QueueSettings { priorities: 9, ..QueueSettings::default() };
+    for (name, spec) in ["d", "t"].into_iter().zip(both(&settings)) {
+        let queue = fixture.queue(name, &spec).await;
+        for priority in [3, 6, 3, 9] {
+            let properties = Properties { priority: Some(priority), ..Properties::default() };
+            let message = Message { properties, ..message("m") };
+            fixture.send("", name, message).await.unwrap();
+        }
+        let (holder, sink) = (fixture.broker.new_holder(0), Arc::new(AtFirst::default()));
+        let sink_of_it: Arc<dyn QueueSink> = Arc::clone(&sink) as Arc<dyn QueueSink>;
+        let asked = ConsumeOptions { sink: sink_of_it, ..options(&Arc::default()) };
+        let _consumer = queue.consume(&holder, asked).unwrap();
+        until("something", || sink.first.get().is_some()).await;
+        assert_eq!(sink.first.get(), Some(&4), "{name}");
+    }
+}
