@@ -73,6 +73,12 @@ impl Link {
         }
     }
 
+    /// Waits until the broker has closed it.
+    pub(crate) fn expect_end(&mut self) {
+        let mut space = [0; 4096];
+        while self.stream.read(&mut space).expect("an end") > 0 {}
+    }
+
     /// The buffer of what is to be sent.
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out

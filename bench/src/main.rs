@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: Entrepot and Apache Kafka side by side, on one machine, in one run; `bench nats` and `bench mqtt`:
 //! Entrepot and nats-server, Entrepot and mosquitto; `bench amqp`: Entrepot and RabbitMQ; `bench coap`: Entrepot and
-//! libcoap's server; `bench grpc`: Entrepot, a plain service on tonic and nats-server; `bench profile`: what Entrepot does under
-//! a load; `bench large`: many partitions and connections. `cargo xtask torture --peers` is here, too (`crashes.rs`).
+//! libcoap's server; `bench grpc`: Entrepot, a plain service on tonic and nats-server; `bench doors`: Entrepot and itself with
+//! its other doors closed; `bench profile`: what Entrepot does under a load; `bench large`: many partitions and connections;
+//! `bench sessions`: many sessions and subscriptions. `cargo xtask torture --peers` is here, too (`crashes.rs`).
 //!
 //! The machine is noisy, so no figure stands alone: the same load goes to both in the order
 //! A B B A, to fresh processes in each round, and what is reported is the ratio within a pair, its
@@ -27,6 +28,7 @@ mod peers;
 mod profile;
 mod pubsub;
 mod rabbit;
+mod sessions;
 mod statistics;
 mod syscalls;
 
@@ -46,6 +48,7 @@ const TURNS: usize = 2;
 /// The names under which figures are kept.
 const US: &str = "entrepot";
 const THEM: &str = "Kafka";
+const CLOSED: &str = "other doors closed";
 const CONTROL: &str = "control";
 
 /// What was measured: by case and figure, then by side, one value a run, in pairs.
@@ -85,34 +88,64 @@ fn main() {
         Some(&"coap") => coap::run(&names[1..], &options),
         Some(&"grpc") => grpc::run(&names[1..], &options),
         Some(&"grpc-ceiling") => grpc::ceiling(names.get(1).expect("an address")),
+        Some(&"doors") => doors(&names[1..], &options),
+        Some(&"sessions") => sessions::run(&names[1..], &options),
+        Some(&"churn") => sessions::churn(),
         Some(&"mqtt") => pubsub::run(Protocol::Mqtt, &names[1..], &options),
         _ => kafka(&names, &options),
     }
 }
 
+/// Beside Apache Kafka.
 fn kafka(names: &[&str], options: &Options) {
+    compare("kafka", THEM, peers::kafka, |_| true, names, options);
+}
+
+/// Beside itself with its other doors closed: loads of our own generator, with one partition and the disk's sync.
+fn doors(names: &[&str], options: &Options) {
+    const LOADS: [&str; 5] =
+        ["produce-100", "produce-1k", "consume-1k", "latency-1k/s", "latency-20k/s"];
+    compare("doors", CLOSED, peers::closed, |case| LOADS.contains(&case.name), names, options);
+}
+
+/// Runs those of the wanted loads whose names contain one of `names`, or all that are wanted.
+fn compare(
+    key: &'static str,
+    peer: &'static str,
+    start: fn() -> Running,
+    wanted: fn(&Case) -> bool,
+    names: &[&str],
+    options: &Options,
+) {
     let (rounds, turns) = (options.rounds, options.turns);
     let chosen = |case: &&Case| names.is_empty() || names.iter().any(|n| case.name.contains(n));
-    let cases: Vec<&Case> = CASES.iter().filter(chosen).collect();
+    let cases: Vec<&Case> = CASES.iter().filter(|case| wanted(case)).filter(chosen).collect();
     assert!(!cases.is_empty(), "no case is called {names:?}");
     let what = cases.iter().map(|case| (case.name, case.what)).collect();
-    let sheet = Sheet { key: "kafka", peer: THEM, what };
+    let sheet = Sheet { key, peer, what };
     let mut samples = Samples::new();
     for round in 0..rounds {
         println!("round {} of {rounds}", round + 1);
-        run_round(&cases, turns, &sheet, &mut samples);
+        run_round(&cases, turns, start, &sheet, &mut samples);
     }
     let notes = format!("{} pairs each", rounds * turns * 2);
     page::report(&sheet, &samples, &notes, names.is_empty());
 }
 
 /// All cases on fresh processes.
-fn run_round(cases: &[&Case], turns: usize, sheet: &Sheet<'_>, samples: &mut Samples) {
+fn run_round(
+    cases: &[&Case],
+    turns: usize,
+    start: fn() -> Running,
+    sheet: &Sheet<'_>,
+    samples: &mut Samples,
+) {
     let us = peers::entrepot(US);
     let control = peers::entrepot(CONTROL);
-    let them = peers::kafka();
-    for (running, peer) in [(&us, US), (&control, CONTROL), (&them, THEM)] {
-        note(samples, "start", "ready_ms", peer, running.ready_after().as_secs_f64() * 1e3);
+    let them = start();
+    for running in [&us, &control, &them] {
+        let (peer, ready) = (running.name(), running.ready_after());
+        note(samples, "start", "ready_ms", peer, ready.as_secs_f64() * 1e3);
         note(samples, "start", "idle_mib", peer, running.memory_mib("VmRSS"));
     }
     for case in cases {
@@ -132,8 +165,9 @@ fn run_round(cases: &[&Case], turns: usize, sheet: &Sheet<'_>, samples: &mut Sam
         }
         page::show(sheet, case.name, samples);
     }
-    for (running, peer) in [(&us, US), (&control, CONTROL), (&them, THEM)] {
-        note(samples, "after all loads", "memory_peak_mib", peer, running.memory_mib("VmHWM"));
+    for running in [&us, &control, &them] {
+        let peak = running.memory_mib("VmHWM");
+        note(samples, "after all loads", "memory_peak_mib", running.name(), peak);
     }
 }
 

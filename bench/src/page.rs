@@ -32,7 +32,20 @@ pub(crate) struct Sheet<'a> {
 /// Writes the results everywhere; `notes` says how they were taken.
 pub(crate) fn report(sheet: &Sheet<'_>, samples: &Samples, notes: &str, whole: bool) {
     let table = table(sheet, samples);
-    let text = format!("{}\n\n{table}", heading(sheet, notes));
+    let ratio = format!(
+        "ratio = Entrepot / {} within a pair, median and 95 % interval; control = Entrepot / a second Entrepot",
+        sheet.peer
+    );
+    publish(sheet, samples, &format!("{}; {ratio}.\n\n{table}", machine(notes)), whole);
+}
+
+/// The same of loads without a peer.
+pub(crate) fn report_alone(sheet: &Sheet<'_>, samples: &Samples, notes: &str, whole: bool) {
+    let table = table_alone(sheet, samples);
+    publish(sheet, samples, &format!("{}.\n\n{table}", machine(notes)), whole);
+}
+
+fn publish(sheet: &Sheet<'_>, samples: &Samples, text: &str, whole: bool) {
     println!("{text}");
     keep_raw(sheet, samples);
     if !whole {
@@ -69,16 +82,29 @@ pub(crate) fn show(sheet: &Sheet<'_>, case: &str, samples: &Samples) {
     }
 }
 
-fn heading(sheet: &Sheet<'_>, notes: &str) -> String {
+fn machine(notes: &str) -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!(
-        "{cores} cores ({}), {notes}; ratio = Entrepot / {} within a pair, median and \
-         95 % interval; control = Entrepot / a second Entrepot.",
-        model.map_or("unknown", |(_, name)| name.trim()),
-        sheet.peer
-    )
+    format!("{cores} cores ({}), {notes}", model.map_or("unknown", |(_, name)| name.trim()))
+}
+
+/// Figures in the order of their names, loads in theirs.
+fn table_alone(sheet: &Sheet<'_>, samples: &Samples) -> String {
+    let mut text = "| load | figure | median | least | most |\n|---|---|---|---|---|\n".to_owned();
+    for (name, what) in &sheet.what {
+        let mut load = format!("`{name}`: {what}");
+        for ((_, figure), sides) in samples.iter().filter(|((case, _), _)| case == name) {
+            let values = sides.get(US).map_or(&[][..], Vec::as_slice);
+            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let figure = figure.replace('_', " ").replace(" per ", "/");
+            let all = [median(values), least, most].map(number);
+            let _ = writeln!(text, "| {load} | {figure} | {} |", all.join(" | "));
+            load.clear();
+        }
+    }
+    text
 }
 
 fn table(sheet: &Sheet<'_>, samples: &Samples) -> String {

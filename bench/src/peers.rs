@@ -75,7 +75,24 @@ fn read(pid: u32, file: &str) -> String {
 
 /// Entrepot as it comes: durable, nothing configured but ports and folder.
 pub(crate) fn entrepot(name: &'static str) -> Running {
-    let broker = Serve::new().start();
+    of(name, Serve::new().start())
+}
+
+/// Entrepot with no door open but Kafka's.
+pub(crate) fn closed() -> Running {
+    let doors = ["AMQP", "COAP", "GRPC", "MQTT", "NATS", "STOMP", "ZOOKEEPER"];
+    let serve = doors
+        .into_iter()
+        .fold(Serve::new(), |serve, door| serve.env(&format!("ENTREPOT_{door}__ENABLED"), "false"));
+    let broker = serve.env("ENTREPOT_HTTP__PORT", "-1").start();
+    // A door that is not in the list would be open on both sides.
+    let log = broker.log();
+    let ready = log.lines().find(|line| line.contains("ready in ")).expect("it is ready");
+    assert_eq!(ready.matches(" on ").count(), 1, "{ready}");
+    of(crate::CLOSED, broker)
+}
+
+fn of(name: &'static str, broker: Broker) -> Running {
     Running {
         name,
         address: broker.kafka(),

@@ -100,7 +100,8 @@ pub(crate) fn torture_peers(root: &Path, rounds: &str) -> Result<(), Failure> {
     measure(root, &["crashes", "--rounds", rounds])
 }
 
-/// Measures the release binary against Apache Kafka, nats-server, mosquitto, RabbitMQ, libcoap's server or a plain gRPC service.
+/// Measures the release binary against Apache Kafka, nats-server, mosquitto, RabbitMQ, libcoap's server or a plain gRPC service;
+/// against itself, or alone.
 ///
 /// # Errors
 /// When something cannot be installed or built, or a load fails.
@@ -110,6 +111,8 @@ pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
         Some(&"mqtt") => setup::mosquitto(root)?,
         Some(&"amqp") => setup::rabbitmq(root)?,
         Some(&"coap") => setup::libcoap(root)?,
+        // Entrepot alone, or beside itself.
+        Some(&("doors" | "sessions")) => {}
         _ => setup::kafka(root)?,
     }
     measure(root, args)

@@ -31,7 +31,9 @@ usage: cargo xtask <command>
   bench [NAME...]  measure against Apache Kafka, write docs/benchmarks.md (--rounds N, --turns N);
                    bench nats [NAME...], bench mqtt [NAME...], bench amqp [NAME...], bench coap [NAME...],
                    bench grpc [NAME...]: against nats-server, mosquitto, RabbitMQ, libcoap's server, a plain
-                   gRPC service (--pin: a processor for the brokers, one for the generator)
+                   gRPC service (--pin: a processor for the brokers, one for the generator);
+                   bench doors [NAME...]: Kafka's loads with the other doors open and closed;
+                   bench sessions [NAME...]: many sessions and subscriptions
   sim [...]        run seeds of the simulation (--seeds N, --from S; --seed S shows one), or put bugs
                    in and write the score into docs/simulation.md (--planted)
   campaign [--seeds N] [--days N]

@@ -105,6 +105,30 @@ impl Wire {
         }
     }
 
+    /// What a client says first whose session outlives its connections, of a protocol that has such.
+    pub(crate) fn hello_again(self, client: usize) -> Vec<u8> {
+        match self {
+            Self::Nats => nats::hello(),
+            Self::Mqtt(_) => mqtt::hello_again(client),
+        }
+    }
+
+    /// The end of the answer to that, where the session is there.
+    pub(crate) fn welcome_back(self) -> &'static [u8] {
+        match self {
+            Self::Nats => nats::PONG,
+            Self::Mqtt(_) => mqtt::CONNACK_AGAIN,
+        }
+    }
+
+    /// What a client says last.
+    pub(crate) fn goodbye(self) -> &'static [u8] {
+        match self {
+            Self::Nats => &[],
+            Self::Mqtt(_) => mqtt::DISCONNECT,
+        }
+    }
+
     pub(crate) fn subscribe(self, topic: &str) -> Vec<u8> {
         match self {
             Self::Nats => nats::subscribe(topic),

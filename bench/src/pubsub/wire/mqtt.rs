@@ -4,7 +4,9 @@ use super::Template;
 use crate::pubsub::flow::Tally;
 
 pub(super) const CONNACK: &[u8] = &[0x20, 2, 0, 0];
+pub(super) const CONNACK_AGAIN: &[u8] = &[0x20, 2, 1, 0];
 pub(super) const PINGREQ: &[u8] = &[0xc0, 0];
+pub(super) const DISCONNECT: &[u8] = &[0xe0, 0];
 
 const PUBLISH: u8 = 3;
 const PUBACK: u8 = 4;
@@ -40,8 +42,17 @@ fn text(text: &str) -> Vec<u8> {
 
 /// A clean session, and no keep-alive.
 pub(super) fn hello(client: usize) -> Vec<u8> {
-    let body = [&text("MQTT")[..], &[4, 2, 0, 0], &text(&format!("bench-{client}"))].concat();
-    packet(0x10, &body)
+    connect(client, 2)
+}
+
+/// A session that outlives the connection.
+pub(super) fn hello_again(client: usize) -> Vec<u8> {
+    connect(client, 0)
+}
+
+fn connect(client: usize, flags: u8) -> Vec<u8> {
+    let name = text(&format!("bench-{client}"));
+    packet(0x10, &[&text("MQTT")[..], &[4, flags, 0, 0], &name].concat())
 }
 
 pub(super) fn subscribe(topic: &str, qos: u8) -> Vec<u8> {
