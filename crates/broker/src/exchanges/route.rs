@@ -12,10 +12,9 @@ use super::types::{BindTo, ExchangeError, ExchangeKind, ExchangeName, Headers};
 use crate::Broker;
 use crate::live::{Batch, Route, Routed};
 use crate::message::Message;
-use crate::queues::{Item, Origin, Overflow, Pushed, Queue, QueueName};
+use crate::queues::{Item, Origin, Pushed, Queue, QueueName};
 use crate::topics::OpenTopic;
 use crate::verbs::produce::ProduceError;
-use queue::shared::Why;
 
 /// Routes that one publisher remembers.
 const ROUTES_MAX: usize = 1024;
@@ -332,16 +331,19 @@ impl Broker {
         message: &Message,
         batch: &mut Batch,
     ) -> Result<(Routed, Pushes), ProduceError> {
-        let (mut routed, mut count) = (Routed { receivers: 0, stored: None }, 0);
+        let mut routed = Routed { receivers: 0, stored: None, is_refused: false };
+        let mut count = 0;
         for subject in &route.subjects {
             // Where it leads on to is among the queues.
             let some = self.route_here(subject, message, batch)?;
             routed.receivers += some.receivers;
             routed.stored = routed.stored.or(some.stored);
+            routed.is_refused |= some.is_refused;
             count += (some.receivers + subject.topics().len()) as u64;
         }
         let mut pushes = self.push_to_queues(route, message, batch, &mut routed)?;
         pushes.count += count;
+        pushes.is_refused |= routed.is_refused;
         Ok((routed, pushes))
     }
 
@@ -380,7 +382,11 @@ impl Broker {
             };
             if is_full {
                 pushes.is_refused = true;
-                self.refused(target, route, message, batch)?;
+                let origin = match route.is_straight(target) {
+                    true => Origin::Queue,
+                    false => route.origin(),
+                };
+                self.refused(queue, origin, message, batch);
             }
         }
         if !stored.is_empty() {
@@ -390,31 +396,5 @@ impl Broker {
             pushes.count += stored.len() as u64;
         }
         Ok(pushes)
-    }
-
-    /// A full queue refused a message, which may be a dead letter then.
-    fn refused(
-        &self,
-        target: &Target,
-        route: &QueueRoute,
-        message: &Message,
-        batch: &mut Batch,
-    ) -> Result<(), ProduceError> {
-        let settings = target.queue.settings();
-        let (Some(Overflow::RejectDeadLetter), Some(to)) =
-            (settings.overflow, &settings.dead_letter)
-        else {
-            return Ok(());
-        };
-        let origin = match route.is_straight(target) {
-            true => Origin::Queue,
-            false => route.origin(),
-        };
-        let item = Item { message: Arc::new(message.clone()), origin, deadline: None };
-        let buried = self.bury_in(&target.queue, to, &item, Why::TooMany, batch);
-        if let Err(error) = buried {
-            tracing::warn!(queue = ?target.name(), error, "no dead letter of a refused message");
-        }
-        Ok(())
     }
 }

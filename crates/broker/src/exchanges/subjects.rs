@@ -45,7 +45,9 @@ impl Broker {
                 route
             }
         };
-        self.push_to_queues(&route, message, batch, routed).map(|_| ())
+        let pushes = self.push_to_queues(&route, message, batch, routed)?;
+        routed.is_refused |= pushes.is_refused;
+        Ok(())
     }
 
     /// Looks up the queues. Headers are a door's to read: an exchange that goes by them gets none.

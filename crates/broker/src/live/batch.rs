@@ -16,7 +16,7 @@ use super::subscriber::{Flush, Slow};
 use crate::Broker;
 use crate::exchanges::Tally;
 use crate::message::{Message, NewMessage};
-use crate::queues::{Coming, Queue};
+use crate::queues::{Coming, Queue, Room};
 use crate::retained::RETAINED_BYTES_MAX;
 use crate::sessions::{ForwardedTo, Session, forwarded_record};
 use crate::topics::OpenTopic;
@@ -83,11 +83,11 @@ impl Batch {
         self.bytes
     }
 
-    /// Adds a message for every topic that keeps it, and for these sessions; returns its number.
+    /// Adds a message for every topic that has room for it, and for these sessions; returns its number.
     pub(super) fn push(
         &mut self,
         broker: &Broker,
-        route: &Route,
+        (route, room): (&Route, Room<'_>),
         message: &Message,
         sessions: &[u64],
     ) -> Result<usize, ProduceError> {
@@ -96,20 +96,20 @@ impl Batch {
         if route.is_quiet(message.publisher) {
             record.mark_publisher(publisher_header(&broker.inner.live, message.publisher));
         }
-        if !sessions.is_empty() && !route.topics.is_empty() {
+        if !sessions.is_empty() && !room.topics.is_empty() {
             record.mark_queued();
         }
         let size = record.bytes_max();
         // Of all or of none.
-        for topic in &route.topics {
+        for topic in room.topics.iter() {
             let limit = topic.config.max_message_bytes;
             if HEADER_BYTES + size > limit {
                 return Err(ProduceError::TooLarge { size: HEADER_BYTES + size, limit });
             }
         }
-        let mut places = Vec::with_capacity(route.topics.len());
+        let mut places = Vec::with_capacity(room.topics.len());
         self.push_sessions(broker, route, message, sessions, &mut places)?;
-        for (number, topic) in route.topics.iter().enumerate() {
+        for (number, topic) in room.topics.iter().enumerate() {
             let partition = topic.partition_of(message.properties.priority, record.key.as_deref());
             let at = self.topic(topic);
             let Some((_, partitions)) = self.topics.get_mut(at) else { continue };
@@ -121,6 +121,7 @@ impl Batch {
             self.bytes += size;
             places.push(Target::Topic(at, partition));
         }
+        self.coming.extend(room.coming);
         self.messages.push(places);
         Ok(self.messages.len() - 1)
     }

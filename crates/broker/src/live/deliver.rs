@@ -10,6 +10,7 @@ use super::route::Route;
 use super::subscriber::{Delivery, Flush, Listener, Place};
 use crate::Broker;
 use crate::message::Message;
+use crate::queues::Origin;
 use crate::verbs::produce::ProduceError;
 
 /// What became of a message.
@@ -19,6 +20,8 @@ pub struct Routed {
     pub receivers: usize,
     /// Its number in the batch, if a topic keeps it, or sessions get it. What topics keep is delivered when it is stored.
     pub stored: Option<usize>,
+    /// Some queue was full, and refuses what is too many: whoever publishes has that as an error.
+    pub is_refused: bool,
 }
 
 impl Routed {
@@ -34,6 +37,7 @@ impl Broker {
     ///
     /// # Errors
     /// A topic does not take the message, or only the broker publishes to the subject; then nobody gets it.
+    /// [`ProduceError::Refused`]: some queue is full; others have it.
     pub fn route(
         &self,
         route: &Route,
@@ -42,7 +46,7 @@ impl Broker {
     ) -> Result<Routed, ProduceError> {
         let mut routed = self.route_here(route, message, batch)?;
         self.lead_on((&route.subject, &route.led_on), message, batch, &mut routed)?;
-        Ok(routed)
+        if routed.is_refused { Err(ProduceError::Refused) } else { Ok(routed) }
     }
 
     /// The same, without the exchanges that are bound to the space of subjects.
@@ -61,12 +65,19 @@ impl Broker {
             true => route.sessions_for(message.publisher),
             false => Vec::new(),
         };
-        let stored = match route.topics.is_empty() && sessions.is_empty() {
-            true => None,
-            false => Some(batch.push(self, route, message, &sessions)?),
+        let room = self.room_in_topics(route, message);
+        let is_refused = !room.full.is_empty();
+        let is_kept = !room.topics.is_empty();
+        for queue in &room.full {
+            self.refused(queue, Origin::Subject(route.subject.clone()), message, batch);
+        }
+        let stored = match is_kept || !sessions.is_empty() {
+            true => Some(batch.push(self, (route, room), message, &sessions)?),
+            false => None,
         };
-        if !route.topics.is_empty() {
-            return Ok(Routed { receivers: sessions.len() + route.receivers(), stored });
+        if is_kept {
+            let receivers = sessions.len() + route.receivers();
+            return Ok(Routed { receivers, stored, is_refused });
         }
         let mut to = To { flush: &mut batch.flush, picked: Vec::new() };
         let receivers = sessions.len() + deliver(live, route, message, None, &mut to);
@@ -75,7 +86,7 @@ impl Broker {
             true => stored,
             false => Some(batch.push_picked(self, route, message, &picked, stored)?),
         };
-        Ok(Routed { receivers, stored })
+        Ok(Routed { receivers, stored, is_refused })
     }
 
     /// Delivers what the broker itself says, if anybody listens to it now. Nobody keeps it.

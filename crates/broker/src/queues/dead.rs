@@ -224,7 +224,7 @@ fn note(deaths: &mut Vec<Death>, died: Died<'_>, time: Millis) {
 }
 
 /// Whether a message came round: it died in this queue before, and nobody has rejected it since.
-fn is_cycle(deaths: &[Death], queue: &Bytes) -> bool {
+pub(super) fn is_cycle(deaths: &[Death], queue: &Bytes) -> bool {
     let Some(at) = deaths.iter().position(|death| death.queue == queue) else { return false };
     deaths.iter().take(at + 1).all(|death| death.reason != DeathReason::Rejected)
 }

@@ -46,7 +46,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use self::queue::Pushed;
 pub use self::queue::Queue;
-pub(crate) use self::room::Coming;
+pub(crate) use self::room::{Coming, Room};
 pub use consumer::{Consumer, Holder};
 pub use flow::QueueFlow;
 pub(crate) use lane::Item;

@@ -1,16 +1,24 @@
 //! Room in stored queues that refuse what is too many: for who publishes to them, and for who writes to their topics
 //! without knowing of them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use parking_lot::RwLock;
+use queue::shared::Why;
 use store::batch::Batch;
 
+use super::dead::is_cycle;
+use super::lane::Item;
 use super::queue::Queue;
-use super::types::QueueSettings;
+use super::types::{Origin, Overflow, QueueSettings};
 use crate::Broker;
+use crate::live::{Batch as LiveBatch, Route};
+use crate::message::Message;
+use crate::topics::OpenTopic;
 use crate::verbs::produce::ProduceError;
 
 /// Messages on their way into the log of a queue that refuses what is too many: counted until they are there.
@@ -82,11 +90,15 @@ impl Refusing {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     fn get(&self, topic: &str) -> Option<Arc<Queue>> {
-        match self.count.load(Ordering::Acquire) {
-            0 => None,
-            _ => self.by_topic.read().get(topic)?.upgrade(),
+        if self.is_empty() {
+            return None;
         }
+        self.by_topic.read().get(topic)?.upgrade()
     }
 }
 
@@ -103,6 +115,66 @@ impl Broker {
         match queue.has_room(count, batch.bytes().len() as u64) {
             true => Ok(Coming::of(&queue, count)),
             false => Err(ProduceError::Refused),
+        }
+    }
+}
+
+/// Which of the topics that keep a subject take a message more.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    pub(crate) topics: Cow<'a, [Arc<OpenTopic>]>,
+    /// Counted as messages of their queues until these are dropped.
+    pub(crate) coming: Vec<Coming>,
+    /// Queues that refuse it.
+    pub(crate) full: Vec<Arc<Queue>>,
+}
+
+impl Broker {
+    /// Asks the queues among the topics that keep a subject.
+    pub(crate) fn room_in_topics<'a>(&self, route: &'a Route, message: &Message) -> Room<'a> {
+        let mut room =
+            Room { topics: Cow::Borrowed(route.topics()), coming: Vec::new(), full: Vec::new() };
+        let refusing = &self.inner.queues.refusing;
+        if route.topics().is_empty() || refusing.is_empty() {
+            return room;
+        }
+        let bytes = message.value.as_ref().map_or(0, Bytes::len) as u64;
+        let mut taking = Vec::with_capacity(route.topics().len());
+        for topic in route.topics() {
+            match refusing.get(&topic.topic.name) {
+                Some(queue) if !queue.has_room(1, bytes) => room.full.push(queue),
+                queue => {
+                    room.coming.extend(queue.and_then(|queue| Coming::of(&queue, 1)));
+                    taking.push(Arc::clone(topic));
+                }
+            }
+        }
+        if !room.full.is_empty() {
+            room.topics = Cow::Owned(taking);
+        }
+        room
+    }
+
+    /// A full queue refused a message, which may be a dead letter then.
+    pub(crate) fn refused(
+        &self,
+        queue: &Queue,
+        origin: Origin,
+        message: &Message,
+        batch: &mut LiveBatch,
+    ) {
+        let settings = queue.settings();
+        let (Some(Overflow::RejectDeadLetter), Some(to)) =
+            (settings.overflow, &settings.dead_letter)
+        else {
+            return;
+        };
+        if is_cycle(&message.deaths, &queue.name().name) {
+            return;
+        }
+        let item = Item { message: Arc::new(message.clone()), origin, deadline: None };
+        if let Err(error) = self.bury_in(queue, to, &item, Why::TooMany, batch) {
+            tracing::warn!(queue = ?queue.name(), error, "no dead letter of a refused message");
         }
     }
 }

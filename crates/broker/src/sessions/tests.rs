@@ -151,7 +151,7 @@ async fn what_came_while_nobody_was_there_waits_over_a_restart() {
     session.leave(0).await.unwrap();
     drop(session);
     let routed = publish(&fixture, "a.1", message("one")).await;
-    assert_eq!(routed, Routed { receivers: 1, stored: Some(0) });
+    assert_eq!(routed, Routed { receivers: 1, stored: Some(0), is_refused: false });
     let unsure = Message { guaranteed: false, ..message("unsure") };
     assert!(publish(&fixture, "a.1", unsure).await.is_lost(), "nobody is there");
     assert!(publish(&fixture, "gone", message("x")).await.is_lost());

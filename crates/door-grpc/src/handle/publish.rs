@@ -171,7 +171,7 @@ fn push_to_topic(
     let topic = topic(caller, name)?;
     let number = batch.push_to(caller.broker(), &topic, message);
     let number = number.map_err(|error| map::produce_error(&error))?;
-    Ok(Routed { receivers: 0, stored: Some(number) })
+    Ok(Routed { receivers: 0, stored: Some(number), is_refused: false })
 }
 
 /// A stream of messages.

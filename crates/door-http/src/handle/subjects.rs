@@ -37,10 +37,10 @@ pub(crate) async fn publish(ask: &Ask) -> Outcome {
     let _slow = batch.flush();
     let stored = broker.store(batch).await.done().await;
     let outcome = |routed: Result<Routed, ProduceError>| match routed {
-        Ok(Routed { receivers, stored: None }) => {
+        Ok(Routed { receivers, stored: None, .. }) => {
             json!({ "receivers": receivers, "stored": false })
         }
-        Ok(Routed { receivers, stored: Some(number) }) => match stored.get(number) {
+        Ok(Routed { receivers, stored: Some(number), .. }) => match stored.get(number) {
             Some(Ok(())) => json!({ "receivers": receivers, "stored": true }),
             Some(Err(error)) => refused(error.clone()),
             None => refused(ProduceError::Append(AppendError::Closed)),

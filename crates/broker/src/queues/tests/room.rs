@@ -75,3 +75,39 @@ async fn a_queue_that_drops_the_oldest_refuses_nobody() {
     let holder = fixture.broker.new_holder(0);
     assert_eq!(values(&get_all(&queue, &holder).await), ["c"]);
 }
+
+#[tokio::test]
+async fn a_full_queue_refuses_what_is_published_to_a_subject_and_others_have_it() {
+    let fixture = Fixture::start().await;
+    fixture.exchange("subjects", ExchangeKind::Subjects).await;
+    for (overflow, is_buried) in [(Overflow::Reject, false), (Overflow::RejectDeadLetter, true)] {
+        let name = if is_buried { "dead" } else { "gone" };
+        let subject = format!("sensors.{name}");
+        let dead = fixture.queue(&format!("{name}-letters"), &durable()).await;
+        let dead_letter =
+            DeadLetterTo { exchange: Bytes::new(), key: Some(dead.name().name.clone()) };
+        let settings = QueueSettings {
+            length_max: Some(2),
+            overflow: Some(overflow),
+            dead_letter: Some(dead_letter),
+            ..QueueSettings::default()
+        };
+        let full = fixture.queue(name, &with(settings)).await;
+        let other = fixture.queue(&format!("{name}-other"), &durable()).await;
+        fixture.bind("subjects", name, &subject).await;
+        fixture.bind("subjects", &format!("{name}-other"), &subject).await;
+        let holder = fixture.broker.new_holder(0);
+        for (value, is_taken) in [("a", true), ("b", true), ("c", false)] {
+            let sent = fixture.send("subjects", &subject, message(value)).await;
+            assert_eq!(
+                sent.map(|_| ()),
+                if is_taken { Ok(()) } else { Err(ProduceError::Refused) }
+            );
+        }
+        assert_eq!(values(&get_all(&full, &holder).await), ["a", "b"]);
+        assert_eq!(values(&get_all(&other, &holder).await), ["a", "b", "c"]);
+        let buried = get_all(&dead, &holder).await;
+        assert_eq!(values(&buried), if is_buried { vec!["c"] } else { vec![] });
+        assert_eq!(full.coming.load(Ordering::SeqCst), 0, "what is stored is not coming");
+    }
+}
