@@ -136,13 +136,14 @@ impl Broker {
             tracing::warn!("some topics cannot be read; the records of all are kept");
         }
         let started_at = options.clock.now();
+        let observe = Observe::new(Arc::clone(&options.clock));
         let retained = Retained::open(&store);
-        let sessions = Sessions::restore(&store, &options, started_at).await;
+        let sessions = Sessions::restore(&store, &options, started_at, &observe).await;
         let sessions = sessions.map_err(|error| StartError::Sessions(error.to_string()))?;
         let queues = Queues::restore(&options, &store).await.map_err(StartError::Queues)?;
         let bindings = Arc::clone(&topics.bindings);
-        let live = Live::new(options.random.as_ref(), bindings, Arc::clone(&sessions.router));
-        let observe = Observe::new(Arc::clone(&options.clock));
+        let waiters = Arc::clone(&sessions.router);
+        let live = Live::new(options.random.as_ref(), bindings, waiters, &observe);
         let metadata = watch::Sender::new(Arc::new(metadata));
         let registry = Registry::new(Arc::clone(&meta), options.id);
         let chance = (Arc::clone(&options.clock), Arc::clone(&options.random));
@@ -325,6 +326,7 @@ impl Inner {
 
     /// Has its figures, and what there is, be seen.
     fn show(self: &Arc<Self>) {
+        self.observe.traces.seed(self.options.random.next_u64());
         self.store.show(&self.observe.registry);
         self.observe.registry.ask(self);
         self.observe.inspectors.ask(self);

@@ -6,6 +6,7 @@ mod broker;
 pub mod client_metrics;
 pub mod discovery;
 pub mod exchanges;
+mod followed;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
 pub mod group_config;

@@ -24,6 +24,7 @@ mod settings;
 mod share_group;
 mod status;
 mod topic;
+mod trace;
 mod user;
 
 use std::time::Duration;
@@ -161,6 +162,11 @@ pub enum Command {
     Demo(demo::Demo),
     /// Say what is wrong, why, and what to do about it
     Doctor(doctor::Doctor),
+    /// Show the path of single messages, hop by hop
+    ///
+    /// A message is followed if it has a traceparent (W3C Trace Context) whose flag says that it is sampled: a header, or
+    /// whatever its protocol has for that. The broker remembers the newest 8,192 steps.
+    Trace(trace::Trace),
     /// Say how the cluster is: brokers, topics, stored bytes, round trip
     Status(status::Status),
 }
@@ -184,6 +190,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Bench(bench) => bench.run(),
         Command::Demo(demo) => demo.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Trace(trace) => trace.run(),
         Command::Status(status) => status.run(),
     }
 }

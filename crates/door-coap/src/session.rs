@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use broker::PublisherId;
 use broker::access::Actor;
+use broker::observe::trace::carried;
 use bytes::Bytes;
 use door::{BoxFuture, CloseReason, Connection, Input, ReadHalf, Stream, WriteHalf};
 use tokio::io::AsyncWriteExt;
@@ -397,7 +398,7 @@ impl Session {
         match poll_once(answer.as_mut()) {
             Some(Poll::Ready((work, request, response))) => self.answer(work, &request, response),
             Some(Poll::Pending) => {
-                let id = self.tasks.spawn(answer).id();
+                let id = self.tasks.spawn(carried(answer)).id();
                 self.running.insert(id, work);
             }
             None => self.failed(work),

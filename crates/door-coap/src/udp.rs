@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker::observe::trace::Who;
 use bytes::Bytes;
 use door::{DatagramOptions, DatagramSocket, Datagrams};
 use tokio::net::UdpSocket;
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::dtls::{PskKeys, Sessions};
 use crate::limits::DATAGRAM_BYTES_MAX;
-use crate::{CoapDoor, Shared};
+use crate::{CoapDoor, NAME, Shared};
 use worker::Worker;
 
 /// Datagrams to groups that wait for a worker; more are dropped.
@@ -88,7 +89,10 @@ async fn serve(
     let (worker, runtime) = (Worker::new(shared, socket, sessions), Handle::current());
     let (mut wanted, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("coap-udp".to_owned());
-    match thread.spawn(move || worker.run(&runtime, groups, stopping, &mut wanted)) {
+    // Of all its clients, who have no connections.
+    let who = Who::new(NAME, &"COAP".into(), None);
+    let work = move || who.run(|| worker.run(&runtime, groups, stopping, &mut wanted));
+    match thread.spawn(work) {
         // The other end is dropped last, whichever way the thread ends: the socket is closed then.
         Ok(_thread) => drop(ended.await),
         Err(error) => tracing::error!(%error, "no thread for CoAP over UDP"),

@@ -5,10 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker::observe::trace::carried;
 use door::http::Impatient;
 use door::{CloseReason, Connection};
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::time::{Instant, sleep};
 
@@ -52,9 +54,19 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) -> Result
     }
 }
 
+/// Tasks of a connection, which are done for its client.
+#[derive(Debug, Clone, Copy)]
+struct OfClient;
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for OfClient {
+    fn execute(&self, task: F) {
+        tokio::spawn(carried(task));
+    }
+}
+
 /// HTTP/2, and HTTP/1.1 for browsers that call without TLS.
-fn http(options: &GrpcDoorOptions) -> Builder<TokioExecutor> {
-    let mut http = Builder::new(TokioExecutor::new());
+fn http(options: &GrpcDoorOptions) -> Builder<OfClient> {
+    let mut http = Builder::new(OfClient);
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(options.keep_alive_interval)

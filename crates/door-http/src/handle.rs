@@ -14,3 +14,4 @@ pub(crate) mod state;
 pub(crate) mod subjects;
 mod tail;
 pub(crate) mod topics;
+pub(crate) mod traces;

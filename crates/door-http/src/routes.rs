@@ -9,7 +9,7 @@ use door::http::{Method, Request};
 use crate::ask::Ask;
 use crate::handle::{
     diagnosis, events, groups, health, history, messages, metrics, queues, socket, state, subjects,
-    topics,
+    topics, traces,
 };
 use crate::problem::Problem;
 use crate::{Outcome, console, openapi};
@@ -168,6 +168,14 @@ routes! {
         "What happened; as it happens, where text/event-stream is asked for.",
         [number("from", 0, FROM_FIRST, "The number of the first; 0: the newest that there are."), LIMIT],
         waits true;
+    GET "/api/v1/traces" traces::list Always Told::Json("Spans"),
+        "What happened to messages that are followed because their trace is sampled: the newest steps that are new or changed.",
+        [number("after", 0, FROM_FIRST, "Only what changed after this number, which the answer before said."),
+            text("destination", "Only of this topic, subject, exchange or queue."), LIMIT,
+            number("wait_ms", 0, 60_000, "Where there is none, it is waited so long.")],
+        waits true;
+    GET "/api/v1/traces/{trace}" traces::get Always Told::Json("Trace"),
+        "The path of the messages of one trace, hop by hop, in the order in which it happened.", [];
     GET "/api/v1/diagnosis" diagnosis::show Always Told::Json("Diagnosis"),
         "What is wrong now: each with its cause, its evidence and what to do.", [];
     GET "/api/v1/diagnosis/bundle" diagnosis::bundle Always Told::Archive,

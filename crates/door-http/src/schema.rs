@@ -85,6 +85,23 @@ fn seen() -> Json {
         "Events": object(&["events", "missed", "next"], json!({
             "events": list("Event"), "missed": number(), "next": number(),
         })),
+        "Span": object(
+            &[
+                "number", "trace_id", "span_id", "parent_id", "message_id", "step",
+                "destination", "start_us",
+            ],
+            json!({
+                "number": number(), "trace_id": text(), "span_id": text(), "parent_id": text(),
+                "message_id": text(), "step": { "enum": ["receive", "store", "deliver", "bury"] },
+                "destination": text(), "start_us": number(), "taken_us": { "type": "number" },
+                "door": text(), "listener": text(), "peer": text(), "client": text(),
+                "partition": number(), "offset": number(), "error": text(), "facts": texts(),
+            }),
+        ),
+        "Spans": object(&["spans", "last"], json!({ "spans": list("Span"), "last": number() })),
+        "Trace": object(&["trace_id", "spans"], json!({
+            "trace_id": text(), "spans": list("Span"),
+        })),
         "Incident": object(&["rule", "severity", "title", "about", "evidence", "remedy"], json!({
             "rule": text(), "severity": text(), "title": text(), "about": text(), "cause": text(),
             "evidence": { "type": "array", "items": text() }, "remedy": text(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Principal;
+use observe::trace::Who;
 use tokio::time::Instant;
 
 use crate::Stats;
@@ -33,6 +34,9 @@ impl About {
     pub fn say(&self, name: &'static str, value: &str) {
         let Some((stats, place)) = self.0.as_ref().filter(|_| !value.is_empty()) else { return };
         let value = value.get(..value.floor_char_boundary(VALUE_BYTES_MAX)).unwrap_or_default();
+        if matches!(name, "client_id" | "client") {
+            Who::call_current(value);
+        }
         stats.connections.lock().say(*place, name, value);
     }
 }

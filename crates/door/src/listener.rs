@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use base::Principal;
+use observe::trace::Who;
 use observe::{Observe, kinds};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -463,11 +464,12 @@ fn serve(
     open: OpenConnection,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (peer, listener, name) = (accepted.peer, Arc::clone(&accepted.listener), door.name());
+    let who = Who::new(name, &listener, Some(peer));
     let mut stage = Stage::Preparing(Box::pin(async move {
         let connection = accepted.into_connection().await?;
         Ok(connection.map(|connection| door.serve(connection)))
     }));
-    async move {
+    who.scope(async move {
         let outcome = std::future::poll_fn(|context| {
             // The future is not polled again after a panic, so nobody sees its broken state.
             match catch_unwind(AssertUnwindSafe(|| stage.poll(context))) {
@@ -478,7 +480,7 @@ fn serve(
         })
         .await;
         open.note_end(&listener, peer, name, outcome);
-    }
+    })
 }
 
 /// Counts a connection as open for as long as it lives, however it ends.

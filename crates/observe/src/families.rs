@@ -266,6 +266,17 @@ families! {
     INCIDENTS: GaugeFamily<1> = GaugeFamily::new(
         "entrepot_incidents", "What is wrong now, by the rule that says so.", Unit::None, &["rule"]);
 
+    // Messages that are followed.
+
+    /// Spans.
+    SPANS: CounterFamily<0> = CounterFamily::new(
+        "entrepot_spans_total", "Steps of messages that are followed because their trace is sampled.", Unit::None, &[]);
+    /// Spans that were too many.
+    SPANS_DROPPED: CounterFamily<1> = CounterFamily::new(
+        "entrepot_spans_dropped_total",
+        "Steps of messages that are not shown any more (oldest), not followed (trace, pace), or not sent on (export).",
+        Unit::None, &["reason"]);
+
     // The process.
 
     /// CPU time.

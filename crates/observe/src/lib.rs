@@ -1,6 +1,6 @@
 //! What is known of a running broker: counters and latencies ([`Registry`], [`families`]), an hour of them
 //! ([`History`]), how far consumers are behind in time ([`lag`]), what there is and how it hangs together ([`state`]), what happened
-//! ([`Events`]), and what is wrong ([`diagnosis`]).
+//! ([`Events`]), the path of single messages ([`trace`]), and what is wrong ([`diagnosis`]).
 //!
 //! Nothing here does I/O or knows a protocol. Whoever counts holds its own counter, taken once from the registry, and adds to
 //! it per batch; what is known elsewhere already (open connections, depths of queues) is asked for when somebody looks
@@ -19,6 +19,7 @@ pub mod lag;
 mod registry;
 pub mod state;
 mod text;
+pub mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -44,6 +45,8 @@ pub struct Observe {
     pub inspectors: state::Inspectors,
     /// What happened.
     pub events: Events,
+    /// What happened to single messages.
+    pub traces: trace::Traces,
     /// What it runs on, such as the kernel's version; said once, by whoever asked the system.
     pub environment: OnceLock<BTreeMap<String, String>>,
 }
@@ -55,7 +58,8 @@ impl Observe {
             registry: Registry::default(),
             history: History::new(history::HOUR),
             inspectors: state::Inspectors::default(),
-            events: Events::new(clock),
+            events: Events::new(Arc::clone(&clock)),
+            traces: trace::Traces::new(clock),
             environment: OnceLock::new(),
         });
         observe.registry.ask(&observe);
@@ -66,5 +70,6 @@ impl Observe {
 impl Collect for Observe {
     fn collect(&self, sink: &mut Sink<'_>) {
         self.events.collect(sink);
+        self.traces.collect(sink);
     }
 }

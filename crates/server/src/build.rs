@@ -580,8 +580,8 @@ impl Doors {
 
 /// What the broker does about itself.
 pub(crate) fn observe_options(config: &Config) -> ObserveOptions {
-    let config::Observe { watch, events_topic } = config.observe;
-    ObserveOptions { watch, events_topic }
+    let config::Observe { watch, events_topic, trace } = config.observe;
+    ObserveOptions { watch, events_topic, trace }
 }
 
 fn http_options(config: &Config) -> HttpDoorOptions {

@@ -52,5 +52,6 @@ mod security;
 mod stomp;
 mod suites;
 mod torture;
+mod traces;
 mod wires;
 mod zookeeper;

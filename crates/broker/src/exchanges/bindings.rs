@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use base::subject::{KEYS, Step};
 use base::{Filter, Subject};
 use bytes::Bytes;
+use observe::trace::Who;
 use parking_lot::RwLock;
 use router::{Key, Router, Subscribed};
 
@@ -339,7 +340,8 @@ fn subscribe(
     let options =
         SubscribeOptions { publisher: broker.new_publisher(), ..SubscribeOptions::default() };
     let subscriber = Arc::new(Inflow(Arc::downgrade(&queue)));
-    let subscription = broker.subscribe(filter, subscriber, 0, options);
+    // The queue listens, not the client who binds it.
+    let subscription = Who::nobody(|| broker.subscribe(filter, subscriber, 0, options));
     let wrong = |error: crate::live::SubscribeError| ExchangeError::NotAllowed(error.to_string());
     subscription.map(Some).map_err(wrong)
 }

@@ -316,12 +316,20 @@ impl Broker {
         message: &Message,
         batch: &mut Batch,
     ) -> Result<Routed, ProduceError> {
-        let (routed, pushes) = self.route_uncounted(route, message, batch)?;
-        batch.tally.count(&route.counters, pushes.count);
-        match pushes.is_refused {
-            true => Err(ProduceError::Refused),
-            false => Ok(routed),
+        let received = self.inner.receive(message, || match route.exchange.is_empty() {
+            true => &route.key,
+            false => &route.exchange,
+        });
+        let outcome = self.route_uncounted(route, message, batch);
+        let outcome = outcome.map(|(routed, pushes)| {
+            batch.tally.count(&route.counters, pushes.count);
+            Routed { is_refused: pushes.is_refused, ..routed }
+        });
+        if let Some(received) = received {
+            batch.follow(received, &outcome);
         }
+        let routed = outcome?;
+        if routed.is_refused { Err(ProduceError::Refused) } else { Ok(routed) }
     }
 
     /// The same of what no publisher published now.

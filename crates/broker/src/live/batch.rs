@@ -9,12 +9,13 @@ use bytes::Bytes;
 use store::batch::HEADER_BYTES;
 use store::{Append, AppendError, Log, Pending};
 
-use super::deliver::Picked;
+use super::deliver::{Picked, Routed};
 use super::publisher_header;
 use super::route::Route;
 use super::subscriber::{Flush, Slow};
 use crate::Broker;
 use crate::exchanges::Tally;
+use crate::followed::{self, Received};
 use crate::message::{Message, NewMessage};
 use crate::queues::{Coming, Queue, Room};
 use crate::retained::RETAINED_BYTES_MAX;
@@ -47,6 +48,8 @@ pub struct Batch {
     coming: Vec<Coming>,
     /// What exchanges are to count.
     pub(crate) tally: Tally,
+    /// Messages that are followed, each with where it goes.
+    followed: Vec<(Received, Vec<(Target, followed::Storing)>)>,
 }
 
 /// Where a message goes.
@@ -326,6 +329,34 @@ impl Batch {
         Ok(Target::Log(at))
     }
 
+    /// Follows the message that was added last, whatever came of that.
+    pub(crate) fn follow(
+        &mut self,
+        mut received: Received,
+        outcome: &Result<Routed, ProduceError>,
+    ) {
+        received.routed(outcome);
+        let number = outcome.as_ref().ok().and_then(|routed| routed.stored);
+        let targets = number.and_then(|number| self.messages.get(number));
+        let storing = |target: &Target| {
+            // It is the last of all that goes there, up to now.
+            let storing = match *target {
+                Target::Topic(at, partition) => {
+                    let (topic, partitions) = self.topics.get(at)?;
+                    let index = partitions.get(&partition)?.messages - 1;
+                    received.store(topic, partition, index)
+                }
+                Target::Log(at) => received.store_own(self.logs.get(at)?.1.messages - 1),
+                Target::States => None,
+            };
+            Some((*target, storing?))
+        };
+        let storing: Vec<_> = targets.into_iter().flatten().filter_map(storing).collect();
+        if !storing.is_empty() {
+            self.followed.push((received, storing));
+        }
+    }
+
     fn topic(&mut self, topic: &Arc<OpenTopic>) -> usize {
         let mut topics = self.topics.iter();
         topics.position(|(known, _)| Arc::ptr_eq(known, topic)).unwrap_or_else(|| {
@@ -343,6 +374,7 @@ pub struct Storing {
     entries: Vec<(Target, Result<(), ProduceError>)>,
     messages: Vec<Vec<Target>>,
     coming: Vec<Coming>,
+    followed: Vec<(Received, Vec<(Target, followed::Storing)>)>,
 }
 
 impl Broker {
@@ -389,7 +421,7 @@ impl Broker {
                 built.finish(OWN_BYTES_MAX).map(|batches| Append { log, batches, epoch: 0 });
             entries.push((Target::Log(number), append.map(|append| appends.push(append))));
         }
-        let (messages, coming) = (batch.messages, batch.coming);
+        let (messages, coming, followed) = (batch.messages, batch.coming, batch.followed);
         if retains {
             self.follow_retained().await;
         }
@@ -410,7 +442,7 @@ impl Broker {
             entries.push((Target::States, append.map(|append| appends.push(append))));
         }
         if appends.is_empty() {
-            return Storing { pending: None, entries, messages, coming };
+            return Storing { pending: None, entries, messages, coming, followed };
         }
         let pending = self.inner.store.append(appends).await;
         drop(turn);
@@ -419,7 +451,7 @@ impl Broker {
                 *outcome = Err(error.clone().into());
             }
         });
-        Storing { pending: pending.ok(), entries, messages, coming }
+        Storing { pending: pending.ok(), entries, messages, coming, followed }
     }
 }
 
@@ -437,7 +469,7 @@ impl Storing {
         let outcome = |(place, handed): (Target, Result<(), ProduceError>)| {
             let outcome = handed.and_then(|()| {
                 let appended = stored.next().unwrap_or(Err(AppendError::Closed));
-                Ok(appended.map(|_| ())?)
+                Ok(appended.map(|appended| appended.base)?)
             });
             (place, outcome)
         };
@@ -445,6 +477,10 @@ impl Storing {
         let of = |target: &Target| {
             outcomes.get(target).cloned().unwrap_or(Err(AppendError::Closed.into()))
         };
+        for (mut received, storing) in self.followed {
+            storing.iter().for_each(|(target, storing)| received.stored(storing, of(target)));
+        }
+        let of = |target: &Target| of(target).map(|_| ());
         self.messages.iter().map(|places| places.iter().try_for_each(of)).collect()
     }
 }

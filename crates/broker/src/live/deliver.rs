@@ -1,7 +1,9 @@
 //! From a publisher to all who get a message.
 
 use base::Subject;
+use base::subject::TEXT;
 use bytes::Bytes;
+use observe::trace::{Begin, Context, Step, Stored, Traces};
 
 use super::Live;
 use super::batch::Batch;
@@ -9,6 +11,7 @@ use super::groups::take_one;
 use super::route::Route;
 use super::subscriber::{Delivery, Flush, Listener, Place};
 use crate::Broker;
+use crate::followed;
 use crate::message::Message;
 use crate::queues::Origin;
 use crate::verbs::produce::ProduceError;
@@ -44,8 +47,15 @@ impl Broker {
         message: &Message,
         batch: &mut Batch,
     ) -> Result<Routed, ProduceError> {
-        let mut routed = self.route_here(route, message, batch)?;
-        self.lead_on((&route.subject, &route.led_on), message, batch, &mut routed)?;
+        let received = self.inner.receive(message, || route.name(&TEXT));
+        let outcome = self.route_here(route, message, batch).and_then(|mut routed| {
+            self.lead_on((&route.subject, &route.led_on), message, batch, &mut routed)?;
+            Ok(routed)
+        });
+        if let Some(received) = received {
+            batch.follow(received, &outcome);
+        }
+        let routed = outcome?;
         if routed.is_refused { Err(ProduceError::Refused) } else { Ok(routed) }
     }
 
@@ -128,7 +138,10 @@ pub(super) fn deliver(
     to: &mut To<'_>,
 ) -> usize {
     let names = &route.names;
-    let delivery = Delivery { subject: &route.subject, message, place, counted: None, names };
+    let observe = &*live.observe;
+    let trace = followed::context(observe, message).map(|context| (&observe.traces, context));
+    let delivery =
+        Delivery { subject: &route.subject, message, place, counted: None, names, trace };
     let mut receivers = 0;
     for listener in route.matches.chunks.iter().flat_map(|chunk| chunk.iter()) {
         receivers += usize::from(listener.take(&delivery, to.flush));
@@ -180,7 +193,33 @@ impl Listener {
     }
 
     fn give(&self, tags: &[u64], delivery: &Delivery<'_>, flush: &mut Flush) -> bool {
-        flush.note(self.subscriber.deliver(tags, delivery), &self.subscriber)
+        let took = flush.note(self.subscriber.deliver(tags, delivery), &self.subscriber);
+        if took && let Some((traces, context)) = delivery.trace {
+            self.was_given(delivery, traces, context);
+        }
+        took
+    }
+
+    /// It is on its way to a client.
+    #[cold]
+    fn was_given(&self, delivery: &Delivery<'_>, traces: &Traces, context: Context) {
+        let Some(who) = self.who.clone() else { return };
+        let stored = delivery.place.map(|place| Stored {
+            topic: place.topic_id,
+            partition: place.partition,
+            offset: Some(place.offset),
+        });
+        let span = traces.begin(Begin {
+            context,
+            step: Step::Deliver,
+            parent: None,
+            who: Some(who),
+            destination: &String::from_utf8_lossy(delivery.name(&TEXT)),
+            stored,
+        });
+        if let Some(span) = span {
+            traces.end(span, |_| {});
+        }
     }
 }
 

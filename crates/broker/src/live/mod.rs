@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use base::Random;
 use bytes::Bytes;
+use observe::Observe;
 use router::{Router, Seeded};
 use store::batch::Record;
 
@@ -56,6 +57,7 @@ pub(crate) struct Live {
     /// Tells identities of publishers from those before a restart.
     incarnation: u64,
     seed: Seeded,
+    pub(crate) observe: Arc<Observe>,
 }
 
 impl Live {
@@ -63,6 +65,7 @@ impl Live {
         random: &dyn Random,
         bindings: Arc<Router<Bound>>,
         waiters: Arc<Router<Waiter>>,
+        observe: &Arc<Observe>,
     ) -> Arc<Self> {
         let seed = Seeded::new(random.next_u64());
         Arc::new(Self {
@@ -77,6 +80,7 @@ impl Live {
             turns: AtomicUsize::new(0),
             incarnation: random.next_u64(),
             seed,
+            observe: Arc::clone(observe),
         })
     }
 

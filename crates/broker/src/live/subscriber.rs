@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use base::subject::Escape;
 use base::{ErrorKind, Filter, Offset, Subject, TopicId};
 use bytes::Bytes;
+use observe::trace::{self, Traces, Who};
 use router::{Key, Router, Subscribed};
 
 use super::Live;
@@ -127,6 +128,8 @@ pub struct Delivery<'a> {
     /// If it goes to the member of a group, and what that has in flight is counted.
     pub(super) counted: Option<Counted<'a>>,
     pub(super) names: &'a Names,
+    /// It is followed.
+    pub(super) trace: Option<(&'a Traces, trace::Context)>,
 }
 
 impl<'a> Delivery<'a> {
@@ -206,6 +209,8 @@ pub(crate) struct Listener {
     pub(super) session: Option<Arc<Inside>>,
     /// What is before was there before it subscribed.
     pub(super) since: Option<Since>,
+    /// The client, if it is one.
+    pub(super) who: Option<Arc<Who>>,
 }
 
 impl Subscribed for Listener {
@@ -320,6 +325,7 @@ impl Broker {
             no_echo: options.no_echo,
             session,
             since,
+            who: Who::current(),
             member: group.as_ref().map(|of| Arc::clone(&of.member)),
         };
         let router_group = group.as_ref().map(|of| &of.group);

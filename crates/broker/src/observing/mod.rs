@@ -32,11 +32,13 @@ pub struct ObserveOptions {
     pub watch: bool,
     /// Keeps events in [`EVENTS_TOPIC`].
     pub events_topic: bool,
+    /// Follows messages whose trace is sampled.
+    pub trace: bool,
 }
 
 impl Default for ObserveOptions {
     fn default() -> Self {
-        Self { watch: true, events_topic: true }
+        Self { watch: true, events_topic: true, trace: true }
     }
 }
 
@@ -60,6 +62,7 @@ impl Broker {
     /// remembers.
     pub fn begin_observing(&self, options: ObserveOptions) {
         let inner = &self.inner;
+        inner.observe.traces.set_on(options.trace);
         inner.add_task(tokio::spawn(saying::run(self.clone())));
         if options.watch {
             inner.add_task(tokio::spawn(watch::run(Arc::clone(inner))));

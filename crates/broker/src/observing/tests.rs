@@ -114,7 +114,11 @@ async fn what_there_is_hangs_together() {
 async fn events_are_records_of_a_topic_that_nobody_else_writes() {
     let fixture = Fixture::start().await;
     let broker = &fixture.broker;
-    broker.begin_observing(ObserveOptions { watch: false, events_topic: true });
+    broker.begin_observing(ObserveOptions {
+        watch: false,
+        events_topic: true,
+        ..Default::default()
+    });
     broker.observe().events.tell(&kinds::STARTED, None, || Said::new("ready").with("in", &5));
     let mut metadata = broker.watch_metadata();
     let made = metadata.wait_for(|metadata| metadata.topics.contains_key(EVENTS_TOPIC));
@@ -136,7 +140,11 @@ async fn events_are_records_of_a_topic_that_nobody_else_writes() {
 async fn it_looks_at_itself_and_remembers() {
     let fixture = Fixture::start().await;
     let broker = &fixture.broker;
-    broker.begin_observing(ObserveOptions { watch: true, events_topic: false });
+    broker.begin_observing(ObserveOptions {
+        watch: true,
+        events_topic: false,
+        ..Default::default()
+    });
     let key = Key::new("entrepot_topics", []);
     let seen = async {
         while broker.observe().history.last(&key).is_none() {
@@ -201,7 +209,11 @@ async fn events_are_said_to_who_listens_and_nobody_else_can_say_them() {
     };
     let (_own, mut heard) = listen("$events.broker.*");
     let (_all, mut all) = listen(">");
-    broker.begin_observing(ObserveOptions { watch: false, events_topic: false });
+    broker.begin_observing(ObserveOptions {
+        watch: false,
+        events_topic: false,
+        ..Default::default()
+    });
     // It begins with what comes next, whenever it begins.
     let (name, value) = loop {
         tell("now");

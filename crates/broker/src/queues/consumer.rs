@@ -10,6 +10,7 @@ use queue::dispatch::{Candidate, Load};
 use super::journal::Journal;
 use super::queue::Queue;
 use super::types::{ConsumeOptions, Delivered, DeliveryId, QueueError, QueueSink, Settlement};
+use crate::followed::HeldSpans;
 
 /// Somebody who holds messages until they are settled, such as one channel of a connection: all of its consumers'.
 /// Dropping it gives them back, each to its place.
@@ -30,6 +31,8 @@ pub(super) struct HolderInner {
     /// Queues that it has consumers on, or messages of.
     queues: Mutex<HashMap<u64, Weak<Queue>>>,
     journal: Arc<Journal>,
+    /// Of what is followed.
+    pub(super) spans: HeldSpans,
 }
 
 /// Who is next of those that share a holder's room: else the queue of which a message was just settled would have it again,
@@ -55,7 +58,7 @@ pub(super) enum Room {
 }
 
 impl Holder {
-    pub(super) fn new(number: u64, prefetch: u32, journal: Arc<Journal>) -> Self {
+    pub(super) fn new(number: u64, prefetch: u32, journal: Arc<Journal>, spans: HeldSpans) -> Self {
         let inner = HolderInner {
             number,
             prefetch: AtomicU32::new(prefetch),
@@ -64,6 +67,7 @@ impl Holder {
             is_gone: AtomicBool::new(false),
             queues: Mutex::default(),
             journal,
+            spans,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -82,6 +86,7 @@ impl Holder {
     /// What becomes of messages, in this order: one call for many is cheaper. What the holder does not have (any more) is
     /// passed over. Never waits; see [`Self::settled`].
     pub fn settle(&self, of: &[(DeliveryId, Settlement)]) {
+        self.inner.spans.settle(of);
         let mut rest = of;
         while let Some((first, _)) = rest.first() {
             let same = rest.iter().take_while(|(id, _)| id.queue == first.queue).count();
@@ -122,6 +127,15 @@ impl HolderInner {
     /// The same for a consumer of a stream, under its number.
     pub(super) fn knows_as(&self, number: u64, queue: &Arc<Queue>) {
         self.queues.lock().insert(number, Arc::downgrade(queue));
+    }
+
+    /// A message is delivered to it.
+    pub(super) fn begin_span(&self, delivered: &Delivered) {
+        self.spans.begin(delivered, || {
+            let queue = self.queues.lock().get(&delivered.id.queue).and_then(Weak::upgrade);
+            let name = queue.map(|queue| queue.name().name.clone()).unwrap_or_default();
+            String::from_utf8_lossy(&name).into_owned()
+        });
     }
 
     pub(super) fn forgets(&self, number: u64) {
@@ -327,7 +341,14 @@ impl ConsumerInner {
         if self.is_blocked() {
             return false;
         }
+        let id = delivered.id;
+        self.holder.begin_span(&delivered);
         let took = self.sink.deliver(self.tag, delivered);
+        match (took, self.automatic) {
+            (false, _) => self.holder.spans.end(id, "not taken: there is no room"),
+            (true, true) => self.holder.spans.end(id, "accepted"),
+            (true, false) => {}
+        }
         if !took {
             self.is_blocked.store(true, Ordering::Release);
             if self.readies.load(Ordering::Acquire) != readies {

@@ -152,6 +152,7 @@ impl Broker {
         let (exchange, key) = self.came_by(queue, &item.origin);
         let mut message = Message::clone(&item.message);
         let reason = DeathReason::from(why);
+        self.inner.buried(&message, &queue.name().name, to, reason);
         let keys = std::iter::once(&key).chain(&message.further_keys).cloned().collect();
         let died = Died { queue: &queue.name().name, reason, exchange, keys };
         note(&mut message.deaths, died, self.now());

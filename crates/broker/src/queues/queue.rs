@@ -501,7 +501,12 @@ impl Queue {
             let held = Held { holder: Arc::clone(&holder.inner), consumer: None };
             state.held.insert((lane, at), held);
         }
-        Some((self.delivered((lane, at), &item, deliveries, now), state.ready()))
+        let delivered = self.delivered((lane, at), &item, deliveries, now);
+        holder.inner.begin_span(&delivered);
+        if automatic {
+            holder.inner.spans.end(delivered.id, "accepted");
+        }
+        Some((delivered, state.ready()))
     }
 
     /// Whether messages can be taken out of it.

@@ -27,6 +27,7 @@ mod policies;
 mod restart;
 mod room;
 mod streams;
+mod traces;
 mod turns;
 
 const ME: PublisherId = PublisherId(77);

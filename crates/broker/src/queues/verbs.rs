@@ -10,6 +10,7 @@ use super::queue::StoredIn;
 use super::types::{DeleteOnly, QueueError, QueueName, QueueSettings, QueueSpec};
 use super::{Holder, QUEUES_MAX, Queue, name, stored};
 use crate::exchanges::SpaceFlow;
+use crate::followed::HeldSpans;
 use crate::policies::Governing;
 use crate::verbs::create_topic::{NewTopic, TopicError};
 use crate::{Broker, PublisherId};
@@ -182,7 +183,8 @@ impl Broker {
     /// any number.
     pub fn new_holder(&self, prefetch: u32) -> Holder {
         let queues = &self.inner.queues;
-        Holder::new(queues.number(), prefetch, Arc::clone(&queues.journal))
+        let spans = HeldSpans::new(&self.inner.observe);
+        Holder::new(queues.number(), prefetch, Arc::clone(&queues.journal), spans)
     }
 
     /// Deletes a queue with its messages, and its topic if that was made for it. Returns how many messages were ready.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base::{Clock, Millis, Offset};
 use bytes::Bytes;
+use observe::Observe;
 use parking_lot::Mutex;
 use store::batch::{Batch, BatchBuilder, Compression, NewRecord, Record};
 use store::{Append, AppendError, Compaction, Durability, LogOptions, Pending, Signal, Store};
@@ -44,6 +45,7 @@ impl Sessions {
         store: &Arc<Store>,
         options: &BrokerOptions,
         now: Millis,
+        observe: &Arc<Observe>,
     ) -> Result<Arc<Self>, FetchError> {
         let own = LogOptions {
             durability: Durability::Fsync,
@@ -78,6 +80,7 @@ impl Sessions {
             forwarded: Mutex::default(),
             dropped: Arc::default(),
             expired: AtomicU64::new(0),
+            observe: Arc::clone(observe),
         };
         sessions.read_back(now).await?;
         Ok(Arc::new(sessions))

@@ -18,6 +18,7 @@ use std::sync::{Arc, Weak};
 
 use base::{ErrorKind, Filter, Millis, Offset, Random, TopicId};
 use bytes::Bytes;
+use observe::Observe;
 use parking_lot::Mutex;
 use router::{Key, Router, Subscribed};
 use store::batch::{Batch, Record};
@@ -69,6 +70,7 @@ pub(crate) struct Sessions {
     dropped: Arc<AtomicU64>,
     /// Sessions whose time was over.
     expired: AtomicU64,
+    observe: Arc<Observe>,
 }
 
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ use store::ReadError;
 use store::batch::Record;
 
 use super::{Inside, Session, Sessions, records};
+use crate::followed::was_taken;
 use crate::live::Timing;
 use crate::message::{GROUP, Message, NOTE, Properties, SESSIONS};
 use crate::verbs::fetch::{FetchError, read};
@@ -434,7 +435,11 @@ impl Session {
             let lives =
                 |one: &Arc<Waiting>| one.message.properties.expires_at.is_none_or(|at| at > now);
             match waiting.filter(lives) {
-                Some(waiting) => found.push(Taken { waiting, again }),
+                Some(waiting) => {
+                    let (subject, message) = (&waiting.subject, &waiting.message);
+                    was_taken(&self.sessions.observe, subject, message);
+                    found.push(Taken { waiting, again });
+                }
                 None => gone.push(offset),
             }
         }

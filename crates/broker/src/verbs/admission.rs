@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use base::Millis;
+use observe::trace::Who;
 use queue::transactions::{TxnPartition, TxnProducer};
 use store::batch::old::NO_TIMESTAMP;
 use store::batch::{Batch, BatchError, BatchHeader, Compression};
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::produce::{Produce, ProduceError, Refusal, RefusedRecord};
 use crate::Broker;
+use crate::followed::{Received, Storing};
 use crate::queues::Coming;
 use crate::topic_config::{Times, TopicConfig};
 use crate::topics::OpenTopic;
@@ -32,6 +34,8 @@ pub(super) struct Admitted {
     pub(super) coming: Option<Coming>,
     /// The time of its records, where it is the broker's.
     pub(super) append_time: Option<Millis>,
+    /// Its records that are followed.
+    pub(super) followed: Vec<(Received, Storing)>,
 }
 
 type Outcome = Result<Admitted, ProduceError>;
@@ -45,8 +49,12 @@ impl Broker {
         }
         let count = entries.len();
         let closed = || (0..count).map(|_| Err(AppendError::Closed.into())).collect();
-        let broker = self.clone();
-        let work = move || entries.iter().map(|entry| broker.check(entry, now)).collect();
+        let (broker, who) = (self.clone(), Who::current());
+        let check = move || entries.iter().map(|entry| broker.check(entry, now)).collect();
+        let work = move || match who {
+            Some(who) => who.run(check),
+            None => check(),
+        };
         self.open_batches(work).await.unwrap_or_else(|_| closed())
     }
 
@@ -94,9 +102,10 @@ impl Broker {
         }
         let coming = self.room_in_queue(&topic.topic.name, &batch)?;
         let (batch, append_time) = fit(topic, *partition, batch, now)?;
+        let followed = self.inner.receive_batch(topic, *partition, &batch);
         let epoch = topic.leader_epoch(*partition);
         let append = Append { log: Arc::clone(log), batches: vec![batch], epoch };
-        Ok(Admitted { append, coming, append_time })
+        Ok(Admitted { append, coming, append_time, followed })
     }
 }
 

@@ -81,6 +81,12 @@ impl Broker {
     /// Reads from partitions in their order until the limits are reached. Waits until enough is
     /// there, an error needs telling, or the time is over. One outcome per entry.
     pub async fn fetch(&self, entries: &[Fetch], limits: FetchLimits) -> Vec<Outcome> {
+        let outcomes = self.wait_and_read(entries, limits).await;
+        entries.iter().zip(&outcomes).for_each(|(entry, read)| self.inner.was_read(entry, read));
+        outcomes
+    }
+
+    async fn wait_and_read(&self, entries: &[Fetch], limits: FetchLimits) -> Vec<Outcome> {
         let deadline = Instant::now() + limits.max_wait;
         let outcomes = self.read_all(entries, limits).await;
         let waits = !entries.is_empty() && !limits.max_wait.is_zero();

@@ -10,6 +10,7 @@ use store::{AppendError, Appended, Pending};
 
 use super::admission::Admitted;
 use crate::Broker;
+use crate::followed::{Received, Storing};
 use crate::queues::Coming;
 use crate::topics::OpenTopic;
 
@@ -147,9 +148,16 @@ fn summary(refused: &[RefusedRecord]) -> String {
 pub struct Producing {
     pending: Option<Pending>,
     /// Those refused at once; the others are answered by the log, in order, and bear this time.
-    checked: Vec<Result<Option<Millis>, ProduceError>>,
+    checked: Vec<Result<Accepted, ProduceError>>,
     /// What queues count until it is stored.
     coming: Vec<Coming>,
+}
+
+/// A batch that was handed over.
+#[derive(Debug)]
+struct Accepted {
+    append_time: Option<Millis>,
+    followed: Vec<(Received, Storing)>,
 }
 
 impl Broker {
@@ -160,10 +168,10 @@ impl Broker {
         let mut accepted = Vec::with_capacity(entries.len());
         let mut counted = Vec::new();
         for outcome in self.admit(entries).await {
-            checked.push(outcome.map(|Admitted { append, coming, append_time }| {
+            checked.push(outcome.map(|Admitted { append, coming, append_time, followed }| {
                 accepted.push(append);
                 counted.extend(coming);
-                append_time
+                Accepted { append_time, followed }
             }));
         }
         if accepted.is_empty() {
@@ -191,9 +199,12 @@ impl Producing {
         };
         drop(self.coming);
         let mut stored = stored.into_iter();
-        let outcome = |checked: Result<Option<Millis>, ProduceError>| {
-            let append_time = checked?;
+        let outcome = |checked: Result<Accepted, ProduceError>| {
+            let Accepted { append_time, followed } = checked?;
             let stored = stored.next().unwrap_or(Err(AppendError::Closed));
+            for (mut received, storing) in followed {
+                received.stored(&storing, stored.as_ref().map(|appended| appended.base));
+            }
             let Appended { base: base_offset, start: start_offset } = stored?;
             Ok(Produced { base_offset, start_offset, append_time })
         };

@@ -40,13 +40,24 @@ impl Broker {
         let now = self.now();
         let mut built: BTreeMap<i32, Built> = BTreeMap::new();
         let mut places = Vec::with_capacity(messages.len());
+        let mut followed = Vec::new();
         for message in messages {
             let partition = topic.pick(message.key.as_deref());
             let built = built.entry(partition).or_default();
             built.push(&message.to_record(None, now), topic.config.max_message_bytes)?;
-            places.push((partition, built.messages - 1));
+            let index = built.messages - 1;
+            places.push((partition, index));
+            if let Some(received) = self.inner.receive(message, || topic.topic.name.as_bytes()) {
+                let storing = received.store(topic, partition, index);
+                followed.extend(storing.map(|storing| (received, storing, partition)));
+            }
         }
-        let bases = self.append_built(topic, built, now).await?;
+        let bases = self.append_built(topic, built, now).await;
+        for (mut received, storing, partition) in followed {
+            let base = bases.as_ref().map(|bases| bases.get(&partition).copied().unwrap_or(-1));
+            received.stored(&storing, base);
+        }
+        let bases = bases?;
         let published = |(partition, place)| Published {
             partition,
             offset: bases.get(&partition).map_or(-1, |base| base + place),
@@ -117,7 +128,7 @@ pub(crate) fn append(
 pub(crate) struct Built {
     batches: Vec<Batch>,
     open: Option<BatchBuilder>,
-    messages: i64,
+    pub(crate) messages: i64,
 }
 
 impl Built {

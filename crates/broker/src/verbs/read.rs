@@ -142,6 +142,9 @@ impl Broker {
         for (slot, outcome) in seen.values() {
             if outcome.as_ref().is_ok_and(|fetched| !fetched.read.is_empty()) {
                 reader.move_to_end(*slot);
+                if let Some(place) = reader.place(*slot) {
+                    self.inner.was_read(&place.entry, outcome);
+                }
             }
         }
         seen.into_values().collect()

@@ -253,6 +253,9 @@ impl Broker {
                 break;
             }
         }
+        for run in &taken.acquired {
+            self.inner.was_read_of((topic, *partition), run.first..run.last + 1);
+        }
         Ok(taken)
     }
 

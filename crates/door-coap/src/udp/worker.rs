@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use broker::PublisherId;
 use broker::access::Actor;
+use broker::observe::trace::carried;
 use bytes::Bytes;
 use door::{BoxFuture, DatagramSocket};
 use tokio::runtime::Handle;
@@ -358,7 +359,7 @@ impl Worker {
     fn spawn(&mut self, work: BoxFuture<Finished>) -> Id {
         // What is awaited is looked at once more, or its end would not be told.
         self.socket.waker().wake();
-        self.tasks.spawn(work).id()
+        self.tasks.spawn(carried(work)).id()
     }
 
     /// A task has ended.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use broker::access::Operation;
 use broker::exchanges::{ExchangeError, ExchangeRoutes};
 use broker::live::{Batch, RouteCache, Routed, Storing};
+use broker::observe::trace::carried;
 use broker::{Message, OpenTopic};
 use bytes::Bytes;
 use door::DoorFigures;
@@ -67,7 +68,7 @@ impl Publisher for Api {
         let (answers, answered) = channel(1);
         let figures = Arc::clone(&caller.client.shared.figures);
         let publishing = Publishing::new(caller);
-        tokio::spawn(async move {
+        tokio::spawn(carried(async move {
             // Both end when the client ends its stream or goes away, for then what they wait for is gone.
             let publishing = publishing.run(request.into_inner(), commits);
             let telling = tell(committed, figures, answers.clone());
@@ -76,7 +77,7 @@ impl Publisher for Api {
                 // Who is gone need not be told.
                 let _gone = answers.send(Err(status)).await.is_err();
             }
-        });
+        }));
         Ok(Response::new(Box::pin(ReceiverStream::new(answered))))
     }
 }

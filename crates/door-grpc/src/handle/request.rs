@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker::Message;
 use broker::live::Batch;
+use broker::observe::trace::carried;
 use bytes::Bytes;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -61,12 +62,12 @@ impl Requests for Api {
             idle: (idle_ms > 0).then(|| Duration::from_millis(idle_ms.into())),
         };
         let (answers, told) = channel(1);
-        tokio::spawn(async move {
+        tokio::spawn(carried(async move {
             if let Err(status) = tell(&caller, expected, end, &answers).await {
                 // Who is gone need not be told.
                 let _gone = answers.send(Err(status)).await.is_err();
             }
-        });
+        }));
         Ok(Response::new(Box::pin(ReceiverStream::new(told))))
     }
 

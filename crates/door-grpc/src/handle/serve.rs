@@ -9,6 +9,7 @@ use broker::Message;
 use broker::live::{
     Accepted, Batch, Delivery, Group, InFlight, Pressure, SubscribeOptions, Subscriber,
 };
+use broker::observe::trace::carried;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::timeout;
@@ -43,10 +44,10 @@ pub(super) fn begin(
 ) -> Feed<pb::ServeAsked, pb::ServeResponse> {
     let outbox = Outbox::new(pack, 1, &caller.client.shared.figures);
     let (filled, to) = (Arc::clone(&outbox), Arc::clone(&outbox));
-    let filling = tokio::spawn(async move {
+    let filling = tokio::spawn(carried(async move {
         let ended = run(&caller, requests, &to).await;
         to.finish(ended);
-    });
+    }));
     Feed::new(filled, missed, filling.abort_handle())
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base::Filter;
 use broker::access::Operation;
+use broker::observe::trace::carried;
 use broker::{Broker, OpenTopic};
 use bytes::Bytes;
 use door::DoorFigures;
@@ -107,10 +108,10 @@ where
     let outbox = Outbox::new(pack, usize::MAX, figures);
     let running = run(Arc::clone(&outbox));
     let to = Arc::clone(&outbox);
-    let filling = tokio::spawn(async move {
+    let filling = tokio::spawn(carried(async move {
         let ended = running.await;
         to.finish(ended);
-    });
+    }));
     Feed::new(outbox, missed, filling.abort_handle())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base::Offset;
 use broker::access::Operation;
+use broker::observe::trace::carried;
 use broker::{Broker, BrowseLimits, FetchError, Found, Message, OpenTopic, Position, Published};
 use bytes::Bytes;
 use door::DoorFigures;
@@ -180,7 +181,7 @@ pub(super) async fn follow(
         let offset = from.find(ask.broker(), topic, partition).await?;
         let (shared, topic) = (Arc::clone(&ask.shared), Arc::clone(topic));
         let tail = Tail { shared, topic, partition, offset, rate, form };
-        tokio::spawn(tail.run(to.clone(), ask.stopping.clone()));
+        tokio::spawn(carried(tail.run(to.clone(), ask.stopping.clone())));
     }
     Ok(())
 }

@@ -58,9 +58,11 @@ async fn messages_are_found_by_key_and_by_what_they_contain() {
 #[tokio::test]
 async fn a_topic_says_which_groups_consume_it() {
     let fixture = Fixture::start().await;
-    fixture
-        .broker
-        .begin_observing(broker::observing::ObserveOptions { watch: true, events_topic: false });
+    fixture.broker.begin_observing(broker::observing::ObserveOptions {
+        watch: true,
+        events_topic: false,
+        ..Default::default()
+    });
     fixture.send("POST", "/api/v1/topics", &json!({ "name": "t", "partitions": 2 })).await;
     let none = fixture.get("/api/v1/topics/t/groups").await;
     assert_eq!(none, json!({ "topic": "t", "groups": [] }));

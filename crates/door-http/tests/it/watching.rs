@@ -76,7 +76,11 @@ async fn the_state_is_shown_in_pages() {
 #[tokio::test]
 async fn what_was_is_remembered() {
     let fixture = Fixture::start().await;
-    fixture.broker.begin_observing(ObserveOptions { watch: true, events_topic: false });
+    fixture.broker.begin_observing(ObserveOptions {
+        watch: true,
+        events_topic: false,
+        ..Default::default()
+    });
     let path = "/api/v1/history?family=entrepot_topics";
     let shown = timeout(HANG, async {
         loop {

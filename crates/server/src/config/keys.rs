@@ -444,6 +444,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether the broker looks at itself once a second, and remembers an hour of it: for charts, lag in time, and diagnosis. It takes no more than a hundredth of a core."),
     key("observe.events_topic", "true", Field::Bool(|c| &mut c.observe.events_topic),
         "Whether events (logins that failed, topics that changed, a disk that is full) are kept in the topic `_events`, for a week or 64 MiB."),
+    key("observe.trace", "true", Field::Bool(|c| &mut c.observe.trace),
+        "Whether messages are followed, hop by hop, whose `traceparent` says that their trace is sampled (`entrepot trace`); see docs/tracing.md."),
 
     key("registration.zookeeper", "", Field::Checked(|c| &mut c.registration.zookeeper, zookeeper_servers),
         "A ZooKeeper elsewhere in which this broker registers, as Kafka's brokers do: `host:port,host:port/path`; see docs/doors/zookeeper.md. The ZooKeeper door then stays shut unless `zookeeper.enabled` or `zookeeper.port` is set."),

@@ -239,6 +239,8 @@ pub struct Observe {
     pub watch: bool,
     /// Events are kept in the topic `_events`.
     pub events_topic: bool,
+    /// Messages are followed whose trace is sampled.
+    pub trace: bool,
 }
 
 /// The NATS door.

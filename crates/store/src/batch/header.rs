@@ -315,6 +315,12 @@ impl Batch {
         &self.bytes
     }
 
+    /// Whether its first record has headers, as far as that can be seen without unpacking: cheap.
+    pub fn begins_with_headers(&self) -> bool {
+        self.header.compression() == Ok(Compression::None)
+            && records::begins_with_headers(self.bytes.get(HEADER_BYTES..).unwrap_or_default())
+    }
+
     /// The batch's records, decompressed where needed.
     pub fn records(&self) -> Result<records::Records, BatchError> {
         records::Records::of(self, usize::MAX)

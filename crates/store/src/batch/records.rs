@@ -195,6 +195,22 @@ pub(super) fn check_lengths(records: &Bytes, count: i32) -> Result<(), BatchErro
     if rest.is_empty() { Ok(()) } else { Err(MALFORMED) }
 }
 
+/// Whether the first of uncompressed records has headers; what cannot be read has none.
+pub(super) fn begins_with_headers(mut records: &[u8]) -> bool {
+    fn count(rest: &mut &[u8]) -> Result<usize, BatchError> {
+        take_length(rest)?;
+        *rest = rest.get(1..).ok_or(MALFORMED)?; // attributes: unused
+        take_varint(rest)?;
+        take_varint(rest)?;
+        for _key_and_value in 0..2 {
+            let length = usize::try_from(take_varint(rest)?.max(0)).map_err(|_| MALFORMED)?;
+            *rest = rest.get(length..).ok_or(MALFORMED)?;
+        }
+        take_length(rest)
+    }
+    count(&mut records).is_ok_and(|count| count > 0)
+}
+
 pub(super) fn take_bytes(from: &mut Bytes, length: usize) -> Result<Bytes, BatchError> {
     if length > from.len() {
         return Err(MALFORMED);

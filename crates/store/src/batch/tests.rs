@@ -38,6 +38,20 @@ fn a_record_comes_back_as_it_was_with_every_codec() {
     }
 }
 
+#[test]
+fn whether_its_first_record_has_headers_is_seen_without_unpacking() {
+    for codec in CODECS {
+        let is_plain = codec == Compression::None;
+        assert_eq!(one_record(codec, b"value").begins_with_headers(), is_plain);
+    }
+    for (key, value) in [(None, None), (Some(&b"k"[..]), Some(&[0; 300][..]))] {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(&NewRecord { timestamp: 1, key, value, headers: &[] });
+        builder.push(&NewRecord { timestamp: 1, key, value, headers: &[(b"h", None)] });
+        assert!(!builder.build().unwrap().begins_with_headers());
+    }
+}
+
 /// The bytes of a batch as a Kafka client writes it (kafka-python 3.0.12, one record, key `k`,
 /// value `v`, timestamp 1): the layout is theirs, not only ours.
 #[test]

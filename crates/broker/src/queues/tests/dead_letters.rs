@@ -8,7 +8,7 @@ fn to(exchange: &str, key: Option<&str>) -> Option<DeadLetterTo> {
 }
 
 /// The only message that comes into a queue.
-async fn letter(fixture: &Fixture, name: &str) -> Delivered {
+pub(super) async fn letter(fixture: &Fixture, name: &str) -> Delivered {
     let queue = fixture.broker.queue(&queue_name(name)).unwrap();
     until("a dead letter", || queue.counts().ready == 1).await;
     let holder = fixture.broker.new_holder(0);
