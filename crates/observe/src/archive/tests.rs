@@ -51,7 +51,7 @@ fn elsewhere_the_same_is_wrong() {
     // The group rebalances for 60 seconds: that it is found is not enough.
     assert_eq!(rules(&snapshot), ["W104"]);
     let incident = &snapshot.diagnose()[0];
-    assert_eq!((incident.about.to_string(), incident.since), ("store//data".into(), 6000));
+    assert_eq!((incident.about.to_string(), incident.since), ("store//data".into(), 9_000));
     assert!(incident.evidence[0].starts_with("the slowest syncs of a second take 2"));
     assert_eq!(rules(&Snapshot::read(&archive(100)).unwrap()), ["W104", "W407"]);
     assert_eq!(snapshot.about.version, "1.2.3");
@@ -66,9 +66,9 @@ fn elsewhere_the_same_is_wrong() {
 fn what_a_rule_finds_that_the_broker_did_not_know_is_wrong_at_once() {
     let mut snapshot = Snapshot::read(&archive(60)).unwrap();
     snapshot.watches.clear();
-    assert_eq!(rules(&snapshot), [] as [&str; 0], "nobody knows since when");
+    assert_eq!(rules(&snapshot), ["W104"], "of what has to hold nobody knows since when it does");
     snapshot.about.rules.retain(|rule| rule != "W407");
-    assert_eq!(rules(&snapshot), ["W407"]);
+    assert_eq!(rules(&snapshot), ["W104", "W407"]);
 }
 
 /// The archive, with its files changed.

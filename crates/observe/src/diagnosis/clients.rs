@@ -11,6 +11,8 @@ use crate::state::{NodeId, NodeKind};
 const SECONDS: u64 = 60;
 /// So many failures in that time are many.
 const MANY: u64 = 20;
+/// So many logins fail in so many seconds where somebody guesses; a person who has forgotten a password does not try that fast.
+const GUESSES: (u64, u64) = (10, 10);
 /// New connections in that time that are worth a look …
 const CHURN: u64 = 300;
 /// … where they are so many times as many as are open.
@@ -45,7 +47,11 @@ fn quoted(moment: &Moment<'_>, found: Vec<(NodeId, u64)>, what: &str, kind: &str
 }
 
 pub(super) fn logins(moment: &Moment<'_>) -> Vec<Finding> {
-    let found = ended(moment, "login", SECONDS, MANY);
+    let (least, seconds) = GUESSES;
+    let fast = ended(moment, "login", seconds, least);
+    let is_fast = |listener: &NodeId| fast.iter().any(|(known, _)| known == listener);
+    let mut found = ended(moment, "login", SECONDS, least);
+    found.retain(|(listener, count)| *count >= MANY || is_fast(listener));
     quoted(moment, found, "logins failed", "connection.login_failed")
 }
 

@@ -67,7 +67,7 @@ pub static RULES: &[Rule] = &[
         severity: Warning,
         cause: "The disk takes long to make data durable: a slow or busy device, a noisy neighbour, a cache without battery. Publishers wait for it.",
         remedy: "Look at the device (iostat -x) and at who else uses it. Where power cuts may lose the last moments, entrepot.durability = os does without.",
-        holds: (10, 60),
+        holds: (0, 60),
         find: storage::slow_syncs,
     },
     Rule {
@@ -85,7 +85,7 @@ pub static RULES: &[Rule] = &[
         severity: Warning,
         cause: "Consumers that are far behind read what is not in memory any more, from a disk that is slow or busy.",
         remedy: "See which groups are far behind, and at the device (iostat -x). More memory for the system's cache helps consumers that are behind together.",
-        holds: (10, 60),
+        holds: (0, 60),
         find: storage::slow_reads,
     },
     Rule {

@@ -5,10 +5,9 @@ use super::{Finding, Moment};
 use crate::history::{Key, Part, Point};
 use crate::state::{NodeId, NodeKind};
 
-/// A sync or a read that takes longer is slow on any disk, in nanoseconds.
-const SLOW_NANOS: i64 = 100_000_000;
-/// Seconds that are looked at, and those of them in which there must have been some.
-const SLOW_SECONDS: (u64, usize) = (30, 5);
+/// Seconds that are looked at, those of them in which there must have been some syncs or reads, and what is slow on any disk, in
+/// nanoseconds, if it takes longer in half of them: a device is busy for a quarter of a minute now and then, but not that busy.
+const SLOW: [(u64, usize, i64); 2] = [(30, 8, 100_000_000), (10, 6, 500_000_000)];
 /// Little room, in hundredths of the disk.
 const LITTLE_PERCENT: i128 = 10;
 /// Room that is worth a look when it will be used up soon.
@@ -117,10 +116,12 @@ pub(super) fn slow_reads(moment: &Moment<'_>) -> Vec<Finding> {
 }
 
 fn slow(moment: &Moment<'_>, family: &'static str, what: &str) -> Vec<Finding> {
-    let (seconds, least) = SLOW_SECONDS;
-    let points = moment.part(family, Part::P99, seconds);
-    let typical = median(&points).filter(|_| points.len() >= least);
-    let Some(typical) = typical.filter(|typical| *typical > SLOW_NANOS) else { return Vec::new() };
+    let slow = |(seconds, least, limit): (u64, usize, i64)| {
+        let points = moment.part(family, Part::P99, seconds);
+        let typical = median(&points).filter(|_| points.len() >= least);
+        Some((typical.filter(|typical| *typical > limit)?, seconds))
+    };
+    let Some((typical, seconds)) = SLOW.into_iter().find_map(slow) else { return Vec::new() };
     let before = moment.part(family, Part::Median, USUAL_SECONDS);
     let usual = median(&before)
         .map(|usual| format!("half of the {what} of ten minutes took {}", time(usual)));
