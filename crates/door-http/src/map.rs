@@ -3,15 +3,21 @@
 //! Keys, payloads and headers are bytes. What is UTF-8 is said as text; what is not, in base64 under a name that says
 //! so. Both can be published.
 
+use std::fmt::{self, Formatter};
+
 use base::subject::TEXT;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use broker::{Found, Message, Properties};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::problem::Problem;
+
+/// Messages that are published together.
+const MESSAGES_MAX: usize = 10_000;
 
 /// A message as it is published.
 #[derive(Debug, Default, Deserialize)]
@@ -33,6 +39,47 @@ pub(crate) struct NewMessage {
     correlation_id_base64: Option<String>,
     /// A subject, as text.
     reply_to: Option<String>,
+}
+
+/// Messages that are published together, [`MESSAGES_MAX`] at most. More are not even read: `{}` takes three bytes of a
+/// request, and a hundred times that as a message.
+#[derive(Debug)]
+pub(crate) struct NewMessages(Vec<NewMessage>);
+
+impl<'de> Deserialize<'de> for NewMessages {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(Bounded).map(Self)
+    }
+}
+
+/// Reads a list of messages, as far as it may be long.
+struct Bounded;
+
+impl<'de> Visitor<'de> for Bounded {
+    type Value = Vec<NewMessage>;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of messages")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut messages = Vec::new();
+        while let Some(message) = list.next_element()? {
+            if messages.len() >= MESSAGES_MAX {
+                let why = format!("at most {MESSAGES_MAX} messages are published together");
+                return Err(A::Error::custom(why));
+            }
+            messages.push(message);
+        }
+        Ok(messages)
+    }
+}
+
+impl NewMessages {
+    /// As the core has them.
+    pub(crate) fn into_messages(self) -> Result<Vec<Message>, Problem> {
+        self.0.into_iter().map(NewMessage::into_message).collect()
+    }
 }
 
 /// A header.
@@ -238,6 +285,18 @@ mod tests {
         let message = sent.into_message().unwrap();
         assert_eq!(message.value.as_deref(), Some(&b"{\"b\" :1,\"a\":2.50}"[..]));
         assert_eq!(message.properties.content_type.as_deref(), Some(&b"application/json"[..]));
+    }
+
+    #[test]
+    fn more_than_may_be_published_together_is_not_read() {
+        let list = |count: usize, end: &str| {
+            let text = format!("[{}{end}", vec!["{}"; count].join(","));
+            serde_json::from_str::<NewMessages>(&text).map(|NewMessages(all)| all.len())
+        };
+        assert_eq!(list(MESSAGES_MAX, "]").unwrap(), MESSAGES_MAX);
+        // What stands behind is not looked at.
+        let why = list(MESSAGES_MAX + 1, ", no JSON").unwrap_err().to_string();
+        assert!(why.starts_with("at most 10000 messages are published together"), "{why}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::search::Search;
 use super::tail::Tail;
 use crate::ask::Ask;
-use crate::map::{NewMessage, Shown};
+use crate::map::{NewMessages, Shown};
 use crate::problem::Problem;
 use crate::sse::Form;
 use crate::{Outcome, Shared, sse, told, trace};
@@ -26,23 +26,20 @@ use crate::{Outcome, Shared, sse, told, trace};
 /// Bytes that are read for an answer.
 pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Messages that are published together.
-const MESSAGES_MAX: usize = 10_000;
-
 /// Partitions that are followed at once.
 const FOLLOWED_MAX: usize = 256;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
-    pub(super) messages: Vec<NewMessage>,
+    pub(super) messages: NewMessages,
 }
 
 /// `POST /api/v1/topics/{topic}/messages`.
 pub(crate) async fn publish(ask: &Ask) -> Outcome {
     let topic = ask.topic(Operation::Write)?;
     let New { messages } = ask.body()?;
-    let mut messages = checked(messages)?;
+    let mut messages = messages.into_messages()?;
     trace::carry(&ask.request.headers, &mut messages);
     let published = store(&ask.shared, &topic, &messages).await?;
     let place = |one: &Published| json!({ "partition": one.partition, "offset": one.offset });
@@ -61,15 +58,6 @@ pub(super) async fn store(
     let published = shared.broker.publish(topic, messages).await?;
     shared.figures.publish_time.record_time(since.elapsed());
     Ok(published)
-}
-
-/// Messages as the core has them, as many as may be published together.
-pub(super) fn checked(messages: Vec<NewMessage>) -> Result<Vec<Message>, Problem> {
-    if messages.len() > MESSAGES_MAX {
-        let why = format!("at most {MESSAGES_MAX} messages are published together");
-        return Err(Problem::invalid(why));
-    }
-    messages.into_iter().map(NewMessage::into_message).collect()
 }
 
 /// `GET /api/v1/topics/{topic}/messages`.

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::messages::{From, follow};
 use crate::ask::Ask;
-use crate::map::NewMessage;
+use crate::map::NewMessages;
 use crate::problem::Problem;
 use crate::sse::Form;
 use crate::{Outcome, Shared};
@@ -64,7 +64,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 struct Sent {
     /// Said back with the answer.
     id: Option<Json>,
-    messages: Vec<NewMessage>,
+    messages: NewMessages,
 }
 
 struct Talk {
@@ -117,7 +117,7 @@ impl Talk {
         answer
     }
 
-    async fn publish(&self, messages: Vec<NewMessage>) -> Result<Vec<Json>, Problem> {
+    async fn publish(&self, messages: NewMessages) -> Result<Vec<Json>, Problem> {
         let name = &self.topic;
         // Each time: rules change, and topics do.
         if !self.actor.may_topic(Operation::Write, name) {
@@ -126,7 +126,7 @@ impl Talk {
         let topic = self.shared.broker.topic(name);
         let topic =
             topic.ok_or_else(|| Problem::not_found(format!("there is no topic '{name}'")))?;
-        let messages = super::messages::checked(messages)?;
+        let messages = messages.into_messages()?;
         let published = super::messages::store(&self.shared, &topic, &messages).await?;
         let place = |one: &Published| json!({ "partition": one.partition, "offset": one.offset });
         Ok(published.iter().map(place).collect())

@@ -8,7 +8,7 @@ use broker::{Message, ProduceError};
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
-use super::messages::{New, checked};
+use super::messages::New;
 use crate::ask::Ask;
 use crate::problem::Problem;
 use crate::{Outcome, told, trace};
@@ -22,7 +22,7 @@ pub(crate) async fn publish(ask: &Ask) -> Outcome {
         return Err(Problem::forbidden(format!("that takes a right on subject '{name}'")));
     }
     let New { messages } = ask.body()?;
-    let mut messages = checked(messages)?;
+    let mut messages = messages.into_messages()?;
     trace::carry(&ask.request.headers, &mut messages);
     let bytes = messages.iter().filter_map(|message| message.value.as_ref()).map(Bytes::len).sum();
     ask.shared.figures.received(messages.len() as u64, bytes);

@@ -13,6 +13,7 @@ const PONGS_BYTES_MAX: usize = 4096;
 /// Why it ends (section 7.4.1).
 const GONE: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
+const NOT_TEXT: u16 = 1007;
 const TOO_LARGE: u16 = 1009;
 
 /// A connection whose handshake is over.
@@ -26,6 +27,7 @@ pub struct Messages<S> {
     /// The message whose pieces come.
     message: Vec<u8>,
     is_begun: bool,
+    is_text: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
@@ -38,13 +40,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
             output: BytesMut::new(),
             message: Vec::new(),
             is_begun: false,
+            is_text: false,
         }
     }
 
     /// The next message; none when the client closes. May be given up and asked again.
     ///
     /// # Errors
-    /// The socket fails, or what comes is not WebSocket, or too large; then the client was told.
+    /// The socket fails, or what comes is not WebSocket, or too large, or text that is not UTF-8; then the client was told.
     pub async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             self.flush().await?;
@@ -69,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
                         self.flush().await?;
                         return Ok(None);
                     }
-                    Err(why) => return Err(self.fail(PROTOCOL_ERROR, why).await),
+                    Err((code, why)) => return Err(self.fail(code, why).await),
                 }
             }
             if self.stream.read_buf(&mut self.input).await? == 0 {
@@ -113,9 +116,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
         }
     }
 
-    fn take(&mut self, head: Head, payload: &[u8]) -> Result<Taken, &'static str> {
+    fn take(&mut self, head: Head, payload: &[u8]) -> Result<Taken, (u16, &'static str)> {
+        let wrong = |why| Err((PROTOCOL_ERROR, why));
         match head.kind {
-            Kind::Ping if self.output.len() > PONGS_BYTES_MAX => Err("pings without end"),
+            Kind::Ping if self.output.len() > PONGS_BYTES_MAX => wrong("pings without end"),
             Kind::Ping => {
                 self.put(Kind::Pong, payload);
                 Ok(Taken::More)
@@ -126,15 +130,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
                 self.put(Kind::Close, payload.get(..2).unwrap_or_default());
                 Ok(Taken::End)
             }
-            Kind::Text | Kind::Binary if self.is_begun => Err("a message within another"),
-            Kind::Continuation if !self.is_begun => Err("the rest of no message"),
+            Kind::Text | Kind::Binary if self.is_begun => wrong("a message within another"),
+            Kind::Continuation if !self.is_begun => wrong("the rest of no message"),
             Kind::Text | Kind::Binary | Kind::Continuation => {
+                if !self.is_begun {
+                    self.is_text = head.kind == Kind::Text;
+                }
                 self.message.extend_from_slice(payload);
                 self.is_begun = !head.is_last;
-                match head.is_last {
-                    true => Ok(Taken::Message(std::mem::take(&mut self.message))),
-                    false => Ok(Taken::More),
+                if !head.is_last {
+                    return Ok(Taken::More);
                 }
+                let message = std::mem::take(&mut self.message);
+                // Section 8.1. Whole, since a character may be in two pieces.
+                if self.is_text && std::str::from_utf8(&message).is_err() {
+                    return Err((NOT_TEXT, "text that is not UTF-8"));
+                }
+                Ok(Taken::Message(message))
             }
         }
     }
@@ -190,17 +202,17 @@ mod tests {
         let mut messages = Messages::new(server, 1000);
         let sent = [
             masked(1, true, b"one"),
-            masked(1, false, b"tw"),
+            masked(1, false, b"tw\xc3"),
             masked(9, true, b"ping"),
-            masked(0, true, b"o"),
-            masked(2, true, &[b'x'; 300]),
+            masked(0, true, b"\xb6"),
+            masked(2, true, &[0xff; 300]),
             masked(8, true, &[3, 232]),
         ];
         for byte in sent.concat() {
             client.write_all(&[byte]).await.unwrap();
         }
         assert_eq!(messages.next().await.unwrap().unwrap(), b"one");
-        assert_eq!(messages.next().await.unwrap().unwrap(), b"two");
+        assert_eq!(messages.next().await.unwrap().unwrap(), "twö".as_bytes());
         assert_eq!(messages.next().await.unwrap().unwrap().len(), 300);
         messages.queue("answer");
         assert!(messages.next().await.unwrap().is_none());
@@ -217,6 +229,8 @@ mod tests {
             (masked(0, true, b"rest"), PROTOCOL_ERROR),
             ([masked(1, false, b"a"), masked(1, true, b"b")].concat(), PROTOCOL_ERROR),
             (vec![0x81, 0x01, b'a'], PROTOCOL_ERROR),
+            (masked(1, true, b"\xff\xfe"), NOT_TEXT),
+            ([masked(1, false, b"\xc3"), masked(0, true, b"a")].concat(), NOT_TEXT),
             (masked(1, true, &[b'a'; 1001]), TOO_LARGE),
             ([masked(1, false, &[b'a'; 600]), masked(0, true, &[b'a'; 600])].concat(), TOO_LARGE),
             (vec![0x81, 0xff, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0], TOO_LARGE),

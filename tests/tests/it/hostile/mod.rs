@@ -4,8 +4,10 @@
 //! broker of a test build takes anyway; each says what it is for.
 
 mod bombs;
+mod coap;
 mod connections;
 mod grpc;
+mod http;
 mod kafka;
 mod management;
 mod mqtt;
