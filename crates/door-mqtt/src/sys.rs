@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::subject::Step;
 use base::{Filter, Subject};
 use broker::FetchError;
 use parking_lot::Mutex;
@@ -26,11 +27,20 @@ struct Said {
 }
 
 /// The first level of all of it.
-pub(crate) const ROOT: &str = "$SYS";
+const ROOT: &str = "$SYS";
+
+/// Whether a filter can be of something that is said here. A wildcard in its first level is not (5.0 §4.7.2).
+pub(crate) fn is_asked(filter: &Filter) -> bool {
+    matches!(filter.steps().next(), Some(Step::Literal(level)) if *level == *ROOT.as_bytes())
+}
 
 impl Sys {
-    /// What a new subscription is told at once.
+    /// What a new subscription is told at once. Of most it is known without a look at what was said, for which all wait
+    /// in turn.
     pub(crate) fn retained(&self, filter: &Filter) -> Vec<(Arc<str>, Arc<str>)> {
+        if !is_asked(filter) {
+            return Vec::new();
+        }
         let said = self.said.lock();
         let all = said.iter().filter(|(subject, _)| filter.matches(subject));
         all.map(|(_, said)| (Arc::clone(&said.topic), Arc::clone(&said.value))).collect()
@@ -222,6 +232,26 @@ mod tests {
         let retained = |filter: &str| sys.retained(&map::filter(filter).unwrap());
         assert_eq!(retained("$SYS/#"), [("$SYS/broker/uptime".into(), "2 seconds".into())]);
         assert!(retained("#").is_empty() && retained("+/broker/uptime").is_empty());
+        assert!(retained("$SYS").is_empty() && retained("$SYS/+").is_empty());
+        assert_eq!(retained("$SYS/+/uptime").len(), 1);
+    }
+
+    #[test]
+    fn other_subscriptions_do_not_look_at_what_was_said() {
+        let sys = Sys::default();
+        sys.change(vec![("uptime".to_owned(), "1 seconds".to_owned())]);
+        let (done, waits) = std::sync::mpsc::sync_channel(6);
+        std::thread::scope(|scope| {
+            let _said = sys.said.lock();
+            scope.spawn(|| {
+                for filter in ["#", "+/broker/uptime", "a/b", "$SYSTEM/#", "a/$SYS", "/$SYS/#"] {
+                    done.send(sys.retained(&map::filter(filter).unwrap())).unwrap();
+                }
+            });
+            for _ in 0..6 {
+                assert!(waits.recv_timeout(Duration::from_secs(60)).expect("it waits").is_empty());
+            }
+        });
     }
 
     #[test]

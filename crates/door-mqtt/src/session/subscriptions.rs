@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use base::subject::Step;
 use base::{Filter, Subject};
 use broker::live::Subscription;
 use bytes::Bytes;
@@ -56,10 +55,7 @@ pub(crate) struct Granted {
 impl Granted {
     /// Whether it is one of what the door says of itself.
     fn is_sys(&self) -> bool {
-        let first = self.filter.steps().next();
-        let is_root =
-            matches!(first, Some(Step::Literal(level)) if *level == *sys::ROOT.as_bytes());
-        self.group.is_none() && is_root
+        self.group.is_none() && sys::is_asked(&self.filter)
     }
 }
 
