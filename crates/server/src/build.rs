@@ -31,6 +31,7 @@ use door_zookeeper::{RegistrationOptions, Servers, ZooKeeperDoor};
 use store::{CleanerOptions, StoreOptions};
 
 use crate::config::{self, Config};
+use crate::otlp::Target;
 use crate::run::RunError;
 
 /// A socket that is bound, and what is to be spoken on it.
@@ -580,8 +581,16 @@ impl Doors {
 
 /// What the broker does about itself.
 pub(crate) fn observe_options(config: &Config) -> ObserveOptions {
-    let config::Observe { watch, events_topic, trace } = config.observe;
+    let config::Observe { watch, events_topic, trace, .. } = config.observe;
     ObserveOptions { watch, events_topic, trace }
+}
+
+/// The collector that is told of messages that are followed, if there is one.
+pub(crate) fn otlp_target(config: &Config) -> Option<Target> {
+    let config::Observe { otlp_endpoint, otlp_headers, .. } = &config.observe;
+    let headers = otlp_headers.as_ref().map_or("", |headers| headers.0.as_str());
+    // Checked when the configuration was read.
+    Target::parse(otlp_endpoint, headers).ok().filter(|_| !otlp_endpoint.is_empty())
 }
 
 fn http_options(config: &Config) -> HttpDoorOptions {

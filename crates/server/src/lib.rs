@@ -4,6 +4,7 @@ mod build;
 pub mod config;
 mod limits;
 mod logging;
+mod otlp;
 mod process;
 mod run;
 mod security;

@@ -19,11 +19,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build::{
     Bound, Doors, adapt, bind, broker_options, coap_dtls, connection_limit, endpoints,
-    follow_bounds, observe_options, registration, request_room, store_options,
+    follow_bounds, observe_options, otlp_target, registration, request_room, store_options,
 };
 use crate::config::Config;
 use crate::limits::raise_open_files;
 use crate::logging;
+use crate::otlp::Exporter;
 use crate::process::{Process, environment};
 use crate::security::{self, Security, SecurityError};
 use crate::settings::settings;
@@ -151,6 +152,7 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
     datagrams.extend(dtls.map(|(socket, keys)| socket.run_secure(&doors.coap, keys)));
     let following = tokio::spawn(Arc::new(security).follow(hangup));
     broker.begin_observing(observe_options(config));
+    let exporter = otlp_target(config).map(|target| Exporter::start(target, &broker));
     let events = &broker.observe().events;
     events.tell(&kinds::STARTED, None, || Said::new(kinds::STARTED.help));
     print(&told)?;
@@ -176,7 +178,7 @@ async fn serve(config: &Config, loggers: Arc<dyn Loggers>, began: Instant) -> Re
     for udp in datagrams {
         udp.stop(STOP_PATIENCE).await;
     }
-    stop(listeners, &broker, store).await;
+    stop(listeners, &broker, (exporter, store)).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -229,7 +231,11 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 /// Clients first, so that nobody is cut off in the middle; then the broker; then the disk.
-async fn stop(listeners: Vec<ListenerHandle>, broker: &Broker, store: Arc<Store>) {
+async fn stop(
+    listeners: Vec<ListenerHandle>,
+    broker: &Broker,
+    (exporter, store): (Option<Exporter>, Arc<Store>),
+) {
     let stopping: Vec<_> =
         listeners.into_iter().map(|listener| tokio::spawn(listener.stop(STOP_PATIENCE))).collect();
     for listener in stopping {
@@ -238,6 +244,9 @@ async fn stop(listeners: Vec<ListenerHandle>, broker: &Broker, store: Arc<Store>
         }
     }
     broker.stop().await;
+    if let Some(exporter) = exporter {
+        exporter.stop().await;
+    }
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
     if let Err(error) = closed {
         tracing::error!(%error, "the log did not close properly");

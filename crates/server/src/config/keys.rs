@@ -10,6 +10,7 @@ use store::Durability;
 
 use super::model::{Config, DURABILITIES, durability_word};
 use super::security::{self, Checking, HIDDEN, Secret};
+use crate::otlp::Target;
 
 /// What a port that may be none allows.
 const PORT: &str = "a port from 0 to 65535, or -1 for none";
@@ -243,6 +244,14 @@ fn zookeeper_servers(text: &str) -> Result<(), String> {
     if text.is_empty() { Ok(()) } else { door_zookeeper::Servers::parse(text).map(drop) }
 }
 
+fn otlp_endpoint(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { Target::parse(text, "").map(drop) }
+}
+
+fn otlp_headers(text: &str) -> Result<(), String> {
+    Target::parse("http://localhost", text).map(drop)
+}
+
 fn user_and_password(text: &str) -> Result<(), String> {
     let is_user = text.split_once(':').is_some_and(|(user, _)| !user.is_empty());
     if text.is_empty() || is_user { Ok(()) } else { Err("user:password, or empty for none".into()) }
@@ -446,6 +455,10 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether events (logins that failed, topics that changed, a disk that is full) are kept in the topic `_events`, for a week or 64 MiB."),
     key("observe.trace", "true", Field::Bool(|c| &mut c.observe.trace),
         "Whether messages are followed, hop by hop, whose `traceparent` says that their trace is sampled (`entrepot trace`); see docs/tracing.md."),
+    key("observe.otlp_endpoint", "", Field::Checked(|c| &mut c.observe.otlp_endpoint, otlp_endpoint),
+        "A collector of OpenTelemetry that is told of them, such as `http://localhost:4318` (OTLP over HTTP, with Protocol Buffers): `/v1/traces` is added. Empty means none."),
+    key("observe.otlp_headers", "", Field::Secret(|c| &mut c.observe.otlp_headers, otlp_headers),
+        "Fields of HTTP for that collector, as `name=value,name=value`, such as a key that it asks for."),
 
     key("registration.zookeeper", "", Field::Checked(|c| &mut c.registration.zookeeper, zookeeper_servers),
         "A ZooKeeper elsewhere in which this broker registers, as Kafka's brokers do: `host:port,host:port/path`; see docs/doors/zookeeper.md. The ZooKeeper door then stays shut unless `zookeeper.enabled` or `zookeeper.port` is set."),

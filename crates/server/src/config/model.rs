@@ -233,7 +233,7 @@ pub struct Http {
 }
 
 /// What the broker does about itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observe {
     /// It looks at everything once a second, and remembers an hour of it.
     pub watch: bool,
@@ -241,6 +241,10 @@ pub struct Observe {
     pub events_topic: bool,
     /// Messages are followed whose trace is sampled.
     pub trace: bool,
+    /// The collector of OpenTelemetry that is told of them; empty: none.
+    pub otlp_endpoint: String,
+    /// Fields for it, such as those of a login.
+    pub otlp_headers: Option<Secret>,
 }
 
 /// The NATS door.
