@@ -1,9 +1,10 @@
 //! Writing batches, for everything that does not arrive as one.
 
 use base::Millis;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
-use super::{Batch, BatchError, BatchHeader, Compression, NO_PRODUCER};
+use super::header::with_room;
+use super::{Batch, BatchError, BatchHeader, Compression, HEADER_BYTES, NO_PRODUCER};
 
 /// A record to be written. All parts are borrowed; building copies them once.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,8 +23,8 @@ pub struct NewRecord<'a> {
 #[derive(Debug)]
 pub struct BatchBuilder {
     compression: Compression,
-    records: BytesMut,
-    scratch: BytesMut,
+    /// Room for the header, and the records behind it. Empty before the first.
+    batch: Vec<u8>,
     count: i32,
     base_timestamp: Millis,
     max_timestamp: Millis,
@@ -32,19 +33,12 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// An empty batch.
     pub fn new(compression: Compression) -> Self {
-        Self {
-            compression,
-            records: BytesMut::new(),
-            scratch: BytesMut::new(),
-            count: 0,
-            base_timestamp: 0,
-            max_timestamp: 0,
-        }
+        Self { compression, batch: Vec::new(), count: 0, base_timestamp: 0, max_timestamp: 0 }
     }
 
     /// Bytes of the records so far, before compression.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.batch.len().saturating_sub(HEADER_BYTES)
     }
 
     /// No record yet.
@@ -55,25 +49,39 @@ impl BatchBuilder {
     /// Adds a record after the others.
     pub fn push(&mut self, record: &NewRecord<'_>) {
         if self.count == 0 {
+            self.batch.resize(HEADER_BYTES, 0);
             self.base_timestamp = record.timestamp;
             self.max_timestamp = record.timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(record.timestamp);
-        let body = &mut self.scratch;
-        body.clear();
-        body.put_i8(0);
-        put_varint(body, record.timestamp.wrapping_sub(self.base_timestamp));
-        put_varint(body, i64::from(self.count));
-        put_nullable(body, record.key);
-        put_nullable(body, record.value);
-        put_varint(body, length(record.headers));
+        let time = record.timestamp.wrapping_sub(self.base_timestamp);
+        let number = i64::from(self.count);
+        let headers = record
+            .headers
+            .iter()
+            .map(|(key, value)| varint_bytes(length(key)) + key.len() + nullable_bytes(*value));
+        let size = 1
+            + varint_bytes(time)
+            + varint_bytes(number)
+            + nullable_bytes(record.key)
+            + nullable_bytes(record.value)
+            + varint_bytes(length(record.headers))
+            + headers.sum::<usize>();
+        let to = &mut self.batch;
+        let length_in_front = i64::try_from(size).unwrap_or(i64::MAX);
+        to.reserve(varint_bytes(length_in_front) + size);
+        put_varint(to, length_in_front);
+        to.put_i8(0);
+        put_varint(to, time);
+        put_varint(to, number);
+        put_nullable(to, record.key);
+        put_nullable(to, record.value);
+        put_varint(to, length(record.headers));
         for (key, value) in record.headers {
-            put_varint(body, length(key));
-            body.put_slice(key);
-            put_nullable(body, *value);
+            put_varint(to, length(key));
+            to.put_slice(key);
+            put_nullable(to, *value);
         }
-        put_varint(&mut self.records, length(&self.scratch));
-        self.records.put_slice(&self.scratch);
         self.count += 1;
     }
 
@@ -82,10 +90,6 @@ impl BatchBuilder {
         if self.count == 0 {
             return Err(BatchError::Malformed("a batch holds at least one record"));
         }
-        let packed = match self.compression {
-            Compression::None => self.records.freeze(),
-            codec => Bytes::from(codec.compress(&self.records)?),
-        };
         let header = BatchHeader {
             base_offset: 0,  // stamped by the log
             leader_epoch: 0, // likewise
@@ -100,7 +104,14 @@ impl BatchBuilder {
             size: 0,
             crc: 0,
         };
-        Batch::parse(header.encode(&packed)?)
+        let batch = match self.compression {
+            Compression::None => self.batch,
+            codec => {
+                let records = self.batch.get(HEADER_BYTES..).unwrap_or_default();
+                with_room(&codec.compress(records)?)
+            }
+        };
+        header.complete(batch)
     }
 }
 
@@ -108,7 +119,18 @@ fn length<T>(of: &[T]) -> i64 {
     i64::try_from(of.len()).unwrap_or(i64::MAX)
 }
 
-fn put_nullable(to: &mut BytesMut, bytes: Option<&[u8]>) {
+/// Bytes that a number takes.
+fn varint_bytes(value: i64) -> usize {
+    let bits = u64::BITS - ((value << 1) ^ (value >> 63)).leading_zeros();
+    bits.div_ceil(7).max(1) as usize
+}
+
+/// Bytes that bytes take, their length included.
+fn nullable_bytes(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| varint_bytes(length(bytes)) + bytes.len())
+}
+
+fn put_nullable(to: &mut impl BufMut, bytes: Option<&[u8]>) {
     match bytes {
         None => put_varint(to, -1),
         Some(bytes) => {
@@ -118,7 +140,7 @@ fn put_nullable(to: &mut BytesMut, bytes: Option<&[u8]>) {
     }
 }
 
-pub(super) fn put_varint(to: &mut BytesMut, value: i64) {
+pub(super) fn put_varint(to: &mut impl BufMut, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while rest >= 0x80 {
         to.put_u8((rest & 0x7f) as u8 | 0x80);

@@ -1,7 +1,7 @@
 //! The 61 bytes that stand before a batch's records, and the checks a batch must pass to be stored.
 
 use base::{ErrorKind, Millis, Offset};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::compression::Compression;
 use super::records;
@@ -133,29 +133,34 @@ impl BatchHeader {
     /// The batch of this header and these records, packed already; size and checksum follow from
     /// them.
     pub(super) fn encode(&self, packed: &[u8]) -> Result<Bytes, BatchError> {
-        let size = HEADER_BYTES + packed.len();
-        let length = i32::try_from(size - LOG_OVERHEAD)
+        Ok(self.complete(with_room(packed))?.bytes)
+    }
+
+    /// Puts this header into the room in front of records, which must be as many as it says; size
+    /// and checksum follow from them.
+    pub(super) fn complete(&self, mut batch: Vec<u8>) -> Result<Batch, BatchError> {
+        let size = batch.len();
+        let length = i32::try_from(size.saturating_sub(LOG_OVERHEAD))
             .map_err(|_| BatchError::Malformed("the batch is larger than 2 GiB"))?;
-        let mut batch = BytesMut::with_capacity(size);
-        batch.put_i64(self.base_offset);
-        batch.put_i32(length);
-        batch.put_i32(self.leader_epoch);
-        batch.put_i8(MAGIC);
-        batch.put_u32(0); // checksum: below
-        batch.put_i16(self.attributes);
-        batch.put_i32(self.last_offset_delta);
-        batch.put_i64(self.base_timestamp);
-        batch.put_i64(self.max_timestamp);
-        batch.put_i64(self.producer_id);
-        batch.put_i16(self.producer_epoch);
-        batch.put_i32(self.base_sequence);
-        batch.put_i32(self.count);
-        batch.put_slice(packed);
+        let mut room = batch.get_mut(..HEADER_BYTES).ok_or(BatchError::Truncated)?;
+        room.put_i64(self.base_offset);
+        room.put_i32(length);
+        room.put_i32(self.leader_epoch);
+        room.put_i8(MAGIC);
+        room.put_u32(0); // checksum: below
+        room.put_i16(self.attributes);
+        room.put_i32(self.last_offset_delta);
+        room.put_i64(self.base_timestamp);
+        room.put_i64(self.max_timestamp);
+        room.put_i64(self.producer_id);
+        room.put_i16(self.producer_epoch);
+        room.put_i32(self.base_sequence);
+        room.put_i32(self.count);
         let crc = checksum(&batch);
         if let Some(mut field) = batch.get_mut(CHECKSUM_AT) {
             field.put_u32(crc);
         }
-        Ok(batch.freeze())
+        Ok(Batch { header: Self { size, crc, ..*self }, bytes: batch.into() })
     }
 
     /// As it is once all records are gone: it goes on telling which offsets and sequence numbers
@@ -240,6 +245,14 @@ impl BatchHeader {
 pub(crate) fn sequence_after(sequence: i32, by: i32) -> i32 {
     let sum = i64::from(sequence) + i64::from(by);
     i32::try_from(sum % (i64::from(i32::MAX) + 1)).unwrap_or(0)
+}
+
+/// Records, packed already, behind room for a header.
+pub(super) fn with_room(packed: &[u8]) -> Vec<u8> {
+    let mut batch = Vec::with_capacity(HEADER_BYTES + packed.len());
+    batch.resize(HEADER_BYTES, 0);
+    batch.extend_from_slice(packed);
+    batch
 }
 
 /// The checksum of a batch's bytes from the attributes on.

@@ -155,6 +155,8 @@ proptest! {
         }
         let batch = builder.build().unwrap();
         batch.check_produced().unwrap();
+        let parsed = Batch::parse(batch.bytes().clone()).unwrap();
+        prop_assert_eq!(parsed.header(), batch.header());
         let back: Vec<_> = batch.records().unwrap().map(Result::unwrap).collect();
         prop_assert_eq!(back.len(), records.len());
         for (index, (record, (timestamp, key, value, headers))) in back.iter().zip(&records).enumerate() {
