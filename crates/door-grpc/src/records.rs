@@ -37,11 +37,12 @@ pub(crate) fn read(
     from: Offset,
 ) -> Result<Found, Status> {
     let mut found = Found { messages: Vec::new(), next: from };
+    let own = map::NAMES.name(&topic.subject());
     for slice in &read.slices {
         let mut rest = slice.clone();
         while !rest.is_empty() {
             let Ok(batch) = Batch::take(&mut rest) else { break };
-            take_batch(topic, &batch, aborted, &mut found)?;
+            take_batch((topic, &own), &batch, aborted, &mut found)?;
         }
     }
     Ok(found)
@@ -58,12 +59,14 @@ pub(crate) fn read_batch(
 ) -> Result<Found, Status> {
     let mut found = Found { messages: Vec::new(), next: from };
     let batch = Batch::parse(bytes.clone()).map_err(|error| unreadable(topic, &error))?;
-    take_batch(topic, &batch, &[], &mut found)?;
+    let own = map::NAMES.name(&topic.subject());
+    take_batch((topic, &own), &batch, &[], &mut found)?;
     Ok(found)
 }
 
+/// `own`: the topic's own subject, as it is told.
 fn take_batch(
-    topic: &Arc<OpenTopic>,
+    (topic, own): (&Arc<OpenTopic>, &Bytes),
     batch: &Batch,
     aborted: &[Aborted],
     found: &mut Found,
@@ -74,7 +77,7 @@ fn take_batch(
         for record in records {
             let record = record.map_err(|error| unreadable(topic, &error))?;
             if record.offset >= found.next {
-                found.messages.push(keep(topic, &record));
+                found.messages.push(keep((topic, own), &record));
             }
         }
     }
@@ -94,8 +97,8 @@ fn is_aborted(header: &BatchHeader, aborted: &[Aborted]) -> bool {
     header.is_transactional() && aborted.iter().any(is_it)
 }
 
-fn keep(topic: &Arc<OpenTopic>, record: &Record) -> Kept {
-    let subject = subject(topic, record.key.as_deref());
+fn keep((topic, own): (&Arc<OpenTopic>, &Bytes), record: &Record) -> Kept {
+    let subject = subject((topic, own), record.key.as_deref());
     let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
     let message = map::tell(&Message::from_record(record), subject.as_ref());
     let headers = message.headers.iter().map(|header| header.name.len() + length(&header.value));
@@ -104,12 +107,12 @@ fn keep(topic: &Arc<OpenTopic>, record: &Record) -> Kept {
 }
 
 /// What a record is about: the subject that is its key, if the topic keeps that; else the topic.
-fn subject(topic: &OpenTopic, key: Option<&[u8]>) -> Option<Bytes> {
+fn subject((topic, own): (&OpenTopic, &Bytes), key: Option<&[u8]>) -> Option<Bytes> {
     if topic.config.is_queue {
         return None;
     }
     let key = key.filter(|_| !topic.config.bind.is_empty());
     let subject = key.and_then(|key| TEXT.subject(key).ok());
     let kept = subject.filter(|subject| topic.filters().iter().any(|one| one.matches(subject)));
-    Some(map::NAMES.name(&kept.unwrap_or_else(|| topic.subject())))
+    Some(kept.map_or_else(|| own.clone(), |subject| map::NAMES.name(&subject)))
 }
