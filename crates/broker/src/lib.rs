@@ -31,7 +31,9 @@ mod verbs;
 
 pub use broker::{Broker, StartError};
 pub use groups::{AddOffsetsError, Groups};
-pub use message::{Death, DeathReason, Message, Original, Properties, PublisherId, Via};
+pub use message::{
+    Death, DeathReason, Message, Original, PlainMessage, Properties, PublisherId, Via,
+};
 pub use options::BrokerOptions;
 pub use partitioner::{Partitioner, hash_partition};
 pub use topics::OpenTopic;

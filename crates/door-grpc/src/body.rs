@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use door::{BoxFuture, Claim};
 use http_body::{Body, Frame, SizeHint};
 
@@ -55,7 +55,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Metered<B> {
         };
         let frame = frame?;
         let Some(data) = frame.data_ref() else { return Poll::Ready(Some(Ok(frame))) };
-        let most = own.lengths.take(data.clone());
+        let most = own.lengths.take(data);
         if most <= UNCLAIMED_BYTES {
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -90,12 +90,12 @@ pub(crate) struct Lengths {
 
 impl Lengths {
     /// Takes what came; the most bytes of a message that began before it, or does not end in it.
-    pub(crate) fn take(&mut self, mut data: Bytes) -> usize {
+    pub(crate) fn take(&mut self, mut data: &[u8]) -> usize {
         let mut most = 0;
-        while data.has_remaining() {
+        while !data.is_empty() {
             if self.missing > 0 {
                 let taken = self.missing.min(data.len());
-                data.advance(taken);
+                data = data.get(taken..).unwrap_or_default();
                 self.missing -= taken;
                 self.partial += taken;
                 most = most.max(self.partial);
@@ -104,8 +104,9 @@ impl Lengths {
                 }
                 continue;
             }
-            let taken = (PREFIX_BYTES - self.prefix.len()).min(data.len());
-            self.prefix.extend_from_slice(&data.split_to(taken));
+            let (prefix, rest) = data.split_at((PREFIX_BYTES - self.prefix.len()).min(data.len()));
+            self.prefix.extend_from_slice(prefix);
+            data = rest;
             if let [_, length @ ..] = &self.prefix[..]
                 && let Ok(length) = <[u8; 4]>::try_from(length)
             {
@@ -134,7 +135,7 @@ mod tests {
             let mut lengths = Lengths::default();
             let mut most = 0;
             for data in all.chunks(piece) {
-                most = most.max(lengths.take(Bytes::copy_from_slice(data)));
+                most = most.max(lengths.take(data));
             }
             assert_eq!(most, 40, "cut into {piece}");
             assert_eq!((lengths.missing, lengths.partial), (0, 0), "cut into {piece}");
@@ -146,7 +147,7 @@ mod tests {
     fn what_is_missing_is_not_counted() {
         let mut lengths = Lengths::default();
         let begun = &message(1_000_000)[..100];
-        assert_eq!(lengths.take(Bytes::copy_from_slice(begun)), 95);
+        assert_eq!(lengths.take(begun), 95);
         assert_eq!((lengths.partial, lengths.missing), (95, 999_905));
     }
 }

@@ -14,8 +14,8 @@ use prost::{Message, Name};
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 use tonic::Status;
-use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
-use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic_prost::ProstEncoder;
 
 use crate::limits::{LOOKED_THROUGH_BYTES, UNPACKED_BYTES_MAX};
 use crate::pb::DESCRIPTORS;
@@ -42,7 +42,7 @@ impl<T, U> Default for BoundedCodec<T, U> {
 impl<T, U> Codec for BoundedCodec<T, U>
 where
     T: Message + Send + 'static,
-    U: Message + Name + Default + Send + 'static,
+    U: Received + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
@@ -50,31 +50,42 @@ where
     type Decoder = BoundedDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(BufferSettings::default())
+        ProstEncoder::default()
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        BoundedDecoder(ProstCodec::<T, U>::raw_decoder(BufferSettings::default()))
+        BoundedDecoder(PhantomData)
     }
 }
 
 /// Reads messages of one type.
 #[derive(Debug)]
-pub struct BoundedDecoder<U>(ProstDecoder<U>);
+pub struct BoundedDecoder<U>(PhantomData<U>);
 
-impl<U: Message + Name + Default> Decoder for BoundedDecoder<U> {
+impl<U: Received> Decoder for BoundedDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        U::receive(source).map(Some)
+    }
+}
+
+/// What is received.
+pub trait Received: Sized {
+    /// Reads what came: all of it is one message.
+    ///
+    /// # Errors
+    /// It is none, or would take too much memory.
+    fn receive(source: &mut DecodeBuf<'_>) -> Result<Self, Status>;
+}
+
+impl<U: Message + Name + Default> Received for U {
+    fn receive(source: &mut DecodeBuf<'_>) -> Result<Self, Status> {
         if source.remaining() > LOOKED_THROUGH_BYTES {
             check(&U::full_name(), source.chunk(), source.remaining())?;
         }
-        self.0.decode(source)
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        self.0.buffer_settings()
+        U::decode(source).map_err(|error| Status::internal(error.to_string()))
     }
 }
 

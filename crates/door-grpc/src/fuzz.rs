@@ -5,6 +5,7 @@ use bytes::Bytes;
 use prost::{Message, Name};
 
 use crate::body::Lengths;
+use crate::packed::{Packed, Plain};
 use crate::{codec, map, pb, timeout};
 
 /// Reads bytes as what a client says. The first says as what: a message of some kind (what is looked through may take no
@@ -30,8 +31,9 @@ pub fn call(bytes: &[u8]) {
             }
         }
         _ => {
-            let messages = message::<pb::PublishStreamRequest>(bytes).map(|read| read.messages);
-            messages.into_iter().flatten().for_each(|one| take(Some(one)));
+            let read = message::<pb::PublishStreamRequest>(bytes);
+            packed(bytes, read.as_ref());
+            read.into_iter().flat_map(|read| read.messages).for_each(|one| take(Some(one)));
         }
     }
 }
@@ -44,6 +46,30 @@ fn message<M: Message + Name + Default + PartialEq>(bytes: &[u8]) -> Option<M> {
     let written = read.encode_to_vec();
     assert!(M::decode(&written[..]).is_ok_and(|again| again == read), "it does not come back");
     Some(read)
+}
+
+/// What is taken apart message by message is what prost makes of it.
+fn packed(bytes: &[u8], read: Option<&pb::PublishStreamRequest>) {
+    let packed = Packed::of(Bytes::copy_from_slice(bytes));
+    let head = packed.head();
+    let whole: Result<Vec<_>, _> = packed.messages().map(|one| packed.whole(one)).collect();
+    let Some(read) = read else { return };
+    assert!(head.is_ok() && whole.is_ok(), "prost reads it: {read:?}");
+    let (Ok(head), Ok(whole)) = (head, whole) else { return };
+    assert_eq!((head.count, head.mandatory), (whole.len(), read.mandatory));
+    assert_eq!(whole, read.messages);
+    for (one, message) in packed.messages().zip(&whole) {
+        let Some(plain) = Plain::of(one) else { continue };
+        let given = plain.message(message.timestamp_ms.unwrap_or(0));
+        let rest = pb::Message {
+            topic: plain.topic.to_owned(),
+            payload: given.value.map(Bytes::copy_from_slice),
+            key: given.key.map(Bytes::copy_from_slice),
+            timestamp_ms: message.timestamp_ms.map(|_| given.timestamp),
+            ..pb::Message::default()
+        };
+        assert_eq!(*message, rest, "what is plain is no more than that");
+    }
 }
 
 /// A message that is told again is the same.
@@ -61,10 +87,10 @@ fn take(message: Option<pb::Message>) {
 fn pieces(bytes: &[u8]) {
     let Some((cut, body)) = bytes.split_first() else { return };
     let mut whole = Lengths::default();
-    let _most = whole.take(Bytes::copy_from_slice(body));
+    let _most = whole.take(body);
     let mut cut_up = Lengths::default();
     for piece in body.chunks(usize::from(*cut) + 1) {
-        let most = cut_up.take(Bytes::copy_from_slice(piece));
+        let most = cut_up.take(piece);
         assert!(most <= body.len(), "{most} bytes are there");
     }
     assert_eq!(cut_up, whole);

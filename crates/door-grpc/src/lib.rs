@@ -21,6 +21,7 @@ mod limits;
 mod map;
 mod options;
 mod outbox;
+mod packed;
 pub mod pb;
 mod records;
 mod session;

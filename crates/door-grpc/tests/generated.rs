@@ -52,5 +52,13 @@ fn generate(root: &Path, to: &Path) {
         .codec_path("crate::codec::BoundedCodec")
         .compile_fds_with_config(described, config);
     generated.unwrap();
-    std::fs::rename(to.join("entrepot.v1.rs"), to.join("entrepot.v1.in")).unwrap();
+    let mut text = std::fs::read_to_string(to.join("entrepot.v1.rs")).unwrap();
+    for taker in ["tonic::Streaming", "tonic::server::StreamingService"] {
+        // The server takes these as they came.
+        let (unpacked, packed) = ("<super::PublishStreamRequest>", "<crate::packed::Packed>");
+        let (from, to) = (format!("{taker}{unpacked}"), format!("{taker}{packed}"));
+        assert!(text.contains(&from), "there is no '{from}'");
+        text = text.replace(&from, &to);
+    }
+    std::fs::write(to.join("entrepot.v1.in"), text).unwrap();
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::Subject;
 use base::subject::TEXT;
+use base::{Offset, Subject};
 use bytes::Bytes;
 use store::batch::HEADER_BYTES;
 use store::{Append, AppendError, Log, Pending};
@@ -16,7 +16,7 @@ use super::subscriber::{Flush, Slow};
 use crate::Broker;
 use crate::exchanges::Tally;
 use crate::followed::{self, Received};
-use crate::message::{Message, NewMessage};
+use crate::message::{Message, NewMessage, PlainMessage};
 use crate::queues::{Coming, Queue, Room};
 use crate::retained::RETAINED_BYTES_MAX;
 use crate::sessions::{ForwardedTo, Session, forwarded_record};
@@ -38,7 +38,7 @@ pub struct Batch {
     /// For logs of the broker's own.
     logs: Vec<(Arc<Log>, Built)>,
     /// Of each message, where it goes.
-    messages: Vec<Vec<Target>>,
+    messages: Vec<Places>,
     bytes: usize,
     /// What doors write down of their sessions.
     states: Vec<(Session, Bytes)>,
@@ -61,6 +61,36 @@ enum Target {
     Log(usize),
     /// The log of sessions.
     States,
+}
+
+/// Where one message goes. Nearly always that is one place, which takes no memory of its own.
+#[derive(Debug, Default)]
+enum Places {
+    #[default]
+    None,
+    One(Target),
+    Many(Vec<Target>),
+}
+
+impl Places {
+    fn push(&mut self, target: Target) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(target),
+            Self::One(first) => Self::Many(vec![first, target]),
+            Self::Many(mut all) => {
+                all.push(target);
+                Self::Many(all)
+            }
+        };
+    }
+
+    fn as_slice(&self) -> &[Target] {
+        match self {
+            Self::None => &[],
+            Self::One(target) => std::slice::from_ref(target),
+            Self::Many(all) => all,
+        }
+    }
 }
 
 impl Batch {
@@ -110,7 +140,7 @@ impl Batch {
                 return Err(ProduceError::TooLarge { size: HEADER_BYTES + size, limit });
             }
         }
-        let mut places = Vec::with_capacity(room.topics.len());
+        let mut places = Places::default();
         self.push_sessions(broker, route, message, sessions, &mut places)?;
         for (number, topic) in room.topics.iter().enumerate() {
             let partition = topic.partition_of(message.properties.priority, record.key.as_deref());
@@ -154,7 +184,36 @@ impl Batch {
             partitions.entry(partition).or_default().push(&record, limit)?;
         }
         self.bytes += size;
-        self.messages.push(vec![Target::Topic(at, partition)]);
+        self.messages.push(Places::One(Target::Topic(at, partition)));
+        Ok(self.messages.len() - 1)
+    }
+
+    /// The same for a message that is no more than this, and still lies where it came in: it is copied once, into its
+    /// record.
+    ///
+    /// # Errors
+    /// The topic does not take the message.
+    pub fn push_plain(
+        &mut self,
+        topic: &Arc<OpenTopic>,
+        message: &PlainMessage<'_>,
+    ) -> Result<usize, ProduceError> {
+        if topic.topic.internal {
+            return Err(ProduceError::Internal);
+        }
+        let (bytes_max, limit) = (message.bytes_max(), topic.config.max_message_bytes);
+        let size = HEADER_BYTES + bytes_max;
+        if size > limit {
+            return Err(ProduceError::TooLarge { size, limit });
+        }
+        let partition = topic.partition_of(None, message.key);
+        let at = self.topic(topic);
+        if let Some((_, partitions)) = self.topics.get_mut(at) {
+            let built = partitions.entry(partition).or_default();
+            built.push_record(&message.record(), bytes_max, limit)?;
+        }
+        self.bytes += size;
+        self.messages.push(Places::One(Target::Topic(at, partition)));
         Ok(self.messages.len() - 1)
     }
 
@@ -168,7 +227,7 @@ impl Batch {
         picked: &[Picked],
         number: Option<usize>,
     ) -> Result<usize, ProduceError> {
-        let mut places = Vec::with_capacity(picked.len());
+        let mut places = Places::default();
         for Picked { session, group } in picked {
             let mut record = message.to_record(None, broker.now());
             record.key = Some(route.subject().bytes().clone());
@@ -187,7 +246,7 @@ impl Batch {
         message: &Message,
         (sessions, picked): (&[u64], &[Picked]),
     ) -> Result<(), ProduceError> {
-        let mut places = Vec::new();
+        let mut places = Places::default();
         self.push_sessions(broker, route, message, sessions, &mut places)?;
         self.messages.push(places);
         let number = self.messages.len() - 1;
@@ -210,14 +269,14 @@ impl Batch {
         record.mark_sessions(Bytes::copy_from_slice(&session.number().to_be_bytes()));
         record.mark_note(note);
         let target = self.push_own(broker.inner.sessions.queue(), &record, OWN_BYTES_MAX)?;
-        self.messages.push(vec![target]);
+        self.messages.push(Places::One(target));
         Ok(self.messages.len() - 1)
     }
 
     /// Adds what a door writes down of a session, see [`Session::put_state`]; its number.
     pub fn push_state(&mut self, session: Session, state: Bytes) -> usize {
         self.states.push((session, state));
-        self.messages.push(vec![Target::States]);
+        self.messages.push(Places::One(Target::States));
         self.messages.len() - 1
     }
 
@@ -242,7 +301,7 @@ impl Batch {
             }
         }
         let mut record = Some(record);
-        let mut places = Vec::with_capacity(queues.len());
+        let mut places = Places::default();
         for (left, (queue, topic, straight)) in queues.iter().enumerate().rev() {
             let more = if left > 0 { record.clone() } else { record.take() };
             let Some(mut record) = more else { continue };
@@ -266,10 +325,10 @@ impl Batch {
     }
 
     /// Adds where a message goes, which may be in the batch already; returns its number.
-    fn add(&mut self, places: Vec<Target>, number: Option<usize>) -> usize {
+    fn add(&mut self, places: Places, number: Option<usize>) -> usize {
         match number.and_then(|number| Some((number, self.messages.get_mut(number)?))) {
             Some((number, known)) => {
-                known.extend(places);
+                places.as_slice().iter().for_each(|target| known.push(*target));
                 number
             }
             None => {
@@ -283,7 +342,7 @@ impl Batch {
     pub(super) fn push_forwarded(&mut self, places: impl IntoIterator<Item = ForwardedTo>) {
         self.forwarded.extend(places);
         if !self.forwarded.is_empty() {
-            self.messages.push(vec![Target::States]);
+            self.messages.push(Places::One(Target::States));
         }
     }
 
@@ -294,7 +353,7 @@ impl Batch {
         route: &Route,
         message: &Message,
         sessions: &[u64],
-        places: &mut Vec<Target>,
+        places: &mut Places,
     ) -> Result<(), ProduceError> {
         for sessions in sessions.chunks(SESSIONS_OF_RECORD) {
             let mut record = message.to_record(None, broker.now());
@@ -337,7 +396,7 @@ impl Batch {
     ) {
         received.routed(outcome);
         let number = outcome.as_ref().ok().and_then(|routed| routed.stored);
-        let targets = number.and_then(|number| self.messages.get(number));
+        let places = number.and_then(|number| self.messages.get(number));
         let storing = |target: &Target| {
             // It is the last of all that goes there, up to now.
             let storing = match *target {
@@ -351,7 +410,8 @@ impl Batch {
             };
             Some((*target, storing?))
         };
-        let storing: Vec<_> = targets.into_iter().flatten().filter_map(storing).collect();
+        let targets = places.map(Places::as_slice).unwrap_or_default();
+        let storing: Vec<_> = targets.iter().filter_map(storing).collect();
         if !storing.is_empty() {
             self.followed.push((received, storing));
         }
@@ -372,7 +432,7 @@ pub struct Storing {
     pending: Option<Pending>,
     /// Of each topic and partition, in the order of what was handed over: refused at once, or answered by the log.
     entries: Vec<(Target, Result<(), ProduceError>)>,
-    messages: Vec<Vec<Target>>,
+    messages: Vec<Places>,
     coming: Vec<Coming>,
     followed: Vec<(Received, Vec<(Target, followed::Storing)>)>,
 }
@@ -399,7 +459,7 @@ impl Broker {
             retained.check_room(subject)?;
         }
         let target = batch.push_own(retained.log(), &record, RETAINED_BYTES_MAX)?;
-        batch.messages.push(vec![target]);
+        batch.messages.push(Places::One(target));
         Ok(batch.messages.len() - 1)
     }
 
@@ -459,6 +519,20 @@ impl Storing {
     /// Waits until all are as durable as their topics ask for. One outcome a message, in their order: stored in every
     /// topic that keeps it, or what went wrong first.
     pub async fn done(self) -> Vec<Result<(), ProduceError>> {
+        let (messages, outcomes) = self.outcomes().await;
+        let outcome = |places: &Places| outcomes.failure(places).map_or(Ok(()), Err);
+        messages.iter().map(outcome).collect()
+    }
+
+    /// Waits as [`Storing::done`] does. What is not stored: numbers in the batch, ascending, each with what went wrong
+    /// first.
+    pub async fn failures(self) -> Vec<(usize, ProduceError)> {
+        let (messages, outcomes) = self.outcomes().await;
+        let numbered = messages.iter().enumerate();
+        numbered.filter_map(|(at, places)| Some((at, outcomes.failure(places)?))).collect()
+    }
+
+    async fn outcomes(self) -> (Vec<Places>, Outcomes) {
         let stored = match self.pending {
             Some(pending) => pending.await,
             None => Vec::new(),
@@ -473,14 +547,29 @@ impl Storing {
             });
             (place, outcome)
         };
-        let outcomes: BTreeMap<_, _> = self.entries.into_iter().map(outcome).collect();
-        let of = |target: &Target| {
-            outcomes.get(target).cloned().unwrap_or(Err(AppendError::Closed.into()))
-        };
+        let outcomes = Outcomes(self.entries.into_iter().map(outcome).collect());
         for (mut received, storing) in self.followed {
-            storing.iter().for_each(|(target, storing)| received.stored(storing, of(target)));
+            let tell =
+                |(target, storing): &(Target, _)| received.stored(storing, outcomes.of(target));
+            storing.iter().for_each(tell);
         }
-        let of = |target: &Target| of(target).map(|_| ());
-        self.messages.iter().map(|places| places.iter().try_for_each(of)).collect()
+        (self.messages, outcomes)
+    }
+}
+
+/// What became of each place of a batch: its first offset.
+struct Outcomes(BTreeMap<Target, Result<Offset, ProduceError>>);
+
+impl Outcomes {
+    fn of(&self, target: &Target) -> Result<Offset, ProduceError> {
+        self.0.get(target).cloned().unwrap_or(Err(AppendError::Closed.into()))
+    }
+
+    /// What went wrong first with a message that goes to these.
+    fn failure(&self, places: &Places) -> Option<ProduceError> {
+        places.as_slice().iter().find_map(|target| match self.0.get(target) {
+            Some(Ok(_)) => None,
+            _ => self.of(target).err(),
+        })
     }
 }

@@ -8,6 +8,7 @@ use base::{Millis, Subject};
 use bytes::Bytes;
 
 pub use death::{Death, DeathReason};
+pub use record::PlainMessage;
 pub(crate) use record::{DEADLINE, GROUP, NOTE, NewMessage, PUBLISHER, SESSIONS, is_copy};
 
 /// A message. What it is about is its [`Subject`], which goes beside it: most publishers say the same one again and

@@ -4,7 +4,7 @@
 use base::Millis;
 use base::subject::TEXT;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use store::batch::Record;
+use store::batch::{NewRecord, Record};
 
 use super::{Death, Message, Original, Properties, Via};
 
@@ -124,6 +124,31 @@ impl NewMessage {
     /// Says who is not to get it back.
     pub(crate) fn mark_publisher(&mut self, publisher: Bytes) {
         self.headers.push((Bytes::from_static(PUBLISHER.as_bytes()), Some(publisher)));
+    }
+}
+
+/// A message that has no headers and no properties, where it lies. Its record is the same as that of such a [`Message`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlainMessage<'a> {
+    /// As in [`Message::key`].
+    pub key: Option<&'a [u8]>,
+    /// As in [`Message::value`].
+    pub value: Option<&'a [u8]>,
+    /// When it was made, or else when it came.
+    pub timestamp: Millis,
+}
+
+impl<'a> PlainMessage<'a> {
+    /// Its record.
+    pub(crate) fn record(&self) -> NewRecord<'a> {
+        let Self { key, value, timestamp } = *self;
+        NewRecord { timestamp, key, value, headers: &[] }
+    }
+
+    /// No fewer bytes than the record takes.
+    pub(crate) fn bytes_max(&self) -> usize {
+        let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        RECORD_OVERHEAD + length(self.key) + length(self.value)
     }
 }
 

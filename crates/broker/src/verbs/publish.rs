@@ -134,19 +134,30 @@ pub(crate) struct Built {
 impl Built {
     /// Adds a message to the open batch, or to a new one if that would get larger than `limit`.
     pub(crate) fn push(&mut self, record: &NewMessage, limit: usize) -> Result<(), ProduceError> {
-        let room = limit.saturating_sub(record.bytes_max());
-        if self.open.as_ref().is_some_and(|open| HEADER_BYTES + open.len() > room) {
-            self.close(limit)?;
-        }
         let headers: Vec<_> =
             record.headers.iter().map(|(k, v)| (k.as_ref(), v.as_deref())).collect();
-        let open = self.open.get_or_insert_with(|| BatchBuilder::new(Compression::None));
-        open.push(&NewRecord {
+        let new = NewRecord {
             timestamp: record.timestamp,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
             headers: &headers,
-        });
+        };
+        self.push_record(&new, record.bytes_max(), limit)
+    }
+
+    /// The same for a record that takes no more than `bytes_max`.
+    pub(crate) fn push_record(
+        &mut self,
+        record: &NewRecord<'_>,
+        bytes_max: usize,
+        limit: usize,
+    ) -> Result<(), ProduceError> {
+        let room = limit.saturating_sub(bytes_max);
+        if self.open.as_ref().is_some_and(|open| HEADER_BYTES + open.len() > room) {
+            self.close(limit)?;
+        }
+        let open = self.open.get_or_insert_with(|| BatchBuilder::new(Compression::None));
+        open.push(record);
         self.messages += 1;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base::Millis;
 use broker::access::Operation;
 use broker::exchanges::{ExchangeError, ExchangeRoutes};
 use broker::live::{Batch, RouteCache, Routed, Storing};
@@ -18,6 +19,7 @@ use super::{Answers, Api};
 use crate::client::Caller;
 use crate::limits::{BATCH_BYTES_MAX, COMMITS_MAX, MESSAGES_MAX};
 use crate::map::{self, To};
+use crate::packed::{Packed, Plain};
 use crate::pb;
 use crate::pb::publisher_server::Publisher;
 
@@ -61,7 +63,7 @@ impl Publisher for Api {
 
     async fn publish_stream(
         &self,
-        request: Request<Streaming<pb::PublishStreamRequest>>,
+        request: Request<Streaming<Packed>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let caller = Caller::of(&request)?;
         let (commits, committed) = channel(COMMITS_MAX);
@@ -123,7 +125,7 @@ fn push_once(
             let mut queues = caller.broker().new_exchange_routes(Bytes::new());
             push_to_queue(caller, &mut queues, name, message, batch)
         }
-        To::Topic(name) => push_to_topic(caller, name, message, batch),
+        To::Topic(name) => push_to_topic(caller, &topic(caller, name)?, message, batch),
     }
 }
 
@@ -165,12 +167,11 @@ fn push_to_queue(
 
 fn push_to_topic(
     caller: &Caller,
-    name: &str,
+    topic: &Arc<OpenTopic>,
     message: &Message,
     batch: &mut Batch,
 ) -> Result<Routed, Status> {
-    let topic = topic(caller, name)?;
-    let number = batch.push_to(caller.broker(), &topic, message);
+    let number = batch.push_to(caller.broker(), topic, message);
     let number = number.map_err(|error| map::produce_error(&error))?;
     Ok(Routed { receivers: 0, stored: Some(number), is_refused: false })
 }
@@ -180,18 +181,56 @@ struct Publishing {
     caller: Caller,
     routes: RouteCache,
     queues: ExchangeRoutes,
+    /// The topic of the message before, of the same batch.
+    topic: Option<(String, Arc<OpenTopic>)>,
     batch: Batch,
-    /// Messages of the batch that are to be stored: their numbers in the stream, and in the batch.
-    stored: Vec<(u64, usize)>,
+    stored: Stored,
     failures: Vec<pb::PublishFailure>,
     /// Messages that came.
     count: u64,
+    /// How many of them, and bytes of their payloads, are of this batch.
+    taken: (u64, usize),
+}
+
+/// Messages of a batch that are to be stored: runs that are numbered alike in the stream and in the batch.
+#[derive(Debug, Default)]
+struct Stored(Vec<Run>);
+
+#[derive(Debug)]
+struct Run {
+    /// The number of the first in the stream, and in the batch.
+    number: u64,
+    at: usize,
+    /// How many there are.
+    count: usize,
+}
+
+impl Stored {
+    fn push(&mut self, number: u64, at: usize) {
+        match self.0.last_mut() {
+            Some(run) if (run.number + run.count as u64, run.at + run.count) == (number, at) => {
+                run.count += 1;
+            }
+            _ => self.0.push(Run { number, at, count: 1 }),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.0.iter().map(|run| run.count as u64).sum()
+    }
+
+    /// The number in the stream of one that has this number in the batch.
+    fn number(&self, at: usize) -> Option<u64> {
+        let run = self.0.get(self.0.partition_point(|run| run.at <= at).checked_sub(1)?)?;
+        let behind = at - run.at;
+        (behind < run.count).then_some(run.number + behind as u64)
+    }
 }
 
 /// What is on its way to the disk.
 struct Commit {
     storing: Storing,
-    stored: Vec<(u64, usize)>,
+    stored: Stored,
     failures: Vec<pb::PublishFailure>,
     /// All messages up to this are decided then.
     count: u64,
@@ -205,17 +244,19 @@ impl Publishing {
         Self {
             routes: broker.new_route_cache(&map::NAMES),
             queues: broker.new_exchange_routes(Bytes::new()),
+            topic: None,
             batch: Batch::default(),
-            stored: Vec::new(),
+            stored: Stored::default(),
             failures: Vec::new(),
             count: 0,
+            taken: (0, 0),
             caller,
         }
     }
 
     async fn run(
         mut self,
-        mut requests: Streaming<pb::PublishStreamRequest>,
+        mut requests: Streaming<Packed>,
         commits: Sender<Commit>,
     ) -> Result<(), Status> {
         let caller = self.caller.clone();
@@ -226,17 +267,20 @@ impl Publishing {
                 () = commits.closed() => return Ok(()),
             };
             let Some(first) = first else { return Ok(()) };
-            let mut bytes = self.take(first)?;
+            // It may be gone, or be another's, since the last batch.
+            self.topic = None;
+            let now = caller.broker().now();
+            self.take(&first, now)?;
             // What is there already goes along.
             let mut is_over = false;
-            while bytes < BATCH_BYTES_MAX {
+            while self.taken.1 < BATCH_BYTES_MAX {
                 let more = tokio::select! {
                     biased;
                     more = requests.message() => more?,
                     () = std::future::ready(()) => break,
                 };
                 match more {
-                    Some(more) => bytes += self.take(more)?,
+                    Some(more) => self.take(&more, now)?,
                     None => {
                         is_over = true;
                         break;
@@ -250,43 +294,59 @@ impl Publishing {
         }
     }
 
-    /// Takes the messages of a request; how many bytes they are, about.
-    fn take(&mut self, request: pb::PublishStreamRequest) -> Result<usize, Status> {
-        if request.messages.len() > MESSAGES_MAX {
+    /// Takes the messages of a request. `now`: when they came.
+    fn take(&mut self, request: &Packed, now: Millis) -> Result<(), Status> {
+        let head = request.head()?;
+        if head.count > MESSAGES_MAX {
             return Err(map::invalid("messages", &format!("there are {MESSAGES_MAX} at most")));
         }
-        let (count, mut bytes) = (request.messages.len() as u64, 0);
-        for message in request.messages {
-            bytes += message.payload.as_ref().map_or(0, Bytes::len);
+        for message in request.messages() {
             self.count += 1;
-            match self.push(message) {
-                Ok(routed) if routed.is_lost() && request.mandatory => self.fail(&nobody()),
-                Ok(routed) => {
-                    self.stored.extend(routed.stored.map(|number| (self.count, number)));
-                }
+            self.taken.0 += 1;
+            let pushed = match Plain::of(message) {
+                Some(plain) => self.push_plain(&plain, now),
+                None => self.push(request.whole(message)?),
+            };
+            match pushed {
+                Ok(routed) if routed.is_lost() && head.mandatory => self.fail(&nobody()),
+                Ok(Routed { stored: Some(at), .. }) => self.stored.push(self.count, at),
+                Ok(_) => {}
                 Err(status) => self.fail(&status),
             }
         }
-        self.caller.client.shared.figures.received(count, bytes);
-        Ok(bytes)
+        Ok(())
     }
 
     fn fail(&mut self, status: &Status) {
         self.failures.push(failure(self.count, status));
     }
 
+    fn push_plain(&mut self, plain: &Plain<'_>, now: Millis) -> Result<Routed, Status> {
+        self.taken.1 += plain.payload.map_or(0, <[u8]>::len);
+        let topic = known_topic(&self.caller, &mut self.topic, plain.topic)?;
+        let number = self.batch.push_plain(topic, &plain.message(now));
+        let number = number.map_err(|error| map::produce_error(&error))?;
+        Ok(Routed { receivers: 0, stored: Some(number), is_refused: false })
+    }
+
     fn push(&mut self, message: pb::Message) -> Result<Routed, Status> {
+        self.taken.1 += message.payload.as_ref().map_or(0, Bytes::len);
         let (to, message) = map::take(Some(message), self.caller.client.publisher)?;
         let (caller, batch) = (&self.caller, &mut self.batch);
         match &to {
             To::Subject(name) => push_to_subject(caller, &mut self.routes, name, &message, batch),
             To::Queue(name) => push_to_queue(caller, &mut self.queues, name, &message, batch),
-            To::Topic(name) => push_to_topic(caller, name, &message, batch),
+            To::Topic(name) => {
+                let topic = known_topic(caller, &mut self.topic, name)?;
+                push_to_topic(caller, topic, &message, batch)
+            }
         }
     }
 
     async fn commit(&mut self) -> Commit {
         let since = Instant::now();
+        let (count, bytes) = std::mem::take(&mut self.taken);
+        self.caller.client.shared.figures.received(count, bytes);
         let mut batch = std::mem::take(&mut self.batch);
         drop(batch.flush());
         Commit {
@@ -297,6 +357,18 @@ impl Publishing {
             since,
         }
     }
+}
+
+/// A topic, which most often is that of the message before.
+fn known_topic<'k>(
+    caller: &Caller,
+    known: &'k mut Option<(String, Arc<OpenTopic>)>,
+    name: &str,
+) -> Result<&'k Arc<OpenTopic>, Status> {
+    if known.as_ref().is_none_or(|(last, _)| last != name) {
+        *known = Some((name.to_owned(), topic(caller, name)?));
+    }
+    known.as_ref().map(|(_, topic)| topic).ok_or_else(|| map::not_found("topic", name))
 }
 
 fn failure(number: u64, status: &Status) -> pb::PublishFailure {
@@ -311,15 +383,15 @@ async fn tell(
     answers: Sender<Result<pb::PublishStreamResponse, Status>>,
 ) {
     while let Some(Commit { storing, stored, mut failures, count, since }) = commits.recv().await {
-        let outcomes = storing.done().await;
-        if !stored.is_empty() {
+        let lost = storing.failures().await;
+        let messages = stored.count();
+        if messages > 0 {
             let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            figures.publish_time.record_times(took, stored.len() as u64);
+            figures.publish_time.record_times(took, messages);
         }
-        for (number, at) in stored {
-            if let Some(Err(error)) = outcomes.get(at) {
-                failures.push(failure(number, &map::produce_error(error)));
-            }
+        for (at, error) in lost {
+            let number = stored.number(at);
+            failures.extend(number.map(|one| failure(one, &map::produce_error(&error))));
         }
         failures.sort_unstable_by_key(|failure| failure.number);
         let answer = pb::PublishStreamResponse { decided: count, failures };
