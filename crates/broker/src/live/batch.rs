@@ -162,7 +162,7 @@ impl Batch {
     /// Adds a message for one topic, whatever that binds; returns its number.
     ///
     /// # Errors
-    /// The topic does not take the message.
+    /// The topic does not take the message, or is a full queue that refuses what is too many.
     pub fn push_to(
         &mut self,
         broker: &Broker,
@@ -178,11 +178,14 @@ impl Batch {
         if size > limit {
             return Err(ProduceError::TooLarge { size, limit });
         }
+        let bytes = message.value.as_ref().map_or(0, Bytes::len) as u64;
+        let coming = broker.room_in_queue(&topic.topic.name, (1, bytes))?;
         let partition = topic.partition_of(message.properties.priority, record.key.as_deref());
         let at = self.topic(topic);
         if let Some((_, partitions)) = self.topics.get_mut(at) {
             partitions.entry(partition).or_default().push(&record, limit)?;
         }
+        self.coming.extend(coming);
         self.bytes += size;
         self.messages.push(Places::One(Target::Topic(at, partition)));
         Ok(self.messages.len() - 1)
@@ -192,9 +195,10 @@ impl Batch {
     /// record.
     ///
     /// # Errors
-    /// The topic does not take the message.
+    /// The topic does not take the message, or is a full queue that refuses what is too many.
     pub fn push_plain(
         &mut self,
+        broker: &Broker,
         topic: &Arc<OpenTopic>,
         message: &PlainMessage<'_>,
     ) -> Result<usize, ProduceError> {
@@ -206,12 +210,15 @@ impl Batch {
         if size > limit {
             return Err(ProduceError::TooLarge { size, limit });
         }
+        let bytes = message.value.map_or(0, <[u8]>::len) as u64;
+        let coming = broker.room_in_queue(&topic.topic.name, (1, bytes))?;
         let partition = topic.partition_of(None, message.key);
         let at = self.topic(topic);
         if let Some((_, partitions)) = self.topics.get_mut(at) {
             let built = partitions.entry(partition).or_default();
             built.push_record(&message.record(), bytes_max, limit)?;
         }
+        self.coming.extend(coming);
         self.bytes += size;
         self.messages.push(Places::One(Target::Topic(at, partition)));
         Ok(self.messages.len() - 1)

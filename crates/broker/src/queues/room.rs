@@ -9,14 +9,13 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use queue::shared::Why;
-use store::batch::Batch;
 
 use super::dead::is_cycle;
 use super::lane::Item;
 use super::queue::Queue;
 use super::types::{Origin, Overflow, QueueSettings};
 use crate::Broker;
-use crate::live::{Batch as LiveBatch, Route};
+use crate::live::{Batch, Route};
 use crate::message::Message;
 use crate::topics::OpenTopic;
 use crate::verbs::produce::ProduceError;
@@ -103,16 +102,15 @@ impl Refusing {
 }
 
 impl Broker {
-    /// Asks the queue that a topic is, if it is one that refuses what is too many, whether it takes a batch: all of it, or
-    /// nothing. What is returned counts as messages of it until it is dropped.
+    /// Asks the queue that a topic is, if it is one that refuses what is too many, whether it takes so many messages, with so
+    /// many bytes: all of them, or none. What is returned counts as messages of it until it is dropped.
     pub(crate) fn room_in_queue(
         &self,
         topic: &str,
-        batch: &Batch,
+        (count, bytes): (u64, u64),
     ) -> Result<Option<Coming>, ProduceError> {
         let Some(queue) = self.inner.queues.refusing.get(topic) else { return Ok(None) };
-        let count = u64::try_from(batch.header().count).unwrap_or(0);
-        match queue.has_room(count, batch.bytes().len() as u64) {
+        match queue.has_room(count, bytes) {
             true => Ok(Coming::of(&queue, count)),
             false => Err(ProduceError::Refused),
         }
@@ -161,7 +159,7 @@ impl Broker {
         queue: &Queue,
         origin: Origin,
         message: &Message,
-        batch: &mut LiveBatch,
+        batch: &mut Batch,
     ) {
         let settings = queue.settings();
         let (Some(Overflow::RejectDeadLetter), Some(to)) =

@@ -100,7 +100,9 @@ impl Broker {
                 TxnPartition { topic: topic.topic.name.as_str().into(), partition: *partition };
             self.inner.groups.verify(producer, &partition)?;
         }
-        let coming = self.room_in_queue(&topic.topic.name, &batch)?;
+        let count = u64::try_from(batch.header().count).unwrap_or(0);
+        let size = (count, batch.bytes().len() as u64);
+        let coming = self.room_in_queue(&topic.topic.name, size)?;
         let (batch, append_time) = fit(topic, *partition, batch, now)?;
         let followed = self.inner.receive_batch(topic, *partition, &batch);
         let epoch = topic.leader_epoch(*partition);

@@ -323,8 +323,9 @@ impl Publishing {
 
     fn push_plain(&mut self, plain: &Plain<'_>, now: Millis) -> Result<Routed, Status> {
         self.taken.1 += plain.payload.map_or(0, <[u8]>::len);
+        let broker = self.caller.broker();
         let topic = known_topic(&self.caller, &mut self.topic, plain.topic)?;
-        let number = self.batch.push_plain(topic, &plain.message(now));
+        let number = self.batch.push_plain(broker, topic, &plain.message(now));
         let number = number.map_err(|error| map::produce_error(&error))?;
         Ok(Routed { receivers: 0, stored: Some(number), is_refused: false })
     }

@@ -111,3 +111,23 @@ async fn a_full_queue_refuses_what_is_published_to_a_subject_and_others_have_it(
         assert_eq!(full.coming.load(Ordering::SeqCst), 0, "what is stored is not coming");
     }
 }
+
+#[tokio::test]
+async fn a_full_queue_refuses_messages_for_its_topic_one_by_one_too() {
+    let fixture = Fixture::start().await;
+    let two = limited(QueueSettings { length_max: Some(2), ..QueueSettings::default() });
+    let queue = fixture.queue("q", &two).await;
+    let (topic, mut batch) = (fixture.broker.topic("q").unwrap(), Batch::default());
+    let plain = crate::PlainMessage { key: None, value: Some(b"b"), timestamp: 1 };
+    batch.push_to(&fixture.broker, &topic, &message("a")).unwrap();
+    batch.push_plain(&fixture.broker, &topic, &plain).unwrap();
+    // What is on its way counts.
+    let refused = [
+        batch.push_to(&fixture.broker, &topic, &message("c")),
+        batch.push_plain(&fixture.broker, &topic, &plain),
+    ];
+    assert_eq!(refused, [Err(ProduceError::Refused), Err(ProduceError::Refused)]);
+    let stored = fixture.broker.store(batch).await.done().await;
+    assert!(stored.iter().all(Result::is_ok), "{stored:?}");
+    assert_eq!((queue.counts().ready, queue.coming.load(Ordering::SeqCst)), (2, 0));
+}
