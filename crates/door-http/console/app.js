@@ -1,7 +1,7 @@
 // The console: its frame, and which page is shown in it.
 
 import { Component, render } from './preact.mjs';
-import { useEffect, useRef, useState } from './hooks.mjs';
+import { useEffect, useLayoutEffect, useRef, useState } from './hooks.mjs';
 import { ask, lastUser, logIn, onLogin, user } from './http.js';
 import { LANGUAGES, TAGS, language, t } from './i18n.js';
 import { parse } from './route.js';
@@ -149,7 +149,8 @@ function App() {
   const Page = second === undefined ? all : one;
   const place = route.parts.join('/');
   const title = Page ? t('page.' + (first || 'overview')) : t('error.nowhere');
-  useEffect(() => {
+  // Before it is painted: nothing is seen in other colours first, or read out as another language.
+  useLayoutEffect(() => {
     document.documentElement.lang = TAGS[language()];
     document.documentElement.dataset.theme = preferences.theme;
     document.title = (second ? second + ' – ' : '') + title + ' – Entrepot';

@@ -48,6 +48,7 @@ pub(crate) fn bind(config: &Config) -> Result<Vec<Bound>, RunError> {
     let bind = |listener: &config::Listener| {
         let failed = |source| RunError::Bind {
             name: listener.name.clone(),
+            key: listener.door.port_key(),
             address: format!("{}:{}", listener.host, listener.port),
             source,
         };
@@ -282,6 +283,7 @@ pub(crate) fn coap_dtls(config: &Config) -> Result<Option<(CoapUdp, PskKeys)>, R
     let keys = coap.psk.as_ref().and_then(|keys| PskKeys::parse(&keys.0).ok()).unwrap_or_default();
     let failed = |source| RunError::Bind {
         name: "COAP_DTLS".to_owned(),
+        key: "coap.dtls_port",
         address: format!("{}:{port}", config.net.bind),
         source,
     };

@@ -40,11 +40,13 @@ const DEREGISTER_PATIENCE: Duration = Duration::from_secs(3);
 pub enum RunError {
     /// A listener's address cannot be used.
     #[error(
-        "cannot listen on {address} for {name}: {source}; is another broker running, or is the port taken? (see net.bind, and the port of its door: kafka.port, zookeeper.port, mqtt.port, amqp.port, amqp.management_port, http.port)"
+        "cannot listen on {address} for {name}: {source}; is another broker running, or is the port taken? (see net.bind and {key})"
     )]
     Bind {
         /// The listener's name.
         name: String,
+        /// The key of the configuration that says which port.
+        key: &'static str,
         /// The address.
         address: String,
         /// What the system said.

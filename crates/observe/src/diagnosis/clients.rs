@@ -11,16 +11,13 @@ use crate::state::{NodeId, NodeKind};
 const SECONDS: u64 = 60;
 /// So many failures in that time are many.
 const MANY: u64 = 20;
-/// So many logins fail in so many seconds where somebody guesses; a person who has forgotten a password does not try that fast.
-const GUESSES: (u64, u64) = (10, 10);
-/// New connections in that time that are worth a look …
-const CHURN: u64 = 300;
-/// … where they are so many times as many as are open.
-const CHURN_TIMES: u64 = 10;
-/// So many requests that fail are many …
-const FAILING: u64 = 60;
-/// … where they are so many hundredths of all of their kind.
-const FAILING_PERCENT: u64 = 10;
+/// So many failures in so many seconds are as many: a person who has forgotten a password does not try that fast.
+const FAST: (u64, u64) = (10, 10);
+/// In so many seconds so many new connections are worth a look, where they are so many times as many as are open: when all
+/// clients of a broker come again, each does so once.
+const CHURN: [(u64, u64, u64); 2] = [(SECONDS, 300, 10), (10, 100, 2)];
+/// In so many seconds so many requests that fail are many, where they are so many hundredths of all of their kind.
+const FAILING: [(u64, u64, u64); 2] = [(SECONDS, 60, 10), (10, 30, 30)];
 /// Events that are quoted.
 const QUOTED: usize = 3;
 
@@ -46,13 +43,18 @@ fn quoted(moment: &Moment<'_>, found: Vec<(NodeId, u64)>, what: &str, kind: &str
     found.into_iter().map(one).collect()
 }
 
-pub(super) fn logins(moment: &Moment<'_>) -> Vec<Finding> {
-    let (least, seconds) = GUESSES;
-    let fast = ended(moment, "login", seconds, least);
+/// Listeners at which connections ended so often for a reason, or fewer but faster.
+fn many(moment: &Moment<'_>, reason: &str) -> Vec<(NodeId, u64)> {
+    let (least, seconds) = FAST;
+    let fast = ended(moment, reason, seconds, least);
     let is_fast = |listener: &NodeId| fast.iter().any(|(known, _)| known == listener);
-    let mut found = ended(moment, "login", SECONDS, least);
+    let mut found = ended(moment, reason, SECONDS, least);
     found.retain(|(listener, count)| *count >= MANY || is_fast(listener));
-    quoted(moment, found, "logins failed", "connection.login_failed")
+    found
+}
+
+pub(super) fn logins(moment: &Moment<'_>) -> Vec<Finding> {
+    quoted(moment, many(moment, "login"), "logins failed", "connection.login_failed")
 }
 
 pub(super) fn protocol(moment: &Moment<'_>) -> Vec<Finding> {
@@ -61,8 +63,7 @@ pub(super) fn protocol(moment: &Moment<'_>) -> Vec<Finding> {
 }
 
 pub(super) fn handshakes(moment: &Moment<'_>) -> Vec<Finding> {
-    let found = ended(moment, "handshake", SECONDS, MANY);
-    quoted(moment, found, "handshakes failed", "connection.handshake_failed")
+    quoted(moment, many(moment, "handshake"), "handshakes failed", "connection.handshake_failed")
 }
 
 pub(super) fn panicked(moment: &Moment<'_>) -> Vec<Finding> {
@@ -78,38 +79,40 @@ pub(super) fn panicked(moment: &Moment<'_>) -> Vec<Finding> {
 }
 
 /// Listeners, and how much a counter of theirs grew.
-fn grown(moment: &Moment<'_>, family: &str) -> Vec<(NodeId, u64, Key)> {
+fn grown(moment: &Moment<'_>, family: &str) -> Vec<(NodeId, u64)> {
     let keys = moment.history.keys(family).into_iter();
     let grown = keys.filter_map(|key| {
-        let listener = NodeId::new(NodeKind::Listener, Arc::clone(key.labels.get(1)?));
-        Some((listener, moment.history.increase(&key, SECONDS), key))
+        let count = moment.history.increase(&key, SECONDS);
+        let listener = key.labels.get(1).filter(|_| count > 0)?;
+        Some((NodeId::new(NodeKind::Listener, Arc::clone(listener)), count))
     });
     grown.collect()
 }
 
 pub(super) fn refused(moment: &Moment<'_>) -> Vec<Finding> {
-    let grown = grown(moment, "entrepot_connections_refused_total").into_iter();
-    let found = grown.filter(|(_, count, _)| *count > 0).map(|(id, count, _)| (id, count));
-    quoted(moment, found.collect(), "connections were refused", "connection.refused")
+    let found = grown(moment, "entrepot_connections_refused_total");
+    quoted(moment, found, "connections were refused", "connection.refused")
 }
 
 pub(super) fn not_accepted(moment: &Moment<'_>) -> Vec<Finding> {
-    let grown = grown(moment, "entrepot_accept_failures_total").into_iter();
-    let found = grown.filter(|(_, count, _)| *count > 0).map(|(id, count, _)| (id, count));
-    quoted(moment, found.collect(), "times it failed", "listener.accept_failed")
+    let found = grown(moment, "entrepot_accept_failures_total");
+    quoted(moment, found, "times it failed", "listener.accept_failed")
 }
 
 pub(super) fn failing(moment: &Moment<'_>) -> Vec<Finding> {
     let (all, failed) = ("entrepot_requests_total", "entrepot_request_errors_total");
     let mut by_door: BTreeMap<Arc<str>, Vec<String>> = BTreeMap::new();
     for key in moment.history.keys(failed) {
-        let errors = moment.history.increase(&key, SECONDS);
-        let count = moment.history.increase(&Key { family: all, ..key.clone() }, SECONDS);
+        let asked = Key { family: all, ..key.clone() };
+        let many = |(seconds, least, percent): (u64, u64, u64)| {
+            let errors = moment.history.increase(&key, seconds);
+            let count = moment.history.increase(&asked, seconds);
+            let is_part = errors.saturating_mul(100) >= count.saturating_mul(percent);
+            (errors >= least && is_part).then_some((errors, count, seconds))
+        };
+        let Some((errors, count, seconds)) = FAILING.into_iter().find_map(many) else { continue };
         let [door, request] = key.labels.as_slice() else { continue };
-        if errors < FAILING || errors.saturating_mul(100) < count.saturating_mul(FAILING_PERCENT) {
-            continue;
-        }
-        let said = format!("{errors} of {count} {request} requests in the last {SECONDS} seconds");
+        let said = format!("{errors} of {count} {request} requests in the last {seconds} seconds");
         by_door.entry(Arc::clone(door)).or_default().push(said);
     }
     let found = by_door.into_iter();
@@ -124,13 +127,17 @@ fn listener_of(moment: &Moment<'_>, door: &str) -> NodeId {
 
 pub(super) fn churn(moment: &Moment<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (listener, accepted, key) in grown(moment, "entrepot_connections_accepted_total") {
-        let open = Key { family: "entrepot_connections", ..key };
+    for key in moment.history.keys("entrepot_connections_accepted_total") {
+        let open = Key { family: "entrepot_connections", ..key.clone() };
         let open = u64::try_from(moment.history.last(&open).unwrap_or(0)).unwrap_or(0);
-        if accepted >= CHURN && accepted >= open.saturating_mul(CHURN_TIMES) {
-            let said = format!("{accepted} were made in {SECONDS} seconds, {open} are open");
-            found.push(Finding::new(listener, [said]));
-        }
+        let many = |(seconds, least, times): (u64, u64, u64)| {
+            let accepted = moment.history.increase(&key, seconds);
+            let is_many = accepted >= least && accepted >= open.saturating_mul(times);
+            is_many.then(|| format!("{accepted} were made in {seconds} seconds, {open} are open"))
+        };
+        let Some(said) = CHURN.into_iter().find_map(many) else { continue };
+        let Some(listener) = key.labels.get(1) else { continue };
+        found.push(Finding::new(NodeId::new(NodeKind::Listener, Arc::clone(listener)), [said]));
     }
     found
 }

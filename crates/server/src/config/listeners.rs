@@ -427,25 +427,9 @@ fn check_ports(config: &Config, listeners: &[Listener], found: &mut Found<'_>) {
             listener.port != 0 && other.port == listener.port && same_host
         });
         if let Some(other) = clash {
-            let key = match listener.door {
-                Door::Kafka => "kafka.listeners",
-                Door::Zookeeper => "zookeeper.port",
-                Door::Amqp => "amqp.port",
-                Door::AmqpTls => "amqp.tls_port",
-                Door::AmqpManagement => "amqp.management_port",
-                Door::Http => "http.port",
-                Door::Mqtt => "mqtt.port",
-                Door::MqttWebsocket => "mqtt.websocket_port",
-                Door::Nats => "nats.port",
-                Door::NatsWebsocket => "nats.websocket_port",
-                Door::NatsMonitor => "nats.monitor_port",
-                Door::Stomp => "stomp.port",
-                Door::StompTls => "stomp.tls_port",
-                Door::StompWebsocket => "stomp.websocket_port",
-                Door::Coap => "coap.port",
-                Door::CoapWebsocket => "coap.websocket_port",
-                Door::Grpc => "grpc.port",
-            };
+            // Of Kafka's there may be several.
+            let is_kafka = listener.door == Door::Kafka;
+            let key = if is_kafka { "kafka.listeners" } else { listener.door.port_key() };
             let why = format!(
                 "is port {} for listener {}, which listener {} has already",
                 listener.port, listener.name, other.name

@@ -574,6 +574,31 @@ pub enum Door {
     Grpc,
 }
 
+impl Door {
+    /// The key that says on which port it listens.
+    pub fn port_key(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka.port",
+            Self::Zookeeper => "zookeeper.port",
+            Self::Amqp => "amqp.port",
+            Self::AmqpTls => "amqp.tls_port",
+            Self::AmqpManagement => "amqp.management_port",
+            Self::Http => "http.port",
+            Self::Mqtt => "mqtt.port",
+            Self::MqttWebsocket => "mqtt.websocket_port",
+            Self::Nats => "nats.port",
+            Self::NatsWebsocket => "nats.websocket_port",
+            Self::NatsMonitor => "nats.monitor_port",
+            Self::Stomp => "stomp.port",
+            Self::StompTls => "stomp.tls_port",
+            Self::StompWebsocket => "stomp.websocket_port",
+            Self::Coap => "coap.port",
+            Self::CoapWebsocket => "coap.websocket_port",
+            Self::Grpc => "grpc.port",
+        }
+    }
+}
+
 /// One address on which a door listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {

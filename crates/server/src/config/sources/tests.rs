@@ -44,6 +44,21 @@ fn nothing_needs_to_be_configured_and_only_this_machine_can_connect() {
 }
 
 #[test]
+fn each_door_knows_the_key_of_its_port() {
+    let ports = KEYS.iter().filter(|key| key.name.ends_with("port"));
+    // DTLS has a socket of its own, which is no listener.
+    let ports = ports.filter(|key| !matches!(key.name, "coap.dtls_port"));
+    let ports: Vec<_> = (20_000..).zip(ports.map(|key| key.name)).collect();
+    let set: Vec<_> = ports.iter().map(|(port, key)| format!("{key}={port}")).collect();
+    let set: Vec<_> = set.iter().map(String::as_str).chain(["tls.self_signed=true"]).collect();
+    let config = Config::load(&flags(&set), &environment(&[])).unwrap();
+    let said = config.listeners.iter().map(|of| (i32::from(of.port), of.door.port_key()));
+    let mut said: Vec<_> = said.collect();
+    said.sort_unstable();
+    assert_eq!(said, ports);
+}
+
+#[test]
 fn the_data_folder_follows_the_base_directory_specification() {
     let dir = |pairs: &[(&str, &str)]| {
         Config::load(&Flags::default(), &environment(pairs)).unwrap().storage.dir
