@@ -257,6 +257,22 @@ families! {
     QUEUE_CONSUMERS: GaugeFamily<2> = GaugeFamily::new(
         "entrepot_queue_consumers", "Consumers of a queue.", Unit::None, &["space", "queue"]).detailed();
 
+    /// Messages that a queue gave away.
+    QUEUE_DELIVERED: CounterFamily<2> = CounterFamily::new(
+        "entrepot_queue_delivered_messages_total",
+        "Messages of a queue that were given away, each time; of queues of which some came back, or became dead letters.",
+        Unit::None, &["space", "queue"]).detailed();
+    /// Messages that a queue gave away again.
+    QUEUE_REDELIVERED: CounterFamily<2> = CounterFamily::new(
+        "entrepot_queue_redelivered_messages_total",
+        "Messages of a queue that were given away and had been before.", Unit::None,
+        &["space", "queue"]).detailed();
+    /// Messages that a queue gave up.
+    QUEUE_DEAD: CounterFamily<2> = CounterFamily::new(
+        "entrepot_queue_dead_letters_total",
+        "Messages of a queue that became dead letters because a consumer rejected them, or had them too often.",
+        Unit::None, &["space", "queue"]).detailed();
+
     // Events.
 
     /// Events that happened.

@@ -1,4 +1,4 @@
-//! How far a consumer is behind, in messages and in time.
+//! How far a consumer is behind, in messages and in time; and whether that is because one partition gets most of what comes.
 //!
 //! What is to be known is how long ago the first message came that a consumer has not taken. To read that message would cost a
 //! read from disk for each consumer; instead it is noted, each second, where logs end, and looked up when the log ended
@@ -71,6 +71,16 @@ impl Ends {
         });
     }
 
+    /// Where the log ended then; `None`: it was not watched yet.
+    pub fn at(&self, then: Millis) -> Option<Offset> {
+        let after = self.points.partition_point(|(at, _)| *at <= then);
+        let (from_at, from) = after.checked_sub(1).and_then(|at| self.points.get(at)).copied()?;
+        let Some((to_at, to)) = self.points.get(after).copied() else { return Some(from) };
+        let part = i128::from(then - from_at) * i128::from(to - from);
+        let more = part / i128::from(to_at - from_at).max(1);
+        Some(from + Offset::try_from(more).unwrap_or(0))
+    }
+
     /// How long ago the message at `position` came, for a consumer whose next message that is.
     pub fn behind(&self, position: Offset, now: Millis) -> Option<Behind> {
         let (_, end) = *self.points.back()?;
@@ -113,6 +123,50 @@ impl Progress {
     }
 }
 
+/// Fewer partitions have no peers to be compared with.
+const PEERS_MIN: usize = 4;
+/// Fewer messages say nothing of how they are shared out.
+const CAME_MIN: i64 = 1000;
+/// So many times what the middle one of all gets is much …
+const TIMES: i64 = 4;
+/// … where it is further from that than so many times as far as half of all are: the median absolute deviation, whose part in
+/// the standard deviation of what is normal is 0.67.
+const DEVIATIONS: i64 = 9;
+
+/// A partition that gets much more of what comes than its peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hot {
+    /// Which of them, from 0.
+    pub index: usize,
+    /// Hundredths of what came to all.
+    pub percent: i64,
+    /// Hundredths that the middle one of all got.
+    pub usual_percent: i64,
+}
+
+/// The middle one.
+fn middle(mut values: Vec<i64>) -> i64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+impl Hot {
+    /// Looks for one, by what came to each in the same time.
+    pub fn of(came: &[i64]) -> Option<Self> {
+        let all: i64 = came.iter().sum();
+        let (index, most) = came.iter().copied().enumerate().max_by_key(|(_, came)| *came)?;
+        if came.len() < PEERS_MIN || all < CAME_MIN {
+            return None;
+        }
+        let usual = middle(came.to_vec());
+        let deviation = middle(came.iter().map(|one| (one - usual).abs()).collect());
+        let is_hot = most >= usual.saturating_mul(TIMES)
+            && most - usual > deviation.saturating_mul(DEVIATIONS);
+        let percent = |part: i64| part.saturating_mul(100) / all;
+        is_hot.then(|| Self { index, percent: percent(most), usual_percent: percent(usual) })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -149,6 +203,29 @@ mod tests {
         ends.note(1_000_000, 11);
         let Some(Behind::Exactly(behind)) = ends.behind(10, 1_000_000) else { panic!() };
         assert!(behind <= 1000, "{behind}");
+    }
+
+    #[test]
+    fn where_a_log_ended_is_known_as_far_as_it_was_watched() {
+        let mut ends = Ends::default();
+        assert_eq!(ends.at(0), None);
+        for (now, end) in [(1000, 10), (2000, 10), (3000, 30)] {
+            ends.note(now, end);
+        }
+        let at = [0, 1000, 1900, 2000, 2500, 3000, 99_000].map(|then| ends.at(then));
+        assert_eq!(at, [None, Some(10), Some(10), Some(10), Some(20), Some(30), Some(30)]);
+    }
+
+    #[test]
+    fn a_partition_is_hot_by_what_its_peers_get() {
+        let hot = |index, percent, usual_percent| Some(Hot { index, percent, usual_percent });
+        assert_eq!(Hot::of(&[300, 310, 9000, 290, 305, 295]), hot(2, 85, 2));
+        assert_eq!(Hot::of(&[0, 0, 0, 2000]), hot(3, 100, 0), "all of it has one key");
+        assert_eq!(Hot::of(&[1000, 1200, 3000, 900, 1100]), None, "three times is no much");
+        assert_eq!(Hot::of(&[2000, 0, 0]), None, "too few to be compared");
+        assert_eq!(Hot::of(&[20, 0, 0, 0, 0]), None, "too few have come");
+        assert_eq!(Hot::of(&[10, 2000, 300, 1000, 2]), None, "none is like another");
+        assert_eq!(Hot::of(&[]), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use observe::{Collect, Sink, families};
 use queue::group::{Filter, GroupKind, Listing};
 
 use crate::broker::Inner;
-use crate::queues::QueueCounts;
+use crate::queues::{QueueCounts, QueueFlow};
 
 impl Collect for Inner {
     fn collect(&self, sink: &mut Sink<'_>) {
@@ -20,6 +20,17 @@ impl Collect for Inner {
         self.collect_sessions(sink);
         self.collect_partitions(sink);
     }
+}
+
+/// Of most queues nothing comes back, and there is nothing to remember.
+fn collect_flow(sink: &mut Sink<'_>, labels: [&str; 2], flow: &QueueFlow) {
+    if flow.again == 0 && flow.dead == 0 {
+        return;
+    }
+    let delivered = flow.delivered + flow.delivered_automatic + flow.got + flow.got_automatic;
+    sink.counter(&families::QUEUE_DELIVERED, labels, delivered);
+    sink.counter(&families::QUEUE_REDELIVERED, labels, flow.again);
+    sink.counter(&families::QUEUE_DEAD, labels, flow.dead);
 }
 
 impl Inner {
@@ -91,6 +102,7 @@ impl Inner {
                 sink.gauge(&families::QUEUE_READY, labels, whole(counts.ready));
                 sink.gauge(&families::QUEUE_HELD, labels, whole(counts.held));
                 sink.gauge(&families::QUEUE_CONSUMERS, labels, i64::from(counts.consumers));
+                collect_flow(sink, labels, &queue.flow());
             }
         }
         sink.gauge(&families::QUEUES_READY, [], whole(sum.ready));

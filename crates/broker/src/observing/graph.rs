@@ -34,6 +34,27 @@ fn spaced(space: &Bytes, name: &Bytes) -> String {
     if space.is_empty() { text(name) } else { format!("{}/{}", text(space), text(name)) }
 }
 
+/// Of the topics that a group consumes: the one of whose retention most is used up by what it is behind.
+fn with_kept(node: Node, lags: &[&GroupLag]) -> Node {
+    let most = lags.iter().filter_map(|lag| Some((lag.kept_percent?, lag))).max_by_key(|of| of.0);
+    let Some((percent, lag)) = most.filter(|(percent, _)| *percent > 0) else { return node };
+    node.with("kept_percent", percent).with("kept_topic", &*lag.topic)
+}
+
+/// Of the topics that a group consumes: the one with a partition that gets much more than the others, and where the
+/// group is furthest behind.
+fn with_hot(node: Node, lags: &[&GroupLag]) -> Node {
+    let most = lags.iter().filter_map(|lag| Some((lag.hot_behind()?, lag)));
+    let Some(((own, others), lag)) = most.max_by_key(|of| of.0) else { return node };
+    let Some((partition, hot)) = lag.hot else { return node };
+    node.with("hot_topic", &*lag.topic)
+        .with("hot_partition", i64::from(partition))
+        .with("hot_came_percent", hot.percent)
+        .with("hot_usual_percent", hot.usual_percent)
+        .with("hot_behind_ms", own)
+        .with("hot_others_behind_ms", others)
+}
+
 impl Inner {
     fn own_id(&self) -> NodeId {
         NodeId::new(NodeKind::Broker, self.options.id.0.to_string())
@@ -106,11 +127,14 @@ impl Inner {
             let topic = |lag: &&GroupLag| NodeId::new(NodeKind::Topic, Arc::clone(&lag.topic));
             let edges: Vec<_> = own.iter().map(|lag| ("consumes", topic(lag))).collect();
             let rest = |node: Node| {
-                node.with("state", listing.state.as_str())
+                let node = node
+                    .with("state", listing.state.as_str())
                     .with("kind", listing.kind.as_str())
                     .with("lag_messages", own.iter().map(|lag| lag.messages).sum::<i64>())
                     .with("lost_messages", own.iter().map(|lag| lag.lost()).sum::<i64>())
-                    .with_some("behind_ms", own.iter().filter_map(|lag| lag.behind_ms).max())
+                    .with_some("behind_ms", own.iter().filter_map(|lag| lag.behind_ms).max());
+                let node = with_kept(node, &own);
+                with_hot(node, &own)
             };
             view.put(&id, rest, &edges);
             if view.wants(NodeKind::Member) {

@@ -4,12 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use base::{LogId, Millis, Offset};
-use observe::lag::{Behind, Ends, Progress};
+use observe::lag::{Behind, Ends, Hot, Progress};
 use parking_lot::Mutex;
 use queue::group::{Filter, GroupKind};
+use store::{Log, LogOptions};
 
 use crate::broker::Inner;
 use crate::topics::OpenTopic;
+
+/// Over how long partitions are compared, in milliseconds.
+const COMPARED_MS: Millis = 300_000;
 
 /// A group and a topic that it consumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,11 @@ pub struct GroupLag {
     pub behind_ms: Option<Millis>,
     /// For how long it has had something to commit and committed nothing, of the partition where that is longest.
     pub still_seconds: u64,
+    /// How much of what the topic keeps it is behind, of the partition where that is most, in hundredths: from 100 on retention
+    /// may delete what is not committed. `None`: the topic keeps all.
+    pub kept_percent: Option<i64>,
+    /// The partition that gets much more than the others, if there is one, by number.
+    pub hot: Option<(i32, Hot)>,
     /// Each partition that it has committed something of.
     pub partitions: Vec<PartitionLag>,
 }
@@ -89,8 +98,11 @@ impl Lags {
                     messages: 0,
                     behind_ms: None,
                     still_seconds: 0,
+                    kept_percent: None,
+                    hot: None,
                     partitions: Vec::with_capacity(stands.len()),
                 };
+                let mut came = Vec::with_capacity(stands.len());
                 for stand in stands {
                     let Some(log) = topic.log(stand.partition) else { continue };
                     let range = log.range();
@@ -99,14 +111,18 @@ impl Lags {
                         known.note(now, range.end);
                     }
                     let behind = known.behind(stand.committed, now);
-                    let waits = lag.add(&stand, (range.start, range.end), behind) > 0;
+                    came.extend(known.at(now - COMPARED_MS).map(|then| range.end - then));
+                    let waits = lag.add(&stand, (range.start, range.end), behind);
+                    let kept = kept_percent(log, &topic.config.log, (waits, behind));
+                    lag.kept_percent = lag.kept_percent.max(kept);
                     let of = (Arc::clone(&lag.group), log.id());
                     let going = going_on.entry(of).or_default();
                     going.seen = second;
                     let position = (stand.committed, stand.done);
-                    let still = going.progress.note(second, position, waits);
+                    let still = going.progress.note(second, position, waits > 0);
                     lag.still_seconds = lag.still_seconds.max(still);
                 }
+                lag.compare(&came);
                 all.push(lag);
             }
         }
@@ -117,7 +133,48 @@ impl Lags {
     }
 }
 
+/// How much of what a log keeps is not committed, if it does not keep all.
+fn kept_percent(
+    log: &Log,
+    options: &LogOptions,
+    (waits, behind): (i64, Option<Behind>),
+) -> Option<i64> {
+    let by_time = options.retention_ms.map(|keeps| {
+        let behind = behind.filter(|_| waits > 0).map_or(0, Behind::millis);
+        behind.saturating_mul(100) / keeps.max(1)
+    });
+    let by_size = options.retention_bytes.map(|keeps| {
+        let status = log.status();
+        let messages = u128::try_from(status.end - status.start).unwrap_or(0).max(1);
+        let waits = u128::try_from(waits).unwrap_or(0);
+        let percent = u128::from(status.bytes) * waits * 100 / messages / u128::from(keeps.max(1));
+        i64::try_from(percent).unwrap_or(i64::MAX)
+    });
+    by_time.max(by_size)
+}
+
 impl GroupLag {
+    /// Looks whether one partition gets much more than the others, by what came to each.
+    fn compare(&mut self, came: &[i64]) {
+        if came.len() != self.partitions.len() {
+            return;
+        }
+        self.hot =
+            Hot::of(came).and_then(|hot| Some((self.partitions.get(hot.index)?.partition, hot)));
+    }
+
+    /// How long ago the first message came that is not committed, in milliseconds: in the partition that gets much more than
+    /// the others, and in the middle one of these.
+    pub fn hot_behind(&self) -> Option<(Millis, Millis)> {
+        let (hot, _) = self.hot?;
+        let millis = |one: &PartitionLag| one.behind.map_or(0, Behind::millis);
+        let own = self.partitions.iter().find(|one| one.partition == hot)?;
+        let others = self.partitions.iter().filter(|one| one.partition != hot);
+        let mut others: Vec<_> = others.map(millis).collect();
+        others.sort_unstable();
+        Some((millis(own), others.get(others.len() / 2).copied().unwrap_or(0)))
+    }
+
     /// Messages that it had not committed and are deleted.
     pub fn lost(&self) -> i64 {
         self.partitions.iter().map(|one| (one.start - one.committed).max(0)).sum()

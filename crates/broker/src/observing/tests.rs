@@ -88,6 +88,63 @@ async fn a_group_is_behind_by_what_it_has_not_committed() {
 }
 
 #[tokio::test]
+async fn a_group_is_behind_by_a_part_of_what_its_topic_keeps() {
+    let fixture = Fixture::start().await;
+    let all = [message("a"), message("b"), message("c"), message("d")];
+    for (name, config) in
+        [("time", ("retention.ms", "100000")), ("size", ("retention.bytes", "400"))]
+    {
+        let topic = fixture.topic(name, 1, &[config]).await;
+        fixture.broker.publish(&topic, &all).await.unwrap();
+        fixture.commit(name, 1, 1, "").await;
+    }
+    let all_kept = fixture.topic("all", 1, &[("retention.ms", "-1")]).await;
+    fixture.broker.publish(&all_kept, &all).await.unwrap();
+    fixture.commit("all", 1, 1, "").await;
+    let inner = &fixture.broker.inner;
+    let kept = |name: &str| {
+        let lags = fixture.broker.group_lags();
+        lags.iter().find(|lag| &*lag.topic == name).unwrap().kept_percent
+    };
+    inner.lags.look(inner, SECOND, 1_000_000);
+    assert_eq!((kept("time"), kept("all")), (Some(0), None));
+    inner.lags.look(inner, SECOND + 85, 1_085_000);
+    assert_eq!((kept("time"), kept("all")), (Some(85), None));
+    let bytes = fixture.broker.topic("size").unwrap().logs[0].status().bytes;
+    assert_eq!(kept("size"), Some(i64::try_from(bytes).unwrap() * 3 / 4 * 100 / 400));
+    let node = fixture.broker.state(&Scope::of([NodeKind::Group]));
+    let node = node.get(NodeKind::Group, "g").unwrap();
+    assert_eq!((node.number("kept_percent"), node.text("kept_topic")), (Some(85), Some("time")));
+    // Who has all loses nothing.
+    fixture.commit("time", 1, 4, "").await;
+    inner.lags.look(inner, SECOND + 86, 1_086_000);
+    assert_eq!(kept("time"), Some(0));
+}
+
+#[tokio::test]
+async fn a_partition_that_gets_much_more_than_others_is_known() {
+    let fixture = Fixture::start().await;
+    let topic = fixture.topic("t", 4, &[]).await;
+    fixture.commit("t", 4, 0, "").await;
+    let inner = &fixture.broker.inner;
+    inner.lags.look(inner, SECOND, 1_000_000);
+    let same = Message { key: Some("same".into()), ..message("a") };
+    fixture.broker.publish(&topic, &vec![same; 1200]).await.unwrap();
+    inner.lags.look(inner, SECOND + 100, 1_100_000);
+    assert_eq!(fixture.broker.group_lags()[0].hot, None, "it was not watched for long enough");
+    inner.lags.look(inner, SECOND + 300, 1_300_000);
+    let (partition, hot) = fixture.broker.group_lags()[0].hot.unwrap();
+    assert_eq!((hot.percent, hot.usual_percent), (100, 0));
+    assert_eq!(topic.logs[usize::try_from(partition).unwrap()].range().end, 1200);
+    let node = fixture.broker.state(&Scope::of([NodeKind::Group]));
+    let node = node.get(NodeKind::Group, "g").unwrap();
+    assert_eq!(node.number("hot_partition"), Some(i64::from(partition)));
+    let behind = ["hot_behind_ms", "hot_others_behind_ms"].map(|name| node.number(name));
+    assert!(behind[0].is_some_and(|own| (200_000..=300_000).contains(&own)), "{behind:?}");
+    assert_eq!(behind[1], Some(0));
+}
+
+#[tokio::test]
 async fn what_there_is_hangs_together() {
     let fixture = Fixture::start().await;
     let topic = fixture.topic("t", 2, &[("retention.ms", "1000")]).await;

@@ -25,12 +25,15 @@ const LOOKED_AT: [NodeKind; 4] =
 const EVENTS: usize = 256;
 
 /// Metrics of details that are remembered, too: what charts of one group or queue are drawn of.
-const REMEMBERED: [&str; 5] = [
+const REMEMBERED: [&str; 8] = [
     "entrepot_group_lag_messages",
     "entrepot_group_lag_seconds",
     "entrepot_group_still_seconds",
     "entrepot_queue_ready_messages",
     "entrepot_queue_held_messages",
+    "entrepot_queue_delivered_messages_total",
+    "entrepot_queue_redelivered_messages_total",
+    "entrepot_queue_dead_letters_total",
 ];
 
 /// Runs until the broker stops.

@@ -9,6 +9,7 @@ use base::{Millis, Offset};
 use bytes::Bytes;
 use queue::shared::Why;
 
+use super::flow::QueueFlow;
 use super::lane::{Found, Item};
 use super::queue::{Queue, State};
 use super::types::{DeadLetterTo, Origin};
@@ -78,18 +79,23 @@ impl Queue {
     async fn bury_all(&self, broker: &Broker, dead: Vec<Dead>) -> Result<(), String> {
         let mut batch = Batch::default();
         let mut buried: Vec<(u16, Offset)> = Vec::new();
+        let mut flow = QueueFlow::default();
         let settings = self.settings();
         for one in &dead {
             if let Some(to) = &settings.dead_letter
                 && let Some(item) = self.dead_item(one).await?
             {
                 broker.bury_in(self, to, &item, one.why, &mut batch)?;
+                // Others wait too long, or are too many, as whoever made the queue wants it.
+                let is_refused = matches!(one.why, Why::Rejected | Why::TooManyDeliveries);
+                flow.dead += u64::from(is_refused);
             }
             buried.push((one.lane, one.at));
         }
         for outcome in broker.store(batch).await.done().await {
             outcome.map_err(|error| error.to_string())?;
         }
+        self.counters.add(&flow);
         let mut state = self.state.lock();
         for (lane, at) in buried {
             if let Some(lane) = state.lane(lane) {

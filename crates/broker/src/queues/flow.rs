@@ -22,6 +22,8 @@ pub struct QueueFlow {
     pub accepted: u64,
     /// Of those that were given away, the ones that had been before.
     pub again: u64,
+    /// Messages that became dead letters because a consumer rejected them, or had them too often.
+    pub dead: u64,
 }
 
 impl AddAssign for QueueFlow {
@@ -35,6 +37,7 @@ impl AddAssign for QueueFlow {
             got_none,
             accepted,
             again,
+            dead,
         } = other;
         self.came += came;
         self.delivered += delivered;
@@ -44,6 +47,7 @@ impl AddAssign for QueueFlow {
         self.got_none += got_none;
         self.accepted += accepted;
         self.again += again;
+        self.dead += dead;
     }
 }
 
@@ -57,6 +61,7 @@ pub(super) struct Counters {
     got_none: AtomicU64,
     accepted: AtomicU64,
     again: AtomicU64,
+    dead: AtomicU64,
 }
 
 impl Counters {
@@ -70,6 +75,7 @@ impl Counters {
             (&self.got_none, flow.got_none),
             (&self.accepted, flow.accepted),
             (&self.again, flow.again),
+            (&self.dead, flow.dead),
         ];
         for (counter, more) in counters.into_iter().filter(|(_, more)| *more > 0) {
             counter.fetch_add(more, Ordering::Relaxed);
@@ -88,6 +94,7 @@ impl Counters {
             got_none: read(&self.got_none),
             accepted: read(&self.accepted),
             again: read(&self.again),
+            dead: read(&self.dead),
         }
     }
 }

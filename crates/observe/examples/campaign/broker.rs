@@ -67,10 +67,18 @@ pub(crate) struct Faults {
     pub(crate) hung: bool,
     /// The topic of the first group keeps its messages for so many seconds only.
     pub(crate) keeps: f64,
+    /// … so that its members will soon have lost some; seconds that it keeps.
+    pub(crate) retention: f64,
+    /// One partition of that topic gets this part of what comes, and its consumer handles half of it.
+    pub(crate) hot: f64,
     /// The first queue has no consumers …
     pub(crate) no_consumers: bool,
     /// … or they settle nothing.
     pub(crate) stuck: bool,
+    /// … or reject this part of what they get …
+    pub(crate) rejected: f64,
+    /// … or give back so many times what comes.
+    pub(crate) given_back: f64,
 }
 
 /// A second of a broker.

@@ -1,7 +1,7 @@
 //! Topics with the groups that consume them, and queues.
 
 use observe::families;
-use observe::lag::{Behind, Ends, Progress};
+use observe::lag::{Behind, Ends, Hot, Progress};
 use observe::state::{Node, NodeId, NodeKind};
 
 use crate::broker::Second;
@@ -10,6 +10,9 @@ use crate::dice::Dice;
 /// States of a group.
 pub(crate) const STATES: [&str; 4] =
     ["Stable", "PreparingRebalance", "CompletingRebalance", "Empty"];
+
+/// Over how long partitions are compared, in milliseconds, as a broker does.
+const COMPARED_MS: i64 = 300_000;
 
 /// Seconds of a day.
 const DAY: f64 = 86_400.0;
@@ -58,8 +61,26 @@ struct Partition {
     committed: i64,
     ends: Ends,
     progress: Progress,
+    /// How far the group is behind in it, in milliseconds.
+    behind: i64,
     /// What its consumer could not take of the last second, as a part of a message.
     rest: f64,
+}
+
+impl Partition {
+    fn new(share: f64) -> Self {
+        Self {
+            share,
+            start: 0,
+            end: 0,
+            position: 0,
+            committed: 0,
+            ends: Ends::default(),
+            progress: Progress::default(),
+            behind: 0,
+            rest: 0.0,
+        }
+    }
 }
 
 /// A group and the topic that it consumes.
@@ -76,22 +97,21 @@ pub(crate) struct Group {
     /// Rebalances that are to come: from, to.
     rebalances: Vec<(u64, u64)>,
     state: &'static str,
+    /// How far it is behind, in milliseconds, and how much of that its topic keeps, in hundredths.
+    behind: i64,
+    kept_percent: i64,
+    hot: Option<Hot>,
 }
 
 impl Group {
     pub(crate) fn new(number: usize, dice: &mut Dice) -> Self {
-        let parts: Vec<f64> = (0..dice.whole(1, 8)).map(|_| dice.between(0.5, 1.5)).collect();
+        let mut parts: Vec<f64> = (0..dice.whole(1, 8)).map(|_| dice.between(0.5, 1.5)).collect();
+        // Some have a key of which there is most, and a member who can bear it.
+        if let Some(last) = parts.last_mut().filter(|_| dice.chance(0.2)) {
+            *last = dice.scale(5.0, 50.0);
+        }
         let sum: f64 = parts.iter().sum();
-        let part = |part: f64| Partition {
-            share: part / sum,
-            start: 0,
-            end: 0,
-            position: 0,
-            committed: 0,
-            ends: Ends::default(),
-            progress: Progress::default(),
-            rest: 0.0,
-        };
+        let part = |part: f64| Partition::new(part / sum);
         let rate = dice.scale(0.5, 3000.0);
         Self {
             name: format!("g{number}"),
@@ -102,6 +122,9 @@ impl Group {
             commits: dice.whole(1, 30),
             rebalances: Vec::new(),
             state: "Stable",
+            behind: 0,
+            kept_percent: 0,
+            hot: None,
         }
     }
 
@@ -115,18 +138,46 @@ impl Group {
 
     pub(crate) fn node(&self) -> Node {
         let lost = self.partitions.iter().map(|one| (one.start - one.committed).max(0));
-        let node = Node::new(NodeKind::Group, self.name.as_str());
-        node.with("state", self.state).with("lost_messages", lost.sum::<i64>())
+        let node = Node::new(NodeKind::Group, self.name.as_str())
+            .with("state", self.state)
+            .with("lost_messages", lost.sum::<i64>())
+            .with("behind_ms", self.behind)
+            .with("kept_percent", self.kept_percent)
+            .with("kept_topic", self.topic.as_str());
+        let Some(hot) = self.hot else { return node };
+        let own = self.partitions.get(hot.index).map_or(0, |one| one.behind);
+        let others = self.partitions.iter().enumerate().filter(|(at, _)| *at != hot.index);
+        let mut others: Vec<_> = others.map(|(_, one)| one.behind).collect();
+        others.sort_unstable();
+        node.with("hot_topic", self.topic.as_str())
+            .with("hot_partition", hot.index)
+            .with("hot_came_percent", hot.percent)
+            .with("hot_usual_percent", hot.usual_percent)
+            .with("hot_behind_ms", own)
+            .with("hot_others_behind_ms", others.get(others.len() / 2).copied().unwrap_or(0))
+    }
+
+    /// Its topic has four to eight partitions, and enough comes that one may have more than others.
+    pub(crate) fn spread(&mut self, dice: &mut Dice) {
+        self.traffic.rate = self.traffic.rate.max(20.0);
+        let count = usize::try_from(dice.whole(4, 8)).unwrap_or(4);
+        self.partitions.resize_with(count, || Partition::new(1.0));
+        for one in &mut self.partitions {
+            one.share = 1.0 / count as f64;
+        }
     }
 
     pub(crate) fn step(&mut self, second: &mut Second<'_>, is_first: bool) {
         let comes = self.traffic.now(second);
         self.state = self.next_state(second, is_first);
         let faults = second.faults;
-        for one in &mut self.partitions {
+        let hot = if is_first { faults.hot } else { 0.0 };
+        for (number, one) in self.partitions.iter_mut().enumerate() {
             // Nothing comes in that is not stored.
             if !faults.storage_failed && !faults.disk_full {
-                one.end += i64::try_from(second.dice.count(comes * one.share)).unwrap_or(0);
+                let more = if number == 0 { hot } else { 0.0 };
+                let comes = comes * (one.share * (1.0 - hot) + more);
+                one.end += i64::try_from(second.dice.count(comes)).unwrap_or(0);
             }
         }
         if self.state == "Stable" && !(is_first && faults.hang) {
@@ -139,6 +190,10 @@ impl Group {
             }
         }
         self.tell(second);
+        self.kept_percent = match is_first && faults.retention > 0.0 {
+            true => (self.behind as f64 / 10.0 / faults.retention) as i64,
+            false => 0,
+        };
     }
 
     fn next_state(&mut self, second: &mut Second<'_>, is_first: bool) -> &'static str {
@@ -174,7 +229,11 @@ impl Group {
         };
         let commits = second.number.is_multiple_of(self.commits);
         for (number, one) in self.partitions.iter_mut().enumerate() {
-            let able = whole * one.share * second.dice.around(1.0, 0.1) + one.rest;
+            let whole = match is_first && faults.hot > 0.0 && number == 0 {
+                true => self.traffic.rate * (1.0 - self.traffic.swing) * faults.hot / 2.0,
+                false => whole * one.share,
+            };
+            let able = whole * second.dice.around(1.0, 0.1) + one.rest;
             let waits = one.end - one.position.max(one.start);
             let taken = waits.min(able as i64);
             one.rest = if taken < waits { (able - taken as f64).min(1.0) } else { 0.0 };
@@ -198,9 +257,15 @@ impl Group {
                 0 => Some(Behind::Exactly(0)),
                 _ => one.ends.behind(one.committed, second.now),
             };
+            one.behind = by.map_or(0, Behind::millis);
             behind = behind.max(by.map(Behind::millis));
             still = still.max(one.progress.note(second.number, (one.committed, 0), waits > 0));
         }
+        let then = second.now - COMPARED_MS;
+        let came = self.partitions.iter().map(|one| one.ends.at(then).map(|at| one.end - at));
+        let came: Option<Vec<_>> = came.collect();
+        self.hot = came.and_then(|came| Hot::of(&came));
+        self.behind = behind.unwrap_or(0);
         let labels = [self.name.as_str(), self.topic.as_str()];
         second.registry.gauge(&families::GROUP_LAG, labels).set(messages);
         let still = i64::try_from(still).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
@@ -224,6 +289,9 @@ pub(crate) struct Queue {
     /// Its consumers are started anew.
     away: (u64, u64),
     now: u64,
+    /// Of what they get they usually reject this part, and give back that.
+    rejected: f64,
+    given_back: f64,
 }
 
 impl Queue {
@@ -240,6 +308,8 @@ impl Queue {
             waits: 0,
             away: (0, 0),
             now: consumers,
+            rejected: dice.scale(1e-6, 0.01),
+            given_back: dice.scale(1e-6, 0.05),
         }
     }
 
@@ -263,7 +333,10 @@ impl Queue {
         self.waits += second.dice.count(comes);
         let stuck = is_first && faults.stuck;
         let able = if stuck { 0.0 } else { self.able * self.now as f64 };
-        self.waits -= second.dice.count(able).min(self.waits);
+        let taken = second.dice.count(able).min(self.waits);
+        self.waits -= taken;
+        let ended = number == self.away.1;
+        self.count(second, taken, (ended, is_first));
         let held = (self.now * self.prefetch).min(self.waits);
         let labels = ["v", self.name.as_str()];
         let set = |family, count: u64| {
@@ -271,5 +344,29 @@ impl Queue {
         };
         set(&families::QUEUE_READY, self.waits - held);
         set(&families::QUEUE_HELD, held);
+    }
+
+    /// What is given away, again, and becomes of it.
+    fn count(&self, second: &mut Second<'_>, taken: u64, (ended, is_first): (bool, bool)) {
+        let faults = second.faults;
+        let most = |fault: f64, usual: f64| if is_first { usual.max(fault) } else { usual };
+        let dead = second.dice.count(taken as f64 * most(faults.rejected, self.rejected));
+        let back = taken as f64 * self.given_back;
+        let looping = if is_first { self.traffic.most() * faults.given_back } else { 0.0 };
+        // What they had when they were stopped comes again, at once.
+        let stopped = if ended { self.consumers * self.prefetch } else { 0 };
+        let again = second.dice.count(back + looping) + stopped;
+        let labels = ["v", self.name.as_str()];
+        let add = |family, count: u64| second.registry.counter(family, labels).add(count);
+        add(&families::QUEUE_DELIVERED, taken + again);
+        add(&families::QUEUE_REDELIVERED, again);
+        add(&families::QUEUE_DEAD, dead.min(taken));
+    }
+
+    /// So much comes, at least.
+    pub(crate) fn get_at_least(&mut self, rate: f64) {
+        let times = (rate / self.traffic.rate).max(1.0);
+        self.traffic.rate *= times;
+        self.able *= times;
     }
 }

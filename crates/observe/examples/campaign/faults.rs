@@ -118,6 +118,24 @@ kinds! {
     "a group's members come and go" "W404" this ["W401", "W402"] 600 |world| world.faults.storm = true;
     "a member does not come to a rebalance" "W407" group ["W401", "W404"] 600
         |world| world.faults.hung = true;
+    "a group is away, and messages are kept for three to twenty minutes" "E408" group ["W401"] 1500 |world| {
+        world.faults.gone = true;
+        world.faults.retention = world.dice.between(180.0, 1200.0);
+    };
+    "one of four to eight partitions gets most" "W411" group ["W402"] 1500 |world| {
+        world.faults.hot = world.dice.between(0.6, 0.95);
+        if let Some(first) = world.groups.first_mut() {
+            first.spread(&mut world.dice);
+        }
+    };
+    "messages are rejected" "W409" queue [] 600 |world| {
+        world.faults.rejected = world.dice.scale(0.1, 1.0);
+        if let Some(first) = world.queues.first_mut() {
+            first.get_at_least(3.0);
+        }
+    };
+    "messages that cannot be handled are given back" "W410" queue [] 600
+        |world| world.faults.given_back = world.dice.between(0.5, 5.0);
     "a queue's consumers are gone" "W405" queue [] 600 |world| world.faults.no_consumers = true;
     "a queue's consumers hang" "W406" queue [] 600 |world| world.faults.stuck = true;
 }

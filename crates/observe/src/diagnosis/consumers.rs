@@ -28,6 +28,16 @@ const STUCK: u64 = 120;
 /// Of the seconds that are looked at, so many hundredths.
 const MOST_PERCENT: usize = 60;
 
+/// A group that is behind by so many hundredths of what its topic keeps will soon lose messages.
+const KEPT_PERCENT: i64 = 80;
+/// In a partition that gets most a group is so many times as far behind as in others.
+const HOT_TIMES: i64 = 4;
+/// Dead letters in the time in which the consumers of a queue are looked at that are many, where they are one in so many of
+/// what was delivered.
+const DEAD: (u64, u64) = (20, 20);
+/// Where one in so many that are delivered has been before, they come back again and again.
+const AGAIN: u64 = 4;
+
 /// Groups and topics, each with a figure.
 fn groups(moment: &Moment<'_>, family: &'static str) -> Vec<(NodeId, Arc<str>, Key)> {
     let keys = moment.history.keys(family).into_iter();
@@ -137,6 +147,55 @@ pub(super) fn cut_off(moment: &Moment<'_>) -> Vec<Finding> {
     lost.collect()
 }
 
+fn nanos(millis: i64) -> i64 {
+    millis.saturating_mul(1_000_000)
+}
+
+/// Groups that are behind for longer than nobody minds.
+fn late<'a>(moment: &'a Moment<'_>) -> impl Iterator<Item = &'a Node> {
+    let is_late = |behind: i64| nanos(behind) >= PATIENCE_NANOS;
+    let groups = moment.graph.of_kind(NodeKind::Group);
+    groups.filter(move |group| group.number("behind_ms").is_some_and(is_late))
+}
+
+pub(super) fn nearly_cut_off(moment: &Moment<'_>) -> Vec<Finding> {
+    let found = late(moment).filter_map(|group| {
+        let percent = group.number("kept_percent").filter(|percent| *percent >= KEPT_PERCENT)?;
+        let topic = group.text("kept_topic")?;
+        let said = format!("it is behind by {percent} % of what topic {topic} keeps");
+        Some(Finding::new(group.id.clone(), [said]))
+    });
+    found.collect()
+}
+
+pub(super) fn hot(moment: &Moment<'_>) -> Vec<Finding> {
+    let found = late(moment).filter_map(|group| {
+        let (topic, fact) = (group.text("hot_topic")?, |name| group.number(name));
+        let (own, others) = (fact("hot_behind_ms")?, fact("hot_others_behind_ms")?);
+        // One that stands still there is another matter.
+        let still = moment.now("entrepot_group_still_seconds", [&group.id.name, topic]);
+        if nanos(own) < PATIENCE_NANOS
+            || own < others.saturating_mul(HOT_TIMES)
+            || still.is_some_and(|still| still >= PATIENCE_NANOS)
+        {
+            return None;
+        }
+        let partition = fact("hot_partition")?;
+        let (came, usual) = (fact("hot_came_percent")?, fact("hot_usual_percent")?);
+        let came = format!(
+            "partition {partition} of topic {topic} got {came} % of what came in five minutes, \
+             others {usual} %"
+        );
+        let behind = format!(
+            "the group is {} behind there, elsewhere {}",
+            time(nanos(own)),
+            time(nanos(others))
+        );
+        Some(Finding::new(group.id.clone(), [came, behind]))
+    });
+    found.collect()
+}
+
 /// States of a group that shares its partitions out.
 const BUSY: [&str; 2] = ["PreparingRebalance", "CompletingRebalance"];
 
@@ -228,4 +287,45 @@ pub(super) fn stuck(moment: &Moment<'_>) -> Vec<Finding> {
         found.push(Finding::new(node.id.clone(), [said]));
     }
     found
+}
+
+/// What was delivered of queues while their consumers are looked at, of those with figures of a family.
+fn delivered<'a>(
+    moment: &'a Moment<'_>,
+    family: &'static str,
+) -> impl Iterator<Item = (&'a Node, Key, u64)> {
+    queues(moment, family).map(|(node, key)| {
+        let all = Key { family: "entrepot_queue_delivered_messages_total", ..key.clone() };
+        (node, key, moment.history.increase(&all, STUCK))
+    })
+}
+
+pub(super) fn dying(moment: &Moment<'_>) -> Vec<Finding> {
+    let (least, part) = DEAD;
+    let all = delivered(moment, "entrepot_queue_dead_letters_total");
+    let found = all.filter_map(|(node, key, delivered)| {
+        let dead = moment.history.increase(&key, STUCK);
+        let said = format!(
+            "{dead} became dead letters in the last {STUCK} seconds, of {delivered} deliveries"
+        );
+        let is_many = dead >= least && dead.saturating_mul(part) >= delivered;
+        is_many.then(|| Finding::new(node.id.clone(), [said]))
+    });
+    found.collect()
+}
+
+pub(super) fn coming_back(moment: &Moment<'_>) -> Vec<Finding> {
+    let seconds = usize::try_from(STUCK).unwrap_or(usize::MAX);
+    let all = delivered(moment, "entrepot_queue_redelivered_messages_total");
+    let found = all.filter_map(|(node, key, delivered)| {
+        let points = moment.history.recent(&key, STUCK + 1);
+        // Not all at once, as when a consumer is stopped that had many.
+        let grew = points.windows(2).filter(|pair| matches!(pair, [a, b] if a.value < b.value));
+        let again = moment.history.increase(&key, STUCK);
+        let is_often = grew.count() * 100 >= seconds * MOST_PERCENT;
+        let said = format!("{again} of {delivered} deliveries in the last {STUCK} seconds were of messages that had been delivered before");
+        let is_much = is_often && again.saturating_mul(AGAIN) >= delivered;
+        is_much.then(|| Finding::new(node.id.clone(), [said]))
+    });
+    found.collect()
 }

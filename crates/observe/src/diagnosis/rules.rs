@@ -23,6 +23,8 @@ static EXPLAINS: &[(&str, &[&str])] = &[
     ("E308", &["W304"]),
     ("W404", &["W401", "W402"]),
     ("W407", &["W401", "W402", "W404"]),
+    ("W410", &["W409"]),
+    ("W411", &["W402"]),
 ];
 
 /// Whether one thing that is wrong explains another.
@@ -267,5 +269,41 @@ pub static RULES: &[Rule] = &[
         remedy: "See the group's members and what they log. Who does not come back is taken for gone after max.poll.interval.ms, or its session's timeout.",
         holds: (90, 10),
         find: consumers::unfinished,
+    },
+    Rule {
+        id: "E408",
+        title: "a group is about to lose messages to retention",
+        severity: Error,
+        cause: "It is nearly as far behind as its topic keeps messages; what it has not committed when they are deleted, it never gets.",
+        remedy: "Lengthen retention.ms or retention.bytes of the topic now, which counts at once; then see why the group is behind.",
+        holds: (5, 30),
+        find: consumers::nearly_cut_off,
+    },
+    Rule {
+        id: "W409",
+        title: "many messages of a queue become dead letters",
+        severity: Warning,
+        cause: "Consumers reject them, or give them back until they have been delivered as often as they may be: messages of a kind that they do not know, or something that they need does not answer.",
+        remedy: "Look at the dead letters: their headers say why and from where (x-death). When the cause is repaired, publish them again.",
+        holds: (0, 60),
+        find: consumers::dying,
+    },
+    Rule {
+        id: "W410",
+        title: "messages of a queue come back again and again",
+        severity: Warning,
+        cause: "Consumers give back what they cannot handle, and get it again at once; or they are stopped before they are done, again and again.",
+        remedy: "Bound it: a delivery limit with an exchange for dead letters, and a delay before a message comes back. See what consumers log of these messages.",
+        holds: (0, 60),
+        find: consumers::coming_back,
+    },
+    Rule {
+        id: "W411",
+        title: "one partition gets most of what comes, and a group falls behind in it",
+        severity: Warning,
+        cause: "Most messages have the same key, or a producer writes to one partition: one member has all the work, and more members do not help.",
+        remedy: "Choose keys that differ more, or none where order does not matter; make handling faster in the member that has the partition.",
+        holds: (30, 60),
+        find: consumers::hot,
     },
 ];

@@ -7,7 +7,7 @@ use crate::state::{NodeId, NodeKind};
 
 /// Seconds that are looked at, those of them in which there must have been some syncs or reads, and what is slow on any disk, in
 /// nanoseconds, if it takes longer in half of them: a device is busy for a quarter of a minute now and then, but not that busy.
-const SLOW: [(u64, usize, i64); 2] = [(30, 8, 100_000_000), (10, 6, 500_000_000)];
+const SLOW: [(u64, usize, i64); 2] = [(34, 8, 100_000_000), (10, 6, 700_000_000)];
 /// Little room, in hundredths of the disk.
 const LITTLE_PERCENT: i128 = 10;
 /// Room that is worth a look when it will be used up soon.

@@ -493,6 +493,92 @@ fn consumers_that_settle_nothing_are_told_and_busy_ones_are_not() {
 }
 
 #[test]
+fn a_group_is_warned_before_retention_reaches_what_it_has_not_committed() {
+    let mut world = World::new();
+    let group = |behind: i64, percent: i64| {
+        let node = Node::new(NodeKind::Group, "g").with("behind_ms", behind);
+        node.with("kept_percent", percent).with("kept_topic", "t")
+    };
+    world.put(group(29_000, 95));
+    world.seconds(20, |_, _| {});
+    assert_eq!(world.wrong(), [], "nobody minds half a minute");
+    world.put(group(60_000, 79));
+    world.seconds(20, |_, _| {});
+    assert_eq!(world.wrong(), []);
+    world.put(group(60_000, 80));
+    world.seconds(10, |_, _| {});
+    assert_eq!(world.wrong(), wrong("E408", "group/g"));
+    assert_eq!(
+        world.watcher.incidents()[0].evidence,
+        ["it is behind by 80 % of what topic t keeps"]
+    );
+}
+
+#[test]
+fn a_hot_partition_is_told_where_a_group_falls_behind_in_it() {
+    let mut world = World::new();
+    let group = |behind: i64, others: i64| {
+        let node = Node::new(NodeKind::Group, "g").with("behind_ms", behind.max(others));
+        let node = node.with("hot_topic", "t").with("hot_partition", 3_i64);
+        let node = node.with("hot_came_percent", 71_i64).with("hot_usual_percent", 4_i64);
+        node.with("hot_behind_ms", behind).with("hot_others_behind_ms", others)
+    };
+    for (behind, others) in [(1_000, 0), (90_000, 60_000), (5_000, 90_000)] {
+        world.put(group(behind, others));
+        world.seconds(60, |_, _| {});
+        assert_eq!(world.wrong(), [], "{behind} {others}");
+    }
+    world.put(group(90_000, 2_000));
+    let still = |registry: &Registry, seconds: i64| {
+        registry.gauge(&families::GROUP_STILL_TIME, ["g", "t"]).set(seconds * 1_000_000_000);
+    };
+    world.seconds(60, |registry, _| still(registry, 40));
+    assert_eq!(world.wrong(), [], "it stands still");
+    world.seconds(40, |registry, _| still(registry, 3));
+    assert_eq!(world.wrong(), wrong("W411", "group/g"));
+    let evidence = world.watcher.incidents()[0].evidence.join("; ");
+    assert!(evidence.starts_with("partition 3 of topic t got 71 % of what came"), "{evidence}");
+    assert!(evidence.ends_with("90 s behind there, elsewhere 2000 ms"), "{evidence}");
+}
+
+/// What a queue gave away, gave away again, and gave up, in a second.
+fn gave(registry: &Registry, [delivered, again, dead]: [u64; 3]) {
+    registry.counter(&families::QUEUE_DELIVERED, ["v", "q"]).add(delivered);
+    registry.counter(&families::QUEUE_REDELIVERED, ["v", "q"]).add(again);
+    registry.counter(&families::QUEUE_DEAD, ["v", "q"]).add(dead);
+}
+
+#[test]
+fn dead_letters_are_told_where_they_are_many_and_a_part_of_all() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Queue, "v/q"));
+    world.seconds(150, |registry, _| gave(registry, [1000, 0, 9]));
+    assert_eq!(world.wrong(), [], "nine in a thousand");
+    world.seconds(150, |registry, second| {
+        let is_any = u64::from(second % 10 == 0);
+        gave(registry, [is_any, 0, is_any]);
+    });
+    assert_eq!(world.wrong(), [], "twelve in two minutes");
+    world.seconds(30, |registry, _| gave(registry, [2, 0, 1]));
+    assert_eq!(world.wrong(), wrong("W409", "queue/v/q"));
+}
+
+#[test]
+fn messages_that_come_back_are_told_and_those_of_a_consumer_that_stopped_are_not() {
+    let mut world = World::new();
+    world.put(Node::new(NodeKind::Queue, "v/q"));
+    world.seconds(200, |registry, second| {
+        let again = if second % 60 == 0 { 5000 } else { 0 };
+        gave(registry, [10 + again, again, 0]);
+    });
+    assert_eq!(world.wrong(), [], "many at once, and seldom");
+    world.seconds(200, |registry, _| gave(registry, [1000, 40, 0]));
+    assert_eq!(world.wrong(), [], "a few are tried again");
+    world.seconds(130, |registry, _| gave(registry, [20, 10, 0]));
+    assert_eq!(world.wrong(), wrong("W410", "queue/v/q"));
+}
+
+#[test]
 fn slow_clients_are_told_of_their_door() {
     let mut world = World::new();
     world.put(Node::new(NodeKind::Listener, "L").with("door", "d"));

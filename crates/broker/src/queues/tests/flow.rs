@@ -103,4 +103,11 @@ async fn a_dead_letter_comes_into_a_queue_and_nobody_has_published_it() {
     holder.settle(&[(got.id, Settlement::Reject)]);
     counted(&graves, QueueFlow { came: 1, ..Default::default() }).await;
     assert_eq!(fixture.broker.unnamed_flow(&Bytes::new()), ExchangeFlow { came: 1, went: 1 });
+    counted(&queue, QueueFlow { came: 1, got: 1, dead: 1, ..Default::default() }).await;
+    // One that waited too long dies as whoever made it wants it.
+    let mut short = message("b");
+    short.properties.expires_at = Some(fixture.broker.now());
+    fixture.send("", "q", short).await.unwrap();
+    counted(&graves, QueueFlow { came: 2, ..Default::default() }).await;
+    counted(&queue, QueueFlow { came: 2, got: 1, dead: 1, ..Default::default() }).await;
 }
