@@ -25,6 +25,7 @@ use crate::policies::Policies;
 use crate::queues::Queues;
 use crate::quotas::Meters;
 use crate::registry::Registry;
+use crate::remedies::Remedies;
 use crate::retained::Retained;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
@@ -81,6 +82,8 @@ pub(crate) struct Inner {
     pub(crate) incidents: Mutex<Arc<Vec<Incident>>>,
     /// What rules find, and since when.
     pub(crate) watcher: Mutex<Watcher>,
+    /// What can be done about what is wrong.
+    pub(crate) remedies: Remedies,
     pub(crate) store: Arc<Store>,
     pub(crate) meta: Arc<dyn MetaStore>,
     pub(crate) topics: Topics,
@@ -154,6 +157,7 @@ impl Broker {
             lags: Lags::default(),
             incidents: Mutex::default(),
             watcher: Mutex::default(),
+            remedies: Remedies::default(),
             store,
             meta,
             topics,

@@ -22,6 +22,7 @@ pub mod policies;
 pub mod queues;
 pub mod quotas;
 pub mod registry;
+pub mod remedies;
 pub mod retained;
 pub mod sessions;
 pub mod settings;

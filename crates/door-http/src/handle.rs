@@ -8,6 +8,7 @@ pub(crate) mod history;
 pub(crate) mod messages;
 pub(crate) mod metrics;
 pub(crate) mod queues;
+pub(crate) mod remedies;
 mod search;
 pub(crate) mod socket;
 pub(crate) mod state;

@@ -3,6 +3,7 @@
 use base::ErrorKind;
 use broker::queue::GroupError;
 use broker::queues::QueueError;
+use broker::remedies::RemedyError;
 use broker::{FetchError, ProduceError, TopicError};
 use door::http::{Answer, HeaderValue, LoginError, StatusCode, header};
 use serde_json::json;
@@ -102,6 +103,12 @@ impl From<LoginError> for Problem {
             LoginError::Refused(_) => "the name or the password is wrong",
         };
         Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+}
+
+impl From<RemedyError> for Problem {
+    fn from(error: RemedyError) -> Self {
+        Self::of(error.kind(), error.to_string())
     }
 }
 

@@ -8,8 +8,8 @@ use door::http::{Method, Request};
 
 use crate::ask::Ask;
 use crate::handle::{
-    diagnosis, events, groups, health, history, messages, metrics, queues, socket, state, subjects,
-    topics, traces,
+    diagnosis, events, groups, health, history, messages, metrics, queues, remedies, socket, state,
+    subjects, topics, traces,
 };
 use crate::problem::Problem;
 use crate::{Outcome, console, openapi};
@@ -180,6 +180,12 @@ routes! {
         "What is wrong now: each with its cause, its evidence and what to do.", [];
     GET "/api/v1/diagnosis/bundle" diagnosis::bundle Always Told::Archive,
         "All that the broker knows of itself, to be diagnosed elsewhere (entrepot doctor --from): state, metrics with an hour of history, events, configuration without secrets.", [];
+    GET "/api/v1/remedies" remedies::list Always Told::Json("Remedies"),
+        "What the broker can do about what is wrong, or has done since it started; the newest first.", [];
+    POST "/api/v1/remedies/{remedy}/apply" remedies::apply Always Told::Json("Remedy"),
+        "Does what is suggested. It may have failed: see its state.", [], body "Nothing";
+    POST "/api/v1/remedies/{remedy}/undo" remedies::undo Always Told::Json("Remedy"),
+        "Undoes what was done.", [], body "Nothing";
 
     GET "/api/v1/topics" topics::list Always Told::Json("State"), "Topics.",
         [NAME, TEXT, SORT, ORDER, OFFSET, LIMIT];

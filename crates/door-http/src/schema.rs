@@ -108,6 +108,15 @@ fn seen() -> Json {
             "because_of": { "type": "array", "items": text() }, "since": number(),
         })),
         "Diagnosis": object(&["incidents"], json!({ "incidents": list("Incident") })),
+        "Remedy": object(&["number", "rule", "about", "text", "state", "at"], json!({
+            "number": number(), "rule": text(), "about": text(), "text": text(),
+            "state": { "enum": ["suggested", "applied", "undone", "failed", "withdrawn"] },
+            "at": number(), "by": text(), "why": text(),
+        })),
+        "Nothing": closed(&[], json!({})),
+        "Remedies": object(&["mode", "remedies"], json!({
+            "mode": { "enum": ["observe", "suggest", "auto"] }, "remedies": list("Remedy"),
+        })),
     })
 }
 

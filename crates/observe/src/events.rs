@@ -106,6 +106,14 @@ kinds! {
     INCIDENT_OPENED = "incident.opened" Warning "A rule found that something is wrong.";
     /// It no longer is.
     INCIDENT_CLOSED = "incident.closed" Info "What was wrong no longer is.";
+    /// Something can be done about it.
+    REMEDY_SUGGESTED = "remedy.suggested" Info "There is something that the broker can do about what is wrong.";
+    /// It was done.
+    REMEDY_APPLIED = "remedy.applied" Warning "The broker did something about what was wrong.";
+    /// It was undone.
+    REMEDY_UNDONE = "remedy.undone" Info "What the broker did about what was wrong was undone.";
+    /// It could not be done.
+    REMEDY_FAILED = "remedy.failed" Warning "The broker could not do something about what is wrong.";
 }
 
 /// Something that happened.

@@ -583,8 +583,10 @@ impl Doors {
 
 /// What the broker does about itself.
 pub(crate) fn observe_options(config: &Config) -> ObserveOptions {
-    let config::Observe { watch, events_topic, trace, .. } = config.observe;
-    ObserveOptions { watch, events_topic, trace }
+    let config::Observe { watch, events_topic, trace, ref remedies, .. } = config.observe;
+    // What is none was refused when the configuration was read.
+    let remedies = remedies.parse().unwrap_or_default();
+    ObserveOptions { watch, events_topic, trace, remedies }
 }
 
 /// The collector that is told of messages that are followed, if there is one.

@@ -29,8 +29,8 @@ fn text(bytes: &Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A name within a space of names.
-fn spaced(space: &Bytes, name: &Bytes) -> String {
+/// A name within a space of names, as things of the state are called.
+pub(crate) fn spaced(space: &Bytes, name: &Bytes) -> String {
     if space.is_empty() { text(name) } else { format!("{}/{}", text(space), text(name)) }
 }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use observe::Observe;
 use observe::diagnosis::Incident;
 
+pub(crate) use graph::spaced as name_in_space;
 pub(crate) use lags::Lags;
 pub use lags::{GroupLag, PartitionLag};
 pub use saying::EVENTS_SUBJECT;
@@ -24,6 +25,7 @@ pub(crate) use saying::is_of_events;
 pub use topic::EVENTS_TOPIC;
 
 use crate::Broker;
+use crate::remedies::RemedyMode;
 
 /// What a broker does about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +36,13 @@ pub struct ObserveOptions {
     pub events_topic: bool,
     /// Follows messages whose trace is sampled.
     pub trace: bool,
+    /// Whether it does something about what is wrong; needs `watch`.
+    pub remedies: RemedyMode,
 }
 
 impl Default for ObserveOptions {
     fn default() -> Self {
-        Self { watch: true, events_topic: true, trace: true }
+        Self { watch: true, events_topic: true, trace: true, remedies: RemedyMode::Observe }
     }
 }
 
@@ -63,6 +67,7 @@ impl Broker {
     pub fn begin_observing(&self, options: ObserveOptions) {
         let inner = &self.inner;
         inner.observe.traces.set_on(options.trace);
+        inner.remedies.set_mode(options.remedies);
         inner.add_task(tokio::spawn(saying::run(self.clone())));
         if options.watch {
             inner.add_task(tokio::spawn(watch::run(Arc::clone(inner))));

@@ -10,6 +10,7 @@ use store::AppendError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::broker::Inner;
+use crate::remedies;
 
 /// How often.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -52,6 +53,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
             tracing::debug!(%error, "nobody looked");
         }
         health = health.now(&inner);
+        remedies::step(&inner).await;
         let took = looking.elapsed();
         let rest = took.saturating_mul(SHARE).saturating_sub(PERIOD);
         if !rest.is_zero() {

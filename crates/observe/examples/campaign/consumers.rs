@@ -105,14 +105,14 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn new(number: usize, dice: &mut Dice) -> Self {
+        let rate = dice.scale(0.5, 3000.0);
         let mut parts: Vec<f64> = (0..dice.whole(1, 8)).map(|_| dice.between(0.5, 1.5)).collect();
         // Some have a key of which there is most, and a member who can bear it.
-        if let Some(last) = parts.last_mut().filter(|_| dice.chance(0.2)) {
+        if let Some(last) = parts.last_mut().filter(|_| rate > 100.0 && dice.chance(0.3)) {
             *last = dice.scale(5.0, 50.0);
         }
         let sum: f64 = parts.iter().sum();
         let part = |part: f64| Partition::new(part / sum);
-        let rate = dice.scale(0.5, 3000.0);
         Self {
             name: format!("g{number}"),
             topic: format!("t{number}"),

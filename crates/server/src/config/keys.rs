@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use base::limits;
 use broker::Partitioner;
+use broker::remedies::RemedyMode;
 use broker::topic_config::{ConfigKey, Kind};
 use store::Durability;
 
@@ -455,6 +456,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether events (logins that failed, topics that changed, a disk that is full) are kept in the topic `_events`, for a week or 64 MiB."),
     key("observe.trace", "true", Field::Bool(|c| &mut c.observe.trace),
         "Whether messages are followed, hop by hop, whose `traceparent` says that their trace is sampled (`entrepot trace`); see docs/tracing.md."),
+    key("observe.remedies", "observe", Field::Checked(|c| &mut c.observe.remedies, |text| text.parse::<RemedyMode>().map(drop)),
+        "Whether the broker does something about what is wrong: `observe` says what is, `suggest` says what could be done and does it when it is told to (`entrepot remedy`), `auto` does it by itself. Nothing that is done deletes data, and all of it can be undone; see docs/diagnosis.md."),
     key("observe.otlp_endpoint", "", Field::Checked(|c| &mut c.observe.otlp_endpoint, otlp_endpoint),
         "A collector of OpenTelemetry that is told of them, such as `http://localhost:4318` (OTLP over HTTP, with Protocol Buffers): `/v1/traces` is added. Empty means none."),
     key("observe.otlp_headers", "", Field::Secret(|c| &mut c.observe.otlp_headers, otlp_headers),

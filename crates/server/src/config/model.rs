@@ -241,6 +241,8 @@ pub struct Observe {
     pub events_topic: bool,
     /// Messages are followed whose trace is sampled.
     pub trace: bool,
+    /// Whether the broker does something about what is wrong: `observe`, `suggest` or `auto`.
+    pub remedies: String,
     /// The collector of OpenTelemetry that is told of them; empty: none.
     pub otlp_endpoint: String,
     /// Fields for it, such as those of a login.
