@@ -12,7 +12,7 @@ const SECONDS: u64 = 60;
 /// So many failures in that time are many.
 const MANY: u64 = 20;
 /// So many failures in so many seconds are as many: a person who has forgotten a password does not try that fast.
-const FAST: (u64, u64) = (10, 10);
+const FAST: (u64, u64) = (12, 10);
 /// In so many seconds so many new connections are worth a look, where they are so many times as many as are open: when all
 /// clients of a broker come again, each does so once.
 const CHURN: [(u64, u64, u64); 2] = [(SECONDS, 300, 10), (10, 100, 2)];
@@ -58,8 +58,12 @@ pub(super) fn logins(moment: &Moment<'_>) -> Vec<Finding> {
 }
 
 pub(super) fn protocol(moment: &Moment<'_>) -> Vec<Finding> {
-    let found = ended(moment, "protocol", SECONDS, MANY);
-    quoted(moment, found, "connections broke the protocol", "connection.protocol_error")
+    quoted(
+        moment,
+        many(moment, "protocol"),
+        "connections broke the protocol",
+        "connection.protocol_error",
+    )
 }
 
 pub(super) fn handshakes(moment: &Moment<'_>) -> Vec<Finding> {

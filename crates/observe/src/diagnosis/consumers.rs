@@ -32,11 +32,10 @@ const MOST_PERCENT: usize = 60;
 const KEPT_PERCENT: i64 = 80;
 /// In a partition that gets most a group is so many times as far behind as in others.
 const HOT_TIMES: i64 = 4;
-/// Dead letters in the time in which the consumers of a queue are looked at that are many, where they are one in so many of
-/// what was delivered.
-const DEAD: (u64, u64) = (20, 20);
-/// Where one in so many that are delivered has been before, they come back again and again.
-const AGAIN: u64 = 4;
+/// In so many seconds so many dead letters are many, where they are one in so many of what was delivered.
+const DEAD: [(u64, u64, u64); 2] = [(STUCK, 20, 20), (20, 10, 10)];
+/// Over so many seconds messages come back again and again, where one in so many that are delivered has been before.
+const AGAIN: (u64, u64) = (30, 4);
 
 /// Groups and topics, each with a figure.
 fn groups(moment: &Moment<'_>, family: &'static str) -> Vec<(NodeId, Arc<str>, Key)> {
@@ -289,42 +288,44 @@ pub(super) fn stuck(moment: &Moment<'_>) -> Vec<Finding> {
     found
 }
 
-/// What was delivered of queues while their consumers are looked at, of those with figures of a family.
-fn delivered<'a>(
-    moment: &'a Moment<'_>,
-    family: &'static str,
-) -> impl Iterator<Item = (&'a Node, Key, u64)> {
-    queues(moment, family).map(|(node, key)| {
-        let all = Key { family: "entrepot_queue_delivered_messages_total", ..key.clone() };
-        (node, key, moment.history.increase(&all, STUCK))
-    })
+/// What was delivered of a queue, of which another figure has this key.
+fn delivered(moment: &Moment<'_>, key: &Key, seconds: u64) -> u64 {
+    let all = Key { family: "entrepot_queue_delivered_messages_total", ..key.clone() };
+    moment.history.increase(&all, seconds)
 }
 
 pub(super) fn dying(moment: &Moment<'_>) -> Vec<Finding> {
-    let (least, part) = DEAD;
-    let all = delivered(moment, "entrepot_queue_dead_letters_total");
-    let found = all.filter_map(|(node, key, delivered)| {
-        let dead = moment.history.increase(&key, STUCK);
+    let all = queues(moment, "entrepot_queue_dead_letters_total");
+    let found = all.filter_map(|(node, key)| {
+        let many = |(seconds, least, part): (u64, u64, u64)| {
+            let (dead, all) =
+                (moment.history.increase(&key, seconds), delivered(moment, &key, seconds));
+            (dead >= least && dead.saturating_mul(part) >= all).then_some((dead, all, seconds))
+        };
+        let (dead, all, seconds) = DEAD.into_iter().find_map(many)?;
         let said = format!(
-            "{dead} became dead letters in the last {STUCK} seconds, of {delivered} deliveries"
+            "{dead} became dead letters in the last {seconds} seconds, of {all} deliveries"
         );
-        let is_many = dead >= least && dead.saturating_mul(part) >= delivered;
-        is_many.then(|| Finding::new(node.id.clone(), [said]))
+        Some(Finding::new(node.id.clone(), [said]))
     });
     found.collect()
 }
 
 pub(super) fn coming_back(moment: &Moment<'_>) -> Vec<Finding> {
-    let seconds = usize::try_from(STUCK).unwrap_or(usize::MAX);
-    let all = delivered(moment, "entrepot_queue_redelivered_messages_total");
-    let found = all.filter_map(|(node, key, delivered)| {
-        let points = moment.history.recent(&key, STUCK + 1);
+    let (seconds, part) = AGAIN;
+    let most = usize::try_from(seconds).unwrap_or(usize::MAX) * MOST_PERCENT / 100;
+    let all = queues(moment, "entrepot_queue_redelivered_messages_total");
+    let found = all.filter_map(|(node, key)| {
+        let points = moment.history.recent(&key, seconds + 1);
         // Not all at once, as when a consumer is stopped that had many.
         let grew = points.windows(2).filter(|pair| matches!(pair, [a, b] if a.value < b.value));
-        let again = moment.history.increase(&key, STUCK);
-        let is_often = grew.count() * 100 >= seconds * MOST_PERCENT;
-        let said = format!("{again} of {delivered} deliveries in the last {STUCK} seconds were of messages that had been delivered before");
-        let is_much = is_often && again.saturating_mul(AGAIN) >= delivered;
+        let again = moment.history.increase(&key, seconds);
+        let all = delivered(moment, &key, seconds);
+        let said = format!(
+            "{again} of {all} deliveries in the last {seconds} seconds were of messages that had \
+             been delivered before"
+        );
+        let is_much = grew.count() >= most && again.saturating_mul(part) >= all;
         is_much.then(|| Finding::new(node.id.clone(), [said]))
     });
     found.collect()

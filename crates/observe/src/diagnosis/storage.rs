@@ -5,9 +5,12 @@ use super::{Finding, Moment};
 use crate::history::{Key, Part, Point};
 use crate::state::{NodeId, NodeKind};
 
-/// Seconds that are looked at, those of them in which there must have been some syncs or reads, and what is slow on any disk, in
-/// nanoseconds, if it takes longer in half of them: a device is busy for a quarter of a minute now and then, but not that busy.
-const SLOW: [(u64, usize, i64); 2] = [(34, 8, 100_000_000), (10, 6, 700_000_000)];
+/// Seconds that are looked at, those of them in which there must have been some, and what is slow on any disk, in nanoseconds, if
+/// it takes longer in half of them: a device is busy for a quarter of a minute now and then, but not that busy. Of syncs …
+const SLOW_SYNCS: Slow = [(34, 8, 100_000_000), (10, 6, 400_000_000)];
+/// … and of reads, which wait for each other.
+const SLOW_READS: Slow = [(34, 8, 100_000_000), (10, 6, 700_000_000)];
+type Slow = [(u64, usize, i64); 2];
 /// Little room, in hundredths of the disk.
 const LITTLE_PERCENT: i128 = 10;
 /// Room that is worth a look when it will be used up soon.
@@ -108,20 +111,20 @@ pub(super) fn unflushed(moment: &Moment<'_>) -> Vec<Finding> {
 }
 
 pub(super) fn slow_syncs(moment: &Moment<'_>) -> Vec<Finding> {
-    slow(moment, "entrepot_store_sync_duration_seconds", "syncs")
+    slow(moment, "entrepot_store_sync_duration_seconds", "syncs", SLOW_SYNCS)
 }
 
 pub(super) fn slow_reads(moment: &Moment<'_>) -> Vec<Finding> {
-    slow(moment, "entrepot_store_read_duration_seconds", "reads")
+    slow(moment, "entrepot_store_read_duration_seconds", "reads", SLOW_READS)
 }
 
-fn slow(moment: &Moment<'_>, family: &'static str, what: &str) -> Vec<Finding> {
+fn slow(moment: &Moment<'_>, family: &'static str, what: &str, limits: Slow) -> Vec<Finding> {
     let slow = |(seconds, least, limit): (u64, usize, i64)| {
         let points = moment.part(family, Part::P99, seconds);
         let typical = median(&points).filter(|_| points.len() >= least);
         Some((typical.filter(|typical| *typical > limit)?, seconds))
     };
-    let Some((typical, seconds)) = SLOW.into_iter().find_map(slow) else { return Vec::new() };
+    let Some((typical, seconds)) = limits.into_iter().find_map(slow) else { return Vec::new() };
     let before = moment.part(family, Part::Median, USUAL_SECONDS);
     let usual = median(&before)
         .map(|usual| format!("half of the {what} of ten minutes took {}", time(usual)));
