@@ -106,6 +106,8 @@ async function keyboard(page) {
   }
   await page.press('Escape');
   await page.until('!document.querySelector("dialog")', 'the window is gone');
+  focus = JSON.parse(await page.evaluate(FOCUS));
+  check(focus.text === 'Publish a test message', `the focus is not given back: ${JSON.stringify(focus)}`);
   // The page before this names the topic, too: the list is there when its table is.
   const sorted = (name, order) => `[...document.querySelectorAll('th')].some((one) => one.innerText.startsWith('${name}') && one.getAttribute('aria-sort') === '${order}')`;
   await page.open(`${url}/#/topics`);

@@ -112,7 +112,10 @@ export function Facts({ of }) {
 export function Dialog({ title, onClose, children }) {
   const dialog = useRef(null);
   useLayoutEffect(() => {
-    dialog.current.showModal();
+    const shown = dialog.current;
+    shown.showModal();
+    // Of one that is only taken away, the browser does not give the focus back.
+    return () => shown.close();
   }, []);
   const cancel = (event) => {
     event.preventDefault();
