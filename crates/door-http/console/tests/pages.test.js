@@ -13,10 +13,12 @@ globalThis.navigator ??= { languages: ['en'] };
 const { merge, renew, wanted } = await import('../events.js');
 const { moves } = await import('../group.js');
 const { Problem, ask, listen, logIn, onLogin, patience, user } = await import('../http.js');
+const { Incident, Remedies, carryOut, remedyOf } = await import('../incidents.js');
 const { first, matches, ordered } = await import('../messages.js');
 const { bodyOf } = await import('../publish.js');
+const { onSaid } = await import('../state.js');
 const { parseConfig } = await import('../topics.js');
-const { placeOf } = await import('../ui.js');
+const { html, placeOf } = await import('../ui.js');
 
 test('what is looked for first is where somebody wants to begin', () => {
   const log = { partition: 1, start: 100, end: 50_000 };
@@ -94,6 +96,56 @@ test('things lead to their pages', () => {
   assert.equal(placeOf('session/a'), null);
 });
 
+/** All elements of a page that remembers nothing, and their texts. */
+function drawn(node, into = { elements: [], text: '' }) {
+  if (Array.isArray(node)) node.forEach((one) => drawn(one, into));
+  else if (typeof node === 'string' || typeof node === 'number') into.text += node;
+  else if (typeof node?.type === 'function') drawn(node.type(node.props), into);
+  else if (node?.type) {
+    const inside = drawn(node.props.children, { elements: [], text: '' });
+    into.elements.push({ tag: node.type, ...node.props, text: inside.text }, ...inside.elements);
+    into.text += inside.text + ' ';
+  }
+  return into;
+}
+
+const buttons = (node) => drawn(node).elements.filter(({ tag }) => tag === 'button');
+const remedy = { number: 7, rule: 'E408', about: 'group/billing', text: 'retention.ms from 1 to 2', state: 'suggested', at: 1_790_000_000_000 };
+
+test('a remedy that is suggested stands at its incident and nowhere else', () => {
+  const incident = { rule: 'E408', severity: 'error', title: 'x', about: 'group/billing', cause: 'c', evidence: ['e'], remedy: 'r', since: 0 };
+  const others = [{ ...remedy, state: 'applied' }, { ...remedy, rule: 'W402' }, { ...remedy, about: 'group/b' }];
+  assert.equal(remedyOf(others, incident), undefined);
+  assert.equal(remedyOf([...others, remedy], incident), remedy);
+  const asked = [];
+  const show = (it) => html`<${Incident} incident=${incident} remedy=${it} onApply=${(one) => asked.push(one)} />`;
+  assert.deepEqual(buttons(show(undefined)), []);
+  const [button] = buttons(show(remedy));
+  assert.equal(button.text.trim(), 'Do it retention.ms from 1 to 2', 'which one is read out');
+  button.onClick();
+  assert.deepEqual(asked, [remedy]);
+});
+
+test('what was done is told, and can be undone', () => {
+  const show = (mode, remedies, onUndo) => html`<${Remedies} mode=${mode} remedies=${remedies} onUndo=${onUndo} />`;
+  assert.equal(drawn(show('observe', [])).text, '', 'nothing is said of what nobody switched on');
+  assert.match(drawn(show('suggest', [])).text, /proposes nothing now/);
+  assert.match(drawn(show('observe', [{ ...remedy, state: 'undone', by: 'alice' }])).text, /undone .*alice/);
+  const all = [
+    { ...remedy, number: 10, state: 'failed', by: 'alice', why: 'no such topic' }, { ...remedy, number: 9, state: 'applied', by: 'auto' },
+    remedy, { ...remedy, number: 6, state: 'withdrawn' }, { ...remedy, number: 5, state: 'of_a_newer_broker' },
+  ];
+  const asked = [];
+  const page = show('auto', all, ({ number }) => asked.push(number));
+  const { elements, text } = drawn(page);
+  assert.equal(elements.filter(({ tag }) => tag === 'tr').length, 1 + all.length);
+  for (const part of ['failed', 'alice', 'no such topic', 'the broker itself', 'suggested', 'withdrawn', 'of_a_newer_broker']) assert.ok(text.includes(part), part);
+  buttons(page).forEach((button) => button.onClick());
+  assert.deepEqual(asked, [9], 'only what is applied');
+  const many = Array.from({ length: 60 }, (_, number) => ({ ...remedy, number }));
+  assert.match(drawn(show('auto', many)).text, /10 more are not shown/);
+});
+
 /** Answers of a broker, one after the other; and what it was asked. */
 function broker(...answers) {
   const asked = [];
@@ -149,4 +201,20 @@ test('who listens comes back where it was, and stops where it is refused', async
 
 test('tries are farther and farther apart, but never for ever', () => {
   assert.deepEqual([0, 1, 2, 99].map(patience), [500, 1000, 2000, 10_000]);
+});
+
+test('a remedy is carried out by its number, and what became of it is told', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  let toasts = [];
+  onSaid((all) => { toasts = all; });
+  const answer = (more) => ({ body: JSON.stringify({ ...remedy, by: 'alice', ...more }) });
+  const asked = broker(answer({ state: 'applied' }), answer({ state: 'failed', why: 'no such topic' }), answer({ state: 'undone' }), { status: 409, body: '{"detail": "it is applied already"}' });
+  await carryOut('apply', remedy);
+  await carryOut('apply', remedy);
+  await carryOut('undo', remedy);
+  await assert.rejects(carryOut('apply', remedy), (error) => error.status === 409 && error.message === 'it is applied already');
+  assert.deepEqual(asked.map(({ method, path }) => method + ' ' + path), ['apply', 'apply', 'undo', 'apply'].map((verb) => `POST /api/v1/remedies/7/${verb}`));
+  assert.deepEqual(toasts.map(({ kind, text }) => kind + ': ' + text),
+    ['good: Done: retention.ms from 1 to 2', 'error: Failed: retention.ms from 1 to 2. no such topic', 'good: Undone: retention.ms from 1 to 2']);
+  onSaid(() => {});
 });
