@@ -20,6 +20,7 @@ mod policy;
 mod produce;
 mod progress;
 mod queue;
+mod remedy;
 mod settings;
 mod share_group;
 mod status;
@@ -162,6 +163,8 @@ pub enum Command {
     Demo(demo::Demo),
     /// Say what is wrong, why, and what to do about it
     Doctor(doctor::Doctor),
+    /// List what the broker would do about incidents itself, have it done, or undo it
+    Remedy(remedy::Remedy),
     /// Show the path of single messages, hop by hop
     ///
     /// A message is followed if it has a traceparent (W3C Trace Context) whose flag says that it is sampled: a header, or
@@ -190,6 +193,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Bench(bench) => bench.run(),
         Command::Demo(demo) => demo.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Remedy(remedy) => remedy.run(),
         Command::Trace(trace) => trace.run(),
         Command::Status(status) => status.run(),
     }
