@@ -108,7 +108,7 @@ fn list(door: &Management, output: &mut Output) -> Result<(), CliError> {
 
 /// Has the broker do one, or undo it, and tells what came of that.
 fn act(door: &Management, number: u64, verb: &str, output: &mut Output) -> Result<(), CliError> {
-    let answer = door.ask("POST", &format!("v1/remedies/{number}/{verb}"))?;
+    let answer = door.send("POST", &format!("v1/remedies/{number}/{verb}"), "{}")?;
     answer.refused(&format!("remedy {number}")).map_or(Ok(()), Err)?;
     let entry: Entry = read(answer.body)?;
     if output.is_json() {

@@ -66,7 +66,7 @@ export function Remedies({ mode, remedies, onUndo }) {
 
 /** Has the broker do a remedy, or undo it; and tells what became of that. */
 export async function carryOut(verb, { number }) {
-  const done = await ask(path`/api/v1/remedies/${number}/${verb}`, { method: 'POST' });
+  const done = await ask(path`/api/v1/remedies/${number}/${verb}`, { method: 'POST', body: {} });
   if (done.state === 'failed') say(t('remedy.failed', { text: done.text, why: done.why }), 'error');
   else say(t('remedy.done.' + verb, { text: done.text }));
 }

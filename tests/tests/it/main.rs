@@ -48,6 +48,7 @@ mod old_clients;
 mod power;
 mod properties;
 mod registration;
+mod remedies;
 mod security;
 mod stomp;
 mod suites;

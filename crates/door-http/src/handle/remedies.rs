@@ -19,14 +19,16 @@ pub(crate) async fn list(ask: &Ask) -> Outcome {
 /// `POST /api/v1/remedies/{remedy}/apply`.
 pub(crate) async fn apply(ask: &Ask) -> Outcome {
     ask.check_cluster(Operation::Alter)?;
-    let done = ask.broker().apply_remedy(number(ask)?, &by(ask)?).await?;
+    let (by, number) = asked(ask)?;
+    let done = ask.broker().apply_remedy(number, &by).await?;
     Ok(told(&json!(done)))
 }
 
 /// `POST /api/v1/remedies/{remedy}/undo`.
 pub(crate) async fn undo(ask: &Ask) -> Outcome {
     ask.check_cluster(Operation::Alter)?;
-    let undone = ask.broker().undo_remedy(number(ask)?, &by(ask)?).await?;
+    let (by, number) = asked(ask)?;
+    let undone = ask.broker().undo_remedy(number, &by).await?;
     Ok(told(&json!(undone)))
 }
 
@@ -35,13 +37,9 @@ pub(crate) async fn undo(ask: &Ask) -> Outcome {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// Who asks.
-fn by(ask: &Ask) -> Result<String, Problem> {
+/// Who asks, and for which one.
+fn asked(ask: &Ask) -> Result<(String, u64), Problem> {
     let Nothing {} = ask.body()?;
-    Ok(ask.actor.principal().to_string())
-}
-
-fn number(ask: &Ask) -> Result<u64, Problem> {
-    let number = ask.part("remedy").parse();
-    number.map_err(|_| RemedyError::NotFound.into())
+    let number = ask.part("remedy").parse().map_err(|_| RemedyError::NotFound)?;
+    Ok((ask.actor.principal().to_string(), number))
 }

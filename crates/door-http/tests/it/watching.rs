@@ -163,3 +163,22 @@ async fn connections_are_shown_while_they_are_open() {
     drop(stream);
     is_shown(false).await;
 }
+
+#[tokio::test]
+async fn remedies_are_listed_and_only_what_is_suggested_can_be_done() {
+    let fixture = Fixture::start().await;
+    let none = serde_json::json!({ "mode": "observe", "remedies": [] });
+    assert_eq!(fixture.get("/api/v1/remedies").await, none);
+    let nothing = serde_json::json!({});
+    for path in ["/api/v1/remedies/1/apply", "/api/v1/remedies/x/undo"] {
+        assert_eq!(fixture.send("POST", path, &nothing).await.status, 404, "{path}");
+        let more = serde_json::json!({ "force": true });
+        assert_eq!(fixture.send("POST", path, &more).await.status, 400, "{path}");
+        let form = "Content-Type: text/plain\r\n";
+        assert_eq!(
+            fixture.raw("POST", path, form, "{}").await.status,
+            415,
+            "other sites send that"
+        );
+    }
+}

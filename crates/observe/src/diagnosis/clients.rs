@@ -58,12 +58,9 @@ pub(super) fn logins(moment: &Moment<'_>) -> Vec<Finding> {
 }
 
 pub(super) fn protocol(moment: &Moment<'_>) -> Vec<Finding> {
-    quoted(
-        moment,
-        many(moment, "protocol"),
-        "connections broke the protocol",
-        "connection.protocol_error",
-    )
+    // Who scans ports is soon done.
+    let found = ended(moment, "protocol", SECONDS, MANY);
+    quoted(moment, found, "connections broke the protocol", "connection.protocol_error")
 }
 
 pub(super) fn handshakes(moment: &Moment<'_>) -> Vec<Finding> {

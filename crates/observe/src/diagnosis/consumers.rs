@@ -317,15 +317,20 @@ pub(super) fn coming_back(moment: &Moment<'_>) -> Vec<Finding> {
     let all = queues(moment, "entrepot_queue_redelivered_messages_total");
     let found = all.filter_map(|(node, key)| {
         let points = moment.history.recent(&key, seconds + 1);
-        // Not all at once, as when a consumer is stopped that had many.
-        let grew = points.windows(2).filter(|pair| matches!(pair, [a, b] if a.value < b.value));
-        let again = moment.history.increase(&key, seconds);
+        let steps = points.windows(2).filter_map(|pair| match pair {
+            [a, b] => u64::try_from(b.value - a.value).ok().filter(|step| *step > 0),
+            _ => None,
+        });
+        let steps: Vec<u64> = steps.collect();
+        let again: u64 = steps.iter().sum();
+        // Not what comes at once, as when a consumer is stopped that had many.
+        let rest = again - steps.iter().max().unwrap_or(&0);
         let all = delivered(moment, &key, seconds);
         let said = format!(
             "{again} of {all} deliveries in the last {seconds} seconds were of messages that had \
              been delivered before"
         );
-        let is_much = grew.count() >= most && again.saturating_mul(part) >= all;
+        let is_much = steps.len() >= most && rest.saturating_mul(part) >= all;
         is_much.then(|| Finding::new(node.id.clone(), [said]))
     });
     found.collect()
