@@ -246,6 +246,16 @@ pub(crate) fn retry_when(text: &[u8]) -> Option<RetryWhen> {
     }
 }
 
+/// The word for it.
+pub(crate) fn retry_word(when: RetryWhen) -> &'static str {
+    match when {
+        RetryWhen::Never => "disabled",
+        RetryWhen::All => "all",
+        RetryWhen::Failed => "failed",
+        RetryWhen::Returned => "returned",
+    }
+}
+
 /// Where to begin to read a stream (`x-stream-offset`).
 ///
 /// # Errors

@@ -197,10 +197,24 @@ fn set(name: &str, value: &Json, to: &mut PolicySettings) -> Option<()> {
     Some(())
 }
 
-/// What a policy is for, and its definition, as they were written.
+/// What a policy is for, and its definition, as they were written; and what the broker has set by itself, as it would be
+/// ([`broker::remedies`]).
 pub(crate) fn written(policy: &Policy) -> (Json, Json) {
     let said: Json = serde_json::from_slice(&policy.arguments).unwrap_or_default();
-    (said["apply-to"].clone(), said["definition"].clone())
+    let apply_to = said.get("apply-to").cloned().unwrap_or_else(|| "queues".into());
+    let mut definition = said["definition"].as_object().cloned().unwrap_or_default();
+    let settings = &policy.settings;
+    let own = [
+        ("delayed-retry-type", settings.retry_when.map(|when| arguments::retry_word(when).into())),
+        ("delayed-retry-min", settings.retry_min.map(Json::from)),
+        ("delayed-retry-max", settings.retry_max.map(Json::from)),
+    ];
+    for (key, value) in own {
+        if let Some(value) = value {
+            definition.entry(key).or_insert(value);
+        }
+    }
+    (apply_to, definition.into())
 }
 
 /// What holds of the policies that something is under, by its keys.

@@ -49,7 +49,10 @@ fn every_key_is_understood() {
         retry_max: Some(2),
         ..PolicySettings::default()
     };
-    assert_eq!((policy.settings, &policy.queues[..]), (wanted, QUORUM));
+    assert_eq!((&policy.settings, &policy.queues[..]), (&wanted, QUORUM));
+    assert_eq!(written(&policy), (json!("queues"), retry.clone()));
+    let own = Policy { arguments: Bytes::new(), ..policy };
+    assert_eq!(written(&own), (json!("queues"), retry), "one that was set by no door");
     let stream = json!({
         "max-age": "1h", "stream-max-segment-size-bytes": 100_000, "stream-filter-size-bytes": 32,
         "initial-cluster-size": 3, "queue-leader-locator": "balanced",
