@@ -71,6 +71,9 @@ impl Broker {
         }
         let live = &self.inner.live;
         live.answers.answered(&route.subject);
+        if route.is_silent {
+            return Ok(Routed { receivers: 0, stored: None, is_refused: false });
+        }
         let sessions = match message.guaranteed && route.sessions() > 0 {
             true => route.sessions_for(message.publisher),
             false => Vec::new(),

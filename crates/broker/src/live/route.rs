@@ -56,6 +56,8 @@ pub struct Route {
     is_allowed: bool,
     /// Only the broker publishes to it.
     pub(super) is_of_broker: bool,
+    /// Nobody listens, no session waits, and no topic keeps it.
+    pub(super) is_silent: bool,
     places: Places,
     stamp: u64,
 }
@@ -225,6 +227,8 @@ impl Live {
         let names = Names::default();
         let waiters = self.waiters.matches(&subject);
         let is_of_broker = is_of_events(&subject);
+        let is_heard = matches.receivers() > 0 || waiters.receivers() > 0;
+        let is_silent = !is_heard && topics.is_empty();
         Route {
             subject,
             names,
@@ -236,6 +240,7 @@ impl Live {
             waiters,
             is_allowed,
             is_of_broker,
+            is_silent,
             places,
             stamp,
         }
