@@ -144,8 +144,7 @@ impl Broker {
         let sessions = Sessions::restore(&store, &options, started_at, &observe).await;
         let sessions = sessions.map_err(|error| StartError::Sessions(error.to_string()))?;
         let queues = Queues::restore(&options, &store).await.map_err(StartError::Queues)?;
-        let bindings = Arc::clone(&topics.bindings);
-        let waiters = Arc::clone(&sessions.router);
+        let (bindings, waiters) = (Arc::clone(&topics.bindings), Arc::clone(&sessions.router));
         let live = Live::new(options.random.as_ref(), bindings, waiters, &observe);
         let metadata = watch::Sender::new(Arc::new(metadata));
         let registry = Registry::new(Arc::clone(&meta), options.id);
