@@ -1,8 +1,8 @@
 //! Remedies: what the broker can do itself about some of what is wrong ([`observe::diagnosis`]). Each only changes a setting,
 //! can be undone, and deletes nothing. Whether they are proposed, or done, is configured ([`RemedyMode`]); by default neither is.
 //!
-//! What can be done about what is on one page ([`action`]). Once a second, after rules have been looked at, what is wrong gets a
-//! remedy if there is one ([`step`]).
+//! What can be done about what is on one page (`action`). Once a second, after rules have been looked at, what is wrong gets a
+//! remedy if there is one (`step`).
 
 mod action;
 mod book;

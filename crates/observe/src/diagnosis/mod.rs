@@ -6,6 +6,8 @@
 
 mod clients;
 mod consumers;
+#[cfg(test)]
+mod document;
 mod process;
 mod rules;
 mod storage;
