@@ -1,6 +1,9 @@
 //! A message that asks for it is followed hop by hop, whatever doors it comes and goes by.
 
-use std::thread::sleep;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -175,4 +178,55 @@ fn a_broker_that_is_told_so_follows_nothing() {
     let sent = broker.entrepot(&["produce", "orders", "a", "-H", &header]);
     assert!(sent.status.success(), "{sent:?}");
     assert!(spans(&broker, TRACE).is_empty());
+}
+
+/// Takes one request of a collector's client: its head, and its body.
+fn taken(collector: &TcpListener) -> (String, Vec<u8>) {
+    let (mut stream, _) = collector.accept().expect("the broker connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("it has one");
+    let mut read = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let count = stream.read(&mut chunk).expect("it sends");
+        assert!(count > 0, "it ended early: {}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&chunk[..count]);
+        let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&read[..end]).to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.and_then(|length| length.parse().ok()).expect("a length");
+        if read.len() >= end + 4 + length {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("it reads");
+            return (head, read.split_off(end + 4));
+        }
+    }
+}
+
+#[test]
+fn a_collector_is_told_of_each_step() {
+    let collector = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = collector.local_addr().expect("it is bound").port();
+    let broker = Serve::new()
+        .arg("--set")
+        .arg(format!("observe.otlp_endpoint=http://127.0.0.1:{port}"))
+        .arg("--set")
+        .arg("observe.otlp_headers=api-key=secret")
+        .start();
+    let header = format!("traceparent={}", parent(TRACE, "01"));
+    let sent = broker.entrepot(&["produce", "orders", "a", "-H", &header]);
+    assert!(sent.status.success(), "{sent:?}");
+    let id = u128::from_str_radix(TRACE, 16).expect("hexadecimal").to_be_bytes();
+    let has = |body: &[u8], part: &[u8]| body.windows(part.len()).any(|known| known == part);
+    // It waits for requests until the process ends; nobody waits for it.
+    let (to, requests) = mpsc::channel();
+    thread::spawn(move || while to.send(taken(&collector)).is_ok() {});
+    // What is over at different times may come in requests of their own.
+    let mut wanted = vec!["receive orders", "store orders"];
+    while !wanted.is_empty() {
+        let (head, body) = requests.recv_timeout(PATIENCE).expect("the collector is told");
+        assert!(head.starts_with("post /v1/traces http/1.1"), "{head}");
+        assert!(head.contains("content-type: application/x-protobuf"), "{head}");
+        assert!(head.contains("api-key: secret"), "{head}");
+        assert!(has(&body, &id), "{body:?}");
+        wanted.retain(|name| !has(&body, name.as_bytes()));
+    }
 }
