@@ -12,8 +12,8 @@ use crate::observing::name_in_space;
 use crate::policies::{Pattern, Policy, PolicyError, PolicyLayer, PolicyName, PolicySettings};
 use crate::queues::RetryWhen;
 
-/// Hundredths of the disk that are free where a topic may keep more.
-const FREE_PERCENT: i128 = 30;
+/// Hundredths of the disk that are free even when a topic has twice as much, where it may.
+const FREE_PERCENT: i128 = 10;
 /// A message that comes back waits so many milliseconds before it is delivered again, and so many more each time …
 const WAITS_MS: i64 = 1000;
 /// … up to so many.
@@ -88,18 +88,21 @@ async fn configure(
     }
 }
 
+/// Whether the disk has room for so many bytes more.
+fn has_room(inner: &Inner, bytes: i128) -> bool {
+    let last = |family| inner.observe.history.last(&Key::new(family, [])).map(i128::from);
+    let (free, size) = (last("entrepot_disk_free_bytes"), last("entrepot_disk_size_bytes"));
+    free.zip(size).is_some_and(|(free, size)| (free - bytes) * 100 >= size * FREE_PERCENT)
+}
+
 /// Of a group that is nearly as far behind as a topic keeps messages: that topic keeps them twice as long, if there is room.
 fn keep_longer(inner: &Inner, group: &str) -> Option<(Action, String)> {
-    let last = |family| inner.observe.history.last(&Key::new(family, [])).map(i128::from);
-    let (free, size) = (last("entrepot_disk_free_bytes")?, last("entrepot_disk_size_bytes")?);
-    if free * 100 < size * FREE_PERCENT {
-        return None;
-    }
     let lags = inner.lags.get();
     let lags = lags.iter().filter(|lag| *lag.group == *group);
     let lag = lags.max_by_key(|lag| lag.kept_percent)?;
     let open = inner.topics.get(&lag.topic)?;
-    if open.topic.internal || open.config.is_queue {
+    let bytes = open.logs.iter().map(|log| i128::from(log.status().bytes)).sum();
+    if open.topic.internal || open.config.is_queue || !has_room(inner, bytes) {
         return None;
     }
     let options = &open.config.log;

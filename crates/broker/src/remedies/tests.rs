@@ -42,11 +42,11 @@ fn states(broker: &Broker) -> Vec<RemedyState> {
     broker.remedies().1.iter().map(|remedy| remedy.state).collect()
 }
 
-/// A disk of which so many hundredths are free.
+/// A disk of 100 KB of which so many KB are free.
 fn disk(inner: &Inner, free: i64) {
     let registry = observe::Registry::default();
-    registry.gauge(&families::DISK_SIZE, []).set(100 << 30);
-    registry.gauge(&families::DISK_FREE, []).set(free << 30);
+    registry.gauge(&families::DISK_SIZE, []).set(100_000);
+    registry.gauge(&families::DISK_FREE, []).set(free * 1000);
     let history = &inner.observe.history;
     history.record(SECOND.max(history.now() + 1), &registry.gather(&|_| true));
 }
@@ -143,10 +143,14 @@ async fn by_itself_it_does_one_thing_about_one_thing_and_nothing_where_there_is_
     let (broker, inner) = (&fixture.broker, &fixture.broker.inner);
     let group = late(&fixture).await;
     inner.remedies.set_mode(RemedyMode::Auto);
-    disk(inner, 29);
+    disk(inner, 9);
     look(inner, &[("E408", &group)]).await;
     assert_eq!(states(broker), []);
-    disk(inner, 60);
+    // Nor where there is too little for twice what the topic has.
+    disk(inner, 10);
+    look(inner, &[("E408", &group)]).await;
+    assert_eq!(states(broker), []);
+    disk(inner, 11);
     for _ in 0..2 {
         look(inner, &[("E408", &group)]).await;
         assert_eq!(states(broker), [RemedyState::Applied]);

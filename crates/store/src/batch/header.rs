@@ -195,14 +195,14 @@ impl BatchHeader {
         (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
-    /// Offset of the last record.
+    /// Offset of the last record. What a peer or a disk says may be past any: that is the largest there is.
     pub fn last_offset(&self) -> Offset {
-        self.base_offset + Offset::from(self.last_offset_delta)
+        self.base_offset.saturating_add(Offset::from(self.last_offset_delta))
     }
 
     /// Offset after the last record.
     pub fn next_offset(&self) -> Offset {
-        self.last_offset() + 1
+        self.last_offset().saturating_add(1)
     }
 
     /// Offsets that the batch takes.
