@@ -217,7 +217,7 @@ fn a_collector_is_told_of_each_step() {
     let id = u128::from_str_radix(TRACE, 16).expect("hexadecimal").to_be_bytes();
     let has = |body: &[u8], part: &[u8]| body.windows(part.len()).any(|known| known == part);
     // It waits for requests until the process ends; nobody waits for it.
-    let (to, requests) = mpsc::channel();
+    let (to, requests) = mpsc::sync_channel(16);
     thread::spawn(move || while to.send(taken(&collector)).is_ok() {});
     // What is over at different times may come in requests of their own.
     let mut wanted = vec!["receive orders", "store orders"];
