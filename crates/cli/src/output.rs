@@ -164,4 +164,4 @@ pub(crate) fn size(bytes: i64) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

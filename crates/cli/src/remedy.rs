@@ -144,19 +144,18 @@ fn told(entry: &Entry) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Read, Write};
+    use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::sync::Arc;
     use std::thread::{self, JoinHandle};
     use std::time::Duration;
 
     use clap::FromArgMatches;
-    use parking_lot::Mutex;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::client::security::Security;
     use crate::output::Format;
+    use crate::output::tests::written;
 
     /// A door that answers one request so, and says what was asked.
     fn door(status: u16, body: &Value) -> (Management, JoinHandle<String>) {
@@ -175,26 +174,6 @@ mod tests {
             String::from_utf8(request).unwrap().lines().next().unwrap().to_owned()
         });
         (Management::new(address, Duration::from_secs(20), Security::default()), asked)
-    }
-
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn written(format: Format, write: impl FnOnce(&mut Output)) -> String {
-        let shared = Shared::default();
-        write(&mut Output::new(format, Box::new(shared.clone())));
-        String::from_utf8(shared.0.lock().clone()).unwrap()
     }
 
     fn remedy(state: &str, more: &Value) -> Value {

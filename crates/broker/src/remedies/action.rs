@@ -24,8 +24,8 @@ const WAITS_MS_MAX: i64 = 30_000;
 pub(super) enum Action {
     /// A topic's configuration is changed; `None`: nothing was set.
     Configure { topic: String, key: &'static str, before: Option<String>, after: String },
-    /// A policy of operators is set.
-    Govern(Box<Policy>),
+    /// A policy of operators is set, for this queue.
+    Govern { about: NodeId, policy: Box<Policy> },
 }
 
 impl Action {
@@ -43,7 +43,11 @@ impl Action {
             Self::Configure { topic, key, before, after } => {
                 configure(broker, (topic, key), before.as_deref(), Some(after)).await
             }
-            Self::Govern(policy) => {
+            Self::Govern { about, policy } => {
+                // Operators may have changed what it goes by since it was suggested.
+                if deliver_later(&broker.inner, about).is_none_or(|(now, _)| now != *self) {
+                    return Err(format!("the policies of {about} were changed since"));
+                }
                 let set = broker.set_policy(Policy::clone(policy)).await;
                 set.map(drop).map_err(|error| error.to_string())
             }
@@ -55,11 +59,17 @@ impl Action {
             Self::Configure { topic, key, before, after } => {
                 configure(broker, (topic, key), Some(after), before.as_deref()).await
             }
-            Self::Govern(policy) => match broker.delete_policy(&policy.name).await {
-                // Somebody was faster.
-                Ok(()) | Err(PolicyError::NotFound) => Ok(()),
-                Err(error) => Err(error.to_string()),
-            },
+            Self::Govern { about, policy } => {
+                let now = broker.policy(&policy.name);
+                if now.is_some_and(|now| *now != **policy) {
+                    return Err(format!("the policies of {about} were changed since"));
+                }
+                match broker.delete_policy(&policy.name).await {
+                    // Somebody was faster.
+                    Ok(()) | Err(PolicyError::NotFound) => Ok(()),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
         }
     }
 }
@@ -159,5 +169,5 @@ fn deliver_later(inner: &Inner, about: &NodeId) -> Option<(Action, String)> {
         },
         arguments,
     };
-    Some((Action::Govern(Box::new(policy)), text))
+    Some((Action::Govern { about: about.clone(), policy: Box::new(policy) }, text))
 }

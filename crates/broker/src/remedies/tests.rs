@@ -192,18 +192,28 @@ async fn messages_that_come_back_wait_and_what_operators_want_holds_on() {
         settings: PolicySettings { length_max: Some(9), ..PolicySettings::default() },
         arguments: Bytes::new(),
     };
-    broker.set_policy(bound).await.unwrap();
-    inner.remedies.set_mode(RemedyMode::Auto);
+    broker.set_policy(bound.clone()).await.unwrap();
     let about = NodeId::new(NodeKind::Queue, "v/a.b");
+    // What operators changed after it was suggested is not put back.
+    inner.remedies.set_mode(RemedyMode::Suggest);
+    look(inner, &[("W410", &about)]).await;
+    let settings = PolicySettings { length_max: Some(3), ..PolicySettings::default() };
+    broker.set_policy(Policy { settings, ..bound.clone() }).await.unwrap();
+    let failed = broker.apply_remedy(1, "User:a").await.unwrap();
+    assert_eq!(failed.why.as_deref(), Some("the policies of queue/v/a.b were changed since"));
+    assert_eq!(queue.settings().length_max, Some(3));
+    broker.set_policy(bound).await.unwrap();
+    inner.remedies.book.lock().change(1, |remedy| remedy.at -= 600_000).unwrap();
+    inner.remedies.set_mode(RemedyMode::Auto);
     look(inner, &[("W410", &NodeId::new(NodeKind::Queue, "v/gone")), ("W410", &about)]).await;
-    assert_eq!(states(broker), [RemedyState::Applied]);
+    assert_eq!(states(broker), [RemedyState::Applied, RemedyState::Failed]);
     let settings = queue.settings();
     let delay = settings.retry_delay.unwrap();
     assert_eq!((delay.min, delay.max, settings.length_max), (1000, 30_000, Some(9)));
     let others = QueueName { space: "v".into(), name: "acb".into() };
     let (other, _) = broker.declare_queue(&others, &spec, PublisherId::default()).await.unwrap();
     assert_eq!(other.settings().retry_delay, None, "its name is no pattern");
-    broker.undo_remedy(1, "User:a").await.unwrap();
+    broker.undo_remedy(2, "User:a").await.unwrap();
     let settings = queue.settings();
     assert_eq!((settings.retry_delay, settings.length_max), (None, Some(9)));
 }

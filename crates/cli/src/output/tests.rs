@@ -20,7 +20,8 @@ impl Write for Shared {
     }
 }
 
-fn written(format: Format, write: impl FnOnce(&mut Output)) -> String {
+/// What is written in a format.
+pub(crate) fn written(format: Format, write: impl FnOnce(&mut Output)) -> String {
     let shared = Shared::default();
     write(&mut Output::new(format, Box::new(shared.clone())));
     String::from_utf8(shared.0.lock().clone()).unwrap()
