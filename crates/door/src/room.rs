@@ -5,15 +5,17 @@
 //! announced costs nothing. While there is none, its connection is not read. So that those who
 //! begin requests and do not end them cannot keep everybody else out, whoever waits for room has
 //! them evicted, one at a time: their connections end. First those whose client we wait for, the
-//! slowest first; where all wait for room, none would ever have it, and the one that has most goes.
+//! slowest first; where all wait for room, none would ever have it, and the oldest goes: however
+//! many there are, whoever came after them outlasts them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, futures::Notified};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// What room is given out in.
 const UNIT_BYTES: usize = 1024;
@@ -33,6 +35,8 @@ pub struct RequestRoom {
 #[derive(Debug)]
 struct Shared {
     free: Arc<Semaphore>,
+    /// How many began to wait; it wraps.
+    waits: AtomicU32,
     arriving: Mutex<Arriving>,
 }
 
@@ -60,7 +64,7 @@ impl RequestRoom {
         // One more: a frame has its length in front.
         let units = (bytes.div_ceil(UNIT_BYTES) + 1).min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(units));
-        Self { shared: Some(Arc::new(Shared { free, arriving: Mutex::default() })) }
+        Self { shared: Some(Arc::new(Shared { free, waits: AtomicU32::new(0), arriving: Mutex::default() })) }
     }
 
     /// Without an end.
@@ -136,14 +140,25 @@ impl Shared {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let taken = Arc::clone(&self.free).acquire_many_owned(units);
         tokio::pin!(taken);
+        let mut looks = interval_at(Instant::now() + self.first_look(), LOOK_PERIOD);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 // It is never closed.
                 Ok(permit) = &mut taken => return permit,
-                () = sleep(LOOK_PERIOD) => self.evict_one(),
+                _ = looks.tick() => self.evict_one(),
             }
         }
+    }
+
+    /// When one who begins to wait looks first. Those who begin together look one after another,
+    /// spread over the period: as many may be evicted in it as wait, where one would be if all
+    /// looked at once.
+    fn first_look(&self) -> Duration {
+        // The golden ratio's part of a turn: each falls into the largest gap that the others left.
+        let turn = self.waits.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9);
+        LOOK_PERIOD.mul_f64((f64::from(turn) + 1.0) / f64::from(u32::MAX))
     }
 
     /// Ends a connection, see the module; unless all requests are new.
@@ -157,8 +172,8 @@ impl Shared {
         let old = || arriving.requests.iter().filter(|(_, request)| age(request) >= GRACE);
         let pace = |request: &Request| request.bytes as u128 / age(request).as_millis().max(1);
         let slowest = old().filter(|(_, r)| !r.waits).min_by_key(|(_, request)| pace(request));
-        let largest = || old().max_by_key(|(_, request)| request.bytes);
-        let Some((id, request)) = slowest.or_else(largest) else { return };
+        let oldest = || old().min_by_key(|(_, request)| request.since);
+        let Some((id, request)) = slowest.or_else(oldest) else { return };
         let id = *id;
         request.evict.notify_one();
         arriving.evicted = Some(id);

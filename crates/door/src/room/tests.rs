@@ -77,24 +77,63 @@ async fn the_slowest_is_evicted_when_somebody_waits_and_only_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_all_wait_for_room_the_largest_goes() {
+async fn where_all_wait_for_room_the_oldest_goes() {
     let room = RequestRoom::new(3 * MIB);
-    let (large, small) = (room.of_connection(), room.of_connection());
-    let mut large_claim = claimed(&large, 2 * MIB).await;
-    let mut small_claim = claimed(&small, MIB).await;
-    let (evicts_large, evicts_small) = (large.eviction(), small.eviction());
-    let mut evicted = pin!(evicts_small.happens());
-    let begun = Instant::now();
+    let (old, new) = (room.of_connection(), room.of_connection());
+    let mut old_claim = claimed(&old, MIB).await;
+    advance(GRACE * 2).await;
+    let mut new_claim = claimed(&new, 2 * MIB).await;
+    let (evicts_old, evicts_new) = (old.eviction(), new.eviction());
+    let mut evicted = pin!(evicts_new.happens());
     tokio::select! {
-        () = small.grow(&mut small_claim, 2 * MIB) => panic!("there is no room"),
-        () = large.grow(&mut large_claim, 3 * MIB) => panic!("there is no room"),
-        () = evicts_large.happens() => {}
-        () = &mut evicted => panic!("it has less"),
+        () = old.grow(&mut old_claim, 2 * MIB) => panic!("there is no room"),
+        () = new.grow(&mut new_claim, 3 * MIB) => panic!("there is no room"),
+        () = evicts_old.happens() => {}
+        () = &mut evicted => panic!("it came later"),
     }
-    assert!(begun.elapsed() >= GRACE);
-    drop(large_claim);
-    small.grow(&mut small_claim, 2 * MIB).await;
+    drop(old_claim);
+    new.grow(&mut new_claim, 3 * MIB).await;
     assert!(is_pending(evicted.as_mut()));
+}
+
+/// A hundred that hold and want what there is, and began at one moment: whoever comes after them
+/// has its turn soon, and is none of those who go.
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_stands_still_goes_soon_and_newcomers_stay() {
+    const PART: usize = MIB / 2;
+    let room = RequestRoom::new(100 * PART);
+    let crowd = Vec::from_iter((0..100).map(|_| room.of_connection()));
+    let mut claims = Vec::new();
+    for connection in &crowd {
+        claims.push(claimed(connection, PART).await);
+    }
+    let begun = Instant::now();
+    for (connection, mut claim) in crowd.into_iter().zip(claims) {
+        tokio::spawn(async move {
+            let eviction = connection.eviction();
+            tokio::select! {
+                () = eviction.happens() => {}
+                // It never ends, even with more room.
+                () = async {
+                    connection.grow(&mut claim, 2 * PART).await;
+                    std::future::pending().await
+                } => {}
+            }
+        });
+    }
+    let newcomer = room.of_connection();
+    let eviction = newcomer.eviction();
+    tokio::select! {
+        () = eviction.happens() => panic!("the others came before"),
+        _ = async {
+            // As its bytes come in, each time behind all who wait.
+            let mut claim = claimed(&newcomer, PART / 2).await;
+            newcomer.grow(&mut claim, PART + MIB / 16).await;
+            newcomer.grow(&mut claim, MIB).await;
+        } => {}
+    }
+    let took = begun.elapsed();
+    assert!(took < GRACE + LOOK_PERIOD * 5, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
