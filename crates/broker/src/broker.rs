@@ -151,12 +151,12 @@ impl Broker {
         let chance = (Arc::clone(&options.clock), Arc::clone(&options.random));
         let discovery = Discovery::new(registry, metadata.subscribe(), chance);
         let inner = Arc::new(Inner {
+            remedies: Remedies::load(&range.kvs, options.id),
             options,
             observe,
             lags: Lags::default(),
             incidents: Mutex::default(),
             watcher: Mutex::default(),
-            remedies: Remedies::default(),
             store,
             meta,
             topics,

@@ -28,6 +28,7 @@ pub fn metadata(entries: &[(Bytes, Option<Bytes>)]) {
     for kv in &range.kvs {
         let _ = crate::queues::read(&kv.key, &kv.value);
         let _ = crate::policies::read(&kv.key, &kv.value);
+        let _ = crate::remedies::read(kv);
         let _ = crate::exchanges::read_exchange(&kv.key, &kv.value);
         let _ = crate::exchanges::read_binding(&kv.key, &kv.value);
     }

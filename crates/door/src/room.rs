@@ -64,7 +64,13 @@ impl RequestRoom {
         // One more: a frame has its length in front.
         let units = (bytes.div_ceil(UNIT_BYTES) + 1).min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(units));
-        Self { shared: Some(Arc::new(Shared { free, waits: AtomicU32::new(0), arriving: Mutex::default() })) }
+        Self {
+            shared: Some(Arc::new(Shared {
+                free,
+                waits: AtomicU32::new(0),
+                arriving: Mutex::default(),
+            })),
+        }
     }
 
     /// Without an end.

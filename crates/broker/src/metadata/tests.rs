@@ -84,6 +84,8 @@ fn the_page_of_the_format_names_every_key() {
         crate::queues::PREFIX,
         crate::exchanges::EXCHANGES,
         crate::exchanges::BINDINGS,
+        crate::policies::PREFIX,
+        crate::remedies::PREFIX,
         &keys::broker(BrokerId(0)).replace('0', ""),
         &keys::topic(""),
         &keys::group(""),

@@ -18,8 +18,8 @@ use parking_lot::RwLock;
 
 pub use pattern::Pattern;
 pub(crate) use stored::PREFIX;
-#[cfg(feature = "fuzzing")]
 pub(crate) use stored::decode as read;
+pub(crate) use stored::write;
 pub use types::{
     DeliveryLimit, Governing, Policy, PolicyError, PolicyLayer, PolicyName, PolicySettings,
 };

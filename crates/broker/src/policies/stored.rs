@@ -147,6 +147,11 @@ pub(super) fn encode(policy: &Policy) -> Vec<u8> {
     })
 }
 
+/// A policy's key and value.
+pub(crate) fn write(policy: &Policy) -> (String, Vec<u8>) {
+    (key(&policy.name), encode(policy))
+}
+
 /// A policy from its key and value. `None`: it cannot be read, which is said.
 pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Policy> {
     let read = || {

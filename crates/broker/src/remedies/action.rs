@@ -23,7 +23,7 @@ const WAITS_MS_MAX: i64 = 30_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     /// A topic's configuration is changed; `None`: nothing was set.
-    Configure { topic: String, key: &'static str, before: Option<String>, after: String },
+    Configure { topic: String, key: String, before: Option<String>, after: String },
     /// A policy of operators is set, for this queue.
     Govern { about: NodeId, policy: Box<Policy> },
 }
@@ -125,7 +125,7 @@ fn keep_longer(inner: &Inner, group: &str) -> Option<(Action, String)> {
     let after = keeps.checked_mul(2)?.to_string();
     let text = format!("{key} of topic {} from {keeps} to {after}", lag.topic);
     let (topic, before) = (open.topic.name.clone(), open.topic.config.get(key).cloned());
-    Some((Action::Configure { topic, key, before, after }, text))
+    Some((Action::Configure { topic, key: key.to_owned(), before, after }, text))
 }
 
 /// Of a queue whose messages come back at once: they wait a little before they are delivered again.

@@ -8,7 +8,7 @@ use observe::state::NodeId;
 use super::action::Action;
 use super::{Remedy, RemedyError, RemedyState};
 
-/// Remedies that are remembered.
+/// Remedies that are remembered; what is done is as long as it is not undone. Nothing is suggested where so many are done.
 const REMEMBERED: usize = 256;
 /// About one thing something is done once in so many milliseconds …
 const PAUSE_MS: Millis = 600_000;
@@ -30,16 +30,24 @@ pub(super) struct Book {
 type Wrong<'a> = (&'static str, &'a NodeId);
 
 impl Book {
+    /// One that knows what was done.
+    pub(super) fn with(done: impl Iterator<Item = Remedy>) -> Self {
+        let mut all = Vec::from_iter(done);
+        all.sort_by_key(|remedy| remedy.number);
+        let last = all.last().map_or(0, |remedy| remedy.number);
+        Self { all: all.into(), last }
+    }
+
     pub(super) fn newest(&self) -> Vec<Remedy> {
         self.all.iter().rev().cloned().collect()
     }
 
-    /// What the remedy of this number does, if it is in this state.
-    pub(super) fn action(&self, number: u64, wanted: RemedyState) -> Result<Action, RemedyError> {
+    /// The remedy of this number, if it is in this state.
+    pub(super) fn find(&self, number: u64, wanted: RemedyState) -> Result<Remedy, RemedyError> {
         let known = self.all.iter().find(|known| known.number == number);
         match known.ok_or(RemedyError::NotFound)? {
-            Remedy { state, action, .. } if *state == wanted => Ok(action.clone()),
-            Remedy { state, .. } => Err(RemedyError::State(*state)),
+            known if known.state == wanted => Ok(known.clone()),
+            known => Err(RemedyError::State(known.state)),
         }
     }
 
@@ -56,6 +64,9 @@ impl Book {
 
     /// Whether something may be suggested: not what is, not what was done just now, and for an hour not what somebody undid.
     pub(super) fn may_suggest(&self, (rule, about): Wrong<'_>, now: Millis) -> bool {
+        if self.applied().count() >= REMEMBERED {
+            return false;
+        }
         let same = self.all.iter().filter(|known| known.rule == rule && known.about == *about);
         same.into_iter().all(|known| match known.state {
             RemedyState::Suggested => false,
@@ -76,10 +87,15 @@ impl Book {
         let remedy =
             Remedy { number: self.last, rule, about, text, state, at, by: None, why: None, action };
         self.all.push_back(remedy.clone());
-        while self.all.len() > REMEMBERED {
-            self.all.pop_front();
+        if self.all.len() > REMEMBERED {
+            let over = self.all.iter().position(|known| known.state != RemedyState::Applied);
+            self.all.remove(over.unwrap_or(0));
         }
         remedy
+    }
+
+    fn applied(&self) -> impl Iterator<Item = &Remedy> + Clone {
+        self.all.iter().filter(|known| known.state == RemedyState::Applied)
     }
 
     /// What was suggested about what is not wrong any more is over.
@@ -94,7 +110,7 @@ impl Book {
 
     /// What is suggested and the broker may do by itself now.
     pub(super) fn next(&self, now: Millis) -> Option<u64> {
-        let applied = self.all.iter().filter(|known| known.state == RemedyState::Applied);
+        let applied = self.applied();
         let lately = |known: &&Remedy| now - known.at < HOUR_MS;
         let own = applied.clone().filter(lately).filter(|known| known.by.as_deref() == Some(AUTO));
         if own.count() >= IN_AN_HOUR {

@@ -7,6 +7,7 @@
 mod action;
 mod book;
 mod step;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,8 @@ use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use base::{ErrorKind, Millis};
+use base::{BrokerId, ErrorKind, Millis};
+use cluster::{KeyValue, Op, Txn};
 use observe::state::NodeId;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -23,6 +25,10 @@ use crate::Broker;
 use action::Action;
 use book::Book;
 pub(crate) use step::step;
+#[cfg(test)]
+pub(crate) use stored::PREFIX;
+#[cfg(feature = "fuzzing")]
+pub(crate) use stored::decode as read;
 
 /// Whether the broker does something about what is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,7 +69,7 @@ impl FromStr for RemedyMode {
 /// Something that can be done about something that is wrong, or was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Remedy {
-    /// Its number, from 1 since the broker started.
+    /// Its number: larger than those of the remedies that were there before it.
     pub number: u64,
     /// The rule that says what is wrong.
     pub rule: &'static str,
@@ -147,6 +153,13 @@ pub(crate) struct Remedies {
 }
 
 impl Remedies {
+    /// With what this broker did before it was started again.
+    pub(crate) fn load(kvs: &[KeyValue], own: BrokerId) -> Self {
+        let all = kvs.iter().filter_map(stored::decode);
+        let book = Book::with(all.filter(|(whose, _)| *whose == own).map(|(_, done)| done));
+        Self { book: Mutex::new(book), ..Self::default() }
+    }
+
     pub(crate) fn set_mode(&self, mode: RemedyMode) {
         self.mode.store(mode as u8, Ordering::Relaxed);
     }
@@ -158,7 +171,7 @@ impl Remedies {
 }
 
 impl Broker {
-    /// Whether it does something about what is wrong, and what it could do or has done since it started; the newest first.
+    /// Whether it does something about what is wrong, and what it could do or has done; the newest first.
     pub fn remedies(&self) -> (RemedyMode, Vec<Remedy>) {
         let remedies = &self.inner.remedies;
         (remedies.mode(), remedies.book.lock().newest())
@@ -171,9 +184,11 @@ impl Broker {
     pub async fn apply_remedy(&self, number: u64, by: &str) -> Result<Remedy, RemedyError> {
         let remedies = &self.inner.remedies;
         let _turn = remedies.turn.lock().await;
-        let action = remedies.book.lock().action(number, RemedyState::Suggested)?;
-        let outcome = action.apply(self).await;
-        self.remedied(number, by, outcome.map(|()| RemedyState::Applied))
+        let remedy = remedies.book.lock().find(number, RemedyState::Suggested)?;
+        let now = self.now();
+        let done = Remedy { at: now, by: Some(by.to_owned()), ..remedy };
+        let outcome = self.do_remedy(&done).await;
+        self.remedied(number, (by, now), outcome.map(|()| RemedyState::Applied))
     }
 
     /// Undoes what was done.
@@ -183,25 +198,44 @@ impl Broker {
     pub async fn undo_remedy(&self, number: u64, by: &str) -> Result<Remedy, RemedyError> {
         let remedies = &self.inner.remedies;
         let _turn = remedies.turn.lock().await;
-        let action = remedies.book.lock().action(number, RemedyState::Applied)?;
-        action.undo(self).await.map_err(RemedyError::Refused)?;
-        self.remedied(number, by, Ok(RemedyState::Undone))
+        let remedy = remedies.book.lock().find(number, RemedyState::Applied)?;
+        remedy.action.undo(self).await.map_err(RemedyError::Refused)?;
+        self.forget_remedy(number).await;
+        self.remedied(number, (by, self.now()), Ok(RemedyState::Undone))
+    }
+
+    /// What is done is written down before it is: whatever ends the broker, it can be undone. What is written down and was
+    /// not done is undone by doing nothing.
+    async fn do_remedy(&self, remedy: &Remedy) -> Result<(), String> {
+        let put = Op::put(stored::key(self.id(), remedy.number), stored::encode(remedy));
+        let written = self.inner.meta.txn(Txn::new().then(put)).await;
+        written.map_err(|error| error.to_string())?;
+        let outcome = remedy.action.apply(self).await;
+        if outcome.is_err() {
+            self.forget_remedy(remedy.number).await;
+        }
+        outcome
+    }
+
+    async fn forget_remedy(&self, number: u64) {
+        if let Err(error) = self.delete_keys(vec![stored::key(self.id(), number)]).await {
+            tracing::warn!(number, %error, "a remedy that is undone will be listed as done after a restart");
+        }
     }
 
     /// Notes what has become of one, and tells.
     fn remedied(
         &self,
         number: u64,
-        by: &str,
+        (by, at): (&str, Millis),
         outcome: Result<RemedyState, String>,
     ) -> Result<Remedy, RemedyError> {
         let (state, why) = match outcome {
             Ok(state) => (state, None),
             Err(why) => (RemedyState::Failed, Some(why)),
         };
-        let now = self.now();
         let remedy = self.inner.remedies.book.lock().change(number, |remedy| {
-            (remedy.state, remedy.at, remedy.why) = (state, now, why);
+            (remedy.state, remedy.at, remedy.why) = (state, at, why);
             remedy.by = Some(by.to_owned());
         })?;
         step::tell(&self.inner, &remedy);

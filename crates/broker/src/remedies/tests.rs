@@ -162,6 +162,60 @@ async fn by_itself_it_does_one_thing_about_one_thing_and_nothing_where_there_is_
 }
 
 #[tokio::test]
+async fn what_is_done_can_be_undone_after_a_restart() {
+    let fixture = Fixture::start().await;
+    let (broker, inner) = (&fixture.broker, &fixture.broker.inner);
+    let group = late(&fixture).await;
+    let name = QueueName { space: "v".into(), name: "q".into() };
+    let spec = QueueSpec { durable: true, ..QueueSpec::default() };
+    broker.declare_queue(&name, &spec, PublisherId::default()).await.unwrap();
+    inner.remedies.set_mode(RemedyMode::Suggest);
+    let queue = NodeId::new(NodeKind::Queue, "v/q");
+    look(inner, &[("E408", &group), ("W410", &queue)]).await;
+    for number in [1, 2] {
+        assert_eq!(broker.apply_remedy(number, "a").await.unwrap().state, RemedyState::Applied);
+    }
+    let before = broker.remedies().1;
+
+    let fixture = fixture.restart().await;
+    let (broker, inner) = (&fixture.broker, &fixture.broker.inner);
+    assert_eq!(broker.remedies().1, before);
+    let queue_of = |broker: &Broker| broker.queue(&name).unwrap().settings().retry_delay.is_some();
+    assert!(queue_of(broker));
+    // It is known that something was just done about it.
+    inner.remedies.set_mode(RemedyMode::Suggest);
+    look(inner, &[("E408", &group)]).await;
+    assert_eq!(states(broker), [RemedyState::Applied; 2]);
+    for number in [1, 2] {
+        assert_eq!(broker.undo_remedy(number, "b").await.unwrap().state, RemedyState::Undone);
+    }
+    assert_eq!((retention(broker).as_deref(), queue_of(broker)), (Some("100000"), false));
+
+    let fixture = fixture.restart().await;
+    assert_eq!(states(&fixture.broker), [], "nothing is done any more");
+}
+
+#[tokio::test]
+async fn what_was_written_down_and_not_done_is_undone_by_doing_nothing() {
+    let fixture = Fixture::start().await;
+    let (broker, inner) = (&fixture.broker, &fixture.broker.inner);
+    let group = late(&fixture).await;
+    inner.remedies.set_mode(RemedyMode::Suggest);
+    look(inner, &[("E408", &group)]).await;
+    let done = Remedy { state: RemedyState::Applied, ..broker.remedies().1[0].clone() };
+    let put = Op::put(stored::key(broker.id(), 1), stored::encode(&done));
+    // As if it ended here.
+    inner.meta.txn(Txn::new().then(put)).await.unwrap();
+    let other = Op::put(stored::key(BrokerId(77), 9), stored::encode(&done));
+    let broken = Op::put(stored::key(broker.id(), 8), b"{}".to_vec());
+    inner.meta.txn(Txn::new().then(other).then(broken)).await.unwrap();
+    let fixture = fixture.restart().await;
+    assert_eq!(fixture.broker.remedies().1, [done]);
+    fixture.broker.undo_remedy(1, "b").await.unwrap();
+    assert_eq!(retention(&fixture.broker).as_deref(), Some("100000"));
+}
+
+#[tokio::test]
 async fn what_is_over_needs_no_remedy() {
     let fixture = Fixture::start().await;
     let (broker, inner) = (&fixture.broker, &fixture.broker.inner);
@@ -223,7 +277,7 @@ fn in_an_hour_only_so_much_is_done() {
     let mut book = Book::default();
     let action = || Action::Configure {
         topic: "t".to_owned(),
-        key: "retention.ms",
+        key: "retention.ms".to_owned(),
         before: None,
         after: "1".to_owned(),
     };
@@ -252,7 +306,15 @@ fn in_an_hour_only_so_much_is_done() {
     for _ in 0..300 {
         book.suggest(("E408", first), (action(), String::new()), 0);
     }
-    assert_eq!(book.newest().len(), 256);
+    let is_done = |remedy: &&Remedy| remedy.state == RemedyState::Applied;
+    assert_eq!((book.newest().len(), book.newest().iter().filter(is_done).count()), (256, 6));
+    let all = book.newest().into_iter();
+    let done = all.map(|remedy| Remedy { state: RemedyState::Applied, ..remedy });
+    let mut book = Book::with(done);
+    assert!(!book.may_suggest(("W410", last), i64::MAX), "so much is done that nobody undid");
+    book.change(309, |remedy| remedy.state = RemedyState::Undone).unwrap();
+    assert!(book.may_suggest(("W410", last), i64::MAX));
+    assert_eq!(book.suggest(("W410", last), (action(), String::new()), 0).number, 310);
 }
 
 #[test]
