@@ -2,7 +2,7 @@
 //! Entrepot and nats-server, Entrepot and mosquitto; `bench amqp`: Entrepot and RabbitMQ; `bench coap`: Entrepot and
 //! libcoap's server; `bench grpc`: Entrepot, a plain service on tonic and nats-server; `bench doors`: Entrepot and itself with
 //! its other doors closed; `bench profile`: what Entrepot does under a load; `bench large`: many partitions and connections;
-//! `bench sessions`: many sessions and subscriptions. `cargo xtask torture --peers` is here, too (`crashes.rs`).
+//! `bench sessions`: many sessions and subscriptions; `--beside FILE`: another build in the place of the peer. `cargo xtask torture --peers` is here, too (`crashes.rs`).
 //!
 //! The machine is noisy, so no figure stands alone: the same load goes to both in the order
 //! A B B A, to fresh processes in each round, and what is reported is the ratio within a pair, its
@@ -33,6 +33,7 @@ mod statistics;
 mod syscalls;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use cases::{CASES, Case};
 use page::Sheet;
@@ -50,6 +51,11 @@ const US: &str = "entrepot";
 const THEM: &str = "Kafka";
 const CLOSED: &str = "other doors closed";
 const CONTROL: &str = "control";
+const OTHER_BUILD: &str = "other build";
+
+/// Loads of our own generator, with one partition and the disk's sync: what a build of our own is compared by.
+const OWN_LOADS: [&str; 5] =
+    ["produce-100", "produce-1k", "consume-1k", "latency-1k/s", "latency-20k/s"];
 
 /// What was measured: by case and figure, then by side, one value a run, in pairs.
 type Samples = BTreeMap<(String, String), BTreeMap<&'static str, Vec<f64>>>;
@@ -60,10 +66,13 @@ struct Options {
     turns: usize,
     /// The brokers have one processor, the generator another.
     is_pinned: bool,
+    /// Another build of Entrepot, in the place of the peer of `bench`, `bench nats` and `bench mqtt`. Nothing is
+    /// written to the page then.
+    beside: Option<PathBuf>,
 }
 
 fn main() {
-    let mut options = Options { rounds: ROUNDS, turns: TURNS, is_pinned: false };
+    let mut options = Options { rounds: ROUNDS, turns: TURNS, is_pinned: false, beside: None };
     let mut names = Vec::new();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let mut rest = args.iter();
@@ -72,6 +81,7 @@ fn main() {
         match arg.as_str() {
             "--rounds" => options.rounds = number(),
             "--turns" => options.turns = number(),
+            "--beside" => options.beside = Some(rest.next().expect("a file").into()),
             "--pin" => options.is_pinned = true,
             name => names.push(name),
         }
@@ -96,23 +106,31 @@ fn main() {
     }
 }
 
-/// Beside Apache Kafka.
+/// Beside Apache Kafka, or another build.
 fn kafka(names: &[&str], options: &Options) {
-    compare("kafka", THEM, peers::kafka, |_| true, names, options);
+    match &options.beside {
+        None => compare("kafka", THEM, &peers::kafka, |_| true, names, options),
+        Some(build) => {
+            let start = || peers::build(build);
+            compare("kafka", OTHER_BUILD, &start, is_own_load, names, options);
+        }
+    }
 }
 
-/// Beside itself with its other doors closed: loads of our own generator, with one partition and the disk's sync.
+/// Beside itself with its other doors closed.
 fn doors(names: &[&str], options: &Options) {
-    const LOADS: [&str; 5] =
-        ["produce-100", "produce-1k", "consume-1k", "latency-1k/s", "latency-20k/s"];
-    compare("doors", CLOSED, peers::closed, |case| LOADS.contains(&case.name), names, options);
+    compare("doors", CLOSED, &peers::closed, is_own_load, names, options);
+}
+
+fn is_own_load(case: &Case) -> bool {
+    OWN_LOADS.contains(&case.name)
 }
 
 /// Runs those of the wanted loads whose names contain one of `names`, or all that are wanted.
 fn compare(
     key: &'static str,
     peer: &'static str,
-    start: fn() -> Running,
+    start: &dyn Fn() -> Running,
     wanted: fn(&Case) -> bool,
     names: &[&str],
     options: &Options,
@@ -129,14 +147,14 @@ fn compare(
         run_round(&cases, turns, start, &sheet, &mut samples);
     }
     let notes = format!("{} pairs each", rounds * turns * 2);
-    page::report(&sheet, &samples, &notes, names.is_empty());
+    page::report(&sheet, &samples, &notes, names.is_empty() && options.beside.is_none());
 }
 
 /// All cases on fresh processes.
 fn run_round(
     cases: &[&Case],
     turns: usize,
-    start: fn() -> Running,
+    start: &dyn Fn() -> Running,
     sheet: &Sheet<'_>,
     samples: &mut Samples,
 ) {

@@ -78,6 +78,11 @@ pub(crate) fn entrepot(name: &'static str) -> Running {
     of(name, Serve::new().start())
 }
 
+/// Another build of Entrepot, as it comes.
+pub(crate) fn build(program: &Path) -> Running {
+    of(crate::OTHER_BUILD, Serve::new().program(program).start())
+}
+
 /// Entrepot with no door open but Kafka's.
 pub(crate) fn closed() -> Running {
     let doors = ["AMQP", "COAP", "GRPC", "MQTT", "NATS", "STOMP", "ZOOKEEPER"];

@@ -18,6 +18,7 @@ use crate::{PATIENCE, tools, turns};
 #[derive(Debug, Clone)]
 pub struct Serve {
     home: Arc<TempDir>,
+    program: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     kafka_port: u16,
@@ -53,6 +54,7 @@ impl Serve {
     pub fn plain() -> Self {
         Self {
             home: Arc::new(tools::scratch()),
+            program: tools::binary(),
             args: vec!["serve".into()],
             env: Vec::new(),
             kafka_port: 9092,
@@ -100,6 +102,13 @@ impl Serve {
         std::fs::write(&file, text(plain.home.path(), kafka_port, zookeeper_port))
             .expect("the scratch folder is writable");
         plain.arg("--config").arg(file)
+    }
+
+    /// Another build than [`crate::binary`].
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
+        self
     }
 
     /// One more argument.
@@ -178,7 +187,7 @@ impl Serve {
     }
 
     fn launch(&self) -> Process {
-        let mut command = command(self.home.path());
+        let mut command = command(&self.program, self.home.path());
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         Process::start("entrepot serve", &mut command)
     }
@@ -402,12 +411,13 @@ impl Drop for Broker {
 /// # Panics
 /// When it takes too long.
 pub fn entrepot(home: &Path, args: &[&str]) -> Exit {
-    Process::start(&format!("entrepot {args:?}"), command(home).args(args)).exit(PATIENCE)
+    Process::start(&format!("entrepot {args:?}"), command(&tools::binary(), home).args(args))
+        .exit(PATIENCE)
 }
 
 /// The binary in a clean environment: no configuration of whoever runs the tests.
-fn command(home: &Path) -> Command {
-    let mut command = Command::new(tools::binary());
+fn command(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(home).env("HOME", home);
     let foreign = |name: &OsStr| {
         let name = name.to_string_lossy();

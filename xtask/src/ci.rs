@@ -107,6 +107,8 @@ pub(crate) fn torture_peers(root: &Path, rounds: &str) -> Result<(), Failure> {
 /// When something cannot be installed or built, or a load fails.
 pub(crate) fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
     match args.first() {
+        // Another build is the peer.
+        _ if args.contains(&"--beside") => {}
         Some(&("nats" | "grpc")) => setup::nats_server(root)?,
         Some(&"mqtt") => setup::mosquitto(root)?,
         Some(&"amqp") => setup::rabbitmq(root)?,

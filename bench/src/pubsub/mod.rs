@@ -11,7 +11,7 @@ mod wire;
 use std::time::Duration;
 
 use crate::page::{self, Sheet};
-use crate::{Options, Samples, meter, note};
+use crate::{OTHER_BUILD, Options, Samples, meter, note};
 
 pub(crate) use ask::{Ask, Pace};
 use cases::{Case, Load};
@@ -34,7 +34,8 @@ pub(crate) fn run(protocol: Protocol, names: &[&str], options: &Options) {
         Protocol::Mqtt => "mqtt",
     };
     let what = cases.iter().map(|case| (case.name.as_str(), case.what.as_str())).collect();
-    let sheet = Sheet { key, peer: protocol.peer(), what };
+    let peer = options.beside.as_ref().map_or_else(|| protocol.peer(), |_| OTHER_BUILD);
+    let sheet = Sheet { key, peer, what };
     let mut samples = Samples::new();
     for round in 0..options.rounds {
         println!("round {} of {}", round + 1, options.rounds);
@@ -48,7 +49,7 @@ pub(crate) fn run(protocol: Protocol, names: &[&str], options: &Options) {
     if options.is_pinned {
         notes.push_str(", brokers on the first processor and the generator on the second");
     }
-    page::report(&sheet, &samples, &notes, names.is_empty());
+    page::report(&sheet, &samples, &notes, names.is_empty() && options.beside.is_none());
 }
 
 /// All loads of one setting of the peer, on fresh processes.
@@ -60,7 +61,11 @@ fn run_round(
     sheet: &Sheet<'_>,
     samples: &mut Samples,
 ) {
-    let start = || meter::pinned(options.is_pinned, || peers::start(protocol, setting));
+    let start = || {
+        meter::pinned(options.is_pinned, || {
+            peers::start(protocol, setting, options.beside.as_deref())
+        })
+    };
     for case in cases.iter().filter(|case| matches!(case.load, Load::Idle(_))) {
         println!("  {}", case.name);
         // Fresh ones each time: what was once in use is not given back.

@@ -1,5 +1,6 @@
 //! The brokers, each a fresh process.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use tempfile::TempDir;
 use tests::{Broker, Process, Serve, free_port, scratch, tool};
 
 use super::wire::Protocol;
-use crate::{CONTROL, US};
+use crate::{CONTROL, OTHER_BUILD, US};
 
 /// How long a broker may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -35,17 +36,19 @@ pub(crate) enum Setting {
     NoDelay,
 }
 
-/// Entrepot, its control, and the peer, in the order in which they are measured.
-pub(crate) fn start(protocol: Protocol, setting: Setting) -> [Peer; 3] {
-    let peer = match protocol {
-        Protocol::Nats => nats_server(),
-        Protocol::Mqtt => mosquitto(setting),
+/// Entrepot, its control, and the peer, in the order in which they are measured; in the place of the peer perhaps
+/// another build.
+pub(crate) fn start(protocol: Protocol, setting: Setting, beside: Option<&Path>) -> [Peer; 3] {
+    let peer = match (beside, protocol) {
+        (Some(build), _) => entrepot(protocol, OTHER_BUILD, Serve::new().program(build)),
+        (None, Protocol::Nats) => nats_server(),
+        (None, Protocol::Mqtt) => mosquitto(setting),
     };
-    [entrepot(protocol, US), peer, entrepot(protocol, CONTROL)]
+    [entrepot(protocol, US, Serve::new()), peer, entrepot(protocol, CONTROL, Serve::new())]
 }
 
-fn entrepot(protocol: Protocol, name: &'static str) -> Peer {
-    let broker = Serve::new().start();
+fn entrepot(protocol: Protocol, name: &'static str, serve: Serve) -> Peer {
+    let broker = serve.start();
     let address = match protocol {
         Protocol::Nats => broker.nats(),
         Protocol::Mqtt => format!("127.0.0.1:{}", broker.mqtt()),
