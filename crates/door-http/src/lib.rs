@@ -6,6 +6,7 @@
 
 mod ask;
 mod console;
+mod fields;
 mod handle;
 mod map;
 mod openapi;
@@ -192,7 +193,10 @@ async fn answer(guest: &Guest, admitted: Admitted, request: Request) -> Reply {
         is_open,
     };
     // What a request needs is in a box already: that does not stay with an idle connection.
-    let outcome = (route.handle)(&ask).await;
+    let outcome = match route.check(&ask.request.query) {
+        Ok(()) => (route.handle)(&ask).await,
+        Err(problem) => Err(problem),
+    };
     // Of one that waits for messages, most of the time is what it waited for.
     let took = (!route.waits).then(|| since.elapsed());
     guest.shared.requests.answered(number, route.operation, took);

@@ -14,6 +14,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::fields;
 use crate::problem::Problem;
 
 /// Messages that are published together.
@@ -29,11 +30,14 @@ pub(crate) struct NewMessage {
     value_base64: Option<String>,
     /// As it stands there, to the byte.
     value_json: Option<Box<RawValue>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fields::or_default")]
     headers: Vec<Header>,
     content_type: Option<String>,
+    #[serde(default, deserialize_with = "fields::maybe_whole")]
     timestamp: Option<i64>,
+    #[serde(default, deserialize_with = "fields::maybe_whole")]
     priority: Option<u8>,
+    #[serde(default, deserialize_with = "fields::maybe_whole")]
     expires_at: Option<i64>,
     correlation_id: Option<String>,
     correlation_id_base64: Option<String>,
@@ -115,6 +119,11 @@ fn bytes(
 impl NewMessage {
     /// As the core has it.
     pub(crate) fn into_message(self) -> Result<Message, Problem> {
+        for (name, time) in [("timestamp", self.timestamp), ("expires_at", self.expires_at)] {
+            if time.is_some_and(|time| time < 0) {
+                return Err(Problem::invalid(format!("{name} must not be negative")));
+            }
+        }
         let key = bytes("key", self.key, self.key_base64)?;
         let plain = bytes("value", self.value, self.value_base64)?;
         let (value, is_json) = match (plain, self.value_json) {

@@ -37,10 +37,7 @@ pub(crate) fn document() -> Json {
 
 fn operation(route: &Route) -> Json {
     let in_path = route.path.split('/').filter_map(routes::name).map(|name| {
-        json!({
-            "name": name, "in": "path", "required": true,
-            "schema": { "type": "string", "minLength": 1 },
-        })
+        json!({ "name": name, "in": "path", "required": true, "schema": schema::in_path(name) })
     });
     let in_query = route.query.iter().map(parameter);
     let mut operation = json!({
@@ -65,12 +62,21 @@ fn operation(route: &Route) -> Json {
 fn parameter(param: &Param) -> Json {
     let schema = match param.kind {
         ParamKind::Text => json!({ "type": "string" }),
+        ParamKind::Name => json!({ "type": "string", "minLength": 1 }),
+        ParamKind::Word(words) => json!({ "type": "string", "enum": words }),
+        ParamKind::Words(words) => {
+            let one = format!("({})", words.join("|"));
+            json!({ "type": "string", "pattern": format!("^({one}(,{one})*)?$") })
+        }
         ParamKind::Flag => json!({ "type": "boolean" }),
         ParamKind::Number(from, to) => {
             json!({ "type": "integer", "format": "int64", "minimum": from, "maximum": to })
         }
     };
-    json!({ "name": param.name, "in": "query", "description": param.help, "schema": schema })
+    json!({
+        "name": param.name, "in": "query", "description": param.help, "schema": schema,
+        "required": param.kind == ParamKind::Name,
+    })
 }
 
 /// What an answer's body is, by media type; nothing where there is none.
@@ -91,6 +97,32 @@ fn content(told: Told) -> Option<Json> {
     }
 }
 
+/// What can be done with what an answer says: things are named by their names.
+fn links(route: &Route) -> Json {
+    let topic = |operation: &str| {
+        let name = "$response.body#/name";
+        (operation.to_owned(), json!({ "operationId": operation, "parameters": { "topic": name } }))
+    };
+    let remedy = |operation: &str| {
+        let number = "$response.body#/number";
+        (
+            operation.to_owned(),
+            json!({ "operationId": operation, "parameters": { "remedy": number } }),
+        )
+    };
+    let of: Map<String, Json> = match route.answer {
+        Told::Json("Topic") => {
+            let operations = ROUTES.iter().filter(|route| route.path.contains("{topic}"));
+            operations.map(|route| topic(route.operation)).collect()
+        }
+        Told::Json("Remedy") => {
+            ["remedies_apply", "remedies_undo"].map(remedy).into_iter().collect()
+        }
+        _ => Map::new(),
+    };
+    of.into()
+}
+
 fn responses(route: &Route) -> Json {
     let mut all = Map::new();
     match content(route.answer) {
@@ -101,7 +133,7 @@ fn responses(route: &Route) -> Json {
         None => all.insert("204".to_owned(), json!({ "description": "It is done." })),
         Some(content) => all.insert(
             "200".to_owned(),
-            json!({ "description": "It went well.", "content": content }),
+            json!({ "description": "It went well.", "content": content, "links": links(route) }),
         ),
     };
     let mut fails = |status: &str, why: &str| {
@@ -113,6 +145,9 @@ fn responses(route: &Route) -> Json {
     if has_names || !route.query.is_empty() || route.body.is_some() {
         fails("400", "The request is not as it must be.");
         fails("404", "What is named is not there.");
+    }
+    if route.answer == Told::Socket {
+        fails("426", "It asks for no upgrade to WebSocket.");
     }
     if route.login != Login::Never {
         fails("401", "A name and a password are asked for, or are wrong.");

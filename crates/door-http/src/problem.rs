@@ -4,6 +4,7 @@ use base::ErrorKind;
 use broker::queue::GroupError;
 use broker::queues::QueueError;
 use broker::remedies::RemedyError;
+use broker::store::ReadError;
 use broker::{FetchError, ProduceError, TopicError};
 use door::http::{Answer, HeaderValue, LoginError, StatusCode, header};
 use serde_json::json;
@@ -50,6 +51,16 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
+    /// What is there already is against it.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// This path speaks another protocol (RFC 9110, section 15.5.22).
+    pub(crate) fn upgrade(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UPGRADE_REQUIRED, detail)
+    }
+
     /// Not now.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
@@ -85,6 +96,11 @@ impl Problem {
             (StatusCode::UNAUTHORIZED, _) => {
                 let asks = HeaderValue::from_static("Basic realm=\"Entrepot\", charset=\"UTF-8\"");
                 answer.with(header::WWW_AUTHENTICATE, asks)
+            }
+            (StatusCode::UPGRADE_REQUIRED, _) => {
+                let websocket = HeaderValue::from_static("websocket");
+                let upgrade = HeaderValue::from_static("Upgrade");
+                answer.with(header::UPGRADE, websocket).with(header::CONNECTION, upgrade)
             }
             (_, Some(allow)) => answer.with(header::ALLOW, allow),
             _ => answer,
@@ -131,7 +147,11 @@ impl From<ProduceError> for Problem {
 
 impl From<FetchError> for Problem {
     fn from(error: FetchError) -> Self {
-        Self::of(error.kind(), error.to_string())
+        match &error {
+            // As with anything else that is not there (any more, or yet).
+            FetchError::Read(ReadError::OutOfRange { .. }) => Self::not_found(error.to_string()),
+            _ => Self::of(error.kind(), error.to_string()),
+        }
     }
 }
 

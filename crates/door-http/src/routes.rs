@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-use door::http::{Method, Request};
+use door::http::{Method, Query, Request};
 
 use crate::ask::Ask;
 use crate::handle::{
@@ -82,6 +82,12 @@ pub(crate) struct Param {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParamKind {
     Text,
+    /// Text that must be there.
+    Name,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Some of these words, with commas.
+    Words(&'static [&'static str]),
     Flag,
     /// A whole number from … to ….
     Number(i64, i64),
@@ -89,6 +95,18 @@ pub(crate) enum ParamKind {
 
 const fn text(name: &'static str, help: &'static str) -> Param {
     Param { name, kind: ParamKind::Text, help }
+}
+
+const fn must(name: &'static str, help: &'static str) -> Param {
+    Param { name, kind: ParamKind::Name, help }
+}
+
+const fn word(name: &'static str, words: &'static [&'static str], help: &'static str) -> Param {
+    Param { name, kind: ParamKind::Word(words), help }
+}
+
+const fn words(name: &'static str, words: &'static [&'static str], help: &'static str) -> Param {
+    Param { name, kind: ParamKind::Words(words), help }
 }
 
 const fn flag(name: &'static str, help: &'static str) -> Param {
@@ -105,12 +123,30 @@ const TEXT: Param = text(
 );
 const SORT: Param =
     text("sort", "The fact that they are in the order of, such as bytes; none: names.");
-const ORDER: Param = text("order", "asc or desc.");
+const ORDER: Param = word("order", &["asc", "desc"], "Which way.");
+const FROM: Param =
+    word("from", &["earliest", "latest"], "Without an offset and a time: where to begin.");
 const OFFSET: Param = number("offset", 0, 1_000_000_000, "How many come before.");
 const LIMIT: Param = number("limit", 1, 100_000, "At most so many; 1000, if it does not say.");
 const NAME: Param = text("name", "What the name contains.");
 const SPACE: Param = text("space", "The namespace of the queue; none: the default one.");
 const FROM_FIRST: i64 = i64::MAX;
+/// What there is, see [`broker::observe::state::NodeKind`].
+const KINDS: &[&str] = &[
+    "broker",
+    "listener",
+    "connection",
+    "topic",
+    "partition",
+    "group",
+    "member",
+    "session",
+    "subscription",
+    "queue",
+    "exchange",
+    "store",
+    "setting",
+];
 
 macro_rules! routes {
     ($($method:ident $path:literal $module:ident :: $handler:ident $login:ident $answer:expr,
@@ -155,12 +191,12 @@ routes! {
 
     GET "/api/v1/state" state::show Always Told::Json("State"),
         "What there is and how it hangs together: listeners, topics, groups, queues and so on.",
-        [text("kinds", "Kinds of things, with commas; none: all but connections, partitions, members, exchanges and settings."),
+        [words("kinds", KINDS, "Kinds of things, with commas; none: all but connections, partitions, members, exchanges and settings."),
             NAME, TEXT, SORT, ORDER, OFFSET, LIMIT];
     GET "/api/v1/history" history::show Always Told::Json("History"),
         "What a metric was in each second of the last hour.",
-        [text("family", "The metric's name."),
-            text("part", "Of a histogram: count, sum, median, p99 or max."),
+        [must("family", "The metric's name."),
+            word("part", &["count", "sum", "median", "p99", "max"], "Of a histogram; count, if it does not say."),
             text("labels", "Values of labels, in their order, with commas; none: all series."),
             number("seconds", 1, 3600, "So many of the last seconds; 300, if it does not say."),
             number("step", 1, 3600, "One point in so many seconds.")];
@@ -181,7 +217,7 @@ routes! {
     GET "/api/v1/diagnosis/bundle" diagnosis::bundle Always Told::Archive,
         "All that the broker knows of itself, to be diagnosed elsewhere (entrepot doctor --from): state, metrics with an hour of history, events, configuration without secrets.", [];
     GET "/api/v1/remedies" remedies::list Always Told::Json("Remedies"),
-        "What the broker can do about what is wrong, or has done since it started; the newest first.", [];
+        "What the broker can do about what is wrong, or has done; the newest first.", [];
     POST "/api/v1/remedies/{remedy}/apply" remedies::apply Always Told::Json("Remedy"),
         "Does what is suggested. It may have failed: see its state.", [], body "Nothing";
     POST "/api/v1/remedies/{remedy}/undo" remedies::undo Always Told::Json("Remedy"),
@@ -202,7 +238,7 @@ routes! {
         [number("partition", 0, 2_147_483_647, "Which partition; 0, if it does not say."),
             number("offset", 0, i64::MAX, "The first offset."),
             number("time", 0, i64::MAX, "Without an offset: the first message of this time or later, in milliseconds since 1970."),
-            text("from", "Without both: earliest or latest."),
+            FROM,
             number("limit", 1, 10_000, "At most so many messages; 100, if it does not say."),
             text("key", "Only messages with this key. So many are looked at, and the answer says where to go on."),
             text("contains", "Only messages whose payload contains this. Likewise."),
@@ -221,7 +257,7 @@ routes! {
             number("partition", 0, 2_147_483_647, "Only of this partition."),
             number("offset", 0, i64::MAX, "The first offset."),
             number("time", 0, i64::MAX, "Without an offset: the first message of this time or later."),
-            text("from", "Without both: earliest or latest."),
+            FROM,
             number("rate", 1, 10_000, "At most so many messages a second; 100, if it does not say.")],
         waits true;
 
@@ -243,6 +279,44 @@ routes! {
         [NAME, TEXT, SORT, ORDER, OFFSET, LIMIT];
     DELETE "/api/v1/queues/{queue}/messages" queues::purge Always Told::Json("Purged"),
         "Deletes the messages of a queue that wait.", [SPACE];
+}
+
+impl Route {
+    /// Whether what is in the query is as it must be; what no handler knows is passed over.
+    pub(crate) fn check(&self, query: &Query) -> Result<(), Problem> {
+        self.query.iter().try_for_each(|param| param.check(query.get(param.name)))
+    }
+}
+
+impl Param {
+    fn check(&self, value: Option<&str>) -> Result<(), Problem> {
+        let name = self.name;
+        let Some(value) = value else {
+            let is_missing = self.kind == ParamKind::Name;
+            return if is_missing {
+                Err(Problem::invalid(format!("{name} is missing")))
+            } else {
+                Ok(())
+            };
+        };
+        let (is_right, wanted) = match self.kind {
+            ParamKind::Text => return Ok(()),
+            ParamKind::Name => (!value.is_empty(), "a name".to_owned()),
+            ParamKind::Flag => (["true", "false"].contains(&value), "true or false".to_owned()),
+            ParamKind::Word(words) => {
+                (words.contains(&value), format!("one of {}", words.join(", ")))
+            }
+            ParamKind::Words(words) => (
+                value.is_empty() || value.split(',').all(|word| words.contains(&word)),
+                format!("a list, with commas, of some of {}", words.join(", ")),
+            ),
+            ParamKind::Number(from, to) => (
+                value.parse().is_ok_and(|number: i64| (from..=to).contains(&number)),
+                format!("a whole number from {from} to {to}"),
+            ),
+        };
+        is_right.then_some(()).ok_or_else(|| Problem::invalid(format!("{name} must be {wanted}")))
+    }
 }
 
 /// What a request asks for.
@@ -311,6 +385,7 @@ pub(crate) fn name(part: &'static str) -> Option<&'static str> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use broker::observe::state::NodeKind;
     use bytes::Bytes;
     use door::http::{HeaderMap, Query};
 
@@ -340,6 +415,34 @@ mod tests {
         ] {
             let problem = find(&request(method, path)).unwrap_err();
             assert_eq!(problem.into_answer().status.as_u16(), status, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn all_kinds_of_things_can_be_asked_for() {
+        assert_eq!(KINDS, NodeKind::ALL.map(NodeKind::word));
+    }
+
+    #[test]
+    fn what_is_in_the_query_is_looked_at_before_a_handler_is() {
+        let route = |operation| ROUTES.iter().find(|route| route.operation == operation).unwrap();
+        let (history, read) = (route("history_show"), route("messages_read"));
+        for (route, query, is_right) in [
+            (history, "", false),
+            (history, "family=", false),
+            (history, "family=a&part=mean", false),
+            (history, "family=a&part=p99&labels=&other=x", true),
+            (read, "rate=null", false),
+            (read, "rate=0", false),
+            (read, "offset=", false),
+            (read, "rate=1&offset=0&from=latest", true),
+            (route("state_show"), "kinds=", true),
+            (route("state_show"), "kinds=topic,queue", true),
+            (route("state_show"), "kinds=topic,", false),
+            (read, "offset=9223372036854775808", false),
+            (route("groups_reset"), "dry_run=1", false),
+        ] {
+            assert_eq!(route.check(&Query::parse(query)).is_ok(), is_right, "{route:?} {query}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What bodies and answers look like: JSON Schema, by name.
 
+use base::limits::TOPIC_PARTITIONS_MAX;
 use serde_json::{Map, Value as Json, json};
 
 /// Where a schema is.
@@ -30,7 +31,11 @@ fn number() -> Json {
 }
 
 fn natural() -> Json {
-    json!({ "type": "integer", "format": "int64", "minimum": 0 })
+    json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": i64::MAX })
+}
+
+fn partitions() -> Json {
+    json!({ "type": "integer", "minimum": 1, "maximum": TOPIC_PARTITIONS_MAX })
 }
 
 fn flag() -> Json {
@@ -47,11 +52,51 @@ fn object(required: &[&str], properties: Json) -> Json {
     object
 }
 
-/// An object in which nothing else is taken.
-fn closed(required: &[&str], properties: Json) -> Json {
+/// An object in which nothing else is taken. What need not be there may be null as well.
+fn closed(required: &[&str], mut properties: Json) -> Json {
+    for (name, schema) in properties.as_object_mut().into_iter().flatten() {
+        if !required.contains(&name.as_str()) {
+            *schema = json!({ "anyOf": [schema, { "type": "null" }] });
+        }
+    }
     let mut object = object(required, properties);
     object["additionalProperties"] = false.into();
     object
+}
+
+/// The same, where of each of these lists only one is said.
+fn closed_with_one_of(required: &[&str], lists: &[&[&str]], properties: Json) -> Json {
+    let mut object = closed(required, properties);
+    let pairs = lists.iter().flat_map(|names| {
+        (0..names.len())
+            .flat_map(move |last| names[..last].iter().map(move |one| [*one, names[last]]))
+    });
+    let is_said = json!({ "not": { "type": "null" } });
+    let both = |[one, other]: [&str; 2]| json!({ "not": { "required": [one, other], "properties": { one: is_said, other: is_said } } });
+    object["allOf"] = pairs.map(both).collect();
+    object
+}
+
+fn is_said() -> Json {
+    json!({ "not": { "type": "null" } })
+}
+
+/// A name in the path.
+pub(crate) fn in_path(name: &str) -> Json {
+    match name {
+        "trace" => json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{32}$" }),
+        "remedy" => json!({ "type": "integer", "minimum": 1 }),
+        _ => json!({ "type": "string", "minLength": 1 }),
+    }
+}
+
+/// Bytes in base64 (RFC 4648, section 4).
+fn base64() -> Json {
+    let ends = "([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?";
+    json!({
+        "type": "string", "contentEncoding": "base64",
+        "pattern": format!("^([A-Za-z0-9+/]{{4}})*{ends}$"),
+    })
 }
 
 /// What is looked at.
@@ -125,11 +170,11 @@ fn of_topics() -> Json {
     json!({
         "NewTopic": closed(&["name"], json!({
             "name": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,249}$" },
-            "partitions": { "type": "integer", "minimum": 1, "maximum": 2_147_483_647 },
+            "partitions": partitions(),
             "config": texts(),
         })),
         "TopicChange": closed(&[], json!({
-            "partitions": { "type": "integer", "minimum": 1, "maximum": 2_147_483_647 },
+            "partitions": partitions(),
             "config": {
                 "type": "object", "additionalProperties": { "type": ["string", "null"] },
             },
@@ -142,17 +187,27 @@ fn of_topics() -> Json {
             "name": text(), "id": text(), "internal": flag(), "created_at": number(),
             "partitions": list("Partition"), "config": texts(),
         })),
-        "Header": closed(&["name"], json!({
-            "name": text(), "value": text(), "value_base64": text(),
+        "Header": closed_with_one_of(&["name"], &[&["value", "value_base64"]], json!({
+            "name": text(), "value": text(), "value_base64": base64(),
         })),
-        "NewMessage": closed(&[], json!({
-            "key": text(), "key_base64": text(), "value": text(), "value_base64": text(),
-            "value_json": {}, "headers": list("Header"), "content_type": text(),
-            "timestamp": natural(), "expires_at": natural(), "correlation_id": text(),
-            "correlation_id_base64": text(), "reply_to": text(),
-            "priority": { "type": "integer", "minimum": 0, "maximum": 255 },
+        "NewMessage": closed_with_one_of(
+            &[],
+            &[
+                &["key", "key_base64"],
+                &["value", "value_base64", "value_json"],
+                &["correlation_id", "correlation_id_base64"],
+            ],
+            json!({
+                "key": text(), "key_base64": base64(), "value": text(), "value_base64": base64(),
+                "value_json": {}, "headers": list("Header"), "content_type": text(),
+                "timestamp": natural(), "expires_at": natural(), "correlation_id": text(),
+                "correlation_id_base64": base64(), "reply_to": text(),
+                "priority": { "type": "integer", "minimum": 0, "maximum": 255 },
+            }),
+        ),
+        "NewMessages": closed(&["messages"], json!({
+            "messages": { "type": "array", "maxItems": 10_000, "items": reference("NewMessage") },
         })),
-        "NewMessages": closed(&["messages"], json!({ "messages": list("NewMessage") })),
         "Place": object(&["partition", "offset"], json!({
             "partition": number(), "offset": number(),
         })),
@@ -176,6 +231,23 @@ fn of_topics() -> Json {
     })
 }
 
+/// Where a group goes on: one of the three must be said.
+fn new_offset() -> Json {
+    let places = ["offset", "to", "time"];
+    let mut place = closed_with_one_of(
+        &["topic", "partition"],
+        &[&places],
+        json!({
+            "topic": text(),
+            "partition": { "type": "integer", "minimum": 0, "maximum": 2_147_483_647 },
+            "offset": natural(), "to": { "enum": ["earliest", "latest"] }, "time": natural(),
+        }),
+    );
+    let said = |name: &str| json!({ "required": [name], "properties": { name: is_said() } });
+    place["anyOf"] = places.into_iter().map(said).collect();
+    place
+}
+
 /// Consumer groups.
 fn of_groups() -> Json {
     json!({
@@ -197,11 +269,7 @@ fn of_groups() -> Json {
             "group": text(), "state": text(), "kind": text(), "members": list("Member"),
             "lags": list("Lag"),
         })),
-        "NewOffset": closed(&["topic", "partition"], json!({
-            "topic": text(),
-            "partition": { "type": "integer", "minimum": 0, "maximum": 2_147_483_647 },
-            "offset": natural(), "to": { "enum": ["earliest", "latest"] }, "time": natural(),
-        })),
+        "NewOffset": new_offset(),
         "NewOffsets": closed(&["offsets"], json!({
             "offsets": {
                 "type": "array", "minItems": 1, "maxItems": 10_000, "items": reference("NewOffset"),

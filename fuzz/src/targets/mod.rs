@@ -48,8 +48,8 @@ targets! {
         "every message of Kafka's, responses too, in every version: read, written, read again";
     "kafka-group" wire::kafka_group, INPUT, PER_WIRE_BYTE, MORE,
         "what members of a group tell each other";
-    "pattern" wire::pattern, 512, 64, 12 << 20,
-        "patterns of topic names (each may compile to 1 MiB, twice while it is tried, and what is on the way is several times that)";
+    "pattern" wire::pattern, 512, 64, 8 << 20,
+        "patterns of topic names (each may compile to 1 MiB, and what is on the way is several times that)";
     "zookeeper" wire::zookeeper, INPUT, 64, MORE,
         "ZooKeeper's requests, access lists and four-letter words";
     "amqp" wire::amqp, INPUT, 64, MORE,

@@ -53,6 +53,23 @@ fn prometheus_finds_nothing_to_complain_about_in_the_metrics() {
     }
 }
 
+/// Schemathesis sends what the OpenAPI document says, what it does not, and what follows from answers, and looks at what
+/// comes back. What it is told beside the document is in `tests/suites/schemathesis`.
+#[test]
+fn schemathesis_finds_the_door_as_its_document_says() {
+    let Some(tool) = tool("py-schemathesis") else { return };
+    let (broker, home) = (Serve::new().start(), scratch());
+    let config = root().join("tests/suites/schemathesis/schemathesis.toml");
+    let document = format!("http://127.0.0.1:{}/openapi.json", broker.http());
+    let mut schemathesis = Command::new(tool.join("bin/schemathesis"));
+    schemathesis.current_dir(home.path()).arg("--config-file").arg(config);
+    schemathesis.args(["run", &document, "--phases", "coverage,fuzzing,stateful", "--no-color"]);
+    // A minute on an idle machine.
+    let exit = Process::start("schemathesis", &mut schemathesis).exit(PATIENCE * 6);
+    assert!(exit.status.success(), "{}{}", exit.stdout, exit.stderr);
+    assert!(exit.stdout.contains("Tested: 33"), "{}", exit.stdout);
+}
+
 #[test]
 fn the_doctor_finds_nothing_in_a_fresh_broker() {
     let broker = Serve::new().start();

@@ -7,7 +7,7 @@ use super::Tool;
 use crate::{Failure, process};
 
 /// The environments: name, and what proves that it works.
-const ENVIRONMENTS: [(&str, &str); 12] = [
+const ENVIRONMENTS: [(&str, &str); 13] = [
     (
         "py-kafka3",
         "import kafka, kazoo, lz4, snappy, zstandard; assert kafka.__version__[0] == '3'",
@@ -29,6 +29,7 @@ const ENVIRONMENTS: [(&str, &str); 12] = [
         "import grpc_health.v1, grpc_reflection.v1alpha, grpc_status, grpc_tools.protoc, kazoo",
     ),
     ("py-celery", "import aio_pika, amqp, celery, kombu"),
+    ("py-schemathesis", "import schemathesis; assert schemathesis.__version__[0] == '4'"),
     ("py-stomp", "import stomp; assert stomp.__version__[0] == '9'"),
     ("py-amqpstorm", "import amqpstorm.management, pyrabbit2.api"),
 ];

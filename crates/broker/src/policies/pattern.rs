@@ -1,6 +1,7 @@
 //! Patterns of names.
 
 use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::ast::parse::Parser;
 
 /// Longest pattern, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
@@ -55,8 +56,12 @@ impl PartialEq for Pattern {
 impl Eq for Pattern {}
 
 fn compile(text: &str) -> Result<Regex, String> {
-    // Names are bytes, and `.` is any of them.
-    let built = RegexBuilder::new(text).unicode(false).size_limit(COMPILED_BYTES_MAX).build();
+    // As it is: parentheses that do not match are to have no meaning below.
+    Parser::new().parse(text).map_err(|error| error.to_string())?;
+    // Names are bytes, and `.` is any of them. It is looked for from the beginning on, since what is not bound to one may keep
+    // many megabytes of texts to look for, which no limit bounds.
+    let mut builder = RegexBuilder::new(&format!(r"\A(?s:.)*?(?:{text})"));
+    let built = builder.unicode(false).size_limit(COMPILED_BYTES_MAX).build();
     built.map_err(|error| error.to_string())
 }
 
@@ -104,6 +109,14 @@ mod tests {
         let more = "^(?!(sys|tmp)[.)]|x)a";
         assert!(matches(more, "ab") && !matches(more, "sys.a") && !matches(more, "sys)a"));
         assert!(!matches(more, "xa") && !matches(more, "b"));
+    }
+
+    #[test]
+    fn a_compiled_pattern_is_bound_to_a_beginning_whatever_it_says() {
+        let matches = |text: &str, name: &str| Pattern::new(text).unwrap().matches(name.as_bytes());
+        assert!(matches("a\nb$", "x\na\nb") && !matches("^b", "a\nb") && matches("(?m)^b", "a\nb"));
+        assert!(matches("(?i)B", "ab") && matches("a|^b|c$", "xc") && !matches("a|^b|c$", "xbx"));
+        assert!(matches("\\Ba", "ba") && !matches("\\ba", "ba"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use bytes::Bytes;
 use door::http::{Answer, Query, Reply, StatusCode, pieces};
 use regex::{Regex, RegexBuilder};
+use regex_syntax::ast::parse::Parser;
 use serde_json::{Map, Value as Json, json};
 
 use super::refusal::Refusal;
@@ -239,9 +240,13 @@ impl Page {
 }
 
 fn pattern(text: &str) -> Result<Regex, Refusal> {
-    let pattern =
-        RegexBuilder::new(text).case_insensitive(true).size_limit(PATTERN_BYTES_MAX).build();
-    pattern.map_err(|error| Refusal::bad(format!("name is no regular expression: {error}")))
+    let refused = |error: String| Refusal::bad(format!("name is no regular expression: {error}"));
+    // As it is: parentheses that do not match are to have no meaning below.
+    Parser::new().parse(text).map_err(|error| refused(error.to_string()))?;
+    // From the beginning on: what is not bound to one may take many megabytes, which no limit bounds.
+    let mut pattern = RegexBuilder::new(&format!(r"\A(?s:.)*?(?:{text})"));
+    let pattern = pattern.case_insensitive(true).size_limit(PATTERN_BYTES_MAX).build();
+    pattern.map_err(|error| refused(error.to_string()))
 }
 
 /// The columns that are wanted, each with those within it.

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use super::state;
 use crate::ask::Ask;
 use crate::problem::Problem;
-use crate::{Outcome, done, told};
+use crate::{Outcome, done, fields, told};
 
 /// Offsets that are moved at once.
 const OFFSETS_MAX: usize = 10_000;
@@ -84,9 +84,12 @@ struct New {
 #[serde(deny_unknown_fields)]
 struct NewOffset {
     topic: String,
+    #[serde(deserialize_with = "fields::whole")]
     partition: i32,
+    #[serde(default, deserialize_with = "fields::maybe_whole")]
     offset: Option<Offset>,
     to: Option<To>,
+    #[serde(default, deserialize_with = "fields::maybe_whole")]
     time: Option<i64>,
 }
 
@@ -144,7 +147,7 @@ impl NewOffset {
             }
             (Some(_), None, None) => {
                 let (from, to) = (range.start, range.end);
-                return Err(Problem::invalid(format!(
+                return Err(Problem::not_found(format!(
                     "partition {partition} of '{topic}' has offsets from {from} to {to}"
                 )));
             }

@@ -14,7 +14,7 @@ const POINTS_MAX: usize = 200_000;
 /// `/api/v1/history`.
 pub(crate) async fn show(ask: &Ask) -> Outcome {
     ask.check_cluster(Operation::Describe)?;
-    let name = ask.query("family").ok_or_else(|| Problem::invalid("family: which metric?"))?;
+    let name = ask.query("family").unwrap_or_default();
     let family = families::all().find(|family| family.name == name);
     let family =
         family.ok_or_else(|| Problem::not_found(format!("there is no metric '{name}'")))?;

@@ -25,7 +25,7 @@ pub(crate) async fn detailed(ask: &Ask) -> Outcome {
     let names: Vec<String> = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
     for name in &names {
         if !families::all().any(|family| family.name.starts_with(name)) {
-            return Err(Problem::invalid(format!("no metric's name begins with '{name}'")));
+            return Err(Problem::not_found(format!("no metric's name begins with '{name}'")));
         }
     }
     let wanted = move |family: &Family| {

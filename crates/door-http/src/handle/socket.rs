@@ -31,7 +31,7 @@ pub(crate) async fn open(ask: &Ask) -> Outcome {
     if ask.request.is_cross_site() {
         return Err(Problem::forbidden("a page of another site sent this"));
     }
-    let answer = accept_websocket(&ask.request).map_err(Problem::invalid)?;
+    let answer = accept_websocket(&ask.request).map_err(Problem::upgrade)?;
     let topic = ask.topic(Operation::Describe)?;
     let (sender, receiver) = pieces();
     if ask.is("follow")? {

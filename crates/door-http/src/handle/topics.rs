@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use broker::access::{Operation, ResourceKind};
 use broker::observe::state::NodeKind;
 use broker::observing::GroupLag;
-use broker::{NewTopic, OpenTopic};
+use broker::{NewTopic, OpenTopic, TopicError};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -13,7 +13,7 @@ use super::groups::lines;
 use super::state;
 use crate::ask::Ask;
 use crate::problem::Problem;
-use crate::{Outcome, done, told};
+use crate::{Outcome, done, fields, told};
 
 /// `GET /api/v1/topics`.
 pub(crate) async fn list(ask: &Ask) -> Outcome {
@@ -24,8 +24,9 @@ pub(crate) async fn list(ask: &Ask) -> Outcome {
 #[serde(deny_unknown_fields)]
 struct New {
     name: String,
+    #[serde(default, deserialize_with = "fields::maybe_whole")]
     partitions: Option<i32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fields::or_default")]
     config: BTreeMap<String, String>,
 }
 
@@ -69,9 +70,10 @@ pub(crate) async fn groups(ask: &Ask) -> Outcome {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
+    #[serde(default, deserialize_with = "fields::maybe_whole")]
     partitions: Option<i32>,
     /// Null: as the broker has it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fields::or_default")]
     config: BTreeMap<String, Option<String>>,
 }
 
@@ -85,10 +87,14 @@ pub(crate) async fn alter(ask: &Ask) -> Outcome {
     }
     if let Some(total) = partitions {
         ask.check_topic(Operation::Alter, name)?;
-        broker.check_more_partitions(name, total)?;
+        let more = broker.check_more_partitions(name, total);
+        more.map_err(|error| match error {
+            TopicError::Partitions(why) => Problem::conflict(why),
+            error => error.into(),
+        })?;
     }
     if topic.topic.internal {
-        return Err(Problem::invalid(format!("topic '{name}' is internal")));
+        return Err(Problem::forbidden(format!("topic '{name}' is internal")));
     }
     if !config.is_empty() {
         let change = |known: &mut BTreeMap<String, String>| {

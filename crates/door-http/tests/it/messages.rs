@@ -45,6 +45,7 @@ async fn what_cannot_be_stored_or_read_is_refused() {
     for (body, status) in [
         (json!({ "messages": [{ "value": "a", "value_base64": "YQ==" }] }), 400),
         (json!({ "messages": [{ "valeu": "a" }] }), 400),
+        (json!({ "messages": [{ "timestamp": -1 }] }), 400),
         (json!({ "messages": vec![json!({}); 10_001] }), 400),
         (json!({ "messages": [{ "value": "a".repeat(2_000_000) }] }), 413),
     ] {
@@ -56,7 +57,7 @@ async fn what_cannot_be_stored_or_read_is_refused() {
     for (query, status) in [
         ("partition=1", 404),
         ("partition=x", 400),
-        ("offset=5", 400),
+        ("offset=5", 404),
         ("from=now", 400),
         ("limit=0", 400),
         ("wait_ms=60001", 400),

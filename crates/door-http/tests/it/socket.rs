@@ -103,7 +103,7 @@ async fn what_comes_is_sent_where_it_is_followed() {
 async fn what_asks_for_no_socket_or_comes_from_elsewhere_gets_none() {
     let fixture = with_topic().await;
     let path = "/api/v1/topics/t/socket";
-    assert_eq!(fixture.raw("GET", path, "", "").await.status, 400);
+    assert_eq!(fixture.raw("GET", path, "", "").await.status, 426);
     let head = "Upgrade: websocket\r\nOrigin: http://evil.example\r\n";
     assert_eq!(fixture.raw("GET", path, head, "").await.status, 403);
     let nowhere = "/api/v1/topics/x/socket";

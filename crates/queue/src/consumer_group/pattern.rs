@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::ast::parse::Parser;
 
 use crate::GroupError;
 
@@ -39,13 +40,10 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, GroupError> {
         return Err(GroupError::InvalidPattern);
     }
     let pattern = unquote(pattern);
-    // First as it is: wrapping must not give a meaning to parentheses that do not match.
-    build(&pattern)?;
-    build(&format!(r"\A(?:{pattern})\z"))
-}
-
-fn build(pattern: &str) -> Result<Regex, GroupError> {
-    let mut builder = RegexBuilder::new(pattern);
+    // First as it is: wrapping must not give a meaning to parentheses that do not match. It is only read: to compile what is
+    // not bound to a beginning may take many megabytes for the texts that it begins with, which no limit bounds.
+    Parser::new().parse(&pattern).map_err(|_| GroupError::InvalidPattern)?;
+    let mut builder = RegexBuilder::new(&format!(r"\A(?:{pattern})\z"));
     builder.size_limit(PROGRAM_BYTES_MAX).dfa_size_limit(PROGRAM_BYTES_MAX);
     builder.build().map_err(|_| GroupError::InvalidPattern)
 }
