@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::Shared;
+use crate::fields::Object;
 use crate::problem::Problem;
 
 pub(crate) struct Ask {
@@ -80,15 +81,15 @@ impl Ask {
         kinds.any(|kind| kind.trim().split(';').next() == Some("text/event-stream"))
     }
 
-    /// The body, which must be JSON.
+    /// The body, which must be an object in JSON.
     pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         // Pages of other sites can send forms and plain text, but not this.
         let kind = self.field(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
             return Err(Problem::media("application/json"));
         }
-        serde_json::from_slice(&self.request.body)
-            .map_err(|error| Problem::invalid(format!("the body: {error}")))
+        let body: Result<Object<T>, _> = serde_json::from_slice(&self.request.body);
+        body.map(|body| body.0).map_err(|error| Problem::invalid(format!("the body: {error}")))
     }
 
     /// Only who may do this with the cluster goes on.

@@ -3,11 +3,44 @@
 use std::fmt::{self, Formatter};
 use std::marker::PhantomData;
 
-use serde::de::{Error, Unexpected, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Beyond these a number with a point does not say which whole number it is.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// An object. What is derived for a structure reads a list of its fields' values as well, which is none.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Fields(PhantomData))
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+    }
+}
+
+/// A list of objects; what is not there, or null, is as good as an empty one.
+pub(crate) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
+    let list: Vec<Object<T>> = or_default(from)?;
+    Ok(list.into_iter().map(|object| object.0).collect())
+}
 
 /// What is not there, or null, is as good as empty.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
@@ -77,6 +110,16 @@ mod tests {
         one: i32,
         #[serde(default, deserialize_with = "maybe_whole")]
         other: Option<u8>,
+    }
+
+    #[test]
+    fn an_object_is_not_a_list_of_its_values() {
+        let read = |text| serde_json::from_str::<Object<Body>>(text);
+        assert_eq!(read(r#"{"one": 7}"#).unwrap().0, Body { one: 7, other: None });
+        for wrong in ["[7, null]", "[]", "null", "7"] {
+            let why = read(wrong).unwrap_err().to_string();
+            assert!(why.contains("expected an object"), "{wrong}: {why}");
+        }
     }
 
     #[test]

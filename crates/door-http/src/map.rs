@@ -14,7 +14,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::fields;
+use crate::fields::{self, Object};
 use crate::problem::Problem;
 
 /// Messages that are published together.
@@ -30,7 +30,7 @@ pub(crate) struct NewMessage {
     value_base64: Option<String>,
     /// As it stands there, to the byte.
     value_json: Option<Box<RawValue>>,
-    #[serde(default, deserialize_with = "fields::or_default")]
+    #[serde(default, deserialize_with = "fields::objects")]
     headers: Vec<Header>,
     content_type: Option<String>,
     #[serde(default, deserialize_with = "fields::maybe_whole")]
@@ -68,7 +68,7 @@ impl<'de> Visitor<'de> for Bounded {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut messages = Vec::new();
-        while let Some(message) = list.next_element()? {
+        while let Some(Object(message)) = list.next_element()? {
             if messages.len() >= MESSAGES_MAX {
                 let why = format!("at most {MESSAGES_MAX} messages are published together");
                 return Err(A::Error::custom(why));

@@ -61,8 +61,9 @@ fn schemathesis_finds_the_door_as_its_document_says() {
     let (broker, home) = (Serve::new().start(), scratch());
     let config = root().join("tests/suites/schemathesis/schemathesis.toml");
     let document = format!("http://127.0.0.1:{}/openapi.json", broker.http());
-    let mut schemathesis = Command::new(tool.join("bin/schemathesis"));
-    schemathesis.current_dir(home.path()).arg("--config-file").arg(config);
+    let mut schemathesis = Command::new(tool.join("bin/python"));
+    schemathesis.current_dir(home.path()).args(["-m", "schemathesis.cli"]);
+    schemathesis.arg("--config-file").arg(config);
     schemathesis.args(["run", &document, "--phases", "coverage,fuzzing,stateful", "--no-color"]);
     // A minute on an idle machine.
     let exit = Process::start("schemathesis", &mut schemathesis).exit(PATIENCE * 6);

@@ -77,6 +77,7 @@ pub(crate) async fn delete(ask: &Ask) -> Outcome {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct New {
+    #[serde(deserialize_with = "fields::objects")]
     offsets: Vec<NewOffset>,
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::messages::{From, follow};
 use crate::ask::Ask;
+use crate::fields::Object;
 use crate::map::NewMessages;
 use crate::problem::Problem;
 use crate::sse::Form;
@@ -103,8 +104,8 @@ impl Talk {
     }
 
     async fn answer(&self, text: &[u8]) -> Json {
-        let (id, outcome) = match serde_json::from_slice::<Sent>(text) {
-            Ok(Sent { id, messages }) => (id, self.publish(messages).await),
+        let (id, outcome) = match serde_json::from_slice::<Object<Sent>>(text) {
+            Ok(Object(Sent { id, messages })) => (id, self.publish(messages).await),
             Err(error) => (None, Err(Problem::invalid(format!("the message: {error}")))),
         };
         let mut answer = match outcome {

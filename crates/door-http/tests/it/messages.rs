@@ -46,6 +46,9 @@ async fn what_cannot_be_stored_or_read_is_refused() {
         (json!({ "messages": [{ "value": "a", "value_base64": "YQ==" }] }), 400),
         (json!({ "messages": [{ "valeu": "a" }] }), 400),
         (json!({ "messages": [{ "timestamp": -1 }] }), 400),
+        (json!([[{}]]), 400),
+        (json!({ "messages": [["k"]] }), 400),
+        (json!({ "messages": [{ "headers": [["a", "b"]] }] }), 400),
         (json!({ "messages": vec![json!({}); 10_001] }), 400),
         (json!({ "messages": [{ "value": "a".repeat(2_000_000) }] }), 413),
     ] {
