@@ -116,7 +116,7 @@ async fn a_crowd_that_stands_still_goes_soon_and_newcomers_stay() {
                 // It never ends, even with more room.
                 () = async {
                     connection.grow(&mut claim, 2 * PART).await;
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 } => {}
             }
         });
