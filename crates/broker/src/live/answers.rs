@@ -48,10 +48,14 @@ impl Answers {
     }
 
     /// A message came; maybe it is an answer.
+    #[inline]
     pub(super) fn answered(&self, subject: &Subject) {
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return;
+        if self.count.load(Ordering::Relaxed) > 0 {
+            self.look_for(subject);
         }
+    }
+
+    fn look_for(&self, subject: &Subject) {
         let mut waiting = self.waiting.lock();
         let request = waiting.requests.remove(subject);
         if waiting.requests.is_empty() {

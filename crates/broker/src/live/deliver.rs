@@ -47,16 +47,38 @@ impl Broker {
         message: &Message,
         batch: &mut Batch,
     ) -> Result<Routed, ProduceError> {
+        // What has no headers is followed by nobody.
+        let routed = match message.headers.is_empty() {
+            true => self.route_on(route, message, batch)?,
+            false => self.route_followed(route, message, batch)?,
+        };
+        if routed.is_refused { Err(ProduceError::Refused) } else { Ok(routed) }
+    }
+
+    /// The same of a message that may ask to be followed.
+    fn route_followed(
+        &self,
+        route: &Route,
+        message: &Message,
+        batch: &mut Batch,
+    ) -> Result<Routed, ProduceError> {
         let received = self.inner.receive(message, || route.name(&TEXT));
-        let outcome = self.route_here(route, message, batch).and_then(|mut routed| {
-            self.lead_on((&route.subject, &route.led_on), message, batch, &mut routed)?;
-            Ok(routed)
-        });
+        let outcome = self.route_on(route, message, batch);
         if let Some(received) = received {
             batch.follow(received, &outcome);
         }
-        let routed = outcome?;
-        if routed.is_refused { Err(ProduceError::Refused) } else { Ok(routed) }
+        outcome
+    }
+
+    fn route_on(
+        &self,
+        route: &Route,
+        message: &Message,
+        batch: &mut Batch,
+    ) -> Result<Routed, ProduceError> {
+        let mut routed = self.route_here(route, message, batch)?;
+        self.lead_on((&route.subject, &route.led_on), message, batch, &mut routed)?;
+        Ok(routed)
     }
 
     /// The same, without the exchanges that are bound to the space of subjects.
@@ -78,17 +100,13 @@ impl Broker {
             true => route.sessions_for(message.publisher),
             false => Vec::new(),
         };
-        let room = self.room_in_topics(route, message);
-        let is_refused = !room.full.is_empty();
-        let is_kept = !room.topics.is_empty();
-        for queue in &room.full {
-            self.refused(queue, Origin::Subject(route.subject.clone()), message, batch);
-        }
-        let stored = match is_kept || !sessions.is_empty() {
-            true => Some(batch.push(self, (route, room), message, &sessions)?),
-            false => None,
-        };
-        if is_kept {
+        // Most messages to whoever listens are kept by nobody, and then this is all that is looked at.
+        let Kept { by_topics, stored, is_refused } =
+            match route.topics.is_empty() && sessions.is_empty() {
+                true => Kept::default(),
+                false => self.keep(route, message, &sessions, batch)?,
+            };
+        if by_topics {
             let receivers = sessions.len() + route.receivers();
             return Ok(Routed { receivers, stored, is_refused });
         }
@@ -100,6 +118,27 @@ impl Broker {
             false => Some(batch.push_picked(self, route, message, &picked, stored)?),
         };
         Ok(Routed { receivers, stored, is_refused })
+    }
+
+    /// Puts a message into the batch for the topics that have room for it, and for sessions.
+    #[inline(never)]
+    fn keep(
+        &self,
+        route: &Route,
+        message: &Message,
+        sessions: &[u64],
+        batch: &mut Batch,
+    ) -> Result<Kept, ProduceError> {
+        let room = self.room_in_topics(route, message);
+        let (by_topics, is_refused) = (!room.topics.is_empty(), !room.full.is_empty());
+        for queue in &room.full {
+            self.refused(queue, Origin::Subject(route.subject.clone()), message, batch);
+        }
+        let stored = match by_topics || !sessions.is_empty() {
+            true => Some(batch.push(self, (route, room), message, sessions)?),
+            false => None,
+        };
+        Ok(Kept { by_topics, stored, is_refused })
     }
 
     /// Delivers what the broker itself says, if anybody listens to it now. Nobody keeps it.
@@ -114,6 +153,15 @@ impl Broker {
         // Who is too slow is treated as their protocol has it; nobody waits for them.
         let _slow = flush.flush();
     }
+}
+
+/// Who keeps a message.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Topics do: it is delivered when it is stored.
+    by_topics: bool,
+    stored: Option<usize>,
+    is_refused: bool,
 }
 
 /// What comes of a delivery besides itself.
@@ -143,6 +191,7 @@ pub(super) fn deliver(
     let names = &route.names;
     let observe = &*live.observe;
     let trace = followed::context(observe, message).map(|context| (&observe.traces, context));
+    let trace = trace.as_ref();
     let delivery =
         Delivery { subject: &route.subject, message, place, counted: None, names, trace };
     let mut receivers = 0;
@@ -198,7 +247,7 @@ impl Listener {
     fn give(&self, tags: &[u64], delivery: &Delivery<'_>, flush: &mut Flush) -> bool {
         let took = flush.note(self.subscriber.deliver(tags, delivery), &self.subscriber);
         if took && let Some((traces, context)) = delivery.trace {
-            self.was_given(delivery, traces, context);
+            self.was_given(delivery, traces, *context);
         }
         took
     }

@@ -129,7 +129,7 @@ pub struct Delivery<'a> {
     pub(super) counted: Option<Counted<'a>>,
     pub(super) names: &'a Names,
     /// It is followed.
-    pub(super) trace: Option<(&'a Traces, trace::Context)>,
+    pub(super) trace: Option<&'a (&'a Traces, trace::Context)>,
 }
 
 impl<'a> Delivery<'a> {
