@@ -71,8 +71,10 @@ fn closed_with_one_of(required: &[&str], lists: &[&[&str]], properties: Json) ->
         (0..names.len())
             .flat_map(move |last| names[..last].iter().map(move |one| [*one, names[last]]))
     });
-    let is_said = json!({ "not": { "type": "null" } });
-    let both = |[one, other]: [&str; 2]| json!({ "not": { "required": [one, other], "properties": { one: is_said, other: is_said } } });
+    let both = |[one, other]: [&str; 2]| {
+        let said = json!({ one: is_said(), other: is_said() });
+        json!({ "not": { "required": [one, other], "properties": said } })
+    };
     object["allOf"] = pairs.map(both).collect();
     object
 }
