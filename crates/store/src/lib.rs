@@ -35,7 +35,7 @@ mod writer;
 
 pub use disk_space::DiskSpace;
 pub use error::{AppendError, OpenError, ReadError};
-pub use log::{Log, LogStatus, ReadBatches};
+pub use log::{Log, LogStatus, ReadBatches, Seen};
 pub use options::{
     CleanerOptions, Compaction, Durability, KEY_BYTES, LogOptions, StoreOptions, Tuning,
 };

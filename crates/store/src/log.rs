@@ -33,6 +33,18 @@ pub struct Log {
     deleted: AtomicBool,
 }
 
+/// How far a log went in the eyes of a reader. The offsets may be of different moments: a log that is not at all of them
+/// has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Where it began.
+    pub start: Offset,
+    /// Where it ended.
+    pub end: Offset,
+    /// Where it ended for readers of committed records.
+    pub stable: Offset,
+}
+
 /// A batch that is not in a segment yet.
 #[derive(Debug, Clone)]
 pub(crate) struct TailBatch {
@@ -215,19 +227,20 @@ impl Log {
     }
 
     /// Tells `news` of the next change (records added or deleted, the log itself deleted) under this
-    /// key, until the returned guard is dropped; at once where the range is not `seen` any more.
-    pub fn watch_once(
-        self: &Arc<Self>,
-        seen: &Range<Offset>,
-        news: &Arc<News>,
-        key: usize,
-    ) -> Watching {
+    /// key, until the returned guard is dropped; at once where it is not as it was `seen` any more.
+    pub fn watch_once(self: &Arc<Self>, seen: &Seen, news: &Arc<News>, key: usize) -> Watching {
         let watching = self.signals.add_once(Arc::clone(self), news, key);
         // After it is on: what came in between told nobody.
-        if self.range() != *seen || self.is_deleted() {
+        if self.seen() != *seen || self.is_deleted() {
             news.tell(key);
         }
         watching
+    }
+
+    fn seen(&self) -> Seen {
+        let state = self.state.read();
+        let stable = state.transactions.stable(state.end);
+        Seen { start: state.start, end: state.end, stable }
     }
 
     pub(crate) fn signals(&self) -> &Signals {

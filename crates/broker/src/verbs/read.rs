@@ -2,11 +2,9 @@
 //! thousands of idle ones cost nothing.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
-use base::Offset;
-use store::{News, Watching};
+use store::{News, Seen, Watching};
 use tokio::time::Instant;
 
 use super::fetch::{Outcome, is_enough};
@@ -76,7 +74,7 @@ impl Reader {
     }
 
     /// Has the partition tell when it is not as it was `seen` any more.
-    fn watch(&mut self, slot: usize, seen: &Range<Offset>) {
+    fn watch(&mut self, slot: usize, seen: &Seen) {
         let news = Arc::clone(&self.news);
         if let Some(place) = self.place(slot)
             && let Some(log) = place.entry.topic.log(place.entry.partition)
@@ -97,7 +95,10 @@ impl Reader {
             self.awake.remove(&turn);
         }
         if rests || waits {
-            self.watch(slot, &(fetched.read.start..fetched.read.end));
+            let (start, end) = (fetched.read.start, fetched.read.end);
+            // The stable end was asked for before the others: what was appended in between is in them already, and none of
+            // it was read.
+            self.watch(slot, &Seen { start, end, stable: fetched.stable });
         }
     }
 
@@ -148,5 +149,38 @@ impl Broker {
             }
         }
         seen.into_values().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use store::ReadBatches;
+
+    use super::*;
+    use crate::Message;
+    use crate::tests::Fixture;
+    use crate::verbs::fetch::Fetched;
+
+    #[tokio::test]
+    async fn what_is_appended_while_a_reader_looks_is_told() {
+        let fixture = Fixture::start().await;
+        let topic = fixture.topic("t", 1, &[]).await;
+        let mut reader = Reader::default();
+        let (at, max_bytes) = (Arc::clone(&topic), 1 << 20);
+        reader.set(0, Fetch { topic: at, partition: 0, offset: 0, max_bytes });
+        fixture.broker.publish(&topic, &[Message::default()]).await.unwrap();
+        // It had asked for the stable end before that, and for the end after it.
+        let read = ReadBatches { end: 1, ..ReadBatches::default() };
+        let outcome = Ok(Fetched { read, stable: 0, ..Fetched::default() });
+        reader.settle(0, &outcome, true, true);
+        let max_wait = Duration::from_secs(60);
+        let limits = FetchLimits { min_bytes: 1, max_wait, max_bytes, committed: true };
+        let begun = Instant::now();
+        let read = fixture.broker.read(&mut reader, limits).await;
+        assert!(begun.elapsed() < max_wait, "it did not wait for a word");
+        let [(0, Ok(fetched))] = &read[..] else { panic!("{read:?}") };
+        assert_eq!(fetched.stable, 1);
     }
 }
