@@ -213,7 +213,7 @@ impl LogCheckpoint {
     }
 
     fn decode(from: &mut Bytes, version: u16) -> Option<Self> {
-        Some(Self {
+        let log = Self {
             id: LogId(from.try_get_u64().ok()?),
             start: from.try_get_i64().ok()?,
             end: from.try_get_i64().ok()?,
@@ -224,7 +224,20 @@ impl LogCheckpoint {
             })?,
             producers: take_all(from, take_producer)?,
             transactions: take_transactions(from)?,
-        })
+        };
+        log.is_sound().then_some(log)
+    }
+
+    /// Whether its segments follow each other, and are no larger together than disks are: who reads them relies on it.
+    fn is_sound(&self) -> bool {
+        let follow = |(before, after): (&Segment, &Segment)| {
+            before.base < after.base && before.next <= after.base
+        };
+        let follow = self.segments.iter().zip(self.segments.iter().skip(1)).all(follow);
+        let sizes = self.segments.iter().flat_map(|segment| [segment.bytes, segment.index_bytes]);
+        let total = sizes.fold(0, u64::saturating_add);
+        let forward = self.segments.iter().all(|segment| segment.base <= segment.next);
+        follow && forward && i64::try_from(total).is_ok()
     }
 }
 
