@@ -345,11 +345,7 @@ impl Log {
         let state = self.state.read();
         let is_there = |segment: &Segment| {
             let at = state.segments.binary_search_by_key(&segment.base, |now| now.base);
-            let found = at.ok().and_then(|at| state.segments.get(at));
-            // All of them, before it counts as gone: of segments that a damaged checkpoint has twice, or in no order, the search
-            // finds another, each time.
-            found.is_some_and(|now| now.is(segment))
-                || state.segments.iter().any(|now| now.is(segment))
+            at.is_ok_and(|at| state.segments.get(at).is_some_and(|now| now.is(segment)))
         };
         error.kind() == std::io::ErrorKind::NotFound && !segments.iter().all(is_there)
     }
