@@ -33,8 +33,9 @@ pub(crate) const DATAGRAMS_AT_ONCE: usize = 64;
 pub(crate) const EXCHANGES_MAX: usize = 4096;
 /// Bytes of their datagrams; beyond it, the same.
 pub(crate) const EXCHANGE_BYTES_MAX: usize = 32 << 20;
-/// Messages whose numbers are remembered, of one worker. Beyond it the oldest are forgotten.
-pub(crate) const SEEN_MAX: usize = 262_144;
+/// Messages whose numbers are remembered, of one worker. Beyond it the oldest are forgotten. Seven eighths of a power of two: a
+/// hash map that holds more takes twice the memory.
+pub(crate) const SEEN_MAX: usize = 229_376;
 /// Bytes of answers that are remembered for when their requests come again, of one worker; beyond it the oldest go.
 pub(crate) const SEEN_BYTES_MAX: usize = 64 << 20;
 /// Clients that a worker knows something of: that they are where they say, or that something waits for them.
