@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use door::BoxFuture;
+use door::http::trace_headers;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -120,7 +121,8 @@ async fn call(client: Arc<Client>, mut request: Request<Body>) -> Response<Body>
         },
     };
     if let Some(actor) = actor {
-        let caller = Caller { client: Arc::clone(&client), actor, deadline };
+        let trace = trace_headers(request.headers());
+        let caller = Caller { client: Arc::clone(&client), actor, deadline, trace };
         request.extensions_mut().insert(caller);
     }
     let request = request.map(|body| Body::new(Metered::new(body, Arc::clone(&client))));

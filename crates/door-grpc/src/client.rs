@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use broker::access::{Actor, Operation};
 use broker::live::RouteCache;
 use broker::{Broker, PublisherId};
+use bytes::Bytes;
 use door::sasl::{Login, Mechanism, Step};
 use door::{About, Connection, ConnectionRoom, Logins, Stream};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
@@ -148,6 +149,8 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     /// When the client does not wait any longer.
     pub(crate) deadline: Option<Instant>,
+    /// The trace that the call is part of, as headers of what it publishes; most often none.
+    pub(crate) trace: Vec<(Bytes, Option<Bytes>)>,
 }
 
 impl Caller {

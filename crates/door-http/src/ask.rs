@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use broker::access::{Actor, Operation};
-use broker::{Broker, OpenTopic};
-use door::http::{HeaderValue, Request, header};
+use broker::{Broker, Message, OpenTopic};
+use door::http::{HeaderValue, Request, header, trace_headers};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
@@ -30,6 +30,12 @@ pub(crate) struct Ask {
 impl Ask {
     pub(crate) fn broker(&self) -> &Broker {
         &self.shared.broker
+    }
+
+    /// Makes messages part of the trace that the request is part of.
+    pub(crate) fn join_trace(&self, messages: &mut [Message]) {
+        let trace = trace_headers(&self.request.headers);
+        messages.iter_mut().for_each(|message| message.join_trace(&trace));
     }
 
     /// What stands in the path under this name.

@@ -14,7 +14,6 @@ mod problem;
 mod routes;
 mod schema;
 mod sse;
-mod trace;
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;

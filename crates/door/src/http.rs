@@ -10,6 +10,7 @@ mod login;
 mod query;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod upgrade;
 
 use std::convert::Infallible;
@@ -35,6 +36,7 @@ pub use body::{PIECES_MAX, Pieces, pieces};
 pub use io::Impatient;
 pub use login::{LoginError, basic_token, log_in, name_said};
 pub use query::{Query, escape};
+pub use trace::trace_headers;
 pub use upgrade::{Socket, Takeover, accept_websocket, asks_for_websocket};
 
 use crate::{Claim, CloseReason, ConnectionRoom, RequestRoom, Stream};

@@ -6,6 +6,7 @@ mod record;
 use base::subject::Escape;
 use base::{Millis, Subject};
 use bytes::Bytes;
+use observe::trace::Context;
 
 pub use death::{Death, DeathReason};
 pub use record::PlainMessage;
@@ -38,6 +39,15 @@ pub struct Message {
     pub further_keys: Vec<Bytes>,
     /// The queues in which it died, the last one first; the broker says so.
     pub deaths: Vec<Death>,
+}
+
+impl Message {
+    /// Makes it part of the trace that these headers name (W3C Trace Context), unless it names one itself.
+    pub fn join_trace(&mut self, trace: &[(Bytes, Option<Bytes>)]) {
+        if !self.headers.iter().any(|(name, _)| Context::is_name(name)) {
+            self.headers.extend_from_slice(trace);
+        }
+    }
 }
 
 /// How a message came into a queue.

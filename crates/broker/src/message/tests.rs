@@ -20,6 +20,18 @@ fn record(message: &NewMessage) -> Record {
     batch.records().unwrap().next().unwrap().unwrap()
 }
 
+#[test]
+fn a_message_joins_a_trace_unless_it_says_of_which_it_is() {
+    let trace = [(bytes("traceparent"), Some(bytes("theirs"))), (bytes("tracestate"), None)];
+    let mut message = Message::default();
+    message.join_trace(&trace);
+    assert_eq!(message.headers, trace);
+    let own = vec![(bytes("Traceparent"), Some(bytes("mine")))];
+    let mut message = Message { headers: own.clone(), ..Message::default() };
+    message.join_trace(&trace);
+    assert_eq!(message.headers, own);
+}
+
 fn bytes(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
 }

@@ -31,7 +31,8 @@ impl Publisher for Api {
     ) -> Result<Response<pb::PublishResponse>, Status> {
         let caller = Caller::of(&request)?;
         let pb::PublishRequest { message, mandatory } = request.into_inner();
-        let (to, message) = map::take(message, caller.client.publisher)?;
+        let (to, mut message) = map::take(message, caller.client.publisher)?;
+        message.join_trace(&caller.trace);
         let figures = &caller.client.shared.figures;
         figures.received(1, message.value.as_ref().map_or(0, Bytes::len));
         let begun = Instant::now();

@@ -105,6 +105,7 @@ async fn ask(
     }
     let expected = inbox(caller)?.expect(answers_max)?;
     let mut message = message;
+    message.join_trace(&caller.trace);
     message.properties.reply_to = Some(expected.subject.clone());
     let mut batch = Batch::default();
     let routed = {

@@ -41,6 +41,26 @@ async fn a_message_for_a_topic_is_told_its_place() {
 }
 
 #[tokio::test]
+async fn what_a_call_says_of_its_trace_goes_with_its_message() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let fixture = Fixture::start().await;
+    let mut listener = fixture.live(&["a.>"]).await;
+    let mut client = PublisherClient::new(fixture.connect().await);
+    let header = |value: &'static str| pb::Header {
+        name: "traceparent".to_owned(),
+        value: Some(value.as_bytes().into()),
+    };
+    for (own, wanted) in [(vec![], TRACE), (vec![header("its own")], "its own")] {
+        let message = pb::Message { headers: own, ..subject("a.b", "x") };
+        let mut call = tonic::Request::new(request(message, true));
+        call.metadata_mut().insert("traceparent", TRACE.parse().unwrap());
+        client.publish(call).await.unwrap();
+        let told = listener.delivery().await.message.unwrap();
+        assert_eq!(told.headers, [header(wanted)]);
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_told_what_is_stored_and_what_is_not_and_goes_on() {
     let fixture = Fixture::start().await;
     fixture.topic("t", 3, &[("entrepot.bind", "s.>")]).await;

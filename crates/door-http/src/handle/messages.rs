@@ -21,7 +21,7 @@ use crate::ask::Ask;
 use crate::map::{NewMessages, Shown};
 use crate::problem::Problem;
 use crate::sse::Form;
-use crate::{Outcome, Shared, sse, told, trace};
+use crate::{Outcome, Shared, sse, told};
 
 /// Bytes that are read for an answer.
 pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -40,7 +40,7 @@ pub(crate) async fn publish(ask: &Ask) -> Outcome {
     let topic = ask.topic(Operation::Write)?;
     let New { messages } = ask.body()?;
     let mut messages = messages.into_messages()?;
-    trace::carry(&ask.request.headers, &mut messages);
+    ask.join_trace(&mut messages);
     let published = store(&ask.shared, &topic, &messages).await?;
     let place = |one: &Published| json!({ "partition": one.partition, "offset": one.offset });
     Ok(told(&json!({ "offsets": published.iter().map(place).collect::<Vec<_>>() })))

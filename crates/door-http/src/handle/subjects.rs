@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::messages::New;
 use crate::ask::Ask;
 use crate::problem::Problem;
-use crate::{Outcome, told, trace};
+use crate::{Outcome, told};
 
 /// `POST /api/v1/subjects/{subject}/messages`: each message goes its way, or not, by itself.
 pub(crate) async fn publish(ask: &Ask) -> Outcome {
@@ -23,7 +23,7 @@ pub(crate) async fn publish(ask: &Ask) -> Outcome {
     }
     let New { messages } = ask.body()?;
     let mut messages = messages.into_messages()?;
-    trace::carry(&ask.request.headers, &mut messages);
+    ask.join_trace(&mut messages);
     let bytes = messages.iter().filter_map(|message| message.value.as_ref()).map(Bytes::len).sum();
     ask.shared.figures.received(messages.len() as u64, bytes);
     let (broker, publisher) = (ask.broker(), ask.broker().new_publisher());
