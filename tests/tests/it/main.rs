@@ -17,6 +17,7 @@ mod chance;
 mod cli;
 mod client;
 mod coap;
+mod coap_etsi;
 mod compaction;
 mod console;
 mod demo;

@@ -13,29 +13,34 @@ const GET: u8 = 1;
 const PUT: u8 = 3;
 const UNAUTHORIZED: u8 = 0x81;
 
-const OBSERVE: u16 = 6;
-const URI_PATH: u16 = 11;
+pub(crate) const ETAG: u16 = 4;
+pub(crate) const OBSERVE: u16 = 6;
+pub(crate) const URI_PATH: u16 = 11;
 pub(crate) const CONTENT_FORMAT: u16 = 12;
 pub(crate) const MAX_AGE: u16 = 14;
+pub(crate) const URI_QUERY: u16 = 15;
+pub(crate) const BLOCK2: u16 = 23;
+pub(crate) const BLOCK1: u16 = 27;
 const ECHO: u16 = 252;
 
-const CONFIRMABLE: u8 = 0;
-const ACKNOWLEDGEMENT: u8 = 2;
-const RESET: u8 = 3;
+pub(crate) const CONFIRMABLE: u8 = 0;
+pub(crate) const NON_CONFIRMABLE: u8 = 1;
+pub(crate) const ACKNOWLEDGEMENT: u8 = 2;
+pub(crate) const RESET: u8 = 3;
 
 /// A message as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
-    kind: u8,
-    id: u16,
-    token: Vec<u8>,
+    pub(crate) kind: u8,
+    pub(crate) id: u16,
+    pub(crate) token: Vec<u8>,
     pub(crate) code: u8,
     pub(crate) options: Vec<(u16, Vec<u8>)>,
     pub(crate) payload: Vec<u8>,
 }
 
 impl Message {
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let length = usize::from(bytes[0] & 0x0f);
         let (token, mut rest) = bytes[4..].split_at(length);
         let (mut options, mut number) = (Vec::new(), 0);
@@ -59,7 +64,7 @@ impl Message {
         }
     }
 
-    fn option(&self, number: u16) -> Option<&[u8]> {
+    pub(crate) fn option(&self, number: u16) -> Option<&[u8]> {
         self.options.iter().find(|(own, _)| *own == number).map(|(_, value)| &value[..])
     }
 

@@ -55,6 +55,11 @@ impl Nats {
     }
 
     /// Subscribes; the broker knows of it when this returns.
+    pub(crate) fn subscribe_in_group(&mut self, filter: &str, group: &str) {
+        self.subscribe(&format!("{filter} {group}"));
+    }
+
+    /// Subscribes; what is published when this returned comes.
     pub(crate) fn subscribe(&mut self, filter: &str) {
         self.subscriptions += 1;
         let sid = self.subscriptions.to_string();
