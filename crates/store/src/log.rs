@@ -108,10 +108,17 @@ impl ReadBatches {
         self.slices.iter().all(Bytes::is_empty)
     }
 
-    /// The batches, decoded.
+    /// The batches, decoded. Where one is so damaged that it is not known where the next begins, nothing follows it in its slice.
     pub fn batches(&self) -> impl Iterator<Item = Result<Batch, BatchError>> {
         self.slices.iter().cloned().flat_map(|mut slice| {
-            std::iter::from_fn(move || (!slice.is_empty()).then(|| Batch::take(&mut slice)))
+            std::iter::from_fn(move || {
+                let before = slice.len();
+                let batch = (before > 0).then(|| Batch::take(&mut slice))?;
+                if slice.len() == before {
+                    slice.clear();
+                }
+                Some(batch)
+            })
         })
     }
 }
