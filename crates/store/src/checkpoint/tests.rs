@@ -50,22 +50,25 @@ fn sample() -> Checkpoint {
     }
 }
 
+/// What is done to segments.
+type Change = fn(&mut [Segment]);
+
 #[test]
 fn segments_that_overlap_or_are_larger_than_disks_are_refused() {
-    let with = |change: &dyn Fn(&mut [Segment])| {
+    let with = |change: Change| {
         let mut checkpoint = sample();
         change(&mut checkpoint.logs[0].segments);
         let bytes = Bytes::from(checkpoint.encode());
         Checkpoint::parse(Path::new(NAME), &bytes).map(|read| assert_eq!(read, checkpoint))
     };
-    with(&|_| {}).unwrap();
-    let changes: [&dyn Fn(&mut [Segment]); 6] = [
-        &|segments| segments[1] = segments[0],
-        &|segments| segments.swap(0, 1),
-        &|segments| segments[0].next = 3,
-        &|segments| segments[1].next = 1,
-        &|segments| segments[1].bytes = u64::MAX,
-        &|segments| segments.iter_mut().for_each(|segment| segment.index_bytes = u64::MAX / 4 + 1),
+    with(|_| {}).unwrap();
+    let changes: [Change; 6] = [
+        |segments| segments[1] = segments[0],
+        |segments| segments.swap(0, 1),
+        |segments| segments[0].next = 3,
+        |segments| segments[1].next = 1,
+        |segments| segments[1].bytes = u64::MAX,
+        |segments| segments.iter_mut().for_each(|segment| segment.index_bytes = u64::MAX / 4 + 1),
     ];
     for change in changes {
         let refused = with(change).unwrap_err();
