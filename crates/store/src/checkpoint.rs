@@ -230,10 +230,10 @@ impl LogCheckpoint {
 
     /// Whether its segments follow each other, and are no larger together than disks are: who reads them relies on it.
     fn is_sound(&self) -> bool {
-        let follow = |(before, after): (&Segment, &Segment)| {
+        let follow = |before: &Segment, after: &Segment| {
             before.base < after.base && before.next <= after.base
         };
-        let follow = self.segments.iter().zip(self.segments.iter().skip(1)).all(follow);
+        let follow = self.segments.is_sorted_by(follow);
         let sizes = self.segments.iter().flat_map(|segment| [segment.bytes, segment.index_bytes]);
         let total = sizes.fold(0, u64::saturating_add);
         let forward = self.segments.iter().all(|segment| segment.base <= segment.next);

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use tempfile::TempDir;
 use tests::{Broker, PATIENCE, Process, Serve, scratch, tool};
 
 use crate::wires::coap::{
@@ -267,8 +268,8 @@ fn core_14_what_is_lost_comes_again() {
         let (request, response) = proxy.exchange();
         assert_eq!((response.kind, response.id), (ACKNOWLEDGEMENT, request.id));
         let asked = proxy.of(From::Client);
-        assert_eq!(asked.len(), 2, "the same again: {asked:?}");
-        assert_eq!(asked[0], asked[1]);
+        // Once more, or more often where the machine is slow.
+        assert!(asked.len() >= 2 && asked.windows(2).all(|two| two[0] == two[1]), "{asked:?}");
     }
 }
 
@@ -343,6 +344,15 @@ fn link_01_and_02_discovery() {
     assert!(said.starts_with("</ps>;") && !said.contains("</test>"), "{said}");
 }
 
+/// A file with this in it, and its folder.
+fn file_of(body: &str) -> (TempDir, String) {
+    let folder = scratch();
+    let file = folder.path().join("body");
+    std::fs::write(&file, body).expect("the scratch folder is writable");
+    let file = file.display().to_string();
+    (folder, file)
+}
+
 /// The number, whether more follow, and the size of a piece.
 fn piece(message: &Message, option: u16) -> Option<(u32, bool, u32)> {
     let value = message.number(option)?;
@@ -354,10 +364,8 @@ fn piece(message: &Message, option: u16) -> Option<(u32, bool, u32)> {
 fn block_01_and_02_reading_in_pieces() {
     let Some(etsi) = Etsi::start() else { return };
     let body = "0123456789abcdef".repeat(200);
-    let folder = scratch();
-    let file = folder.path().join("body");
-    std::fs::write(&file, &body).expect("the scratch folder is writable");
-    etsi.put("large", &["-t", "0", "-b", "1024", "-f", &file.display().to_string()]);
+    let (_folder, file) = file_of(&body);
+    etsi.put("large", &["-t", "0", "-b", "1024", "-f", &file]);
     for (args, first, sizes) in
         [(&["-b", "256"][..], Some((0, false, 256)), 256), (&[][..], None, 1024)]
     {
@@ -383,10 +391,7 @@ fn block_01_and_02_reading_in_pieces() {
 fn block_03_and_04_writing_in_pieces() {
     let Some(etsi) = Etsi::start() else { return };
     let body = "fedcba9876543210".repeat(200);
-    let folder = scratch();
-    let file = folder.path().join("body");
-    std::fs::write(&file, &body).expect("the scratch folder is writable");
-    let file = file.display().to_string();
+    let (_folder, file) = file_of(&body);
     for (method, path, code) in [("put", "large-update", PUT), ("post", "large-create", POST)] {
         let proxy = etsi.proxy();
         let args = ["-m", method, "-t", "0", "-b", "1024", "-f", &file];
@@ -460,12 +465,12 @@ fn obs_02_the_client_has_enough() {
         all.iter().find(|(from, one)| *from == From::Server && one.id == request.id).cloned()
     });
     assert_eq!((response.code, response.number(OBSERVE)), (CONTENT, None));
-    let before = proxy.of(From::Server).len();
+    let before = notifications(&proxy.all()).len();
     etsi.put("obs", &["-e", "nobody hears it"]);
     // Whatever was sent for that was sent before this is answered.
     let (_, answer, _) = etsi.ask(&[], "obs");
     assert_eq!(answer.code, GET);
-    assert_eq!(proxy.of(From::Server).len(), before);
+    assert_eq!(notifications(&proxy.all()).len(), before);
 }
 
 /// TD_COAP_OBS_04: a client is gone without a word. What must be confirmed is not, and nothing else is told until it is.

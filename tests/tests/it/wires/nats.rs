@@ -54,12 +54,12 @@ impl Nats {
         self.stream.get_mut().write_all(bytes).unwrap();
     }
 
-    /// Subscribes; the broker knows of it when this returns.
+    /// Subscribes as a member of a group, of whom one gets each message; the broker knows of it when this returns.
     pub(crate) fn subscribe_in_group(&mut self, filter: &str, group: &str) {
         self.subscribe(&format!("{filter} {group}"));
     }
 
-    /// Subscribes; what is published when this returned comes.
+    /// Subscribes; the broker knows of it when this returns.
     pub(crate) fn subscribe(&mut self, filter: &str) {
         self.subscriptions += 1;
         let sid = self.subscriptions.to_string();
